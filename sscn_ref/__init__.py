@@ -1,0 +1,1 @@
+"""Submanifold sparse convolutions in NumPy and Numba: the reference, to be read."""

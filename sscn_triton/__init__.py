@@ -1,0 +1,1 @@
+"""Submanifold sparse convolutions in PyTorch: the library, to be used."""
