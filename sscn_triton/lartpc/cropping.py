@@ -1,0 +1,76 @@
+"""Smaller images out of larger ones."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+
+import numpy as np
+
+from .event import Event
+
+
+def crop(
+    event: Event, size: int | Sequence[int], *, corner: Sequence[int] | None = None, seed: int | None = None
+) -> Event:
+    """The part of an event inside a window of `size` voxels along each axis.
+
+    Where the window lies: at `corner` (its lowest voxel) if given; else with `seed` at a place drawn from it, such that
+    one active voxel, drawn too, is inside; else where most voxels are active, of all windows on a grid of half a
+    window's steps. Windows lie wholly inside the image, so only a crop at a `corner` of one's own, or one of an empty
+    event, can be empty. Particles stay as they are, and so do their energies and voxel counts; `origin` moves along.
+
+    Raises ValueError for a window larger than the image or reaching out of it, and for `corner` together with `seed`.
+    """
+    shape = _per_axis(size, event.ndim, "size")
+    if any(n < 1 or n > whole for n, whole in zip(shape, event.spatial_shape, strict=True)):
+        raise ValueError(f"size must be 1 to {event.spatial_shape} voxels an axis, got {shape}")
+    if corner is not None and seed is not None:
+        raise ValueError(f"give corner or seed, not both: got corner={corner}, seed={seed}")
+    room = np.array(event.spatial_shape) - shape
+    if corner is not None:
+        low = np.array(_per_axis(corner, event.ndim, "corner"))
+        if (low < 0).any() or (low > room).any():
+            raise ValueError(f"corner must be 0 to {room.tolist()} for a window of {shape}, got {low.tolist()}")
+    elif seed is not None:
+        low = _drawn_corner(event, np.array(shape), room, seed)
+    else:
+        low = _fullest_corner(event, np.array(shape), room)
+    moved = event.coordinates - low
+    keep = ((moved >= 0) & (moved < shape)).all(1)
+    assert event.clusters is not None
+    return event.replace(
+        coordinates=moved[keep],
+        energy=event.energy[keep],
+        labels=event.labels[keep],
+        clusters=event.clusters[keep],
+        origin=event.origin + low * event.voxel_size,
+        spatial_shape=shape,
+    )
+
+
+def _per_axis(value: int | Sequence[int], ndim: int, name: str) -> tuple[int, ...]:
+    values = (value,) * ndim if isinstance(value, (int, np.integer)) else tuple(value)
+    if len(values) != ndim:
+        raise ValueError(f"{name} must be one integer or {ndim}, got {values}")
+    return tuple(operator.index(n) for n in values)
+
+
+def _drawn_corner(event: Event, shape: np.ndarray, room: np.ndarray, seed: int) -> np.ndarray:
+    generator = np.random.Generator(np.random.Philox(key=seed))
+    if len(event) == 0:
+        return generator.integers(0, room, endpoint=True)
+    inside = event.coordinates[generator.integers(len(event))]
+    return np.clip(inside - generator.integers(0, shape), 0, room)
+
+
+def _fullest_corner(event: Event, shape: np.ndarray, room: np.ndarray) -> np.ndarray:
+    steps = np.maximum(shape // 2, 1)
+    counts = -(-room // steps) + 1
+    best, most = np.zeros(event.ndim, dtype=np.int64), -1
+    for place in np.ndindex(*counts):
+        low = np.minimum(np.array(place) * steps, room)
+        inside = int(((event.coordinates >= low) & (event.coordinates < low + shape)).all(1).sum())
+        if inside > most:
+            best, most = low, inside
+    return best

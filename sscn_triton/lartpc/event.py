@@ -1,0 +1,187 @@
+"""One liquid-argon event: active voxels, their energies and labels, and the particles behind them."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from collections.abc import Sequence
+
+import numpy as np
+
+CLASS_NAMES = ("HIP", "MIP", "shower", "delta", "Michel")
+"""The study's five classes, in the order of their labels 0 to 4: heavily ionising particles (protons), minimum ionising
+ones (muons, charged pions), electromagnetic showers, delta rays, Michel electrons."""
+
+CLASS_COLORS = ("#D55E00", "#0072B2", "#E69F00", "#009E73", "#CC79A7")
+"""One colour a class, from the palette of Okabe and Ito, told apart with any common colour blindness."""
+
+UNKNOWN_LABEL = -1
+UNKNOWN_COLOR = "#8C8C8C"
+
+PARTICLE_DTYPE = np.dtype(
+    [
+        ("track_id", np.int64),  # number of the particle in its event, as its maker counted
+        ("parent_track_id", np.int64),  # its own number for a primary
+        ("pdg", np.int32),  # particle kind, numbering scheme of the Particle Data Group
+        ("parent_pdg", np.int32),
+        ("process", "U32"),  # what made it, in Geant4's words: primary, muIoni, Decay, ...
+        ("label", np.int8),  # class of the voxels it leaves, -1 unknown
+        ("energy_init", np.float64),  # total energy at creation, MeV
+        ("energy_deposit", np.float64),  # energy left in the image, MeV
+        ("momentum", np.float64, (3,)),  # at creation, MeV/c
+        ("start", np.float64, (3,)),  # where it was made, mm
+        ("first_step", np.float64, (3,)),  # where it first left energy, mm
+        ("last_step", np.float64, (3,)),  # where it last left energy, mm
+        ("end", np.float64, (3,)),  # where it ended, mm
+        ("num_voxels", np.int32),  # active voxels it left energy in
+    ]
+)
+"""One row a particle. Positions are in the frame of `Event.origin`."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Event:
+    """Active voxels of one image, D axes, checked when made.
+
+    coordinates: [N, D] int32, voxel (x, y, z), each inside `spatial_shape`, no voxel twice
+    energy: [N] float32, MeV, finite
+    labels: [N] int8, index into `CLASS_NAMES`, -1 unknown
+    particles: [P] of `PARTICLE_DTYPE`, P may be 0
+    clusters: [N] int32, row of `particles` that left most of the voxel's energy, -1 unknown (the default)
+    voxel_size: edge of a voxel, mm
+    origin: [D] float64, lower corner of voxel (0, 0, 0), mm
+    spatial_shape: voxels along each axis
+    name: where it comes from, "file:entry" or "seed:index"
+
+    Other integer or floating types are converted. Raises ValueError (TypeError for a wrong type) naming the field.
+    """
+
+    coordinates: np.ndarray
+    energy: np.ndarray
+    labels: np.ndarray
+    particles: np.ndarray
+    voxel_size: float
+    origin: np.ndarray
+    spatial_shape: tuple[int, ...]
+    name: str = ""
+    clusters: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        shape = tuple(operator.index(n) for n in self.spatial_shape)
+        if not shape or min(shape) < 1:
+            raise ValueError(f"spatial_shape must be positive, one number an axis, got {shape}")
+        coordinates = _coordinates(self.coordinates, shape)
+        count = len(coordinates)
+        clusters = np.full(count, -1) if self.clusters is None else self.clusters
+        particles = np.asarray(self.particles)
+        if particles.dtype != PARTICLE_DTYPE or particles.ndim != 1:
+            raise TypeError(f"particles must be a one-dimensional array of PARTICLE_DTYPE, got dtype {particles.dtype}")
+        voxel_size = float(self.voxel_size)
+        if not (np.isfinite(voxel_size) and voxel_size > 0):
+            raise ValueError(f"voxel_size must be a positive length in mm, got {voxel_size}")
+        origin = np.asarray(self.origin, dtype=np.float64)
+        if origin.shape != (len(shape),) or not np.isfinite(origin).all():
+            raise ValueError(f"origin must be {len(shape)} finite lengths in mm, got {origin}")
+        checked = {
+            "coordinates": coordinates,
+            "energy": _energy(self.energy, count),
+            "labels": _integers(self.labels, count, "labels", len(CLASS_NAMES)).astype(np.int8),
+            "clusters": _integers(clusters, count, "clusters", len(particles)).astype(np.int32),
+            "particles": particles,
+            "voxel_size": voxel_size,
+            "origin": origin,
+            "spatial_shape": shape,
+        }
+        for field, value in checked.items():
+            object.__setattr__(self, field, value)
+
+    def __len__(self) -> int:
+        return len(self.coordinates)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.spatial_shape)
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Centres of the active voxels, [N, D] in mm."""
+        return self.origin + (self.coordinates + 0.5) * self.voxel_size
+
+    def replace(self, **changes: object) -> Event:
+        """The same event with some fields changed, checked again."""
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+
+def no_particles() -> np.ndarray:
+    """An empty list of particles."""
+    return np.zeros(0, dtype=PARTICLE_DTYPE)
+
+
+def particle_label(pdg: int, parent_pdg: int, process: str) -> int:
+    """The class of a particle's voxels by the field's rule.
+
+    Protons and nuclei are HIP; muons, pions and other hadrons MIP; electrons from decay at rest Michel; electrons
+    knocked out by muons and hadrons delta; every other photon or electron shower.
+    """
+    if abs(pdg) == 11 and abs(parent_pdg) == 13 and process in ("Decay", "muMinusCaptureAtRest"):
+        return CLASS_NAMES.index("Michel")
+    if abs(pdg) == 11 and abs(parent_pdg) not in (11, 22) and process in ("muIoni", "hIoni"):
+        return CLASS_NAMES.index("delta")
+    if abs(pdg) in (11, 22):
+        return CLASS_NAMES.index("shower")
+    return CLASS_NAMES.index("HIP" if pdg == 2212 or pdg > 1_000_000_000 else "MIP")
+
+
+def collate(events: Sequence[Event]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Arrays of a batch: coordinates [N, 1 + D] int32 with the event's position first, energies [N, 1] float32 in MeV,
+    labels [N] int64 (-1 unknown). Events of different dimensions, or none, raise ValueError."""
+    dimensions = {event.ndim for event in events}
+    if len(dimensions) != 1:
+        raise ValueError(f"a batch needs events of one dimension, got {len(events)} events of {sorted(dimensions)}")
+    batch = np.repeat(np.arange(len(events), dtype=np.int32), [len(event) for event in events])
+    coordinates = np.concatenate([event.coordinates for event in events])
+    energy = np.concatenate([event.energy for event in events])
+    labels = np.concatenate([event.labels for event in events])
+    return np.column_stack([batch, coordinates]), energy[:, None], labels.astype(np.int64)
+
+
+def _coordinates(given: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    coordinates = np.asarray(given)
+    if coordinates.ndim != 2 or coordinates.shape[1] != len(shape):
+        raise ValueError(f"coordinates must be [N, {len(shape)}] for spatial_shape {shape}, got {coordinates.shape}")
+    if coordinates.dtype.kind not in "iu":
+        raise TypeError(f"coordinates must be integers, got dtype {coordinates.dtype}")
+    outside = ((coordinates < 0) | (coordinates >= np.array(shape))).any(1)
+    if outside.any():
+        row = int(np.flatnonzero(outside)[0])
+        raise ValueError(f"coordinates of row {row}, {coordinates[row].tolist()}, lie outside spatial_shape {shape}")
+    coordinates = np.ascontiguousarray(coordinates, dtype=np.int32)
+    unique = np.unique(np.ravel_multi_index(tuple(coordinates.T), shape))
+    if len(unique) != len(coordinates):
+        raise ValueError(f"coordinates hold {len(coordinates) - len(unique)} voxels a second time")
+    return coordinates
+
+
+def _energy(given: np.ndarray, count: int) -> np.ndarray:
+    energy = np.asarray(given)
+    if energy.shape != (count,):
+        raise ValueError(f"energy must be [{count}], one number a voxel, got {energy.shape}")
+    if energy.dtype.kind not in "fiu":
+        raise TypeError(f"energy must be real numbers in MeV, got dtype {energy.dtype}")
+    if not np.isfinite(energy).all():
+        row = int(np.flatnonzero(~np.isfinite(energy))[0])
+        raise ValueError(f"energy of row {row} is {energy[row]}, not a finite number of MeV")
+    return energy.astype(np.float32)
+
+
+def _integers(given: np.ndarray, count: int, field: str, limit: int) -> np.ndarray:
+    values = np.asarray(given)
+    if values.shape != (count,):
+        raise ValueError(f"{field} must be [{count}], one number a voxel, got {values.shape}")
+    if values.dtype.kind not in "iu":
+        raise TypeError(f"{field} must be integers, got dtype {values.dtype}")
+    wrong = (values < -1) | (values >= limit)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise ValueError(f"{field} of row {row} is {values[row]}; allowed are -1 (unknown) to {limit - 1}")
+    return values

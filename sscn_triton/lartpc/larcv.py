@@ -1,0 +1,230 @@
+"""Events from larcv2 ROOT files, the format of the study's public data sets, read by uproot without larcv."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .event import CLASS_NAMES, PARTICLE_DTYPE, UNKNOWN_LABEL, Event, no_particles, particle_label
+
+DATA_TREE = "sparse3d_data_tree"
+LABEL_TREE = "sparse3d_fivetypes_tree"
+PARTICLE_TREE = "particle_mcst_tree"
+
+_CHUNK = 64  # entries read at once
+_CENTIMETRES = 1  # larcv's code of the unit of its image meta
+_MM_PER_CM = 10.0
+_META = tuple(f"_meta.{field}" for field in ("_p1.x", "_p1.y", "_p1.z", "_xlen", "_ylen", "_zlen")) + tuple(
+    f"_meta.{field}" for field in ("_xnum", "_ynum", "_znum", "_unit")
+)
+_VOXELS = ("_voxel_v._id", "_voxel_v._value")
+_SCALARS = {
+    "track_id": "_trackid",
+    "parent_track_id": "_parent_trackid",
+    "pdg": "_pdg",
+    "parent_pdg": "_parent_pdg",
+    "process": "_process",
+    "energy_init": "_energy_init",
+    "energy_deposit": "_energy_deposit",
+    "num_voxels": "_num_voxels",
+}
+_VECTORS = {
+    "momentum": ("_px", "_py", "_pz"),
+    "start": ("_vtx._x", "_vtx._y", "_vtx._z"),
+    "first_step": ("_first_step._x", "_first_step._y", "_first_step._z"),
+    "last_step": ("_last_step._x", "_last_step._y", "_last_step._z"),
+    "end": ("_end_pt._x", "_end_pt._y", "_end_pt._z"),
+}
+
+
+class LarcvError(ValueError):
+    """A larcv file that cannot be read; the message names file, entry and field."""
+
+
+def read_larcv(
+    path: str | os.PathLike[str],
+    entries: Iterable[int] | None = None,
+    *,
+    labels: bool = True,
+    particles: bool = True,
+) -> list[Event]:
+    """The events of a larcv2 ROOT file, all or those of the numbered `entries`, in that order.
+
+    Trees: `sparse3d_data_tree` (energies, MeV), `sparse3d_fivetypes_tree` (labels 0 to 4), `particle_mcst_tree`. A voxel's
+    number is `z * nx * ny + y * nx + x`; lengths are in cm in the file and in mm in the event. With `labels=False` or
+    `particles=False` that tree is not looked at: labels are -1, the list of particles empty.
+
+    Raises FileNotFoundError, IndexError for an entry the file has not, and LarcvError (a ValueError) for a file that is
+    foreign, cut short, inconsistent or holds impossible values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    wanted = [DATA_TREE] + [LABEL_TREE] * labels + [PARTICLE_TREE] * particles
+    with _open(path) as file:
+        trees = {name: _Tree(file, path, name) for name in wanted}
+        count = trees[DATA_TREE].entries
+        for tree in trees.values():
+            if tree.entries != count:
+                raise LarcvError(f"{path}: {tree.name} has {tree.entries} entries, {DATA_TREE} has {count}")
+        numbers = list(range(count)) if entries is None else [int(entry) for entry in entries]
+        for number in numbers:
+            if not 0 <= number < count:
+                raise IndexError(f"{path}: no entry {number}; the file has {count}, counted from 0")
+        return [event for run in _runs(numbers) for event in _read_run(trees, path, run)]
+
+
+def _runs(numbers: list[int]) -> Iterator[range]:
+    """Cuts a list into ranges of consecutive entries, each read at once."""
+    start = 0
+    for place in range(1, len(numbers) + 1):
+        is_last = place == len(numbers)
+        if is_last or numbers[place] != numbers[place - 1] + 1 or place - start == _CHUNK:
+            yield range(numbers[start], numbers[start] + place - start)
+            start = place
+
+
+def _open(path: Path) -> Any:
+    import uproot
+
+    try:
+        return uproot.open(path)
+    except Exception as error:
+        raise LarcvError(f"{path}: not a ROOT file, or one cut short ({_first_line(error)})") from error
+
+
+class _Tree:
+    """One tree of a file: branches by the last part of their name."""
+
+    def __init__(self, file: Any, path: Path, name: str) -> None:
+        self.path, self.name = path, name
+        try:
+            found = [key for key in file.keys(cycle=False, recursive=False) if key == name]
+            if not found:
+                raise LarcvError(f"{path}: no tree {name}; the file holds {sorted(file.keys(cycle=False))}")
+            tree = file[name]
+            self.entries = int(tree.num_entries)
+            self._branches = {key.split("/")[-1]: tree[key] for key in tree.keys()}  # noqa: SIM118
+        except LarcvError:
+            raise
+        except Exception as error:
+            raise LarcvError(f"{path}: {name}: cannot be read ({_first_line(error)})") from error
+
+    def read(self, field: str, run: range) -> np.ndarray:
+        """Values of a branch, one item an entry."""
+        if field not in self._branches:
+            raise LarcvError(f"{self.path}: {self.name}: no branch {field}")
+        where = f"{self.path}: entries {run.start} to {run.stop - 1}: {self.name}/{field}"
+        try:
+            values = self._branches[field].array(entry_start=run.start, entry_stop=run.stop, library="np")
+        except Exception as error:
+            raise LarcvError(f"{where}: cannot be read ({_first_line(error)})") from error
+        if len(values) != len(run):
+            raise LarcvError(f"{where}: {len(values)} entries where {len(run)} were announced")
+        return values
+
+
+def _read_run(trees: dict[str, _Tree], path: Path, run: range) -> list[Event]:
+    columns = {
+        name: {field: tree.read(field, run) for field in (*_VOXELS, *_META)}
+        for name, tree in trees.items()
+        if name != PARTICLE_TREE
+    }
+    if PARTICLE_TREE in trees:
+        fields = [*_SCALARS.values(), *(field for fields in _VECTORS.values() for field in fields)]
+        columns[PARTICLE_TREE] = {field: trees[PARTICLE_TREE].read(f"_part_v.{field}", run) for field in fields}
+    events = []
+    for place, entry in enumerate(run):
+        row = {tree: {field: values[place] for field, values in fields.items()} for tree, fields in columns.items()}
+        events.append(_event(row, f"{path}: entry {entry}", f"{path.name}:{entry}"))
+    return events
+
+
+def _event(row: dict[str, dict[str, Any]], where: str, name: str) -> Event:
+    data = row[DATA_TREE]
+    shape, origin, voxel_size = _meta(data, f"{where}: {DATA_TREE}")
+    ids, energy = _voxels(data, shape, f"{where}: {DATA_TREE}")
+    labels = np.full(len(ids), UNKNOWN_LABEL)
+    if LABEL_TREE in row:
+        labels = _labels(row[LABEL_TREE], ids, shape, f"{where}: {LABEL_TREE}")
+    particles = no_particles()
+    if PARTICLE_TREE in row:
+        particles = _particles(row[PARTICLE_TREE], f"{where}: {PARTICLE_TREE}")
+    coordinates = np.column_stack(np.unravel_index(ids, shape, order="F"))
+    try:
+        return Event(coordinates, energy, labels, particles, voxel_size, origin, shape, name)
+    except ValueError as error:
+        raise LarcvError(f"{where}: {error}") from error
+
+
+def _meta(fields: dict[str, Any], where: str) -> tuple[tuple[int, ...], np.ndarray, float]:
+    shape = tuple(int(fields[f"_meta._{axis}num"]) for axis in "xyz")
+    sizes = np.array([fields[f"_meta._{axis}len"] for axis in "xyz"], dtype=np.float64)
+    origin = np.array([fields[f"_meta._p1.{axis}"] for axis in "xyz"], dtype=np.float64)
+    if fields["_meta._unit"] != _CENTIMETRES:
+        raise LarcvError(f"{where}/_meta._unit: {fields['_meta._unit']}, expected {_CENTIMETRES} (cm)")
+    if min(shape) < 1 or max(shape) > 2**20:
+        raise LarcvError(f"{where}/_meta._xnum, _ynum, _znum: {shape} voxels; allowed are 1 to {2**20} an axis")
+    if not np.isfinite(sizes).all() or min(sizes) <= 0 or np.ptp(sizes) > 1e-6 * max(sizes):
+        raise LarcvError(f"{where}/_meta._xlen, _ylen, _zlen: {sizes.tolist()} cm; expected cubes of positive size")
+    if not np.isfinite(origin).all():
+        raise LarcvError(f"{where}/_meta._p1: {origin.tolist()}, not finite")
+    return shape, origin * _MM_PER_CM, round(float(sizes.mean()) * _MM_PER_CM, 9)
+
+
+def _voxels(fields: dict[str, Any], shape: tuple[int, ...], where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Voxel numbers and values, ascending by number."""
+    ids, values = (np.asarray(fields[name]) for name in _VOXELS)
+    if len(ids) != len(values):
+        raise LarcvError(f"{where}/_voxel_v: {len(ids)} voxel numbers but {len(values)} values")
+    limit = int(np.prod(shape, dtype=object))
+    if len(ids) and int(ids.max()) >= limit:
+        raise LarcvError(f"{where}/_voxel_v._id: voxel {ids.max()} lies outside the image of {limit} voxels {shape}")
+    if not np.isfinite(values).all():
+        first = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise LarcvError(f"{where}/_voxel_v._value: {values[first]} at voxel {ids[first]}, not a finite number")
+    order = np.argsort(ids, kind="stable")
+    ids = ids[order].astype(np.int64)
+    if (np.diff(ids) == 0).any():
+        raise LarcvError(f"{where}/_voxel_v._id: voxel {ids[:-1][np.diff(ids) == 0][0]} occurs twice")
+    return ids, values[order]
+
+
+def _labels(fields: dict[str, Any], ids: np.ndarray, shape: tuple[int, ...], where: str) -> np.ndarray:
+    label_shape, _, _ = _meta(fields, where)
+    if label_shape != shape:
+        raise LarcvError(f"{where}/_meta: an image of {label_shape} voxels, the data's has {shape}")
+    label_ids, values = _voxels(fields, shape, where)
+    if not np.array_equal(label_ids, ids):
+        other = len(np.setxor1d(label_ids, ids))
+        raise LarcvError(f"{where}/_voxel_v._id: labels for other voxels than the data's ({other} in one tree only)")
+    wrong = (values != np.round(values)) | (values < 0) | (values >= len(CLASS_NAMES))
+    if wrong.any():
+        raise LarcvError(f"{where}/_voxel_v._value: label {values[wrong][0]}; allowed are 0 to {len(CLASS_NAMES) - 1}")
+    return values.astype(np.int8)
+
+
+def _particles(fields: dict[str, Any], where: str) -> np.ndarray:
+    lengths = {field: len(values) for field, values in fields.items()}
+    if len(set(lengths.values())) != 1:
+        least, most = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
+        raise LarcvError(f"{where}: {lengths[least]} particles in _part_v.{least}, {lengths[most]} in _part_v.{most}")
+    particles = np.zeros(lengths["_pdg"], dtype=PARTICLE_DTYPE)
+    for field, branch in _SCALARS.items():
+        particles[field] = fields[branch]
+    for field, branches in _VECTORS.items():
+        unit = 1.0 if field == "momentum" else _MM_PER_CM
+        particles[field] = np.column_stack([np.asarray(fields[branch], dtype=np.float64) for branch in branches]) * unit
+    particles["label"] = [
+        particle_label(int(row["pdg"]), int(row["parent_pdg"]), str(row["process"])) for row in particles
+    ]
+    return particles
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
