@@ -1,0 +1,219 @@
+"""Rulebooks: for each tap of a kernel, which input row feeds which output row.
+
+Every kind of convolution matches two sets of sites by the one relation
+
+    input = stride * output + dilation * tap - padding
+
+and differs from the others in who chooses the output sites:
+
+    submanifold   the input's own sites, stride 1 (Graham and van der Maaten, arXiv:1706.01307)
+    strided       every site that some input reaches
+    inverse       a strided rulebook read backwards, onto the sites it came from: `strided_rulebook(...).transposed()`
+    transposed    the relation read backwards, onto every site that is reached
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sscn_ref.relation import PerAxis, output_shape, per_axis, submanifold_padding, taps, transposed_output_shape
+from sscn_ref.sites import Rows, SiteIndex, Sites, as_sites, check_inside, sorted_sites
+
+Axes = tuple[int, ...]
+Rules = list[tuple[Rows, Rows]]  # for each tap: (input rows, output rows)
+
+
+@dataclass(frozen=True)
+class Rulebook:
+    """All rules of a convolution.
+
+    input_coordinates [N_in, 1 + D] and output_coordinates [N_out, 1 + D], int32; rules: for each of the V
+    taps a pair (input rows, output rows) of equally long int64 arrays, ordered by output row. Within one tap
+    every row occurs at most once on either side, because the relation with a fixed tap is one to one.
+    """
+
+    input_coordinates: Sites
+    output_coordinates: Sites
+    rules: Rules
+
+    @property
+    def number_of_rules(self) -> int:
+        """The number of (input row, output row) pairs, all taps together."""
+        return sum(len(rows_in) for rows_in, _ in self.rules)
+
+    def transposed(self) -> Rulebook:
+        """The same rules read backwards: every rule keeps its tap, input and output change places."""
+        rules = []
+        for rows_in, rows_out in self.rules:
+            order = np.argsort(rows_in)
+            rules.append((rows_out[order], rows_in[order]))
+        return Rulebook(self.output_coordinates, self.input_coordinates, rules)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A kernel and how it is laid over the input: the numbers of the relation, each one per axis."""
+
+    kernel_size: Axes
+    stride: Axes
+    padding: Axes
+    dilation: Axes
+
+    @classmethod
+    def checked(cls, ndim: int, kernel_size: PerAxis, stride: PerAxis, padding: PerAxis, dilation: PerAxis) -> Window:
+        """The same from arguments as users give them, one number or one per axis; raises as `per_axis` does."""
+        return cls(
+            per_axis(kernel_size, ndim, "kernel_size"),
+            per_axis(stride, ndim, "stride"),
+            per_axis(padding, ndim, "padding", minimum=0),
+            per_axis(dilation, ndim, "dilation"),
+        )
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """dilation * tap - padding for every tap, [V, D]."""
+        return taps(self.kernel_size) * np.array(self.dilation) - np.array(self.padding)
+
+
+def submanifold_rulebook(coordinates: ArrayLike, kernel_size: PerAxis, dilation: PerAxis = 1) -> Rulebook:
+    """The rules of a submanifold convolution: outputs live on the inputs' own sites, in the same rows.
+
+    coordinates [N, 1 + D]. The window is centred as by PyTorch's padding="same", for even kernels too.
+    """
+    sites, window = submanifold_arguments(coordinates, kernel_size, dilation)
+    return Rulebook(sites, sites, match(sites, sites, window))
+
+
+def strided_rulebook(
+    coordinates: ArrayLike,
+    kernel_size: PerAxis,
+    stride: PerAxis,
+    padding: PerAxis = 0,
+    dilation: PerAxis = 1,
+    spatial_shape: PerAxis | None = None,
+) -> Rulebook:
+    """The rules of a strided convolution: the outputs are all sites that some input reaches, in lexicographic order.
+
+    coordinates [N, 1 + D]. With the input's `spatial_shape` only outputs inside `output_shape(...)` count, as
+    in a dense convolution; without it space has no border.
+    """
+    sites, window, shape = strided_arguments(coordinates, kernel_size, stride, padding, dilation, spatial_shape)
+    outputs = sorted_sites(keep_inside(coarse_candidates(sites, window), shape))
+    return Rulebook(sites, outputs, match(sites, outputs, window))
+
+
+def transposed_rulebook(
+    coordinates: ArrayLike,
+    kernel_size: PerAxis,
+    stride: PerAxis,
+    padding: PerAxis = 0,
+    dilation: PerAxis = 1,
+    spatial_shape: PerAxis | None = None,
+    output_padding: PerAxis = 0,
+) -> Rulebook:
+    """The rules of a transposed convolution: from coarse sites onto every fine site = stride * coarse + dilation * tap - padding.
+
+    coordinates [N, 1 + D], the coarse ones; outputs in lexicographic order. With the coarse `spatial_shape`
+    only outputs inside `transposed_output_shape(...)` count; `output_padding` widens that shape and is
+    refused without one.
+    """
+    sites, window, shape = transposed_arguments(
+        coordinates, kernel_size, stride, padding, dilation, spatial_shape, output_padding
+    )
+    outputs = sorted_sites(keep_inside(fine_candidates(sites, window), shape))
+    return Rulebook(outputs, sites, match(outputs, sites, window)).transposed()
+
+
+def match(fine: Sites, coarse: Sites, window: Window) -> Rules:
+    """For each tap the (fine row, coarse row) pairs with fine = stride * coarse + dilation * tap - padding."""
+    index = SiteIndex(fine)
+    rules = []
+    for offset in window.offsets:
+        rows = index.find(carry(coarse, window.stride, offset))
+        found = np.flatnonzero(rows >= 0)
+        rules.append((rows[found], found))
+    return rules
+
+
+def carry(coarse: Sites, stride: Axes, offset: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The fine site that each coarse site is joined to by one tap: stride * coarse + offset, the batch index kept."""
+    fine = coarse.astype(np.int64)
+    fine[:, 1:] = fine[:, 1:] * np.array(stride) + offset
+    return fine
+
+
+def fine_candidates(coarse: Sites, window: Window) -> NDArray[np.int64]:
+    """Every fine site that a coarse one reaches, tap after tap, with repetitions: [V * N, 1 + D]."""
+    return np.concatenate([carry(coarse, window.stride, offset) for offset in window.offsets])
+
+
+def coarse_candidates(fine: Sites, window: Window) -> NDArray[np.int64]:
+    """Every coarse site that a fine one reaches, with repetitions: (fine - offset) / stride wherever that is whole."""
+    stride = np.array(window.stride)
+    reached = []
+    for offset in window.offsets:
+        position = fine[:, 1:] - offset
+        whole = (position % stride == 0).all(axis=1)
+        reached.append(np.column_stack([fine[whole, 0], position[whole] // stride]))
+    return np.concatenate(reached)
+
+
+def keep_inside(candidates: NDArray[np.int64], shape: Axes | None) -> NDArray[np.int64]:
+    """The candidates with 0 <= position < shape; all of them if there is no shape."""
+    if shape is None:
+        return candidates
+    return candidates[((candidates[:, 1:] >= 0) & (candidates[:, 1:] < np.array(shape))).all(axis=1)]
+
+
+def submanifold_arguments(coordinates: ArrayLike, kernel_size: PerAxis, dilation: PerAxis) -> tuple[Sites, Window]:
+    """Checked arguments of `submanifold_rulebook`."""
+    sites = as_sites(coordinates)
+    window = Window.checked(sites.shape[1] - 1, kernel_size, 1, 0, dilation)
+    padding = submanifold_padding(window.kernel_size, window.dilation)
+    return sites, Window(window.kernel_size, window.stride, padding, window.dilation)
+
+
+def strided_arguments(
+    coordinates: ArrayLike,
+    kernel_size: PerAxis,
+    stride: PerAxis,
+    padding: PerAxis,
+    dilation: PerAxis,
+    spatial_shape: PerAxis | None,
+) -> tuple[Sites, Window, Axes | None]:
+    """Checked arguments of `strided_rulebook`: sites, window and the output's shape."""
+    sites = as_sites(coordinates)
+    window = Window.checked(sites.shape[1] - 1, kernel_size, stride, padding, dilation)
+    if spatial_shape is None:
+        return sites, window, None
+    shape = output_shape(spatial_shape, window.kernel_size, window.stride, window.padding, window.dilation)
+    check_inside(sites, per_axis(spatial_shape, sites.shape[1] - 1, "spatial_shape"))
+    return sites, window, shape
+
+
+def transposed_arguments(
+    coordinates: ArrayLike,
+    kernel_size: PerAxis,
+    stride: PerAxis,
+    padding: PerAxis,
+    dilation: PerAxis,
+    spatial_shape: PerAxis | None,
+    output_padding: PerAxis,
+) -> tuple[Sites, Window, Axes | None]:
+    """Checked arguments of `transposed_rulebook`: sites, window and the output's shape."""
+    sites = as_sites(coordinates)
+    ndim = sites.shape[1] - 1
+    window = Window.checked(ndim, kernel_size, stride, padding, dilation)
+    extra = per_axis(output_padding, ndim, "output_padding", minimum=0)
+    if spatial_shape is None:
+        if any(extra):
+            raise ValueError(f"output_padding {extra} means nothing without spatial_shape")
+        return sites, window, None
+    shape = transposed_output_shape(
+        spatial_shape, window.kernel_size, window.stride, window.padding, window.dilation, extra
+    )
+    check_inside(sites, per_axis(spatial_shape, ndim, "spatial_shape"))
+    return sites, window, shape

@@ -1,0 +1,225 @@
+"""What every engine must agree with, derived from one relation by Python loops in float64.
+
+    input = stride * output + dilation * tap - padding        (per axis, same batch index)
+
+Nothing of either package is imported here and nothing is vectorised: each function says what the result *is*,
+one site, tap and channel at a time. It refuses inputs that would take longer than a moment.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Site = tuple[int, ...]
+Rules = dict[int, set[tuple[int, int]]]  # tap number -> {(input row, output row)}
+
+BUDGET = 2_000_000  # elementary steps; about a second of Python
+
+
+class OverBudget(ValueError):
+    """The case is too large to be computed by loops."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """The sites of a convolution's output and, by tap, which input row feeds which output row."""
+
+    output_sites: list[Site]
+    rules: Rules
+
+
+def spend(steps: int) -> None:
+    """Refuse a computation of more than BUDGET elementary steps."""
+    if steps > BUDGET:
+        raise OverBudget(f"the oracle would take {steps} steps, its budget is {BUDGET}: choose a smaller case")
+
+
+def all_taps(kernel_size: Sequence[int]) -> list[Site]:
+    """Every position of the kernel, the last axis fastest."""
+    return list(itertools.product(*(range(k) for k in kernel_size)))
+
+
+def input_of(output: Site, tap: Site, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]) -> Site:
+    """The relation: the input site that `tap` carries to `output`."""
+    axes = zip(stride, output[1:], dilation, tap, padding, strict=True)
+    return (output[0], *(s * u + d * t - p for s, u, d, t, p in axes))
+
+
+def size_after(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """The number of outputs u >= 0 whose whole window lies in [-padding, size + padding), found by counting."""
+    u = 0
+    while stride * u + dilation * (kernel - 1) - padding <= size + padding - 1:
+        u += 1
+    return u
+
+
+def size_before(size: int, kernel: int, stride: int, padding: int, dilation: int, output_padding: int) -> int:
+    """The number of fine positions that `size` coarse windows span, less the padding on both sides."""
+    last = stride * (size - 1) + dilation * (kernel - 1)
+    return last + 1 - 2 * padding + output_padding
+
+
+def rules_between(
+    fine: Sequence[Site],
+    coarse: Sequence[Site],
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+) -> Rules:
+    """Every (fine row, coarse row) that the relation joins, tap by tap: each pair of sites is tried."""
+    taps = all_taps(kernel_size)
+    spend(len(taps) * len(coarse) * (len(fine) + 4))
+    rules: Rules = {number: set() for number in range(len(taps))}
+    for number, tap in enumerate(taps):
+        for coarse_row, site in enumerate(coarse):
+            wanted = input_of(site, tap, stride, padding, dilation)
+            for fine_row, candidate in enumerate(fine):
+                if candidate == wanted:
+                    rules[number].add((fine_row, coarse_row))
+    return rules
+
+
+def _coarse_candidates(axis_values: set[int], kernel: int, stride: int, padding: int, dilation: int) -> list[int]:
+    """All u on one axis that could be joined to one of the values: a range wide enough, filtered by the relation."""
+    if not axis_values:
+        return []
+    reach = dilation * (kernel - 1)
+    low = (min(axis_values) + padding - reach) // stride - 1
+    high = (max(axis_values) + padding) // stride + 1
+    spend((high - low + 1) * kernel)
+    return [
+        u
+        for u in range(low, high + 1)
+        if any(stride * u + dilation * t - padding in axis_values for t in range(kernel))
+    ]
+
+
+def submanifold(coordinates: np.ndarray, kernel_size: Sequence[int], dilation: Sequence[int]) -> Built:
+    """Outputs are the inputs; the window is placed as PyTorch's padding="same" places it."""
+    sites = as_sites(coordinates)
+    padding = [(d * (k - 1)) // 2 for k, d in zip(kernel_size, dilation, strict=True)]
+    return Built(sites, rules_between(sites, sites, kernel_size, [1] * len(padding), padding, dilation))
+
+
+def strided(
+    coordinates: np.ndarray,
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    spatial_shape: Sequence[int] | None = None,
+) -> Built:
+    """Outputs are all sites that some input reaches; within the dense output's extent where a shape is given."""
+    sites = as_sites(coordinates)
+    setting = list(zip(kernel_size, stride, padding, dilation, strict=True))
+    axes = [_coarse_candidates({s[1 + a] for s in sites}, *setting[a]) for a in range(len(setting))]
+    if spatial_shape is not None:
+        limits = [size_after(n, *setting[a]) for a, n in enumerate(spatial_shape)]
+        axes = [[u for u in axis if 0 <= u < limit] for axis, limit in zip(axes, limits, strict=True)]
+    taps, present = all_taps(kernel_size), set(sites)
+    batches = sorted({s[0] for s in sites})
+    spend(len(batches) * int(np.prod([len(a) for a in axes], dtype=object)) * len(taps))
+    outputs = [
+        site
+        for site in itertools.product(batches, *axes)
+        if any(input_of(site, tap, stride, padding, dilation) in present for tap in taps)
+    ]
+    return Built(outputs, rules_between(sites, outputs, kernel_size, stride, padding, dilation))
+
+
+def inverse(
+    coordinates: np.ndarray,
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    spatial_shape: Sequence[int] | None = None,
+) -> tuple[Built, list[Site]]:
+    """The strided convolution of the fine `coordinates` read backwards; also its input sites, the coarse ones."""
+    forward = strided(coordinates, kernel_size, stride, padding, dilation, spatial_shape)
+    return Built(as_sites(coordinates), turned(forward.rules)), forward.output_sites
+
+
+def transposed(
+    coordinates: np.ndarray,
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    spatial_shape: Sequence[int] | None = None,
+    output_padding: Sequence[int] | None = None,
+) -> Built:
+    """Outputs are all fine sites reached from a coarse one; within the dense output's extent where a shape is given."""
+    coarse = as_sites(coordinates)
+    taps = all_taps(kernel_size)
+    spend(len(coarse) * len(taps))
+    fine = {input_of(site, tap, stride, padding, dilation) for site in coarse for tap in taps}
+    if spatial_shape is not None:
+        extra = output_padding or [0] * len(spatial_shape)
+        setting = zip(spatial_shape, kernel_size, stride, padding, dilation, extra, strict=True)
+        limits = [size_before(*axis) for axis in setting]
+        fine = {site for site in fine if all(0 <= x < n for x, n in zip(site[1:], limits, strict=True))}
+    outputs = sorted(fine)
+    return Built(outputs, turned(rules_between(outputs, coarse, kernel_size, stride, padding, dilation)))
+
+
+def turned(rules: Rules) -> Rules:
+    """Rules read backwards."""
+    return {tap: {(output, source) for source, output in pairs} for tap, pairs in rules.items()}
+
+
+def as_sites(coordinates: np.ndarray) -> list[Site]:
+    """Rows as tuples of Python integers."""
+    return [tuple(int(c) for c in row) for row in coordinates]
+
+
+def _each_product(rules: Rules, weight: np.ndarray) -> Iterator[tuple[int, int, int, int, int, int, int, int]]:
+    """Every product: (tap, input row, output row, group, channel in and out in the group, and in the whole)."""
+    groups, width_in, width_out = weight.shape[1:]
+    spend(sum(len(pairs) for pairs in rules.values()) * groups * width_in * width_out)
+    for tap, pairs in rules.items():
+        for source, target in sorted(pairs):
+            for g, i, o in itertools.product(range(groups), range(width_in), range(width_out)):
+                yield tap, source, target, g, i, o, g * width_in + i, g * width_out + o
+
+
+def grouped(weight: np.ndarray) -> np.ndarray:
+    """weight as [taps, groups, channels in of a group, channels out of a group], float64."""
+    weight = np.asarray(weight, dtype=np.float64)
+    return weight if weight.ndim == 4 else weight[:, None]
+
+
+def convolve(
+    features: np.ndarray, weight: np.ndarray, rules: Rules, outputs: int, bias: np.ndarray | None = None
+) -> np.ndarray:
+    """y[target, o] = bias[o] + the sum over rules (source, target, tap) and channels i of x[source, i] w[tap, i, o]."""
+    weight, features = grouped(weight), np.asarray(features, dtype=np.float64)
+    result = np.zeros((outputs, weight.shape[1] * weight.shape[3]))
+    for tap, source, target, g, i, o, channel_in, channel_out in _each_product(rules, weight):
+        result[target, channel_out] += features[source, channel_in] * weight[tap, g, i, o]
+    if bias is not None:
+        for target, channel in itertools.product(*map(range, result.shape)):
+            result[target, channel] += float(bias[channel])
+    return result
+
+
+def gradients(
+    grad_output: np.ndarray, features: np.ndarray, weight: np.ndarray, rules: Rules
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The derivatives of sum(grad_output * y) by features, weight and bias, one product at a time."""
+    shape = np.shape(weight)
+    weight, features = grouped(weight), np.asarray(features, dtype=np.float64)
+    grad_output = np.asarray(grad_output, dtype=np.float64)
+    by_features, by_weight = np.zeros(features.shape), np.zeros(weight.shape)
+    by_bias = np.zeros(grad_output.shape[1])
+    for tap, source, target, g, i, o, channel_in, channel_out in _each_product(rules, weight):
+        by_features[source, channel_in] += grad_output[target, channel_out] * weight[tap, g, i, o]
+        by_weight[tap, g, i, o] += grad_output[target, channel_out] * features[source, channel_in]
+    for target, channel in itertools.product(*map(range, grad_output.shape)):
+        by_bias[channel] += grad_output[target, channel]
+    return by_features, by_weight.reshape(shape), by_bias
