@@ -1,0 +1,52 @@
+# Every target builds .venv first if it has to: a fresh machine needs only python3 and make.
+#   make study ARGS="--data events.root"    make test ARGS="-k rulebook"    make book PYTHON=python3.12
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+READY := .venv/ready
+BOOK := book/_build/html
+
+.PHONY: help study test test-deep lint book notebooks clean
+
+help:
+	@echo "make study      train a sparse and a dense UResNet on simulated events; results in study/"
+	@echo "make test       the test suite and the notebooks (SSCN_DATA=folder adds the real events)"
+	@echo "make test-deep  the test suite with its long cases"
+	@echo "make lint       ruff and mypy"
+	@echo "make book       build the book, warnings as errors"
+	@echo "make notebooks  open the tutorials in JupyterLab"
+	@echo "make clean      remove .venv and everything built"
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+study: $(READY)
+	$(BIN)/sscn study $(ARGS)
+
+test: $(READY)
+	$(BIN)/pytest $(ARGS) tests
+	$(BIN)/pytest $(ARGS) --nbval tutorial
+
+test-deep: $(READY)
+	$(BIN)/pytest -m "deep or not deep" $(ARGS) tests
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+book: $(READY)
+	$(BIN)/python -m sphinx -n -W --keep-going book $(BOOK)
+	@echo "The book is built; open $(abspath $(BOOK)/index.html)"
+
+.venv/notebooks: $(READY)
+	$(BIN)/python -m pip install --constraint constraints.txt jupyterlab
+	touch $@
+
+notebooks: .venv/notebooks
+	$(BIN)/jupyter lab tutorial
+
+clean:
+	rm -rf .venv study $(dir $(BOOK)) build dist sscn.egg-info
