@@ -1,0 +1,5 @@
+"""Networks."""
+
+from sscn_triton.models.uresnet import SparseUResNet
+
+__all__ = ["SparseUResNet"]

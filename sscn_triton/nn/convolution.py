@@ -1,0 +1,142 @@
+"""Convolution layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from sscn_triton import functional
+from sscn_triton.functional import Size
+from sscn_triton.relation import MAX_NDIM, per_axis, volume
+from sscn_triton.tensor import SparseTensor
+
+
+class Convolution(torch.nn.Module):
+    """What the convolution layers share: a weight ``[V, groups, in / groups, out / groups]`` and perhaps a bias.
+
+    Weights start normal with standard deviation ``sqrt(2 / fan_in)``, ``fan_in = V * in / groups`` (He et al.,
+    arXiv:1502.01852, and the engine of the 2018 study); the bias starts at zero.
+
+    Args:
+        in_channels, out_channels: positive multiples of ``groups``.
+        kernel_size: extent of the kernel, one number or one per axis.
+        dilation: distance between taps.
+        groups: channel groups that do not mix; ``groups == in_channels`` is a depthwise convolution.
+        bias: whether a learnt constant is added.
+        ndim: number of spatial axes; read off ``kernel_size`` where that is a sequence.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        ndim: int | None = None,
+    ) -> None:
+        super().__init__()
+        if ndim is None:
+            ndim = len(kernel_size) if isinstance(kernel_size, Sequence) else 3
+        (self.ndim,) = per_axis(ndim, 1, "ndim", 1)
+        if self.ndim > MAX_NDIM:
+            raise ValueError(f"ndim must be 1 to {MAX_NDIM}, got {ndim}")
+        (self.groups,) = per_axis(groups, 1, "groups", 1)
+        (self.in_channels,) = per_axis(in_channels, 1, "in_channels", 1)
+        (self.out_channels,) = per_axis(out_channels, 1, "out_channels", 1)
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"in_channels and out_channels must be multiples of groups = {groups}, "
+                f"got {in_channels} and {out_channels}"
+            )
+        self.kernel_size = per_axis(kernel_size, self.ndim, "kernel_size", 1)
+        self.dilation = per_axis(dilation, self.ndim, "dilation", 1)
+        shape = (volume(self.kernel_size), groups, in_channels // groups, out_channels // groups)
+        self.weight = torch.nn.Parameter(torch.empty(shape))
+        self.bias = torch.nn.Parameter(torch.empty(out_channels)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew."""
+        taps, _, fan, _ = self.weight.shape
+        torch.nn.init.normal_(self.weight, std=math.sqrt(2 / (taps * fan)))
+        if self.bias is not None:
+            torch.nn.init.zeros_(self.bias)
+
+    def geometry(self) -> dict[str, tuple[int, ...]]:
+        """The arguments that choose a rulebook."""
+        return {"kernel_size": self.kernel_size, "dilation": self.dilation}
+
+    def extra_repr(self) -> str:
+        shown = [f"{self.in_channels}, {self.out_channels}"]
+        shown += [f"{name}={value}" for name, value in self.geometry().items()]
+        return ", ".join([*shown, f"groups={self.groups}, bias={self.bias is not None}"])
+
+    def _check(self, x: SparseTensor) -> None:
+        if not isinstance(x, SparseTensor):
+            raise TypeError(f"{type(self).__name__} takes a SparseTensor, got {type(x).__name__}")
+        if x.ndim != self.ndim:
+            raise ValueError(f"{type(self).__name__} has ndim={self.ndim}, the tensor has {x.ndim} spatial axes")
+        if x.features.shape[1] != self.in_channels:
+            raise ValueError(
+                f"{type(self).__name__} takes {self.in_channels} channels, the tensor has {x.features.shape[1]}"
+            )
+
+
+class SubmanifoldConv(Convolution):
+    """Convolution whose output sites are its input sites; the kernel is centred. Arguments: `Convolution`."""
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        self._check(x)
+        return functional.submanifold_conv(x, self.weight, self.bias, **self.geometry())
+
+
+class StridedConvolution(Convolution):
+    """What `SparseConv` and `InverseConv` share: stride and padding, one number or one per axis."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        ndim: int | None = None,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, dilation, groups, bias, ndim)
+        self.stride = per_axis(stride, self.ndim, "stride", 1)
+        self.padding = per_axis(padding, self.ndim, "padding", 0)
+
+    def geometry(self) -> dict[str, tuple[int, ...]]:
+        """The arguments that choose a rulebook."""
+        return {
+            "kernel_size": self.kernel_size,
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+        }
+
+
+class SparseConv(StridedConvolution):
+    """Convolution to every site that some input reaches. Arguments: `StridedConvolution`, `Convolution`."""
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        self._check(x)
+        return functional.sparse_conv(x, self.weight, self.bias, **self.geometry())
+
+
+class InverseConv(StridedConvolution):
+    """The `SparseConv` of the same geometry read backwards, onto the sites it came from.
+
+    Takes the geometry of the layer it inverts; another one is refused when the tensor arrives.
+    """
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        self._check(x)
+        return functional.inverse_conv(x, self.weight, self.bias, **self.geometry())

@@ -1,0 +1,1 @@
+"""One room per operation: the registered operator, its engines, its gradients."""

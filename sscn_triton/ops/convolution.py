@@ -1,0 +1,103 @@
+"""Sparse convolution as two operators, each the derivative of the other.
+
+With rules (i, o) of tap v, features x, weight w and gradient g of the output:
+
+    convolution:      y[o] += x[i] w[v]
+    weight gradient:  W[v] += x[i]^T g[o]
+
+The gradient of a convolution for its input is a convolution over the transposed rules with transposed weights, so
+these two are closed under differentiation and gradients of any order exist.
+
+``rules`` is the list of tensors of `sscn_triton.rulebook.Rulebook.rules`; ``weight`` is ``[V, groups, in, out]`` with
+``in`` and ``out`` counted per group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def transposed_rules(rules: Sequence[Tensor]) -> list[Tensor]:
+    """The same rules read backwards: inputs and outputs change places."""
+    input_rows, output_rows, starts = rules
+    return [output_rows, input_rows, starts]
+
+
+@torch.library.custom_op("sscn::convolution", mutates_args=(), device_types="cpu")
+def convolution(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
+    """``y[o] += x[i] w[v]``: ``[N_in, groups * in]``, ``[V, groups, in, out]`` to ``[output_count, groups * out]``."""
+    _, groups, channels_in, channels_out = weight.shape
+    input_rows, output_rows, starts = rules
+    accumulate = torch.promote_types(features.dtype, torch.float32)
+    output = torch.zeros(output_count, groups * channels_out, dtype=accumulate)
+    for tap, (start, stop) in enumerate(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)):
+        gathered = features.index_select(0, input_rows[start:stop]).to(accumulate)
+        by_group = gathered.view(-1, groups, channels_in).transpose(0, 1)
+        product = torch.bmm(by_group, weight[tap].to(accumulate)).transpose(0, 1)
+        output.index_add_(0, output_rows[start:stop], product.reshape(-1, groups * channels_out))
+    return output.to(features.dtype)
+
+
+@convolution.register_fake
+def _(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
+    return features.new_empty(output_count, weight.shape[1] * weight.shape[3])
+
+
+@torch.library.custom_op("sscn::weight_gradient", mutates_args=(), device_types="cpu")
+def weight_gradient(features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:
+    """``W[v] += x[i]^T g[o]``: ``[N_in, groups * in]``, ``[N_out, groups * out]`` to ``[V, groups, in, out]``."""
+    input_rows, output_rows, starts = rules
+    accumulate = torch.promote_types(features.dtype, torch.float32)
+    channels_in, channels_out = features.shape[1] // groups, grad_output.shape[1] // groups
+    grad_weight = torch.empty(len(starts) - 1, groups, channels_in, channels_out, dtype=accumulate)
+    for tap, (start, stop) in enumerate(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)):
+        gathered = features.index_select(0, input_rows[start:stop]).to(accumulate)
+        gathered_grad = grad_output.index_select(0, output_rows[start:stop]).to(accumulate)
+        by_group = gathered.view(-1, groups, channels_in).permute(1, 2, 0)
+        grad_by_group = gathered_grad.view(-1, groups, channels_out).transpose(0, 1)
+        torch.bmm(by_group, grad_by_group, out=grad_weight[tap])
+    return grad_weight.to(features.dtype)
+
+
+@weight_gradient.register_fake
+def _(features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:
+    taps = rules[2].shape[0] - 1
+    return features.new_empty(taps, groups, features.shape[1] // groups, grad_output.shape[1] // groups)
+
+
+def _save_convolution(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    features, weight, rules, _ = inputs
+    ctx.save_for_backward(features, weight, *rules)
+
+
+def _convolution_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    features, weight, *rules = ctx.saved_tensors
+    grad_features = grad_weight = None
+    if ctx.needs_input_grad[0]:
+        grad_features = convolution(grad, weight.transpose(2, 3), transposed_rules(rules), features.shape[0])
+    if ctx.needs_input_grad[1]:
+        grad_weight = weight_gradient(features, grad, rules, weight.shape[1])
+    return grad_features, grad_weight, [None] * len(rules), None
+
+
+def _save_weight_gradient(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    features, grad_output, rules, _ = inputs
+    ctx.save_for_backward(features, grad_output, *rules)
+
+
+def _weight_gradient_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    features, grad_output, *rules = ctx.saved_tensors
+    grad_features = grad_grad_output = None
+    if ctx.needs_input_grad[0]:
+        grad_features = convolution(grad_output, grad.transpose(2, 3), transposed_rules(rules), features.shape[0])
+    if ctx.needs_input_grad[1]:
+        grad_grad_output = convolution(features, grad, rules, grad_output.shape[0])
+    return grad_features, grad_grad_output, [None] * len(rules), None
+
+
+convolution.register_autograd(_convolution_backward, setup_context=_save_convolution)
+weight_gradient.register_autograd(_weight_gradient_backward, setup_context=_save_weight_gradient)

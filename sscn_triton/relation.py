@@ -1,0 +1,81 @@
+"""The one relation, and what follows from it without looking at any site.
+
+    input = stride * output + dilation * tap - padding          (on every axis)
+
+Every convolution of this library is this relation plus a choice of output sites.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+Axes = tuple[int, ...]
+MAX_NDIM = 4
+
+
+def per_axis(value: int | Sequence[int], ndim: int, name: str, minimum: int) -> Axes:
+    """One integer for each of ``ndim`` axes: ``value`` itself if it is a sequence, else ``value`` repeated.
+
+    Raises TypeError for anything but integers, ValueError for a wrong length or a value below ``minimum``.
+    """
+    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * ndim
+    if any(isinstance(v, bool) or not isinstance(v, int) for v in values):
+        raise TypeError(f"{name} must be an integer or {ndim} integers (one per axis), got {value!r}")
+    if len(values) != ndim:
+        raise ValueError(f"{name} must be one integer or {ndim} (one per axis), got {len(values)}: {value!r}")
+    if min(values) < minimum:
+        raise ValueError(f"{name} must be at least {minimum} on every axis, got {value!r}")
+    return values
+
+
+def taps(kernel_size: Axes) -> list[Axes]:
+    """All positions of the kernel, numbered with the last axis fastest."""
+    return list(itertools.product(*(range(k) for k in kernel_size)))
+
+
+def volume(kernel_size: Axes) -> int:
+    """Number of taps V."""
+    return math.prod(kernel_size)
+
+
+def submanifold_padding(kernel_size: Axes, dilation: Axes) -> Axes:
+    """The padding that keeps a kernel centred on its site: ``dilation * (kernel - 1) // 2``.
+
+    For even extents the extra tap lies on the far side, as in PyTorch's ``padding="same"``.
+    """
+    return tuple(d * (k - 1) // 2 for k, d in zip(kernel_size, dilation, strict=True))
+
+
+def output_shape(shape: Axes, kernel_size: Axes, stride: Axes, padding: Axes, dilation: Axes) -> Axes:
+    """Extent of a strided convolution's output: ``(in + 2 padding - dilation (kernel - 1) - 1) // stride + 1``.
+
+    Raises ValueError if an axis would come out empty.
+    """
+    axes = zip(shape, kernel_size, stride, padding, dilation, strict=True)
+    result = tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in axes)
+    if min(result) < 1:
+        raise ValueError(
+            f"spatial shape {shape} is too small for kernel_size {kernel_size}, stride {stride}, padding {padding}, "
+            f"dilation {dilation}: the output shape would be {result}"
+        )
+    return result
+
+
+def transposed_output_shape(
+    shape: Axes, kernel_size: Axes, stride: Axes, padding: Axes, dilation: Axes, output_padding: Axes
+) -> Axes:
+    """Extent of a transposed convolution's output:
+    ``(in - 1) stride - 2 padding + dilation (kernel - 1) + 1 + output_padding``.
+
+    Raises ValueError if an axis would come out empty.
+    """
+    axes = zip(shape, kernel_size, stride, padding, dilation, output_padding, strict=True)
+    result = tuple((n - 1) * s - 2 * p + d * (k - 1) + 1 + o for n, k, s, p, d, o in axes)
+    if min(result) < 1:
+        raise ValueError(
+            f"spatial shape {shape} is too small for kernel_size {kernel_size}, stride {stride}, padding {padding}, "
+            f"dilation {dilation}, output_padding {output_padding}: the output shape would be {result}"
+        )
+    return result

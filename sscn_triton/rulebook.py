@@ -1,0 +1,77 @@
+"""Rulebooks: the rules of one convolution, as the operators want them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sscn_triton.ops import sites
+from sscn_triton.ops.convolution import transposed_rules
+from sscn_triton.relation import Axes, output_shape, transposed_output_shape
+
+
+@dataclass(frozen=True, eq=False)
+class Rulebook:
+    """All rules of a convolution from ``input_count`` rows to ``output_count`` rows.
+
+    ``rules`` is a list of tensors that the operators of `sscn_triton.ops` take as it is: input rows and output rows
+    ``[R]`` int32, sorted by tap, and ``[V + 1]`` int64 positions where each tap's rules start.
+    """
+
+    rules: list[Tensor]
+    input_count: int
+    output_count: int
+
+    def transposed(self) -> Rulebook:
+        """The same rules read backwards, from outputs to inputs."""
+        return Rulebook(transposed_rules(self.rules), self.output_count, self.input_count)
+
+    def pairs(self) -> list[tuple[Tensor, Tensor]]:
+        """For each tap its (input rows, output rows), int64."""
+        input_rows, output_rows, starts = self.rules
+        spans = zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
+        return [(input_rows[a:b].long(), output_rows[a:b].long()) for a, b in spans]
+
+    @property
+    def rule_count(self) -> int:
+        """Number of rules over all taps."""
+        return self.rules[0].shape[0]
+
+
+def submanifold(coordinates: Tensor, kernel_size: Axes, dilation: Axes) -> Rulebook:
+    """Rules from the sites ``[N, 1 + D]`` to themselves."""
+    rules = sites.submanifold_rules(coordinates, kernel_size, dilation)
+    return Rulebook(list(rules), len(coordinates), len(coordinates))
+
+
+def strided(
+    coordinates: Tensor, shape: Axes | None, kernel_size: Axes, stride: Axes, padding: Axes, dilation: Axes
+) -> tuple[Rulebook, Tensor, Axes | None]:
+    """Rules to every site that some input reaches, those sites in lexicographic order, and their spatial shape."""
+    bounds = None if shape is None else output_shape(shape, kernel_size, stride, padding, dilation)
+    reached, *rules = sites.strided_rules(coordinates, kernel_size, stride, padding, dilation, bounds or ())
+    return Rulebook(rules, len(coordinates), len(reached)), reached, bounds
+
+
+def transposed(
+    coordinates: Tensor,
+    shape: Axes | None,
+    kernel_size: Axes,
+    stride: Axes,
+    padding: Axes,
+    dilation: Axes,
+    output_padding: Axes,
+) -> tuple[Rulebook, Tensor, Axes | None]:
+    """Rules to every site reached by the relation read backwards, those sites, and their spatial shape."""
+    bounds = None
+    if shape is not None:
+        bounds = transposed_output_shape(shape, kernel_size, stride, padding, dilation, output_padding)
+    reached, *rules = sites.transposed_rules(coordinates, kernel_size, stride, padding, dilation, bounds or ())
+    return Rulebook(rules, len(coordinates), len(reached)), reached, bounds
+
+
+def unique(coordinates: Tensor) -> tuple[Tensor, Tensor]:
+    """``(first, inverse)``: where each distinct site first appears, and for every row the position of its site."""
+    return torch.ops.sscn.unique_sites(coordinates)
