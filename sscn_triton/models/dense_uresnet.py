@@ -10,7 +10,7 @@ Both read every voxel of the image, the empty ones too. They differ in what they
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -28,10 +28,10 @@ class DenseUResNet(nn.Module):
     """A UResNet on dense images: [B, in_channels, *S] -> logits [B, num_classes, *S].
 
     architecture="matched": stem convolution of 3, then `depth` resolutions with widths `filters * (1, 2, .. depth)`; at
-    each, `repetitions` pre-activation residual blocks, BN-ReLU-convolution 2/2 down, the levels below, BN-ReLU-transposed
-    convolution 2/2 up, concatenation, `repetitions` blocks; at last BN-ReLU and a linear layer. No convolution has a
-    bias; batch norm has eps 1e-4 and momentum 0.01. At the defaults 2,741,477 parameters, as in `SparseUResNet`.
-    Batch norm counts every voxel here, and only the active ones there.
+    each, `repetitions` pre-activation residual blocks, BN-ReLU-convolution 2/2 down, the levels below,
+    BN-ReLU-transposed convolution 2/2 up, concatenation, `repetitions` blocks; at last BN-ReLU and a linear layer. No
+    convolution has a bias; batch norm has eps 1e-4 and momentum 0.01. At the defaults 2,741,477 parameters, as in
+    `SparseUResNet`. Batch norm counts every voxel here, and only the active ones there.
 
     architecture="study": stem convolution of 3, then `depth` halvings that double the width each, with `repetitions`
     post-activation residual blocks per stage, transposed convolutions 3/2 up, and two last convolutions of 3, the very
@@ -181,14 +181,12 @@ class _Study(nn.Module):
     def __init__(self, inputs: int, classes: int, filters: int, depth: int, repetitions: int, ndim: int) -> None:
         super().__init__()
         widths = [filters * 2**i for i in range(depth + 1)]
-        steps = list(zip(widths, widths[1:], strict=False))
+        steps = list(pairwise(widths))
         self.stem = nn.Sequential(_BorderConv(ndim, inputs, filters), nn.ReLU())
         self.down = nn.ModuleList(_study_stage(ndim, n, wide, repetitions, stride=2) for n, wide in steps)
         self.up = nn.ModuleList(self._up(ndim, wide, n) for n, wide in reversed(steps))
         self.merge = nn.ModuleList(_study_stage(ndim, wide, n, repetitions) for n, wide in reversed(steps))
-        self.head = nn.Sequential(
-            _BorderConv(ndim, filters, filters), nn.ReLU(), _BorderConv(ndim, filters, classes)
-        )
+        self.head = nn.Sequential(_BorderConv(ndim, filters, filters), nn.ReLU(), _BorderConv(ndim, filters, classes))
 
     @staticmethod
     def _up(ndim: int, inputs: int, outputs: int) -> nn.Sequential:

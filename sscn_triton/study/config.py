@@ -1,0 +1,60 @@
+"""What can be asked of a study. Imports nothing heavy: the command line reads it to print its help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """Train a sparse and a dense UResNet side by side on the same liquid-argon images, and write a report.
+
+    Both networks have the same layers and start from the same weights; they see the same crops in the same order, for
+    the same time. A third run trains the sparse one on whole events. The report (one HTML page that needs no network,
+    its figures as PNG, and every number as JSON) shows nonzero accuracy against iterations and wall time, accuracy per
+    class, time per step, peak memory, and the numbers of the 2018 study beside them.
+
+    Args:
+        data: larcv ROOT file with the events to use; left out, events are simulated on the spot.
+        out: folder for the report; one written before is replaced, when the new one is complete.
+        size: edge of the crops in voxels; divisible by 2 ** (depth - 1), which is 16 at the default depth.
+        minutes: time the whole study may take, at least one step of each network aside.
+        steps: train each network for this many steps instead of by time: such a study can be repeated exactly.
+        seed: of the simulated events, the split, the crops and the first weights.
+        events: number of simulated events; not used with a file.
+        image: edge of a simulated event in voxels; not used with a file.
+        batch: crops per training step; whole events go one by one.
+        filters: channels of the first level; level i has i times as many.
+        depth: number of levels.
+        learning_rate: of Adam at the height of the one-cycle schedule.
+    """
+
+    data: str | None = None
+    out: str = "study"
+    size: int = 64
+    minutes: float = 10.0
+    steps: int | None = None
+    seed: int = 0
+    events: int = 40
+    image: int = 192
+    batch: int = 1
+    filters: int = 16
+    depth: int = 5
+    learning_rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        for name, least in (("events", 2), ("batch", 1), ("filters", 1), ("depth", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        for name in ("minutes", "learning_rate"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
+        divisor = 2 ** (self.depth - 1)
+        if self.size < divisor or self.size % divisor:
+            raise ValueError(
+                f"size must be divisible by {divisor} (2 ** (depth - 1), depth {self.depth}), got {self.size}"
+            )
+        if self.image < self.size:
+            raise ValueError(f"image must be at least the size of a crop, {self.size}, got {self.image}")

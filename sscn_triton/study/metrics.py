@@ -1,0 +1,99 @@
+"""Loss and accuracies, as the 2018 study defines them.
+
+Everything is counted on active ("nonzero") voxels of known label, event by event, and averaged over events; so an event
+of two thousand voxels weighs as much as one of ten thousand. A label of -1 means unknown: such voxels count nowhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+UNKNOWN = -1
+
+
+def event_means(values: Tensor, events: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """Means of values [N] over the rows of each event (events [N] in 0..number-1).
+
+    Returns the means [M] of those M events that have a row, and which ones they are, [number] bool.
+    """
+    count = torch.zeros(number, dtype=values.dtype, device=values.device).index_add_(0, events, torch.ones_like(values))
+    total = torch.zeros(number, dtype=values.dtype, device=values.device).index_add_(0, events, values)
+    present = count > 0
+    return total[present] / count[present], present
+
+
+def segmentation_loss(logits: Tensor, labels: Tensor, events: Tensor, number: int) -> Tensor:
+    """Mean over events of the event's mean cross-entropy. logits [N, classes], labels [N], events [N].
+
+    The study sums over the events of the batch instead of averaging: the same gradient times their number.
+    """
+    known = labels != UNKNOWN
+    if not known.any():
+        return logits.sum() * 0
+    entropy = F.cross_entropy(logits[known], labels[known], reduction="none")
+    return event_means(entropy, events[known], number)[0].mean()
+
+
+def nonzero_accuracy(logits: Tensor, labels: Tensor, events: Tensor, number: int) -> float:
+    """Mean over events of (correct nonzero voxels / nonzero voxels); nan if no voxel has a known label."""
+    known = labels != UNKNOWN
+    correct = (logits.argmax(1) == labels).double()[known]
+    return float(event_means(correct, events[known], number)[0].mean())
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a set of events says about a network. Accuracies and shares are fractions; a class never seen is nan."""
+
+    nonzero_accuracy: float
+    loss: float
+    class_accuracy: list[float]  # per event that has the class: correct of it / of it; then the mean over those events
+    class_share: list[float]  # mean over events of the class's share of the nonzero voxels
+    confusion: list[list[int]]  # [true class][predicted class], voxels of all events together
+    events: int
+    voxels: int
+
+
+class Tally:
+    """Collects events one by one; `scores()` sums them up."""
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self.confusions: list[np.ndarray] = []
+        self.losses: list[float] = []
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """One event: logits [N, classes], labels [N]. An event without a known voxel adds nothing."""
+        known = labels != UNKNOWN
+        if not known.any():
+            return
+        logits, labels = logits[known], labels[known]
+        pairs = labels * self.classes + logits.argmax(1)
+        counts = torch.bincount(pairs, minlength=self.classes**2).reshape(self.classes, self.classes)
+        self.confusions.append(counts.cpu().numpy())
+        self.losses.append(float(F.cross_entropy(logits, labels)))
+
+    def scores(self) -> Scores:
+        if not self.confusions:
+            raise ValueError("no event with a voxel of known label was given: there is nothing to score")
+        confusion = np.stack(self.confusions).astype(np.float64)  # [events, true, predicted]
+        true, right = confusion.sum(2), np.diagonal(confusion, axis1=1, axis2=2)
+        voxels = true.sum(1)
+        return Scores(
+            nonzero_accuracy=float((right.sum(1) / voxels).mean()),
+            loss=float(np.mean(self.losses)),
+            class_accuracy=[_mean(right[true[:, c] > 0, c] / true[true[:, c] > 0, c]) for c in range(self.classes)],
+            class_share=[float(share) for share in (true / voxels[:, None]).mean(0)],
+            confusion=confusion.sum(0).astype(int).tolist(),
+            events=len(confusion),
+            voxels=int(voxels.sum()),
+        )
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
