@@ -11,11 +11,14 @@ Both read every voxel of the image, the empty ones too. They differ in what they
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from sscn_triton.models.uresnet import SparseUResNet
 
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -75,6 +78,49 @@ class DenseUResNet(nn.Module):
         if any(size % self.divisor for size in x.shape[2:]):
             raise ValueError(f"every image size must be divisible by {self.divisor}, got {list(x.shape[2:])}")
         return self.network(x)
+
+    def load_sparse_weights(self, sparse: SparseUResNet) -> None:
+        """Take over weights and running statistics of a `SparseUResNet` of the same arguments.
+
+        On an image whose voxels are all active both networks then give the same output. Taps are numbered with the last
+        axis fastest, so a sparse weight [taps, in, out] is the dense one [out, in, k, k, k] (transposed convolution:
+        [in, out, k, k, k]) with its axes moved, none reversed. Raises ValueError where the networks differ in shape.
+        """
+        if self.architecture != "matched":
+            raise ValueError(f"only the 'matched' architecture has a sparse twin, this one is {self.architecture!r}")
+        mine, theirs = _layers(self), _layers(sparse)
+        states = [_as_dense(layer, other) for layer, other in zip(mine, theirs, strict=False)]
+        if len(mine) != len(theirs) or any(
+            _shapes(layer.state_dict()) != _shapes(state) for layer, state in zip(mine, states, strict=True)
+        ):
+            raise ValueError("the sparse network has other layers: give both the same arguments")
+        for layer, state in zip(mine, states, strict=True):
+            layer.load_state_dict(state)
+
+
+def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in state.items()}
+
+
+def _layers(network: nn.Module) -> list[nn.Module]:
+    """The modules that own parameters, in the order in which the data meets them."""
+    return [module for module in network.modules() if any(True for _ in module.parameters(recurse=False))]
+
+
+def _as_dense(dense: nn.Module, sparse: nn.Module) -> dict[str, Tensor]:
+    """The sparse layer's state in the axes of the dense one."""
+    state = dict(sparse.state_dict())
+    target = getattr(dense, "weight", None)
+    if not isinstance(target, Tensor) or target.ndim < 3:
+        return state
+    kernel, weight = target.shape[2:], state["weight"]
+    if weight.ndim == 2:  # a linear layer, [out, in]
+        return state | {"weight": weight.reshape(*weight.shape, *(1 for _ in kernel))}
+    if weight.shape[0] != kernel.numel():
+        return state
+    weight = weight.reshape(*kernel, *weight.shape[-2:]).movedim((-2, -1), (0, 1))  # [in, out, *kernel]
+    transposed = isinstance(dense, tuple(_TRANSPOSED.values()))
+    return state | {"weight": weight if transposed else weight.transpose(0, 1)}
 
 
 def _norm(ndim: int, channels: int) -> nn.Module:
