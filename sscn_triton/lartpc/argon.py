@@ -1,0 +1,148 @@
+"""Liquid argon: what charged particles and photons lose in it. Lengths in cm, energies in MeV, kinetic unless said.
+
+Sources: Particle Data Group, Passage of particles through matter (Bethe, Sternheimer's density effect, Highland, delta
+rays, bremsstrahlung); Rossi and ICRU 37 for the electrons' loss; Klein and Nishina.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+ELECTRON_MASS = 0.51099895
+MUON_MASS = 105.6583755
+PION_MASS = 139.57039
+NEUTRAL_PION_MASS = 134.9768
+PROTON_MASS = 938.27208816
+
+DENSITY = 1.396  # g/cm3
+Z_OVER_A = 18 / 39.948
+MEAN_EXCITATION = 188e-6
+RADIATION_LENGTH = 14.0
+INTERACTION_LENGTH = 85.0
+_K = 0.307075  # MeV cm2/mol
+_AVOGADRO = 6.02214076e23
+_CLASSICAL_RADIUS = 2.8179403262e-13
+_ELECTRONS = _AVOGADRO * Z_OVER_A * DENSITY  # per cm3
+
+# Share of the asymptotic cross-section 7/9 X0 for pairs, at these photon energies: read off tabulated values for argon.
+_PAIR_ENERGY = np.log([1.022, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0])
+_PAIR_SHARE = np.array([0.0, 0.012, 0.045, 0.135, 0.31, 0.48, 0.67, 0.79, 0.87, 0.94, 0.97])
+
+
+@njit(cache=True)
+def momentum(kinetic, mass):
+    return math.sqrt(kinetic * (kinetic + 2.0 * mass))
+
+
+@njit(cache=True)
+def beta_squared(kinetic, mass):
+    return kinetic * (kinetic + 2.0 * mass) / (kinetic + mass) ** 2
+
+
+@njit(cache=True)
+def density_effect(beta_gamma):
+    """Sternheimer's delta with the parameters of liquid argon."""
+    x = math.log10(beta_gamma)
+    if x < 0.2:
+        return 0.0
+    delta = 2.0 * math.log(10.0) * x - 5.2146
+    return delta + 0.19559 * (3.0 - x) ** 3 if x < 3.0 else delta
+
+
+@njit(cache=True)
+def largest_transfer(kinetic, mass):
+    """Most energy a collision gives to an electron at rest; of two electrons the slower counts as the one hit."""
+    if mass < 1.0:
+        return 0.5 * kinetic
+    gamma = 1.0 + kinetic / mass
+    ratio = ELECTRON_MASS / mass
+    return 2.0 * ELECTRON_MASS * (gamma * gamma - 1.0) / (1.0 + 2.0 * gamma * ratio + ratio * ratio)
+
+
+@njit(cache=True)
+def stopping_power(kinetic, mass):
+    """Mean loss by collisions, MeV/cm: Bethe's formula, for electrons (mass below 1 MeV) that of Rossi."""
+    beta2 = beta_squared(kinetic, mass)
+    beta_gamma = momentum(kinetic, mass) / mass
+    delta = density_effect(beta_gamma)
+    if mass < 1.0:
+        tau = kinetic / ELECTRON_MASS
+        shape = 1.0 - beta2 + (tau * tau / 8.0 - (2.0 * tau + 1.0) * math.log(2.0)) / (tau + 1.0) ** 2
+        logarithm = math.log(0.5 * tau * tau * (tau + 2.0) * (ELECTRON_MASS / MEAN_EXCITATION) ** 2)
+        return 0.5 * _K * Z_OVER_A * DENSITY / beta2 * (logarithm + shape - delta)
+    most = largest_transfer(kinetic, mass)
+    argument = 2.0 * ELECTRON_MASS * beta_gamma**2 * most / MEAN_EXCITATION**2
+    return _K * Z_OVER_A * DENSITY / beta2 * (0.5 * math.log(argument) - beta2 - 0.5 * delta)
+
+
+@njit(cache=True)
+def delta_rays(kinetic, mass, cut):
+    """Electrons knocked out with more than `cut`: (how many a cm, MeV a cm they carry), from the spectrum
+    K/2 Z/A rho (1 - beta2 T/Tmax) / (beta2 T2) of the transferred energy T."""
+    most = largest_transfer(kinetic, mass)
+    if most <= cut:
+        return 0.0, 0.0
+    beta2 = beta_squared(kinetic, mass)
+    strength = 0.5 * _K * Z_OVER_A * DENSITY / beta2
+    logarithm = math.log(most / cut)
+    count = strength * (1.0 / cut - 1.0 / most - beta2 / most * logarithm)
+    return count, strength * (logarithm - beta2 * (1.0 - cut / most))
+
+
+@njit(cache=True)
+def radiated_photons(kinetic, cut):
+    """Bremsstrahlung photons above `cut` an electron makes in a cm, from the screened spectrum
+    (4/3 - 4/3 y + y2) / (k X0), y = k / kinetic. The factor kinetic / (kinetic + 2.5) brings its mean loss to tabulated
+    values for argon at low energy, within some 15 %."""
+    if kinetic <= cut:
+        return 0.0
+    y = cut / kinetic
+    spectrum = -4.0 / 3.0 * math.log(y) - 4.0 / 3.0 * (1.0 - y) + 0.5 * (1.0 - y * y)
+    return spectrum / RADIATION_LENGTH * kinetic / (kinetic + 2.5)
+
+
+@njit(cache=True)
+def scattering_angle(kinetic, mass, path):
+    """Highland's width of the projected angle after `path`. The logarithm is taken at a tenth of a radiation length, so
+    that many short steps add up to one long one."""
+    correction = 1.0 + 0.038 * math.log(0.1)
+    speed_momentum = beta_squared(kinetic, mass) * (kinetic + mass)
+    return 13.6 / speed_momentum * math.sqrt(path / RADIATION_LENGTH) * correction
+
+
+@njit(cache=True)
+def pair_production(energy):
+    """Conversions of a photon in a cm."""
+    if energy <= 2.0 * ELECTRON_MASS:
+        return 0.0
+    return 7.0 / 9.0 / RADIATION_LENGTH * np.interp(math.log(energy), _PAIR_ENERGY, _PAIR_SHARE)
+
+
+@njit(cache=True)
+def compton(energy):
+    """Compton scatterings of a photon in a cm: Klein and Nishina's total cross-section."""
+    k = energy / ELECTRON_MASS
+    logarithm = math.log(1.0 + 2.0 * k)
+    first = (1.0 + k) / k**2 * (2.0 * (1.0 + k) / (1.0 + 2.0 * k) - logarithm / k)
+    total = first + logarithm / (2.0 * k) - (1.0 + 3.0 * k) / (1.0 + 2.0 * k) ** 2
+    return _ELECTRONS * 2.0 * math.pi * _CLASSICAL_RADIUS**2 * total
+
+
+@njit(cache=True)
+def photoelectric(energy):
+    """Photoelectric absorptions in a cm: 0.052 cm2/g at 0.1 MeV, falling with the third power."""
+    return DENSITY * 0.052 * (0.1 / energy) ** 3
+
+
+def ranges(kinetic: np.ndarray, mass: float) -> np.ndarray:
+    """Range in the continuous slowing-down approximation, cm, of a heavy charged particle: the integral of 1 / (dE/dx)
+    from 0.1 % of the mass, below which the path is under 0.02 mm."""
+    result = np.zeros(len(kinetic))
+    for i, energy in enumerate(kinetic):
+        grid = np.geomspace(1e-3 * mass, energy, 2000)
+        inverse = np.array([1.0 / stopping_power(value, mass) for value in grid])
+        result[i] = np.trapezoid(inverse, grid) if hasattr(np, "trapezoid") else np.trapz(inverse, grid)
+    return result

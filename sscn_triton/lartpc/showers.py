@@ -1,0 +1,171 @@
+"""Electrons, positrons and photons, followed one by one: ionisation, knock-on electrons, bremsstrahlung, pairs, Compton."""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+from . import argon
+from .argon import ELECTRON_MASS
+from .stream import between, exponential, isotropic, normal, uniform
+from .world import ELECTRON, MARGIN, PHOTON, POSITRON, TRACKED, deposit, escaped, outside, push, turned
+
+SOFTEST_PHOTON = 0.01  # photons below are left where they are
+SOFTEST_RADIATED = 0.05  # bremsstrahlung photons below are part of the continuous loss
+STEP = 0.1  # a third of a voxel
+_SOFT_RADIATION = 4.0 / 3.0 * SOFTEST_RADIATED / argon.RADIATION_LENGTH
+
+
+@njit(cache=True)
+def step_length(distance, kinetic, loss, share):
+    """Fine near the image, coarse far away, and never more than a share of the energy."""
+    step = STEP if distance <= MARGIN else min(STEP + 0.3 * (distance - MARGIN), 2.0)
+    return max(min(step, share * kinetic / loss), 0.003)
+
+
+@njit(cache=True)
+def knock_on_cut(distance):
+    """Least energy of a knocked-out electron that is followed for itself."""
+    return 0.05 if distance <= MARGIN else 1.0
+
+
+@njit(cache=True)
+def knock_on(stream, kinetic, mass, cut):
+    """Energy of a knocked-out electron above `cut`, and the cosine of its angle."""
+    most = argon.largest_transfer(kinetic, mass)
+    beta2 = argon.beta_squared(kinetic, mass)
+    energy = most
+    for _ in range(1000):
+        energy = cut / (1.0 - uniform(stream) * (1.0 - cut / most))
+        if uniform(stream) < 1.0 - beta2 * energy / most:
+            break
+    total = kinetic + mass
+    along = energy * (total + ELECTRON_MASS)
+    cosine = along / (argon.momentum(kinetic, mass) * argon.momentum(energy, ELECTRON_MASS))
+    return energy, min(cosine, 1.0)
+
+
+@njit(cache=True)
+def scattered(stream, u, v, w, kinetic, mass, step):
+    """A direction after multiple scattering over a step."""
+    width = argon.scattering_angle(kinetic, mass, step)
+    a, b = width * normal(stream), width * normal(stream)
+    angle = min(math.sqrt(a * a + b * b), math.pi)
+    return turned(u, v, w, math.cos(angle), math.atan2(b, a))
+
+
+@njit(cache=True)
+def add_electron(world, row, x, y, z, u, v, w, kinetic):
+    """Follows an electron, or leaves its energy at once if it would not get anywhere."""
+    if kinetic < TRACKED:
+        deposit(world, row, x, y, z, kinetic)
+    else:
+        push(world, ELECTRON, row, x, y, z, u, v, w, kinetic)
+
+
+@njit(cache=True)
+def follow_electron(world, kind, row, x, y, z, u, v, w, kinetic):
+    stream = world.stream
+    while kinetic >= TRACKED:
+        distance = outside(world, x, y, z)
+        if escaped(world, x, y, z) or distance > kinetic / 1.7 + 2.0 * argon.RADIATION_LENGTH:
+            return
+        cut = knock_on_cut(distance)
+        count, carried = argon.delta_rays(kinetic, ELECTRON_MASS, cut)
+        loss = argon.stopping_power(kinetic, ELECTRON_MASS) - carried + _SOFT_RADIATION
+        step = step_length(distance, kinetic, loss, 0.2)
+        spent = min(loss * step, kinetic)
+        x, y, z = x + 0.5 * step * u, y + 0.5 * step * v, z + 0.5 * step * w
+        deposit(world, row, x, y, z, spent)
+        kinetic -= spent
+        if kinetic > 2.0 * cut and uniform(stream) < count * step:
+            energy, cosine = knock_on(stream, kinetic, ELECTRON_MASS, cut)
+            a, b, c = turned(u, v, w, cosine, between(stream, 0.0, 2.0 * math.pi))
+            add_electron(world, row, x, y, z, a, b, c, energy)
+            kinetic -= energy
+        if uniform(stream) < argon.radiated_photons(kinetic, SOFTEST_RADIATED) * step:
+            kinetic = _radiate(world, row, x, y, z, u, v, w, kinetic)
+        x, y, z = x + 0.5 * step * u, y + 0.5 * step * v, z + 0.5 * step * w
+        if kinetic >= TRACKED:
+            u, v, w = scattered(stream, u, v, w, kinetic, ELECTRON_MASS, step)
+    deposit(world, row, x, y, z, kinetic)
+    if kind == POSITRON:
+        u, v, w = isotropic(stream)
+        push(world, PHOTON, row, x, y, z, u, v, w, ELECTRON_MASS)
+        push(world, PHOTON, row, x, y, z, -u, -v, -w, ELECTRON_MASS)
+
+
+@njit(cache=True)
+def _radiate(world, row, x, y, z, u, v, w, kinetic):
+    """Emits one photon; gives the energy left."""
+    stream = world.stream
+    energy = SOFTEST_RADIATED
+    for _ in range(1000):
+        energy = SOFTEST_RADIATED * (kinetic / SOFTEST_RADIATED) ** uniform(stream)
+        y_share = energy / kinetic
+        if uniform(stream) < 1.0 - y_share + 0.75 * y_share * y_share:
+            break
+    angle = min(ELECTRON_MASS / (kinetic + ELECTRON_MASS) * exponential(stream), math.pi)
+    a, b, c = turned(u, v, w, math.cos(angle), between(stream, 0.0, 2.0 * math.pi))
+    push(world, PHOTON, row, x, y, z, a, b, c, energy)
+    return kinetic - energy
+
+
+@njit(cache=True)
+def follow_photon(world, row, x, y, z, u, v, w, energy):
+    stream = world.stream
+    while energy >= SOFTEST_PHOTON:
+        pairs, scatters = argon.pair_production(energy), argon.compton(energy)
+        total = pairs + scatters + argon.photoelectric(energy)
+        path = exponential(stream) / total
+        x, y, z = x + path * u, y + path * v, z + path * w
+        if escaped(world, x, y, z):
+            return
+        chance = uniform(stream) * total
+        if chance < pairs:
+            _convert(world, row, x, y, z, u, v, w, energy)
+            return
+        if chance >= pairs + scatters:
+            add_electron(world, row, x, y, z, u, v, w, energy)
+            return
+        energy, u, v, w = _scatter_photon(world, row, x, y, z, u, v, w, energy)
+    deposit(world, row, x, y, z, energy)
+
+
+@njit(cache=True)
+def _convert(world, row, x, y, z, u, v, w, energy):
+    """A pair: shares of the energy flat, angles of the order of mass over energy."""
+    stream = world.stream
+    available = energy - 2.0 * ELECTRON_MASS
+    share = uniform(stream)
+    for kind, kinetic in ((ELECTRON, share * available), (POSITRON, (1.0 - share) * available)):
+        angle = min(ELECTRON_MASS / (kinetic + ELECTRON_MASS) * exponential(stream), math.pi)
+        a, b, c = turned(u, v, w, math.cos(angle), between(stream, 0.0, 2.0 * math.pi))
+        push(world, kind, row, x, y, z, a, b, c, kinetic)
+
+
+@njit(cache=True)
+def _scatter_photon(world, row, x, y, z, u, v, w, energy):
+    """Compton scattering by Klein and Nishina (Butcher and Messel's sampling): knocks out an electron, gives the photon's
+    new energy and direction."""
+    stream = world.stream
+    k = energy / ELECTRON_MASS
+    least = 1.0 / (1.0 + 2.0 * k)
+    first, second = -math.log(least), 0.5 * (1.0 - least * least)
+    share, cosine = 1.0, 1.0
+    for _ in range(1000):
+        if uniform(stream) * (first + second) < first:
+            share = math.exp(-first * uniform(stream))
+        else:
+            share = math.sqrt(least * least + (1.0 - least * least) * uniform(stream))
+        cosine = 1.0 - (1.0 - share) / (k * share)
+        sine2 = 1.0 - cosine * cosine
+        if uniform(stream) < 1.0 - share * sine2 / (1.0 + share * share):
+            break
+    a, b, c = turned(u, v, w, cosine, between(stream, 0.0, 2.0 * math.pi))
+    left = share * energy
+    p, q, r = energy * u - left * a, energy * v - left * b, energy * w - left * c
+    length = max(math.sqrt(p * p + q * q + r * r), 1e-12)
+    add_electron(world, row, x, y, z, p / length, q / length, r / length, energy - left)
+    return left, a, b, c
