@@ -4,18 +4,34 @@ Read `relation`, `sites`, `rulebook` and `convolution` in this order; each is a 
 the same functions compiled with Numba.
 """
 
+from sscn_ref.convolution import convolve, convolve_backward
+from sscn_ref.counting import Operations, count_dense_operations, count_operations
+from sscn_ref.dense import active_growth, dense_convolution, grow, to_dense
 from sscn_ref.hashtable import HashTable, Probe, capacity_for
+from sscn_ref.normalization import batch_norm, batch_norm_backward, batch_statistics, normalize
 from sscn_ref.relation import output_shape, per_axis, submanifold_padding, taps, transposed_output_shape
 from sscn_ref.rulebook import Rulebook, strided_rulebook, submanifold_rulebook, transposed_rulebook
 from sscn_ref.sites import SiteIndex, key_box, pack_keys, reduce_duplicates, unique_sites, unpack_keys
 
 __all__ = [
     "HashTable",
+    "Operations",
     "Probe",
     "Rulebook",
     "SiteIndex",
+    "active_growth",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_statistics",
     "capacity_for",
+    "convolve",
+    "convolve_backward",
+    "count_dense_operations",
+    "count_operations",
+    "dense_convolution",
+    "grow",
     "key_box",
+    "normalize",
     "output_shape",
     "pack_keys",
     "per_axis",
@@ -24,6 +40,7 @@ __all__ = [
     "submanifold_padding",
     "submanifold_rulebook",
     "taps",
+    "to_dense",
     "transposed_output_shape",
     "transposed_rulebook",
     "unique_sites",

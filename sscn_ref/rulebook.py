@@ -114,11 +114,11 @@ def transposed_rulebook(
     spatial_shape: PerAxis | None = None,
     output_padding: PerAxis = 0,
 ) -> Rulebook:
-    """The rules of a transposed convolution: from coarse sites onto every fine site = stride * coarse + dilation * tap - padding.
+    """The rules of a transposed convolution: the outputs are all fine sites reached from the given coarse ones.
 
-    coordinates [N, 1 + D], the coarse ones; outputs in lexicographic order. With the coarse `spatial_shape`
-    only outputs inside `transposed_output_shape(...)` count; `output_padding` widens that shape and is
-    refused without one.
+    coordinates [N, 1 + D]; a tap carries each to stride * coarse + dilation * tap - padding. Outputs come in
+    lexicographic order. With the coarse `spatial_shape` only outputs inside `transposed_output_shape(...)`
+    count; `output_padding` widens that shape and is refused without one.
     """
     sites, window, shape = transposed_arguments(
         coordinates, kernel_size, stride, padding, dilation, spatial_shape, output_padding

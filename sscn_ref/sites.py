@@ -107,15 +107,8 @@ class SiteIndex:
     def __init__(self, sites: Sites) -> None:
         self.low, self.extent = key_box(sites)
         keys = pack_keys(sites, self.low, self.extent)
-        self.order = np.argsort(keys, kind="stable")
-        self.keys = keys[self.order]
-        twice = np.flatnonzero(self.keys[1:] == self.keys[:-1])
-        if len(twice):
-            rows = self.order[twice[0] : twice[0] + 2].tolist()
-            raise ValueError(
-                f"rows {rows[0]} and {rows[1]} of coordinates are the same site {sites[rows[0]].tolist()}: "
-                "reduce_duplicates makes sites unique"
-            )
+        self.keys, self.rows, which = np.unique(keys, return_index=True, return_inverse=True)  # sorted
+        refuse_duplicates(sites, self.rows[which])
 
     def find(self, wanted: NDArray[np.integer]) -> Rows:
         """The row of each wanted site [M, 1 + D], or -1 where it is not there: [M]."""
@@ -126,7 +119,7 @@ class SiteIndex:
         keys = pack_keys(wanted[inside], self.low, self.extent)
         place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         found = self.keys[place] == keys
-        rows[inside[found]] = self.order[place[found]]
+        rows[inside[found]] = self.rows[place[found]]
         return rows
 
 
@@ -153,27 +146,40 @@ def reduce_duplicates(coordinates: ArrayLike, features: ArrayLike, how: str) -> 
     coordinates [N, 1 + D], features [N, C]. Returns the sites [M, 1 + D] in the order of their first
     appearance and their features [M, C]. Raises ValueError for an unknown `how`.
     """
-    if how not in REDUCTIONS:
-        raise ValueError(f"how must be one of {', '.join(REDUCTIONS)}, not {how!r}")
-    values = as_features(features, len(np.asarray(coordinates)), "coordinates")
+    values = reduction_arguments(coordinates, features, how)
     sites, row_of = unique_sites(coordinates)
-    shape = (len(sites), values.shape[1])
     if how in ("sum", "mean"):
-        total = np.zeros(shape, values.dtype)
-        np.add.at(total, row_of, values)
-        count = np.bincount(row_of, minlength=len(sites))[:, None]
-        return sites, (total / count).astype(np.result_type(values, np.float32)) if how == "mean" else total
-    result = np.empty(shape, values.dtype)
-    given = np.arange(len(values))
+        result = np.zeros((len(sites), values.shape[1]), values.dtype)
+        np.add.at(result, row_of, values)
+        if how == "mean":
+            count = np.bincount(row_of, minlength=len(sites))[:, np.newaxis]
+            result = (result / count).astype(np.result_type(values, np.float32))
+        return sites, result
+    result = np.empty((len(sites), values.shape[1]), values.dtype)
+    result[row_of[::-1]] = values[::-1]  # of the rows written to one place the last stays: read backwards, the first
     if how == "last":
         result[row_of] = values
-        return sites, result
-    first = np.full(len(sites), len(values))
-    np.minimum.at(first, row_of, given)
-    result[:] = values[first]
     if how == "max":
         np.maximum.at(result, row_of, values)
     return sites, result
+
+
+def reduction_arguments(coordinates: ArrayLike, features: ArrayLike, how: str) -> NDArray:
+    """Checked features [N, C] for `reduce_duplicates`."""
+    if how not in REDUCTIONS:
+        raise ValueError(f"how must be one of {', '.join(REDUCTIONS)}, not {how!r}")
+    return as_features(features, len(as_sites(coordinates)), "coordinates")
+
+
+def refuse_duplicates(sites: Sites, first: Rows) -> None:
+    """Raise ValueError if a site occurs twice; first [N] is, for each row, the first row that has its site."""
+    again = np.flatnonzero(first != np.arange(len(sites)))
+    if len(again):
+        row = int(again[0])
+        raise ValueError(
+            f"rows {int(first[row])} and {row} of coordinates are the same site {sites[row].tolist()}: "
+            "reduce_duplicates makes sites unique"
+        )
 
 
 def as_features(features: ArrayLike, rows: int, of: str) -> NDArray:

@@ -1,0 +1,115 @@
+"""Dense convolution as shifted matrix products, and what it does to sparse data.
+
+On a full grid the relation input = stride * output + dilation * tap - padding needs no rulebook: for a fixed
+tap the inputs of all outputs are one regularly spaced block of the padded image. So a convolution is, for
+each tap, that block times the tap's matrix, all added up:
+
+    y = b + sum_tap block(x, tap) @ w[tap]
+
+An ordinary convolution is not zero wherever its window touches something, so every layer makes the active set
+grow: the dilation problem of Graham and van der Maaten (arXiv:1706.01307).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sscn_ref.convolution import as_bias, grouped_product
+from sscn_ref.relation import PerAxis, output_shape, per_axis, taps
+from sscn_ref.rulebook import Window, coarse_candidates, submanifold_arguments
+from sscn_ref.sites import Sites, as_features, as_sites, check_inside, sorted_sites, unique_sites
+
+
+def to_dense(
+    features: ArrayLike, coordinates: ArrayLike, spatial_shape: PerAxis, batch_size: int | None = None
+) -> NDArray:
+    """Features [N, C] written into zeros at their sites [N, 1 + D]: [batch, *spatial_shape, C].
+
+    batch_size defaults to one more than the largest batch index. Raises ValueError for a site outside the image.
+    """
+    sites = as_sites(coordinates)
+    x = as_features(features, len(sites), "coordinates")
+    shape = per_axis(spatial_shape, sites.shape[1] - 1, "spatial_shape")
+    check_inside(sites, shape)
+    needed = int(sites[:, 0].max()) + 1 if len(sites) else 0
+    images = needed if batch_size is None else batch_size
+    if images < needed:
+        raise ValueError(f"batch_size {batch_size} is too small for batch index {needed - 1}")
+    dense = np.zeros((images, *shape, x.shape[1]), x.dtype)
+    dense[tuple(sites.T)] = x
+    return dense
+
+
+def dense_convolution(
+    x: ArrayLike,
+    weight: ArrayLike,
+    stride: PerAxis = 1,
+    padding: PerAxis = 0,
+    dilation: PerAxis = 1,
+    bias: ArrayLike | None = None,
+) -> NDArray:
+    """The ordinary convolution of images x [batch, *spatial_shape, C_in]: [batch, *output_shape, C_out].
+
+    weight [*kernel_size, C_in, C_out] or, with groups, [*kernel_size, G, C_in / G, C_out / G]; with its kernel axes
+    flattened, [V, ...], it is the weight of `convolve`. bias [C_out]. Raises ValueError where shapes do not fit.
+    """
+    image, w, window = dense_arguments(x, weight, stride, padding, dilation)
+    b = as_bias(bias, w)
+    shape = output_shape(image.shape[1:-1], window.kernel_size, window.stride, window.padding, window.dilation)
+    padded = np.pad(image, [(0, 0), *((p, p) for p in window.padding), (0, 0)])
+    y = np.zeros((len(image), *shape, w.shape[1] * w.shape[3]), np.result_type(image, w, b))
+    for tap, w_tap in zip(taps(window.kernel_size), w, strict=True):
+        first = tap * window.dilation  # in the padded image
+        block = tuple(slice(f, f + s * n, s) for f, s, n in zip(first, window.stride, shape, strict=True))
+        rows = padded[(slice(None), *block)]
+        y += grouped_product(rows.reshape(math.prod(y.shape[:-1]), image.shape[-1]), w_tap).reshape(y.shape)
+    return y + b
+
+
+def dense_arguments(
+    x: ArrayLike, weight: ArrayLike, stride: PerAxis, padding: PerAxis, dilation: PerAxis
+) -> tuple[NDArray, NDArray, Window]:
+    """Checked images [batch, *spatial_shape, C_in], weight as [V, G, C_in / G, C_out / G], and the window."""
+    image, w = np.asarray(x), np.asarray(weight)
+    ndim = image.ndim - 2
+    if not 1 <= ndim <= 4 or w.ndim - ndim not in (2, 3):
+        raise ValueError(
+            "x must have shape [batch, *spatial_shape, C_in] with 1 to 4 axes and weight [*kernel_size, C_in, C_out] "
+            f"or [*kernel_size, G, C_in / G, C_out / G], not {list(image.shape)} and {list(w.shape)}"
+        )
+    window = Window.checked(ndim, w.shape[:ndim], stride, padding, dilation)
+    channels = w.shape[ndim:]
+    w = w.reshape(-1, *(channels if len(channels) == 3 else (1, *channels)))
+    if image.shape[-1] != w.shape[1] * w.shape[2]:
+        raise ValueError(
+            f"x has {image.shape[-1]} channels (its last axis), but weight takes {w.shape[1] * w.shape[2]}: "
+            f"{list(np.shape(weight))}"
+        )
+    return image, w, window
+
+
+def grow(coordinates: ArrayLike, kernel_size: PerAxis = 3, dilation: PerAxis = 1) -> Sites:
+    """The sites that a centred ordinary convolution of stride 1 makes of these: [M, 1 + D], in lexicographic order."""
+    sites, window = submanifold_arguments(coordinates, kernel_size, dilation)
+    return sorted_sites(coarse_candidates(sites, window))
+
+
+def active_growth(coordinates: ArrayLike, steps: int, kernel_size: PerAxis = 3) -> list[int]:
+    """The number of active sites before and after each of `steps` ordinary convolutions: steps + 1 numbers.
+
+    A single site in D axes grows to (1 + steps (kernel_size - 1))^D:
+
+    >>> active_growth([[0, 0, 0, 0]], steps=3)
+    [1, 27, 125, 343]
+    """
+    if steps < 0:
+        raise ValueError(f"steps must not be negative: {steps}")
+    sites, _ = unique_sites(coordinates)
+    counts = [len(sites)]
+    for _ in range(steps):
+        sites = grow(sites, kernel_size)
+        counts.append(len(sites))
+    return counts

@@ -1,0 +1,237 @@
+"""The loops of `sscn_ref.jit`, compiled by Numba: each does row by row what NumPy does to whole arrays.
+
+They check nothing (`sscn_ref.jit` does) and call only one another, in this file: Numba's cache notices a
+change only in the file of the function it cached.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+FIBONACCI = np.uint64(11400714819323198485)  # 2^64 / golden ratio; see sscn_ref.hashtable
+
+Ints = NDArray[np.int64]
+Sites = NDArray[np.integer]
+Reals = NDArray[np.floating]
+
+
+@njit(cache=True)
+def pack(site: Sites, low: Ints, extent: Ints) -> np.int64:
+    """The key of one site in the box (low, extent), or -1 if it is outside."""
+    key = np.int64(0)
+    for column in range(len(site)):
+        digit = np.int64(site[column]) - low[column]
+        if digit < 0 or digit >= extent[column]:
+            return np.int64(-1)
+        key = key * extent[column] + digit
+    return key
+
+
+@njit(cache=True)
+def pack_all(sites: Sites, low: Ints, extent: Ints) -> Ints:
+    """The key of each site, -1 where it is outside the box."""
+    keys = np.empty(len(sites), np.int64)
+    for row in range(len(sites)):
+        keys[row] = pack(sites[row], low, extent)
+    return keys
+
+
+@njit(cache=True)
+def slot_of(slot_keys: Ints, slot_rows: Ints, shift: np.uint64, key: np.int64) -> np.int64:
+    """The slot where `key` is or could be put: from its home to the right, around the end."""
+    capacity = len(slot_keys)
+    slot = np.int64((np.uint64(key) * FIBONACCI) >> shift)
+    while slot_rows[slot] >= 0 and slot_keys[slot] != key:
+        slot = (slot + 1) % capacity
+    return slot
+
+
+@njit(cache=True)
+def build_table(keys: Ints, bits: int) -> tuple[Ints, Ints, Ints]:
+    """A hash table of 2^bits slots: keys and rows by slot (row -1: empty); and for each key its first row."""
+    slot_keys, slot_rows = np.zeros(1 << bits, np.int64), np.full(1 << bits, -1, np.int64)
+    first = np.empty(len(keys), np.int64)
+    shift = np.uint64(64 - bits)
+    for row in range(len(keys)):
+        slot = slot_of(slot_keys, slot_rows, shift, keys[row])
+        if slot_rows[slot] < 0:
+            slot_keys[slot], slot_rows[slot] = keys[row], row
+        first[row] = slot_rows[slot]
+    return slot_keys, slot_rows, first
+
+
+@njit(cache=True)
+def number_first(first: Ints) -> tuple[Ints, Ints]:
+    """The rows that are the first of their site, and for each row the number of its site among them."""
+    rows, number = np.empty(len(first), np.int64), np.empty(len(first), np.int64)
+    count = 0
+    for row in range(len(first)):
+        if first[row] == row:
+            rows[count], number[row] = row, count
+            count += 1
+        else:
+            number[row] = number[first[row]]
+    return rows[:count].copy(), number
+
+
+@njit(cache=True)
+def match_tap(
+    coarse: Sites, stride: Ints, offset: Ints, low: Ints, extent: Ints, slot_keys: Ints, slot_rows: Ints, bits: int
+) -> tuple[Ints, Ints]:
+    """The (fine row, coarse row) pairs of one tap: fine = stride * coarse + offset, looked up in the table."""
+    rows_fine, rows_coarse = np.empty(len(coarse), np.int64), np.empty(len(coarse), np.int64)
+    wanted = np.empty(len(low), np.int64)
+    shift = np.uint64(64 - bits)
+    count = 0
+    for row in range(len(coarse)):
+        wanted[0] = coarse[row, 0]
+        for axis in range(len(stride)):
+            wanted[1 + axis] = stride[axis] * coarse[row, 1 + axis] + offset[axis]
+        key = pack(wanted, low, extent)
+        if key < 0:
+            continue
+        found = slot_rows[slot_of(slot_keys, slot_rows, shift, key)]
+        if found >= 0:
+            rows_fine[count], rows_coarse[count] = found, row
+            count += 1
+    return rows_fine[:count].copy(), rows_coarse[:count].copy()
+
+
+@njit(cache=True)
+def fine_sites(coarse: Sites, stride: Ints, offsets: Ints, shape: Ints) -> Ints:
+    """Every fine site = stride * coarse + offset; only 0 <= fine < shape if shape is not empty."""
+    reached = np.empty((len(coarse) * len(offsets), coarse.shape[1]), np.int64)
+    count = 0
+    for row in range(len(coarse)):
+        for tap in range(len(offsets)):
+            keep = True
+            reached[count, 0] = coarse[row, 0]
+            for axis in range(len(stride)):
+                x = stride[axis] * coarse[row, 1 + axis] + offsets[tap, axis]
+                reached[count, 1 + axis] = x
+                keep = keep and (len(shape) == 0 or 0 <= x < shape[axis])
+            count += keep
+    return reached[:count].copy()
+
+
+@njit(cache=True)
+def coarse_sites(fine: Sites, stride: Ints, offsets: Ints, shape: Ints) -> Ints:
+    """Every coarse site = (fine - offset) / stride that is whole; only 0 <= coarse < shape if shape is not empty."""
+    reached = np.empty((len(fine) * len(offsets), fine.shape[1]), np.int64)
+    count = 0
+    for row in range(len(fine)):
+        for tap in range(len(offsets)):
+            keep = True
+            reached[count, 0] = fine[row, 0]
+            for axis in range(len(stride)):
+                position = fine[row, 1 + axis] - offsets[tap, axis]
+                u = position // stride[axis]
+                reached[count, 1 + axis] = u
+                keep = keep and position == u * stride[axis] and (len(shape) == 0 or 0 <= u < shape[axis])
+            count += keep
+    return reached[:count].copy()
+
+
+@njit(cache=True)
+def reduce_rows(values: NDArray, number: Ints, result: NDArray, how: int) -> None:
+    """Join the rows of each site into its row of result, which starts as zeros; how: 0 sum, 1 max, 2 first, 3 last."""
+    seen = np.zeros(len(result), np.bool_)
+    for row in range(len(values)):
+        site = number[row]
+        for channel in range(values.shape[1]):
+            value = values[row, channel]
+            if how == 0:
+                result[site, channel] += value
+            elif how == 3 or not seen[site] or (how == 1 and not value <= result[site, channel]):  # NaN wins
+                result[site, channel] = value
+        seen[site] = True
+
+
+@njit(cache=True)
+def multiply_tap(x: Reals, w: Reals, rows_in: Ints, rows_out: Ints, y: Reals) -> None:
+    """Add to y[out] the product of x[in] and the tap's matrix w [G, I, O], for every rule (in, out)."""
+    groups, width_in, width_out = w.shape
+    for rule in range(len(rows_in)):
+        row_in, row_out = rows_in[rule], rows_out[rule]
+        for g in range(groups):
+            for i in range(width_in):
+                value = x[row_in, g * width_in + i]
+                for o in range(width_out):
+                    y[row_out, g * width_out + o] += value * w[g, i, o]
+
+
+@njit(cache=True)
+def outer_tap(x: Reals, grad: Reals, rows_in: Ints, rows_out: Ints, grad_w: Reals) -> None:
+    """Add to grad_w [G, I, O] the outer product of x[in] and grad[out], for every rule (in, out)."""
+    groups, width_in, width_out = grad_w.shape
+    for rule in range(len(rows_in)):
+        row_in, row_out = rows_in[rule], rows_out[rule]
+        for g in range(groups):
+            for i in range(width_in):
+                value = x[row_in, g * width_in + i]
+                for o in range(width_out):
+                    grad_w[g, i, o] += value * grad[row_out, g * width_out + o]
+
+
+@njit(cache=True)
+def statistics(x: Reals) -> tuple[Reals, Reals]:
+    """Mean and biased variance of each channel over the rows of x, in float64; zeros if there are none."""
+    rows, channels = x.shape
+    mean, variance = np.zeros(channels), np.zeros(channels)
+    for row in range(rows):
+        for channel in range(channels):
+            mean[channel] += x[row, channel] / rows
+    for row in range(rows):
+        for channel in range(channels):
+            variance[channel] += (x[row, channel] - mean[channel]) ** 2 / rows
+    return mean, variance
+
+
+@njit(cache=True)
+def normalize_rows(x: Reals, mean: Reals, variance: Reals, w: Reals, b: Reals, eps: float, y: Reals) -> None:
+    """y = (x - mean) / sqrt(variance + eps) * w + b."""
+    for row in range(len(x)):
+        for channel in range(x.shape[1]):
+            z = (x[row, channel] - mean[channel]) / np.sqrt(variance[channel] + eps)
+            y[row, channel] = z * w[channel] + b[channel]
+
+
+@njit(cache=True)
+def normalize_backward(g: Reals, x: Reals, w: Reals, eps: float, grad_x: Reals) -> tuple[Reals, Reals]:
+    """Write dL/dx of batch norm into grad_x; return dL/dweight and dL/dbias in float64."""
+    rows, channels = x.shape
+    mean, variance = statistics(x)
+    grad_w, grad_b = np.zeros(channels), np.zeros(channels)
+    for row in range(rows):
+        for channel in range(channels):
+            z = (x[row, channel] - mean[channel]) / np.sqrt(variance[channel] + eps)
+            grad_w[channel] += g[row, channel] * z
+            grad_b[channel] += g[row, channel]
+    for row in range(rows):
+        for channel in range(channels):
+            scale = 1 / np.sqrt(variance[channel] + eps)
+            z = (x[row, channel] - mean[channel]) * scale
+            rest = g[row, channel] - grad_b[channel] / rows - z * grad_w[channel] / rows
+            grad_x[row, channel] = w[channel] * rest * scale
+    return grad_w, grad_b
+
+
+@njit(cache=True)
+def dense_positions(shape_in: Ints, shape_out: Ints, stride: Ints, offset: Ints) -> Ints:
+    """For one tap, the flat input position of every flat output position, -1 in the padding; the last axis fastest."""
+    count = np.int64(1)
+    for n in shape_out:
+        count *= n
+    positions = np.zeros(count, np.int64)
+    for flat in range(count):
+        rest, step = flat, np.int64(1)
+        for axis in range(len(shape_out) - 1, -1, -1):
+            x = stride[axis] * (rest % shape_out[axis]) + offset[axis]
+            if x < 0 or x >= shape_in[axis]:
+                positions[flat] = -1
+                break
+            positions[flat] += step * x
+            rest, step = rest // shape_out[axis], step * shape_in[axis]
+    return positions

@@ -1,0 +1,89 @@
+"""Batch norm over active sites.
+
+The statistics of a channel are taken over its N rows, whichever event they belong to; what is not active does
+not count:
+
+    mean = sum_n x[n] / N        variance = sum_n (x[n] - mean)^2 / N        (biased, as normalisation uses it)
+    z = (x - mean) / sqrt(variance + eps)                                    y = weight * z + bias
+
+(Ioffe and Szegedy, arXiv:1502.03167, algorithm 1.) Every x[n] moves the mean and the variance, so with g = dL/dy and
+h = weight * g the gradient loses its parts along 1 and along z:
+
+    dL/dx = (h - mean(h) - z * mean(h * z)) / sqrt(variance + eps)
+    dL/dweight = sum_n g[n] * z[n]        dL/dbias = sum_n g[n]
+
+One row is its own mean: its variance is 0, its output is the bias, its gradient 0. Of no rows the mean and
+variance are set to 0, and nothing is divided by. Sums are taken in float64; results come in the features'
+type.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.floating]
+
+
+def batch_statistics(features: ArrayLike) -> tuple[Floats, Floats]:
+    """Mean and biased variance of each channel over features [N, C]: two float64 arrays [C], zeros if N is 0."""
+    x = np.asarray(features)
+    count = max(len(x), 1)
+    mean = x.sum(axis=0, dtype=np.float64) / count
+    return mean, ((x - mean) ** 2).sum(axis=0) / count
+
+
+def normalize(
+    features: ArrayLike, mean: ArrayLike, variance: ArrayLike, weight: ArrayLike, bias: ArrayLike, eps: float
+) -> Floats:
+    """weight * (features - mean) / sqrt(variance + eps) + bias, [N, C]; with running statistics this is evaluation."""
+    x, w, b = normalization_arguments(features, weight, bias, eps)
+    y = (x - np.asarray(mean)) / np.sqrt(np.asarray(variance) + eps) * w + b
+    return y.astype(x.dtype)
+
+
+def batch_norm(features: ArrayLike, weight: ArrayLike, bias: ArrayLike, eps: float = 1e-5) -> Floats:
+    """features [N, C] normalised by the statistics of its own rows, times weight [C], plus bias [C]: [N, C]."""
+    x, w, b = normalization_arguments(features, weight, bias, eps)
+    return normalize(x, *batch_statistics(x), w, b, eps)
+
+
+def batch_norm_backward(
+    grad_output: ArrayLike, features: ArrayLike, weight: ArrayLike, eps: float = 1e-5
+) -> tuple[Floats, Floats, Floats]:
+    """The derivatives of a loss by features [N, C], weight [C] and bias [C] of `batch_norm`.
+
+    grad_output [N, C] is the loss's derivative by the output of `batch_norm`; the rest is as given to it.
+    """
+    x, w, _ = normalization_arguments(features, weight, weight, eps)
+    g = as_normalization_gradient(grad_output, x)
+    mean, variance = batch_statistics(x)
+    scale = 1 / np.sqrt(variance + eps)
+    z, h, count = (x - mean) * scale, w * g, max(len(x), 1)
+    grad_features = (h - h.sum(axis=0) / count - z * (h * z).sum(axis=0) / count) * scale
+    return grad_features.astype(x.dtype), (g * z).sum(axis=0).astype(w.dtype), g.sum(axis=0).astype(w.dtype)
+
+
+def normalization_arguments(
+    features: ArrayLike, weight: ArrayLike, bias: ArrayLike, eps: float
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Checked features [N, C], weight [C] and bias [C]."""
+    x, w, b = np.asarray(features), np.asarray(weight), np.asarray(bias)
+    if x.ndim != 2 or w.shape != x.shape[1:] or b.shape != x.shape[1:]:
+        raise ValueError(
+            "batch norm takes features [N, C], weight [C] and bias [C], "
+            f"not {list(x.shape)}, {list(w.shape)} and {list(b.shape)}"
+        )
+    if x.dtype.kind != "f":
+        raise TypeError(f"features must be floating-point numbers, not {x.dtype}")
+    if not eps > 0:
+        raise ValueError(f"eps must be positive, not {eps!r}")
+    return x, w, b
+
+
+def as_normalization_gradient(grad_output: ArrayLike, x: NDArray) -> NDArray:
+    """Checked grad_output, of the shape of the features x [N, C]."""
+    g = np.asarray(grad_output)
+    if g.shape != x.shape:
+        raise ValueError(f"grad_output must have the features' shape {list(x.shape)}, not {list(g.shape)}")
+    return g
