@@ -37,7 +37,8 @@ def convolution(features: Tensor, weight: Tensor, rules: Sequence[Tensor], outpu
     for tap, (start, stop) in enumerate(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)):
         gathered = features.index_select(0, input_rows[start:stop]).to(accumulate)
         by_group = gathered.view(-1, groups, channels_in).transpose(0, 1)
-        product = torch.bmm(by_group, weight[tap].to(accumulate)).transpose(0, 1)
+        with torch.autocast("cpu", enabled=False):
+            product = torch.bmm(by_group, weight[tap].to(accumulate)).transpose(0, 1)
         output.index_add_(0, output_rows[start:stop], product.reshape(-1, groups * channels_out))
     return output.to(features.dtype)
 
@@ -59,7 +60,8 @@ def weight_gradient(features: Tensor, grad_output: Tensor, rules: Sequence[Tenso
         gathered_grad = grad_output.index_select(0, output_rows[start:stop]).to(accumulate)
         by_group = gathered.view(-1, groups, channels_in).permute(1, 2, 0)
         grad_by_group = gathered_grad.view(-1, groups, channels_out).transpose(0, 1)
-        torch.bmm(by_group, grad_by_group, out=grad_weight[tap])
+        with torch.autocast("cpu", enabled=False):
+            torch.bmm(by_group, grad_by_group, out=grad_weight[tap])
     return grad_weight.to(features.dtype)
 
 
