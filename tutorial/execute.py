@@ -1,0 +1,38 @@
+"""Run notebooks and keep their outputs: `python tutorial/execute.py [notebook ...]`, all of the folder by default.
+
+Everything that differs from one run to the next without meaning (times of cells, versions) is left out of the file.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+HERE = Path(__file__).parent
+
+
+def execute(path: Path) -> None:
+    """Execute one notebook in its own folder, and write it only if every cell ran."""
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=120,
+        kernel_name="python3",
+        record_timing=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": path.parent}},
+    )
+    client.execute()
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    nbformat.write(notebook, path)
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or sorted(HERE.glob("*.ipynb")):
+        print(name, flush=True)
+        execute(Path(name).resolve())
