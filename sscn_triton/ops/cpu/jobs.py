@@ -1,0 +1,97 @@
+"""Work shared by threads: a kernel is compiled once, to an address, and any number of threads call it.
+
+A kernel is a Numba ``cfunc`` of type `JOB`: it gets the packed arguments, the number of its part and the number of
+parts. Compiling the thread loop once for all kernels, instead of each kernel with a loop of its own, is what keeps
+the first call short: Numba compiles a parallel function several times over.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from llvmlite import ir
+from numba import cfunc, njit, prange, types
+from numba.extending import intrinsic
+from torch import Tensor
+
+MIN_OPERATIONS = 1_000_000  # about ten microseconds of one core: less is not worth a second thread
+JOB = types.void(types.CPointer(types.intp), types.intp, types.intp)
+
+inner = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
+inlined = njit(inline="always", no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
+job = cfunc(JOB, cache=True, error_model="numpy")
+
+_launch = threading.Lock()  # Numba's portable thread pool takes one caller at a time
+_forked = False
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@intrinsic
+def pointer(typingctx: Any, address: Any) -> Any:
+    """An integer address as a pointer, for `numba.carray`."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(types.intp), generate
+
+
+@intrinsic
+def _call(typingctx: Any, kernel: Any, arguments: Any, part: Any, parts: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = ir.IntType(64)
+        kind = ir.FunctionType(ir.VoidType(), [word.as_pointer(), word, word])
+        kernel, arguments, part, parts = args
+        function = builder.inttoptr(kernel, kind.as_pointer())
+        builder.call(function, [builder.inttoptr(arguments, word.as_pointer()), part, parts])
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 4), generate
+
+
+@njit(nogil=True, cache=True)
+def _run_alone(kernel, arguments, parts):
+    for part in range(parts):
+        _call(kernel, arguments, part, parts)
+
+
+@njit(nogil=True, cache=True, parallel=True)
+def _run_together(kernel, arguments, parts):
+    for part in prange(parts):
+        _call(kernel, arguments, part, parts)
+
+
+def run(kernel: Any, operations: float, *arguments: Tensor | int) -> None:
+    """Call a `JOB` once for each part of the work, on as many of PyTorch's threads as the operations are worth.
+
+    Tensors must be contiguous; each is packed as its address, then its shape. A process forked from one that had
+    threads has none of them and works alone.
+    """
+    threads = 1 if operations < MIN_OPERATIONS else min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+    words = []
+    for argument in arguments:
+        words += [argument] if isinstance(argument, int) else [argument.data_ptr(), *argument.shape]
+    packed = np.array(words, np.intp)
+    if _forked or threads == 1:
+        _run_alone(kernel.address, packed.ctypes.data, 1)
+        return
+    with _launch:
+        mask = numba.get_num_threads()
+        numba.set_num_threads(threads)
+        try:
+            _run_together(kernel.address, packed.ctypes.data, threads)
+        finally:
+            numba.set_num_threads(mask)
