@@ -144,7 +144,7 @@ def reduce_rows(values: NDArray, number: Ints, result: NDArray, how: int) -> Non
             value = values[row, channel]
             if how == 0:
                 result[site, channel] += value
-            elif how == 3 or not seen[site] or (how == 1 and not value <= result[site, channel]):  # NaN wins
+            elif how == 3 or not seen[site] or (how == 1 and (value > result[site, channel] or np.isnan(value))):
                 result[site, channel] = value
         seen[site] = True
 

@@ -49,6 +49,18 @@ def input_of(output: Site, tap: Site, stride: Sequence[int], padding: Sequence[i
     return (output[0], *(s * u + d * t - p for s, u, d, t, p in axes))
 
 
+def output_of(
+    source: Site, tap: Site, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+) -> Site | None:
+    """The relation solved for the output: where `tap` carries an input site, or None if that is between outputs."""
+    moved = [x + p - d * t for x, p, d, t in zip(source[1:], padding, dilation, tap, strict=True)]
+    if any(m % s for m, s in zip(moved, stride, strict=True)):
+        return None
+    output = (source[0], *(m // s for m, s in zip(moved, stride, strict=True)))
+    assert input_of(output, tap, stride, padding, dilation) == source
+    return output
+
+
 def size_after(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
     """The number of outputs u >= 0 whose whole window lies in [-padding, size + padding), found by counting."""
     u = 0
@@ -71,32 +83,16 @@ def rules_between(
     padding: Sequence[int],
     dilation: Sequence[int],
 ) -> Rules:
-    """Every (fine row, coarse row) that the relation joins, tap by tap: each pair of sites is tried."""
-    taps = all_taps(kernel_size)
-    spend(len(taps) * len(coarse) * (len(fine) + 4))
+    """Every (fine row, coarse row) that the relation joins, tap by tap."""
+    taps, row_of = all_taps(kernel_size), {site: row for row, site in enumerate(fine)}
+    spend(len(taps) * len(coarse))
     rules: Rules = {number: set() for number in range(len(taps))}
     for number, tap in enumerate(taps):
         for coarse_row, site in enumerate(coarse):
             wanted = input_of(site, tap, stride, padding, dilation)
-            for fine_row, candidate in enumerate(fine):
-                if candidate == wanted:
-                    rules[number].add((fine_row, coarse_row))
+            if wanted in row_of:
+                rules[number].add((row_of[wanted], coarse_row))
     return rules
-
-
-def _coarse_candidates(axis_values: set[int], kernel: int, stride: int, padding: int, dilation: int) -> list[int]:
-    """All u on one axis that could be joined to one of the values: a range wide enough, filtered by the relation."""
-    if not axis_values:
-        return []
-    reach = dilation * (kernel - 1)
-    low = (min(axis_values) + padding - reach) // stride - 1
-    high = (max(axis_values) + padding) // stride + 1
-    spend((high - low + 1) * kernel)
-    return [
-        u
-        for u in range(low, high + 1)
-        if any(stride * u + dilation * t - padding in axis_values for t in range(kernel))
-    ]
 
 
 def submanifold(coordinates: np.ndarray, kernel_size: Sequence[int], dilation: Sequence[int]) -> Built:
@@ -116,19 +112,14 @@ def strided(
 ) -> Built:
     """Outputs are all sites that some input reaches; within the dense output's extent where a shape is given."""
     sites = as_sites(coordinates)
-    setting = list(zip(kernel_size, stride, padding, dilation, strict=True))
-    axes = [_coarse_candidates({s[1 + a] for s in sites}, *setting[a]) for a in range(len(setting))]
+    taps = all_taps(kernel_size)
+    spend(len(sites) * len(taps))
+    reached = {output_of(site, tap, stride, padding, dilation) for site in sites for tap in taps}
+    outputs = sorted(site for site in reached if site is not None)
     if spatial_shape is not None:
-        limits = [size_after(n, *setting[a]) for a, n in enumerate(spatial_shape)]
-        axes = [[u for u in axis if 0 <= u < limit] for axis, limit in zip(axes, limits, strict=True)]
-    taps, present = all_taps(kernel_size), set(sites)
-    batches = sorted({s[0] for s in sites})
-    spend(len(batches) * int(np.prod([len(a) for a in axes], dtype=object)) * len(taps))
-    outputs = [
-        site
-        for site in itertools.product(batches, *axes)
-        if any(input_of(site, tap, stride, padding, dilation) in present for tap in taps)
-    ]
+        setting = zip(spatial_shape, kernel_size, stride, padding, dilation, strict=True)
+        limits = [size_after(*axis) for axis in setting]
+        outputs = [site for site in outputs if all(0 <= u < n for u, n in zip(site[1:], limits, strict=True))]
     return Built(outputs, rules_between(sites, outputs, kernel_size, stride, padding, dilation))
 
 
@@ -223,3 +214,33 @@ def gradients(
     for target, channel in itertools.product(*map(range, grad_output.shape)):
         by_bias[channel] += grad_output[target, channel]
     return by_features, by_weight.reshape(shape), by_bias
+
+
+def batch_norm(features: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> np.ndarray:
+    """Each channel less its mean, over the root of its biased variance plus eps; then scaled and moved."""
+    rows, channels = np.shape(features)
+    result = np.zeros((rows, channels))
+    for c in range(channels):
+        values = [float(features[n][c]) for n in range(rows)]
+        mean = sum(values) / max(rows, 1)
+        variance = sum((v - mean) ** 2 for v in values) / max(rows, 1)
+        for n in range(rows):
+            result[n, c] = (values[n] - mean) / (variance + eps) ** 0.5 * float(weight[c]) + float(bias[c])
+    return result
+
+
+def reduce_duplicates(coordinates: np.ndarray, features: np.ndarray, how: str) -> tuple[list[Site], np.ndarray]:
+    """One row for each site, in the order of first appearance, its duplicates joined."""
+    rows_at: dict[Site, list[int]] = {}
+    for row, site in enumerate(as_sites(coordinates)):
+        rows_at.setdefault(site, []).append(row)
+    join = {
+        "sum": sum,
+        "mean": lambda values: sum(values) / len(values),
+        "max": max,
+        "first": lambda values: values[0],
+        "last": lambda values: values[-1],
+    }[how]
+    channels = np.shape(features)[1]
+    joined = [[join([float(features[row][c]) for row in rows]) for c in range(channels)] for rows in rows_at.values()]
+    return list(rows_at), np.array(joined).reshape(len(rows_at), channels)
