@@ -7,6 +7,7 @@ gradients   of sum(grad_output * output) by features, weight and bias
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Protocol
@@ -14,10 +15,15 @@ from typing import Any, Protocol
 import numpy as np
 import oracle
 import pytest
+import torch
 from cases import Case
+from torch import Tensor
 
 import sscn_ref
 import sscn_ref.jit
+from sscn_triton import SparseTensor, functional
+from sscn_triton.ops.convolution import convolution
+from sscn_triton.tensor import Step
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -90,6 +96,75 @@ class Reference:
         return self.module.reduce_duplicates(coordinates, features, how)
 
 
+class Library:
+    """sscn_triton on the tensors of a device: its grids, functions and autograd."""
+
+    def __init__(self, name: str, device: str) -> None:
+        self.name, self.device = name, device
+
+    def build(self, case: Case) -> Rules:
+        sites = torch.tensor(case.coordinates, device=self.device)
+        grid = SparseTensor(self.tensor(np.zeros((len(sites), 1))), sites, case.spatial_shape).grid
+        if case.kind == "submanifold":
+            book, ends, path = grid.submanifold(case.kernel_size, case.dilation), (grid, grid), ()
+        else:
+            kind = "transposed" if case.kind == "transposed" else "strided"
+            step = Step(kind, *case.window, case.output_padding or (0,) * case.ndim)
+            book, reached = grid.step(step)
+            ends, path = (grid, reached), ()
+            if case.kind == "inverse":
+                book, ends, path = book.transposed(), (reached, grid), ((grid, step),)
+        sides = [oracle.as_sites(end.coordinates.cpu().numpy()) for end in ends]
+        return Rules(*sides, as_sets(book.pairs()), (case, ends[0], path, book))
+
+    def forward(self, rules: Rules, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        case, grid, path, book = rules.handle
+        kernel, stride, padding, dilation = case.window
+        x, window = SparseTensor.on(features, grid, path), {"kernel_size": kernel, "dilation": dilation}
+        if case.kind == "submanifold":
+            return functional.submanifold_conv(x, weight, bias, **window).features
+        if case.kind == "transposed":
+            by_group = weight if weight.ndim == 4 else weight[:, None]
+            y = convolution(features, by_group, book.rules, book.output_count)
+            return y if bias is None else y + bias
+        function = {"strided": functional.sparse_conv, "inverse": functional.inverse_conv}[case.kind]
+        return function(x, weight, bias, **window, stride=stride, padding=padding).features
+
+    def convolve(
+        self, rules: Rules, features: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None
+    ) -> np.ndarray:
+        moved = None if bias is None else self.tensor(bias)
+        return self.forward(rules, self.tensor(features), self.tensor(weight), moved).cpu().numpy()
+
+    def gradients(self, rules: Rules, grad_output: np.ndarray, features: np.ndarray, weight: np.ndarray) -> Arrays:
+        bias = np.zeros(grad_output.shape[1])
+        return self.differentiated(lambda *leaves: self.forward(rules, *leaves), grad_output, features, weight, bias)
+
+    def batch_norm(self, features: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> np.ndarray:
+        return self.normalized(eps)(*map(self.tensor, (features, weight, bias))).cpu().numpy()
+
+    def batch_norm_gradients(
+        self, grad_output: np.ndarray, features: np.ndarray, weight: np.ndarray, eps: float
+    ) -> Arrays:
+        return self.differentiated(self.normalized(eps), grad_output, features, weight, np.zeros_like(weight))
+
+    def reduce_duplicates(self, coordinates: np.ndarray, features: np.ndarray, how: str) -> Arrays:
+        sites = torch.tensor(coordinates, device=self.device)
+        joined = SparseTensor.from_points(self.tensor(features), sites, duplicates=how)
+        return joined.coordinates.cpu().numpy(), joined.features.cpu().numpy()
+
+    def tensor(self, array: np.ndarray) -> Tensor:
+        return torch.tensor(array, device=self.device)
+
+    def normalized(self, eps: float) -> Callable[..., Tensor]:
+        return lambda x, w, b: functional.batch_norm(x, None, None, w, b, training=True, momentum=0.1, eps=eps)
+
+    def differentiated(self, function: Callable[..., Tensor], grad_output: np.ndarray, *leaves: np.ndarray) -> Arrays:
+        tensors = [self.tensor(leaf).requires_grad_() for leaf in leaves]
+        found = torch.autograd.grad(function(*tensors), tensors, self.tensor(grad_output))
+        return tuple(gradient.cpu().numpy() for gradient in found)
+
+
 def as_sets(rules: list[tuple[Any, Any]]) -> oracle.Rules:
     """Rows by tap as sets of pairs; a rule given twice is an error that a set would hide."""
     sets = {}
@@ -103,6 +178,7 @@ def as_sets(rules: list[tuple[Any, Any]]) -> oracle.Rules:
 ENGINES: dict[str, Engine] = {
     "numpy": Reference("numpy", sscn_ref),
     "numba": Reference("numba", sscn_ref.jit),
+    "cpu": Library("cpu", "cpu"),
 }
 
 every_engine = pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES.keys())
