@@ -1,7 +1,7 @@
 """Liquid-argon events: what one is, where they come from, what they look like.
 
-`Event` holds one; `read_larcv` reads them from files, `simulate` makes them, `crop` cuts them and `collate` makes arrays of a
-batch; `statistics` measures them, and `sscn_triton.lartpc.display` draws them.
+`Event` holds one; `read_larcv` reads them from files, `simulate` makes them, `crop` cuts them and `collate` makes
+arrays of a batch; `statistics` measures them, and `sscn_triton.lartpc.display` draws them.
 """
 
 from .cropping import crop

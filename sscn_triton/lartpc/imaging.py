@@ -17,8 +17,8 @@ _HASH = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Image(NamedTuple):
-    """voxels [N], ascending numbers z nx ny + y nx + x; energy [N], MeV; labels [N]; rows [N], the particle with most of
-    a voxel's energy; and by particle the energy in active voxels and their number."""
+    """voxels [N], ascending numbers z nx ny + y nx + x; energy [N], MeV; labels [N]; rows [N], the particle with most
+    of a voxel's energy; and by particle the energy in active voxels and their number."""
 
     voxels: np.ndarray
     energy: np.ndarray
@@ -29,7 +29,8 @@ class Image(NamedTuple):
 
 
 def make_image(deposits: np.ndarray, labels: np.ndarray, size: int, voxel: float) -> Image:
-    """The image of `size` voxels an axis, each `voxel` cm, of deposits [M] of DEPOSIT. `labels` [P]: each particle's class.
+    """The image of `size` voxels an axis, each `voxel` cm, of deposits [M] of DEPOSIT. `labels` [P]: each particle's
+    class.
 
     A voxel is active from 0.010 MeV on. Its class is the one with the largest part of its energy.
     """
@@ -63,7 +64,7 @@ def _resolve(voxels: np.ndarray, rows: np.ndarray, energies: np.ndarray, labels:
 
 
 @njit(cache=True)
-def _spread(deposits, size, voxel, count, keys, energies):
+def _spread(deposits: np.ndarray, size: int, voxel: float, count: int, keys: np.ndarray, energies: np.ndarray) -> bool:
     """Smears deposits into a table of (voxel, particle) by open addressing; False when the table is half full."""
     weights = np.empty((3, 2 * _REACH + 1))
     low = np.empty(3, np.int64)
@@ -85,9 +86,9 @@ def _spread(deposits, size, voxel, count, keys, energies):
 
 
 @njit(cache=True)
-def _weigh(position, weights, low, axis):
+def _weigh(position: float, weights: np.ndarray, low: np.ndarray, axis: int) -> None:
     """Shares of a Gaussian in the voxels around its centre; they add up to 1."""
-    low[axis] = int(math.floor(position)) - _REACH
+    low[axis] = math.floor(position) - _REACH
     scale = 1.0 / (math.sqrt(2.0) * SMEARING)
     below = math.erf((low[axis] - position) * scale)
     first = below
@@ -99,7 +100,7 @@ def _weigh(position, weights, low, axis):
 
 
 @njit(cache=True)
-def _add(keys, energies, key, energy):
+def _add(keys: np.ndarray, energies: np.ndarray, key: int, energy: float) -> int:
     """Adds to a key's energy; 1 if the key is new."""
     mask = np.uint64(len(keys) - 1)
     slot = ((np.uint64(key) * _HASH) >> np.uint64(24)) & mask

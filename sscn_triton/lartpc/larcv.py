@@ -54,9 +54,9 @@ def read_larcv(
 ) -> list[Event]:
     """The events of a larcv2 ROOT file, all or those of the numbered `entries`, in that order.
 
-    Trees: `sparse3d_data_tree` (energies, MeV), `sparse3d_fivetypes_tree` (labels 0 to 4), `particle_mcst_tree`. A voxel's
-    number is `z * nx * ny + y * nx + x`; lengths are in cm in the file and in mm in the event. With `labels=False` or
-    `particles=False` that tree is not looked at: labels are -1, the list of particles empty.
+    Trees: `sparse3d_data_tree` (energies, MeV), `sparse3d_fivetypes_tree` (labels 0 to 4), `particle_mcst_tree`. A
+    voxel's number is `z * nx * ny + y * nx + x`; lengths are in cm in the file and in mm in the event. With
+    `labels=False` or `particles=False` that tree is not looked at: labels are -1, the list of particles empty.
 
     Raises FileNotFoundError, IndexError for an entry the file has not, and LarcvError (a ValueError) for a file that is
     foreign, cut short, inconsistent or holds impossible values.

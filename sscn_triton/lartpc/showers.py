@@ -1,15 +1,19 @@
-"""Electrons, positrons and photons, followed one by one: ionisation, knock-on electrons, bremsstrahlung, pairs, Compton."""
+"""Electrons, positrons and photons, followed one by one.
+
+Ionisation, knock-on electrons, bremsstrahlung and multiple scattering; pairs, Compton and photoelectric effect.
+"""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import njit
 
 from . import argon
 from .argon import ELECTRON_MASS
 from .stream import between, exponential, isotropic, normal, uniform
-from .world import ELECTRON, MARGIN, PHOTON, POSITRON, TRACKED, deposit, escaped, outside, push, turned
+from .world import ELECTRON, MARGIN, PHOTON, POSITRON, TRACKED, World, deposit, escaped, outside, push, turned
 
 SOFTEST_PHOTON = 0.01  # photons below are left where they are
 SOFTEST_RADIATED = 0.05  # bremsstrahlung photons below are part of the continuous loss
@@ -17,21 +21,21 @@ STEP = 0.1  # a third of a voxel
 _SOFT_RADIATION = 4.0 / 3.0 * SOFTEST_RADIATED / argon.RADIATION_LENGTH
 
 
-@njit(cache=True)
-def step_length(distance, kinetic, loss, share):
+@njit(cache=False)
+def step_length(distance: float, kinetic: float, loss: float, share: float) -> float:
     """Fine near the image, coarse far away, and never more than a share of the energy."""
     step = STEP if distance <= MARGIN else min(STEP + 0.3 * (distance - MARGIN), 2.0)
     return max(min(step, share * kinetic / loss), 0.003)
 
 
-@njit(cache=True)
-def knock_on_cut(distance):
+@njit(cache=False)
+def knock_on_cut(distance: float) -> float:
     """Least energy of a knocked-out electron that is followed for itself."""
     return 0.05 if distance <= MARGIN else 1.0
 
 
-@njit(cache=True)
-def knock_on(stream, kinetic, mass, cut):
+@njit(cache=False)
+def knock_on(stream: np.ndarray, kinetic: float, mass: float, cut: float) -> tuple[float, float]:
     """Energy of a knocked-out electron above `cut`, and the cosine of its angle."""
     most = argon.largest_transfer(kinetic, mass)
     beta2 = argon.beta_squared(kinetic, mass)
@@ -46,8 +50,10 @@ def knock_on(stream, kinetic, mass, cut):
     return energy, min(cosine, 1.0)
 
 
-@njit(cache=True)
-def scattered(stream, u, v, w, kinetic, mass, step):
+@njit(cache=False)
+def scattered(
+    stream: np.ndarray, u: float, v: float, w: float, kinetic: float, mass: float, step: float
+) -> tuple[float, float, float]:
     """A direction after multiple scattering over a step."""
     width = argon.scattering_angle(kinetic, mass, step)
     a, b = width * normal(stream), width * normal(stream)
@@ -55,8 +61,10 @@ def scattered(stream, u, v, w, kinetic, mass, step):
     return turned(u, v, w, math.cos(angle), math.atan2(b, a))
 
 
-@njit(cache=True)
-def add_electron(world, row, x, y, z, u, v, w, kinetic):
+@njit(cache=False)
+def add_electron(
+    world: World, row: int, x: float, y: float, z: float, u: float, v: float, w: float, kinetic: float
+) -> None:
     """Follows an electron, or leaves its energy at once if it would not get anywhere."""
     if kinetic < TRACKED:
         deposit(world, row, x, y, z, kinetic)
@@ -64,8 +72,10 @@ def add_electron(world, row, x, y, z, u, v, w, kinetic):
         push(world, ELECTRON, row, x, y, z, u, v, w, kinetic)
 
 
-@njit(cache=True)
-def follow_electron(world, kind, row, x, y, z, u, v, w, kinetic):
+@njit(cache=False)
+def follow_electron(
+    world: World, kind: int, row: int, x: float, y: float, z: float, u: float, v: float, w: float, kinetic: float
+) -> None:
     stream = world.stream
     while kinetic >= TRACKED:
         distance = outside(world, x, y, z)
@@ -84,8 +94,8 @@ def follow_electron(world, kind, row, x, y, z, u, v, w, kinetic):
             a, b, c = turned(u, v, w, cosine, between(stream, 0.0, 2.0 * math.pi))
             add_electron(world, row, x, y, z, a, b, c, energy)
             kinetic -= energy
-        if uniform(stream) < argon.radiated_photons(kinetic, SOFTEST_RADIATED) * step:
-            kinetic = _radiate(world, row, x, y, z, u, v, w, kinetic)
+        if kinetic > SOFTEST_RADIATED:
+            kinetic = _radiate(world, row, x, y, z, u, v, w, kinetic, step)
         x, y, z = x + 0.5 * step * u, y + 0.5 * step * v, z + 0.5 * step * w
         if kinetic >= TRACKED:
             u, v, w = scattered(stream, u, v, w, kinetic, ELECTRON_MASS, step)
@@ -96,24 +106,28 @@ def follow_electron(world, kind, row, x, y, z, u, v, w, kinetic):
         push(world, PHOTON, row, x, y, z, -u, -v, -w, ELECTRON_MASS)
 
 
-@njit(cache=True)
-def _radiate(world, row, x, y, z, u, v, w, kinetic):
-    """Emits one photon; gives the energy left."""
+@njit(cache=False)
+def _radiate(
+    world: World, row: int, x: float, y: float, z: float, u: float, v: float, w: float, kinetic: float, step: float
+) -> float:
+    """Emits a photon, or none, in a step; gives the energy left. Photons are proposed with the spectrum 4/3 dk/k."""
     stream = world.stream
-    energy = SOFTEST_RADIATED
-    for _ in range(1000):
-        energy = SOFTEST_RADIATED * (kinetic / SOFTEST_RADIATED) ** uniform(stream)
-        y_share = energy / kinetic
-        if uniform(stream) < 1.0 - y_share + 0.75 * y_share * y_share:
-            break
+    decades = math.log(kinetic / SOFTEST_RADIATED)
+    if uniform(stream) >= 4.0 / 3.0 * decades * step / argon.RADIATION_LENGTH:
+        return kinetic
+    energy = SOFTEST_RADIATED * math.exp(decades * uniform(stream))
+    if 4.0 / 3.0 * uniform(stream) >= argon.bremsstrahlung(kinetic, energy):
+        return kinetic
     angle = min(ELECTRON_MASS / (kinetic + ELECTRON_MASS) * exponential(stream), math.pi)
     a, b, c = turned(u, v, w, math.cos(angle), between(stream, 0.0, 2.0 * math.pi))
     push(world, PHOTON, row, x, y, z, a, b, c, energy)
     return kinetic - energy
 
 
-@njit(cache=True)
-def follow_photon(world, row, x, y, z, u, v, w, energy):
+@njit(cache=False)
+def follow_photon(
+    world: World, row: int, x: float, y: float, z: float, u: float, v: float, w: float, energy: float
+) -> None:
     stream = world.stream
     while energy >= SOFTEST_PHOTON:
         pairs, scatters = argon.pair_production(energy), argon.compton(energy)
@@ -133,8 +147,8 @@ def follow_photon(world, row, x, y, z, u, v, w, energy):
     deposit(world, row, x, y, z, energy)
 
 
-@njit(cache=True)
-def _convert(world, row, x, y, z, u, v, w, energy):
+@njit(cache=False)
+def _convert(world: World, row: int, x: float, y: float, z: float, u: float, v: float, w: float, energy: float) -> None:
     """A pair: shares of the energy flat, angles of the order of mass over energy."""
     stream = world.stream
     available = energy - 2.0 * ELECTRON_MASS
@@ -145,10 +159,12 @@ def _convert(world, row, x, y, z, u, v, w, energy):
         push(world, kind, row, x, y, z, a, b, c, kinetic)
 
 
-@njit(cache=True)
-def _scatter_photon(world, row, x, y, z, u, v, w, energy):
-    """Compton scattering by Klein and Nishina (Butcher and Messel's sampling): knocks out an electron, gives the photon's
-    new energy and direction."""
+@njit(cache=False)
+def _scatter_photon(
+    world: World, row: int, x: float, y: float, z: float, u: float, v: float, w: float, energy: float
+) -> tuple[float, float, float, float]:
+    """Compton scattering by Klein and Nishina (Butcher and Messel's sampling): knocks out an electron, gives the
+    photon's new energy and direction."""
     stream = world.stream
     k = energy / ELECTRON_MASS
     least = 1.0 / (1.0 + 2.0 * k)

@@ -6,20 +6,15 @@ import dataclasses
 import operator
 
 import numpy as np
-from numba import njit
 
+from .cascade import follow
 from .event import PARTICLE_DTYPE, Event
 from .imaging import Image, make_image
-from .showers import follow_electron, follow_photon
 from .stream import between, isotropic, new_stream, uniform
-from .tracks import decay_neutral_pion, follow_track
 from .world import (
     LABELS,
     MASSES,
     PDG,
-    PHOTON,
-    PION_ZERO,
-    POSITRON,
     PRIMARY,
     PROCESSES,
     PROTON,
@@ -40,10 +35,10 @@ _ATTEMPTS = 100
 class Recipe:
     """What an event is made of; the defaults are those of the public data set.
 
-    One vertex inside the image with `vertex_particles` (least, most) of `vertex_species`, and `rain` single particles of
-    `rain_species` anywhere in the volume, all in directions of their own. Species are PDG numbers among 11, -11, 22, 13,
-    -13, 211, -211, 111, 2212, each as likely as the others. Kinetic energies in MeV are flat between `energy`, those of
-    protons between `proton_energy`.
+    One vertex inside the image with `vertex_particles` (least, most) of `vertex_species`, and `rain` single particles
+    of `rain_species` anywhere in the volume, all in directions of their own. Species are PDG numbers among 11, -11, 22,
+    13, -13, 211, -211, 111, 2212, each as likely as the others. Kinetic energies in MeV are flat between `energy`,
+    those of protons between `proton_energy`.
     """
 
     vertex_particles: tuple[int, int] = (1, 6)
@@ -73,13 +68,14 @@ def simulate(
 ) -> Event:
     """Event `index` of the endless sequence that `seed` names: the same whatever else is made, before or beside it.
 
-    The image has `size` voxels of 3 mm an axis. It lies somewhere in a cube of four times its edge, though never of more
-    than 768 voxels (230 cm) unless the image is larger, which particles are followed in. An attempt that leaves fewer
-    than `minimum_voxels` active is thrown away and the event drawn again, from (seed, index, attempt); after 100 such
-    attempts, ValueError.
+    The image has `size` voxels of 3 mm an axis. It lies somewhere in a cube of four times its edge, though never of
+    more than 768 voxels (230 cm) unless the image is larger, which particles are followed in. An attempt that leaves
+    fewer than `minimum_voxels` active is thrown away and the event drawn again, from (seed, index, attempt); after 100
+    such attempts, ValueError.
 
-    Energies in MeV, positions in mm with the image's lower corner at 0. Voxels are ordered by number, x fastest. Labels,
-    clusters and particles are the truth: electrons knocked out with less than 5 MeV belong to the particle that hit them.
+    Energies in MeV, positions in mm with the image's lower corner at 0. Voxels are ordered by number, x fastest.
+    Labels, clusters and particles are the truth: electrons knocked out with less than 5 MeV belong to the particle that
+    hit them.
     """
     seed, index, size = operator.index(seed), operator.index(index), operator.index(size)
     if seed < 0 or index < 0:
@@ -92,7 +88,7 @@ def simulate(
         if len(image.voxels) >= minimum_voxels:
             return _event(world, image, size, f"{seed}:{index}")
     raise ValueError(
-        f"event {index} of seed {seed}: {_ATTEMPTS} attempts left fewer than minimum_voxels={minimum_voxels} active voxels"
+        f"event {index} of seed {seed}: {_ATTEMPTS} attempts, none of minimum_voxels={minimum_voxels} active voxels"
     )
 
 
@@ -102,7 +98,7 @@ def _attempt(seed: int, index: int, attempt: int, size: int, recipe: Recipe) -> 
         stream = new_stream(seed, index, attempt)
         world = new_world(stream, size * _VOXEL, _place_cube(stream, size), capacity)
         _draw_primaries(world, recipe)
-        _follow(world)
+        follow(world)
         if world.counts[3] == 0:
             break
         capacity *= 4
@@ -133,26 +129,9 @@ def _add_primary(world: World, recipe: Recipe, species: tuple[int, ...], place: 
     stream = world.stream
     kind = _SPECIES[species[int(uniform(stream) * len(species))]]
     kinetic = between(stream, *(recipe.proton_energy if kind == PROTON else recipe.energy))
-    direction = isotropic(stream)
-    add_particle(world, kind, -1, PRIMARY, int(LABELS[kind]), *place, *direction, float(kinetic))
-
-
-@njit(cache=True)
-def _follow(world):
-    """Follows tracks, the newest first, until none is left or an array is full."""
-    while world.counts[0] > 0 and world.counts[3] == 0:
-        world.counts[0] -= 1
-        track = world.tracks[world.counts[0]]
-        kind, row, kinetic = track.kind, track.row, track.kinetic
-        x, y, z, u, v, w = track.x, track.y, track.z, track.u, track.v, track.w
-        if kind <= POSITRON:
-            follow_electron(world, kind, row, x, y, z, u, v, w, kinetic)
-        elif kind == PHOTON:
-            follow_photon(world, row, x, y, z, u, v, w, kinetic)
-        elif kind == PION_ZERO:
-            decay_neutral_pion(world, row, x, y, z, u, v, w, kinetic)
-        else:
-            follow_track(world, kind, row, x, y, z, u, v, w, kinetic)
+    u, v, w = isotropic(stream)
+    x, y, z = place
+    add_particle(world, kind, -1, PRIMARY, int(LABELS[kind]), x, y, z, u, v, w, kinetic)
 
 
 def _event(world: World, image: Image, size: int, name: str) -> Event:

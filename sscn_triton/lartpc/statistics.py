@@ -20,8 +20,8 @@ def statistics(events: Sequence[Event]) -> dict[str, np.ndarray]:
     voxels, occupancy (share of all voxels), energy (MeV, sum), minimum_voxel and median_voxel (MeV), neighbours (active
     voxels in the 3^D block around an active one, itself included, mean), halving_1 to halving_5 (sites left when
     coordinates are halved, over those before), growth_1 to growth_3 (active sites after that many ordinary convolutions
-    of kernel 3, over those before; as if the image had no borders), share_<class> for each of `CLASS_NAMES` (of labelled
-    voxels).
+    of kernel 3, over those before; as if the image had no borders), share_<class> for each of `CLASS_NAMES` (of
+    labelled voxels).
 
     Raises ValueError for no events.
     """

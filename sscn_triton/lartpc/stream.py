@@ -1,8 +1,9 @@
 """Random numbers that are a function of (seed, event, attempt) alone.
 
-A stream is an array of one uint64: the state of splitmix64 (Steele, Lea and Flood 2014), a counter whose values are mixed.
-It is the same in Python and in compiled code and does not change with the version of a library, so event i of seed s is the
-same event wherever, whenever and in whatever order it is made (to the last bit where the C library's log and cos agree).
+A stream is an array of one uint64: the state of splitmix64 (Steele, Lea and Flood 2014), a counter whose values are
+mixed. It is the same in Python and in compiled code and does not change with the version of a library, so event i of
+seed s is the same event wherever, whenever and in whatever order it is made (to the last bit where the C library's log
+and cos agree).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def new_stream(seed: int, index: int, attempt: int = 0) -> np.ndarray:
 
 
 @njit(cache=True)
-def uniform(stream):
+def uniform(stream: np.ndarray) -> float:
     """A number in [0, 1) of 53 random bits."""
     stream[0] += _STEP
     z = stream[0]
@@ -34,25 +35,25 @@ def uniform(stream):
 
 
 @njit(cache=True)
-def between(stream, low, high):
+def between(stream: np.ndarray, low: float, high: float) -> float:
     return low + (high - low) * uniform(stream)
 
 
 @njit(cache=True)
-def exponential(stream):
+def exponential(stream: np.ndarray) -> float:
     """A number of mean 1 from the exponential distribution."""
     return -math.log(1.0 - uniform(stream))
 
 
 @njit(cache=True)
-def normal(stream):
+def normal(stream: np.ndarray) -> float:
     """A number from the standard normal distribution (Box and Muller's first)."""
     radius = math.sqrt(2.0 * exponential(stream))
     return radius * math.cos(2.0 * math.pi * uniform(stream))
 
 
 @njit(cache=True)
-def isotropic(stream):
+def isotropic(stream: np.ndarray) -> tuple[float, float, float]:
     """A direction, (u, v, w) of length 1."""
     w = between(stream, -1.0, 1.0)
     phi = 2.0 * math.pi * uniform(stream)

@@ -1,8 +1,10 @@
 """Muons, charged pions and protons: ionisation, delta rays, scattering, decay at rest, a simple hadronic model.
 
 Hadronic model: above 30 MeV a proton or pion interacts after 85 cm on average. A proton shares its energy among 2 to 4
-nucleons; a pion is absorbed (3 in 10), scattered (5 in 10), or gives a neutral pion (2 in 10). Each nucleon costs 8 MeV of
-binding, is a proton with probability 0.45, and goes forward when fast. Neutrons carry their energy away.
+nucleons; a pion is absorbed (3 in 10), scattered (5 in 10), or gives a neutral pion (2 in 10). Each nucleon costs 8 MeV
+of binding, is a proton with probability 0.45, and goes forward when fast. Neutrons carry their energy away. The nucleus
+left behind by an interaction, or by the capture of a negative muon or pion, emits photons of 1.5 MeV on average, two of
+them on average, which count as the particle's own.
 """
 
 from __future__ import annotations
@@ -25,12 +27,12 @@ from .world import (
     ELECTRON,
     HADRON_IONISATION,
     HIP,
-    LABELS,
     MASSES,
     MICHEL,
     MIP,
     MUON,
     MUON_IONISATION,
+    PHOTON,
     PION_INELASTIC,
     PION_MINUS,
     PION_PLUS,
@@ -39,10 +41,12 @@ from .world import (
     PROTON,
     PROTON_INELASTIC,
     SHOWER,
+    World,
     add_particle,
     deposit,
     escaped,
     outside,
+    push,
     turned,
 )
 
@@ -54,8 +58,10 @@ _BINDING = 8.0
 _MUON_FROM_PION = 4.12
 
 
-@njit(cache=True)
-def follow_track(world, kind, row, x, y, z, u, v, w, kinetic):
+@njit(cache=False)
+def follow_track(
+    world: World, kind: int, row: int, x: float, y: float, z: float, u: float, v: float, w: float, kinetic: float
+) -> None:
     stream, mass = world.stream, MASSES[kind]
     hadron = kind >= PION_MINUS
     stopped = 1e-3 * mass
@@ -88,8 +94,21 @@ def follow_track(world, kind, row, x, y, z, u, v, w, kinetic):
     particle.end_x, particle.end_y, particle.end_z = x, y, z
 
 
-@njit(cache=True)
-def _knock_out(world, kind, row, x, y, z, u, v, w, kinetic, expected, cut):
+@njit(cache=False)
+def _knock_out(
+    world: World,
+    kind: int,
+    row: int,
+    x: float,
+    y: float,
+    z: float,
+    u: float,
+    v: float,
+    w: float,
+    kinetic: float,
+    expected: float,
+    cut: float,
+) -> float:
     """Delta rays of one step, `expected` on average; gives the energy left."""
     stream, mass = world.stream, MASSES[kind]
     passed = exponential(stream)
@@ -106,8 +125,8 @@ def _knock_out(world, kind, row, x, y, z, u, v, w, kinetic, expected, cut):
     return kinetic
 
 
-@njit(cache=True)
-def _at_rest(world, kind, row, x, y, z):
+@njit(cache=False)
+def _at_rest(world: World, kind: int, row: int, x: float, y: float, z: float) -> None:
     stream = world.stream
     u, v, w = isotropic(stream)
     if kind == ANTIMUON or (kind == MUON and uniform(stream) >= CAPTURED):
@@ -117,12 +136,15 @@ def _at_rest(world, kind, row, x, y, z):
         add_particle(world, electron, row, process, MICHEL, x, y, z, u, v, w, kinetic)
     elif kind == PION_PLUS:
         add_particle(world, ANTIMUON, row, DECAY, MIP, x, y, z, u, v, w, _MUON_FROM_PION)
+    elif kind == MUON:
+        _deexcite(world, row, x, y, z)
     elif kind == PION_MINUS:
+        _deexcite(world, row, x, y, z)
         _nucleons(world, row, ABSORBED, 4, x, y, z, u, v, w, 100.0)
 
 
-@njit(cache=True)
-def _michel(stream):
+@njit(cache=False)
+def _michel(stream: np.ndarray) -> float:
     """Energy of a decay electron over its largest, from x2 (3 - 2x)."""
     for _ in range(1000):
         share = uniform(stream)
@@ -131,9 +153,12 @@ def _michel(stream):
     return 1.0
 
 
-@njit(cache=True)
-def _interact(world, kind, row, x, y, z, u, v, w, kinetic):
+@njit(cache=False)
+def _interact(
+    world: World, kind: int, row: int, x: float, y: float, z: float, u: float, v: float, w: float, kinetic: float
+) -> None:
     stream = world.stream
+    _deexcite(world, row, x, y, z)
     if kind == PROTON:
         _nucleons(world, row, PROTON_INELASTIC, 2 + int(3.0 * uniform(stream)), x, y, z, u, v, w, kinetic)
         return
@@ -150,14 +175,36 @@ def _interact(world, kind, row, x, y, z, u, v, w, kinetic):
     _nucleons(world, row, PION_INELASTIC, 1, x, y, z, u, v, w, kinetic - kept)
 
 
-@njit(cache=True)
-def _forward(stream):
+@njit(cache=False)
+def _deexcite(world: World, row: int, x: float, y: float, z: float) -> None:
+    stream = world.stream
+    passed = exponential(stream)
+    while passed < 2.0:
+        u, v, w = isotropic(stream)
+        push(world, PHOTON, row, x, y, z, u, v, w, min(1.5 * exponential(stream), 10.0))
+        passed += exponential(stream)
+
+
+@njit(cache=False)
+def _forward(stream: np.ndarray) -> float:
     """Cosine of an angle, drawn from exp(3 cosine)."""
     return 1.0 + math.log(1.0 - uniform(stream) * (1.0 - math.exp(-6.0))) / 3.0
 
 
-@njit(cache=True)
-def _nucleons(world, row, process, count, x, y, z, u, v, w, available):
+@njit(cache=False)
+def _nucleons(
+    world: World,
+    row: int,
+    process: int,
+    count: int,
+    x: float,
+    y: float,
+    z: float,
+    u: float,
+    v: float,
+    w: float,
+    available: float,
+) -> None:
     """Shares energy among nucleons at random and follows the protons."""
     stream = world.stream
     shares = np.empty(count)
@@ -172,8 +219,10 @@ def _nucleons(world, row, process, count, x, y, z, u, v, w, available):
             add_particle(world, PROTON, row, process, HIP, x, y, z, a, b, c, kinetic)
 
 
-@njit(cache=True)
-def decay_neutral_pion(world, row, x, y, z, u, v, w, kinetic):
+@njit(cache=False)
+def decay_neutral_pion(
+    world: World, row: int, x: float, y: float, z: float, u: float, v: float, w: float, kinetic: float
+) -> None:
     """Two photons, isotropic at rest, boosted."""
     stream, mass = world.stream, argon.NEUTRAL_PION_MASS
     gamma = 1.0 + kinetic / mass
@@ -184,4 +233,4 @@ def decay_neutral_pion(world, row, x, y, z, u, v, w, kinetic):
         energy = 0.5 * mass * gamma * (1.0 + beta * rest * side)
         cosine = (rest * side + beta) / (1.0 + beta * rest * side)
         a, b, c = turned(u, v, w, cosine, phi if side > 0 else phi + math.pi)
-        add_particle(world, 2, row, DECAY, LABELS[2], x, y, z, a, b, c, energy)
+        add_particle(world, PHOTON, row, DECAY, SHOWER, x, y, z, a, b, c, energy)

@@ -1,7 +1,7 @@
 """What a simulated event is written into: tracks still to follow, particles, energy deposits. Lengths in cm, MeV.
 
-Arrays have fixed capacities. What does not fit is counted and dropped; the caller sees the count, doubles the capacity and
-makes the event again, which gives the same event as the stream starts anew.
+Arrays have fixed capacities. What does not fit is counted and dropped; the caller sees the count, doubles the capacity
+and makes the event again, which gives the same event as the stream starts anew.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def new_world(stream: np.ndarray, size: float, cube: np.ndarray, capacity: int) 
 
 
 @njit(cache=True)
-def outside(world, x, y, z):
+def outside(world: World, x: float, y: float, z: float) -> float:
     """Distance to the image, 0 inside."""
     a = max(-x, x - world.size, 0.0)
     b = max(-y, y - world.size, 0.0)
@@ -82,7 +82,7 @@ def outside(world, x, y, z):
 
 
 @njit(cache=True)
-def escaped(world, x, y, z):
+def escaped(world: World, x: float, y: float, z: float) -> bool:
     """Whether a place is out of the volume."""
     cube = world.cube
     away = x < cube[0] or y < cube[1] or z < cube[2]
@@ -90,7 +90,9 @@ def escaped(world, x, y, z):
 
 
 @njit(cache=True)
-def push(world, kind, row, x, y, z, u, v, w, kinetic):
+def push(
+    world: World, kind: int, row: int, x: float, y: float, z: float, u: float, v: float, w: float, kinetic: float
+) -> None:
     """Adds a track to follow, of a particle already listed."""
     depth = world.counts[0]
     if depth == len(world.tracks):
@@ -104,7 +106,20 @@ def push(world, kind, row, x, y, z, u, v, w, kinetic):
 
 
 @njit(cache=True)
-def add_particle(world, kind, parent, process, label, x, y, z, u, v, w, kinetic):
+def add_particle(
+    world: World,
+    kind: int,
+    parent: int,
+    process: int,
+    label: int,
+    x: float,
+    y: float,
+    z: float,
+    u: float,
+    v: float,
+    w: float,
+    kinetic: float,
+) -> int:
     """Lists a particle and pushes its track; gives its row. A primary's parent is -1."""
     row = world.counts[1]
     if row == len(world.particles):
@@ -122,7 +137,7 @@ def add_particle(world, kind, parent, process, label, x, y, z, u, v, w, kinetic)
 
 
 @njit(cache=True)
-def deposit(world, row, x, y, z, energy):
+def deposit(world: World, row: int, x: float, y: float, z: float, energy: float) -> None:
     """Leaves energy of particle `row` at a place."""
     particle = world.particles[row]
     if particle.seen == 0:
@@ -141,7 +156,7 @@ def deposit(world, row, x, y, z, energy):
 
 
 @njit(cache=True)
-def turned(u, v, w, cosine, phi):
+def turned(u: float, v: float, w: float, cosine: float, phi: float) -> tuple[float, float, float]:
     """A direction turned by an angle of given cosine, at azimuth phi."""
     sine = math.sqrt(max(0.0, 1.0 - cosine * cosine))
     across = math.sqrt(u * u + v * v)
