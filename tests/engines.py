@@ -8,7 +8,7 @@ gradients   of sum(grad_output * output) by features, weight and bias
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cached_property
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -28,14 +28,30 @@ from sscn_triton.tensor import Step
 Arrays = tuple[np.ndarray, ...]
 
 
-@dataclass(frozen=True)
 class Rules:
     """A rulebook as an engine built it, in the oracle's terms; `handle` is the engine's own."""
 
-    input_sites: list[oracle.Site]
-    output_sites: list[oracle.Site]
-    rules: oracle.Rules
-    handle: Any
+    def __init__(self, inputs: np.ndarray, outputs: np.ndarray, pairs: list[tuple[Any, Any]], handle: Any) -> None:
+        self.inputs, self.outputs, self.pairs, self.handle = inputs, outputs, pairs, handle
+        self.taps = len(pairs)
+
+    @cached_property
+    def input_sites(self) -> list[oracle.Site]:
+        return oracle.as_sites(self.inputs)
+
+    @cached_property
+    def output_sites(self) -> list[oracle.Site]:
+        return oracle.as_sites(self.outputs)
+
+    @cached_property
+    def rules(self) -> oracle.Rules:
+        """Rows by tap as sets of pairs; a rule given twice is an error that a set would hide."""
+        sets = {}
+        for tap, (rows_in, rows_out) in enumerate(self.pairs):
+            pairs = list(zip(rows_in.tolist(), rows_out.tolist(), strict=True))
+            assert len(set(pairs)) == len(pairs), f"tap {tap} has a rule twice"
+            sets[tap] = set(pairs)
+        return sets
 
 
 class Engine(Protocol):
@@ -73,8 +89,7 @@ class Reference:
         else:
             book = self.module.strided_rulebook(case.coordinates, *case.window, case.spatial_shape)
             book = book.transposed() if case.kind == "inverse" else book
-        sides = oracle.as_sites(book.input_coordinates), oracle.as_sites(book.output_coordinates)
-        return Rules(*sides, as_sets(book.rules), book)
+        return Rules(book.input_coordinates, book.output_coordinates, book.rules, book)
 
     def convolve(
         self, rules: Rules, features: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None
@@ -114,8 +129,8 @@ class Library:
             ends, path = (grid, reached), ()
             if case.kind == "inverse":
                 book, ends, path = book.transposed(), (reached, grid), ((grid, step),)
-        sides = [oracle.as_sites(end.coordinates.cpu().numpy()) for end in ends]
-        return Rules(*sides, as_sets(book.pairs()), (case, ends[0], path, book))
+        sides = [end.coordinates.cpu().numpy() for end in ends]
+        return Rules(*sides, book.pairs(), (case, ends[0], path, book))
 
     def forward(self, rules: Rules, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         case, grid, path, book = rules.handle
@@ -163,16 +178,6 @@ class Library:
         tensors = [self.tensor(leaf).requires_grad_() for leaf in leaves]
         found = torch.autograd.grad(function(*tensors), tensors, self.tensor(grad_output))
         return tuple(gradient.cpu().numpy() for gradient in found)
-
-
-def as_sets(rules: list[tuple[Any, Any]]) -> oracle.Rules:
-    """Rows by tap as sets of pairs; a rule given twice is an error that a set would hide."""
-    sets = {}
-    for tap, (rows_in, rows_out) in enumerate(rules):
-        pairs = list(zip(rows_in.tolist(), rows_out.tolist(), strict=True))
-        assert len(set(pairs)) == len(pairs), f"tap {tap} has a rule twice"
-        sets[tap] = set(pairs)
-    return sets
 
 
 ENGINES: dict[str, Engine] = {

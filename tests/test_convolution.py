@@ -6,8 +6,8 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from cases import KINDS, NAMED, Case, block, expected
-from engines import Engine, Rules, every_engine, every_reference
+from cases import KINDS, NAMED, Case, block, expected, line
+from engines import ENGINES, Engine, Rules, every_engine, every_reference
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import cases, groups, seeds, values
@@ -51,9 +51,10 @@ def test_outputs_and_gradients_are_the_oracles(
     check(engine, case, seed, groups, width_in, width_out)
 
 
-def cloud_case(kind: str) -> Case:
-    """Some thousand sites, more than the oracle takes."""
-    drawn = np.random.default_rng(5).integers(-12, 12, (4000, 4))
+def cloud_case(kind: str, count: int = 4000) -> Case:
+    """So many sites, more than the oracle takes, in a space of which they fill about a tenth."""
+    spread = round((count / 0.3) ** (1 / 3) / 2)
+    drawn = np.random.default_rng(5).integers(-spread, spread, (count, 4))
     drawn[:, 0] %= 3
     sites = np.unique(drawn, axis=0).astype(np.int32)
     window = (
@@ -73,7 +74,7 @@ def turned(w: np.ndarray) -> np.ndarray:
 def test_strided_and_inverse_convolutions_are_adjoint(engine: Engine) -> None:
     """<conv(x, w), y> = <x, inverse(y, w turned)>, for any x and y."""
     there, back = engine.build(cloud_case("strided")), engine.build(cloud_case("inverse"))
-    x, y = values(1, len(there.input_sites), 6), values(2, len(there.output_sites), 4)
+    x, y = values(1, len(there.inputs), 6), values(2, len(there.outputs), 4)
     w = values(3, 12, 2, 3, 2)
     left = (engine.convolve(there, x, w) * y).sum()
     np.testing.assert_allclose(left, (x * engine.convolve(back, y, turned(w))).sum(), rtol=1e-10)
@@ -83,7 +84,7 @@ def test_strided_and_inverse_convolutions_are_adjoint(engine: Engine) -> None:
 def test_an_odd_submanifold_convolution_is_adjoint_to_its_mirror_image(engine: Engine) -> None:
     """<conv(x, w), y> = <x, conv(y, w turned, taps reversed)>."""
     built = engine.build(cloud_case("submanifold"))
-    x, y, w = values(1, len(built.input_sites), 3), values(2, len(built.input_sites), 5), values(3, 27, 3, 5)
+    x, y, w = values(1, len(built.inputs), 3), values(2, len(built.inputs), 5), values(3, 27, 3, 5)
     left = (engine.convolve(built, x, w) * y).sum()
     np.testing.assert_allclose(left, (x * engine.convolve(built, y, turned(w)[::-1].copy())).sum(), rtol=1e-10)
 
@@ -93,7 +94,7 @@ def test_an_odd_submanifold_convolution_is_adjoint_to_its_mirror_image(engine: E
 def test_gradients_are_those_of_the_output_in_any_direction(engine: Engine, kind: str) -> None:
     """The output is linear in x, w and b, so <g, y(x + dx, w) - y(x, w)> is exactly <gradient, dx>, and so for w, b."""
     built = engine.build(cloud_case(kind))
-    inputs, outputs, taps = len(built.input_sites), len(built.output_sites), len(built.rules)
+    inputs, outputs, taps = len(built.inputs), len(built.outputs), built.taps
     x, dx, g = values(1, inputs, 4), values(2, inputs, 4), values(3, outputs, 6)
     w, dw, b, db = values(4, taps, 2, 2, 3), values(5, taps, 2, 2, 3), values(6, 6), values(7, 6)
     by_x, by_w, by_b = engine.gradients(built, g, x, w)
@@ -106,14 +107,57 @@ def test_gradients_are_those_of_the_output_in_any_direction(engine: Engine, kind
         np.testing.assert_allclose((g * (changed - y)).sum(), (gradient * direction).sum(), rtol=1e-9, atol=1e-9)
 
 
+WIDTHS = [(1, 1), (1, 16), (3, 5), (7, 8), (16, 16), (17, 33), (40, 96), (80, 1), (100, 72)]  # channels in, out
+
+
+def check_against_float64(
+    engine: Engine, case: Case, dtype: type, groups: int, width_in: int, width_out: int, slack: float = 1
+) -> None:
+    """Outputs and gradients in a precision against NumPy's in float64, by the error's root mean square."""
+    built, book = engine.build(case), ENGINES["numpy"].build(case).handle
+    w = values(2, built.taps, groups, width_in, width_out).astype(dtype)
+    x = values(1, len(built.inputs), groups * width_in).astype(dtype)
+    g = values(3, len(built.outputs), groups * width_out).astype(dtype)
+    wide = [a.astype(np.float64) for a in (g, x, w)]
+    mine = engine.convolve(built, x, w), *engine.gradients(built, g, x, w)
+    right = sscn_ref.convolve(*wide[1:], book), *sscn_ref.convolve_backward(*wide, book)
+    tolerance = slack * {np.float32: 2e-6, np.float64: 1e-14}[dtype]
+    for one, other in zip(mine[:3], right[:3], strict=True):
+        assert one.dtype == dtype
+        assert np.sqrt(((one - other) ** 2).mean() / (other**2).mean()) < tolerance
+
+
+@every_engine
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("widths", WIDTHS, ids=str)
+def test_channels_of_any_number_and_precision(
+    engine: Engine, dtype: type, groups: int, widths: tuple[int, int]
+) -> None:
+    check_against_float64(engine, cloud_case("strided", 300), dtype, groups, *widths)
+
+
+@every_engine
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", KINDS)
+def test_rules_in_thousands_for_every_tap(engine: Engine, dtype: type, kind: str) -> None:
+    check_against_float64(engine, cloud_case(kind), dtype, 1, 16, 16)
+
+
+@every_engine
+def test_more_rules_of_one_tap_than_are_summed_at_once(engine: Engine) -> None:
+    track = line(400_000, ndim=1)
+    check_against_float64(engine, Case("submanifold", track, (2,), (1,), (0,), (1,)), np.float32, 1, 3, 2, slack=30)
+
+
 @every_engine
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_bits_twice(engine: Engine, kind: str) -> None:
     case = cloud_case(kind)
     first, second = engine.build(case), engine.build(case)
     assert first.rules == second.rules
-    x, w = values(1, len(first.input_sites), 8), values(2, len(first.rules), 8, 8)
-    g = values(3, len(first.output_sites), 8)
+    x, w = values(1, len(first.inputs), 8), values(2, first.taps, 8, 8)
+    g = values(3, len(first.outputs), 8)
     assert (engine.convolve(first, x, w) == engine.convolve(second, x, w)).all()
     for one, two in zip(engine.gradients(first, g, x, w), engine.gradients(second, g, x, w), strict=True):
         assert (one == two).all()
@@ -133,7 +177,7 @@ WINDOWS = [  # extent, kernel, stride, padding, dilation, groups, output padding
 def test_on_a_full_block_a_strided_convolution_is_torchs(engine: Engine, window) -> None:
     extent, kernel, stride, padding, dilation, groups, _ = window
     built = engine.build(Case("strided", block(*extent, batches=2), kernel, stride, padding, dilation, extent))
-    x, w = values(1, len(built.input_sites), 2 * groups), values(2, len(built.rules), groups, 2, 3)
+    x, w = values(1, len(built.inputs), 2 * groups), values(2, built.taps, groups, 2, 3)
     image = torch.tensor(x).reshape(2, *extent, -1).movedim(-1, 1)
     conv = getattr(torch.nn.functional, f"conv{len(extent)}d")
     y = conv(image, torch_weight(w, kernel), None, stride, padding, dilation, groups).movedim(1, -1)
@@ -146,7 +190,7 @@ def test_on_a_full_block_a_transposed_convolution_is_torchs(engine: Engine, wind
     extent, kernel, stride, padding, dilation, groups, extra = window
     case = Case("transposed", block(*extent, batches=2), kernel, stride, padding, dilation, extent, extra)
     built = engine.build(case)
-    x, w = values(1, len(built.input_sites), 2 * groups), values(2, len(built.rules), groups, 2, 3)
+    x, w = values(1, len(built.inputs), 2 * groups), values(2, built.taps, groups, 2, 3)
     image = torch.tensor(x).reshape(2, *extent, -1).movedim(-1, 1)
     conv = getattr(torch.nn.functional, f"conv_transpose{len(extent)}d")
     kernels = torch_weight(np.swapaxes(w, 2, 3), kernel)  # torch: [C_in, C_out / groups, *kernel]
@@ -162,7 +206,7 @@ def test_on_a_full_block_a_submanifold_convolution_is_torchs_same(engine: Engine
     ndim = len(kernel)
     extent, ones = (7, 6, 5)[:ndim], (1,) * ndim
     built = engine.build(Case("submanifold", block(*extent), kernel, ones, ones, (dilation,) * ndim, extent))
-    x, w = values(1, len(built.input_sites), 2), values(2, len(built.rules), 1, 2, 3)
+    x, w = values(1, len(built.inputs), 2), values(2, built.taps, 1, 2, 3)
     image = torch.tensor(x).reshape(1, *extent, 2).movedim(-1, 1)
     conv = getattr(torch.nn.functional, f"conv{ndim}d")
     y = conv(image, torch_weight(w, kernel), padding="same", dilation=dilation).movedim(1, -1)
@@ -178,7 +222,7 @@ def torch_weight(w: np.ndarray, kernel: tuple[int, ...]) -> torch.Tensor:
 def written_into_zeros(shape: Sequence[int], built: Rules, y: np.ndarray) -> np.ndarray:
     """Output rows at their places in a dense image; what no input reaches is zero."""
     dense = np.zeros(tuple(shape))
-    dense[tuple(np.array(built.output_sites).T)] = y
+    dense[tuple(built.outputs.T)] = y
     return dense
 
 

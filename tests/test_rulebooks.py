@@ -69,13 +69,13 @@ def test_on_many_sites_every_rule_obeys_the_relation_and_none_is_missing(engine:
     case = LARGE[kind]
     built = engine.build(case)
     backwards = kind in ("inverse", "transposed")
-    inputs, outputs = np.array(built.input_sites), np.array(built.output_sites)
+    inputs, outputs = built.inputs, built.outputs
     fine, coarse = (outputs, inputs) if backwards else (inputs, outputs)
     present = {tuple(site) for site in fine.tolist()}
     for tap, index in zip(np.ndindex(*case.kernel_size), built.rules, strict=True):
         pairs = np.array(sorted(built.rules[index]), dtype=np.int64).reshape(-1, 2)
         rows_fine, rows_coarse = (pairs[:, 1], pairs[:, 0]) if backwards else (pairs[:, 0], pairs[:, 1])
-        wanted = coarse.copy()
+        wanted = coarse.astype(np.int64)
         wanted[:, 1:] = wanted[:, 1:] * case.stride + np.array(tap) * case.dilation - case.padding
         assert (fine[rows_fine] == wanted[rows_coarse]).all()
         assert len(pairs) == sum(tuple(site) in present for site in wanted.tolist())
