@@ -8,6 +8,7 @@ from .cropping import crop
 from .event import CLASS_COLORS, CLASS_NAMES, PARTICLE_DTYPE, Event, collate
 from .larcv import LarcvError, read_larcv
 from .simulation import Recipe, simulate
+from .statistics import statistics
 
 __all__ = [
     "CLASS_COLORS",
@@ -20,4 +21,5 @@ __all__ = [
     "crop",
     "read_larcv",
     "simulate",
+    "statistics",
 ]

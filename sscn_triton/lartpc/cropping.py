@@ -38,7 +38,6 @@ def crop(
         low = _fullest_corner(event, np.array(shape), room)
     moved = event.coordinates - low
     keep = ((moved >= 0) & (moved < shape)).all(1)
-    assert event.clusters is not None
     return event.replace(
         coordinates=moved[keep],
         energy=event.energy[keep],

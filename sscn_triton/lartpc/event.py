@@ -64,7 +64,7 @@ class Event:
     origin: np.ndarray
     spatial_shape: tuple[int, ...]
     name: str = ""
-    clusters: np.ndarray | None = None
+    clusters: np.ndarray = None  # type: ignore[assignment]  # filled below
 
     def __post_init__(self) -> None:
         shape = tuple(operator.index(n) for n in self.spatial_shape)

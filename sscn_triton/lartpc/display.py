@@ -1,0 +1,302 @@
+"""Pictures of events: still ones by matplotlib, ones to turn by plotly. Both take the same arguments.
+
+The picture of the project's first page is made by
+
+    write_png(draw_event(simulate(SEED, INDEX), title=None), "book/_static/event.png")
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .event import CLASS_COLORS, CLASS_NAMES, UNKNOWN_COLOR, Event
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLORINGS = ("label", "energy", "prediction", "difference")
+RIGHT_COLOR, WRONG_COLOR = "#C9C9C9", "#C1121F"
+_INK, _FRAME = "#303030", "#B8B8B8"
+_ENERGY_MAP = "viridis"
+
+
+class _Layer(NamedTuple):
+    """Voxels of one colour and one line of the legend."""
+
+    name: str
+    color: str
+    rows: np.ndarray
+
+
+class _Panel(NamedTuple):
+    """One view of an event: its layers, or none where energy gives the colour."""
+
+    title: str
+    layers: list[_Layer]
+
+
+def draw_event(
+    event: Event, color: str = "label", prediction: np.ndarray | None = None, title: str | None = ""
+) -> Figure:
+    """A still picture of a three-dimensional event, one marker a voxel.
+
+    color: what colours say: "label" (with `prediction` given: truth beside prediction), "energy" (MeV, on a logarithmic
+    scale), "prediction", or "difference" (where prediction and label differ; voxels of unknown label are left out).
+    prediction: [N] classes, -1 unknown. title: the event's name if empty, none if None.
+
+    Raises ValueError for another dimension, another word, or a prediction that is missing or does not fit.
+    """
+    from matplotlib.figure import Figure
+
+    panels = _panels(event, color, prediction)
+    figure = Figure(figsize=(6.4 * len(panels) + (1.0 if color == "energy" else 0.0), 6.2), dpi=150)
+    for place, panel in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), place + 1, projection="3d", computed_zorder=False)
+        _draw_frame(axes, event)
+        if panel.layers:
+            _draw_layers(axes, event, panel)
+        else:
+            _draw_energy(figure, axes, event)
+        if panel.title:
+            axes.set_title(panel.title, color=_INK, fontsize=11, y=0.985)
+    name = event.name if title == "" else title
+    if name:
+        figure.suptitle(name, color=_INK, fontsize=12, x=0.5, y=0.985)
+    figure.subplots_adjust(left=0.0, right=0.97, bottom=0.03, top=0.95 if name else 1.0, wspace=0.02)
+    return figure
+
+
+def write_png(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) -> Path:
+    """Writes a still picture under its final name only when it is whole."""
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(unfinished, dpi=dpi, format="png", facecolor="white")
+    unfinished.replace(path)
+    return path
+
+
+def plot_event(event: Event, color: str = "label", prediction: np.ndarray | None = None, title: str | None = "") -> Any:
+    """The plotly figure of an event, to turn and to zoom: arguments and errors of `draw_event`. Pointing at a voxel shows
+    its energy and classes."""
+    import plotly.graph_objects as go
+
+    panels = _panels(event, color, prediction)
+    figure = go.Figure()
+    hover = _hover(event, prediction)
+    for place, panel in enumerate(panels):
+        scene = "scene" if place == 0 else f"scene{place + 1}"
+        layers = panel.layers or [_Layer("energy", "", np.arange(len(event)))]
+        for layer in layers:
+            figure.add_trace(_trace(event, layer, scene, hover, show=place == 0))
+        left, right = place / len(panels), (place + 1) / len(panels)
+        figure.update_layout({scene: _scene(event, [left, right])})
+        if panel.title:
+            figure.add_annotation(text=panel.title, x=(left + right) / 2, y=1.0, xref="paper", yref="paper")
+    figure.update_annotations(showarrow=False, font={"size": 14, "color": _INK})
+    name = event.name if title == "" else title
+    figure.update_layout(
+        title={"text": name, "x": 0.5} if name else None,
+        legend={"itemsizing": "constant", "font": {"color": _INK}},
+        margin={"l": 0, "r": 0, "t": 40, "b": 0},
+        paper_bgcolor="white",
+    )
+    return figure
+
+
+def event_html(figure: Any, *, full_page: bool = True) -> str:
+    """A plotly figure as HTML that opens without a network: a page, or a piece of one (`full_page=False`) that still
+    carries plotly's code."""
+    return figure.to_html(full_html=full_page, include_plotlyjs=True, include_mathjax=False)
+
+
+def _panels(event: Event, color: str, prediction: np.ndarray | None) -> list[_Panel]:
+    if event.ndim != 3:
+        raise ValueError(f"only three-dimensional events are drawn, got one of {event.ndim} dimensions")
+    if color not in COLORINGS:
+        raise ValueError(f"color must be one of {', '.join(COLORINGS)}, got {color!r}")
+    if prediction is None:
+        if color in ("prediction", "difference"):
+            raise ValueError(f"color={color!r} needs a prediction")
+        return [_Panel("", _class_layers(event.labels) if color == "label" else [])]
+    prediction = _checked(prediction, len(event))
+    if color == "energy":
+        return [_Panel("energy", []), _Panel("prediction", _class_layers(prediction))]
+    if color == "prediction":
+        return [_Panel("", _class_layers(prediction))]
+    if color == "difference":
+        return [_Panel("", _difference_layers(event.labels, prediction))]
+    return [_Panel("truth", _class_layers(event.labels)), _Panel("prediction", _class_layers(prediction))]
+
+
+def _checked(prediction: np.ndarray, count: int) -> np.ndarray:
+    prediction = np.asarray(prediction)
+    if prediction.shape != (count,) or prediction.dtype.kind not in "iu":
+        raise ValueError(
+            f"prediction must be [{count}] integers, one class a voxel, got {prediction.dtype} of {prediction.shape}"
+        )
+    if count and not (prediction.min() >= -1 and prediction.max() < len(CLASS_NAMES)):
+        raise ValueError(
+            f"prediction must be -1 to {len(CLASS_NAMES) - 1}, got {prediction.min()} to {prediction.max()}"
+        )
+    return prediction
+
+
+def _class_layers(classes: np.ndarray) -> list[_Layer]:
+    """All classes, also those without a voxel: the same legend under every picture."""
+    layers = [
+        _Layer(name, color, np.flatnonzero(classes == label))
+        for label, (name, color) in enumerate(zip(CLASS_NAMES, CLASS_COLORS, strict=True))
+    ]
+    unknown = np.flatnonzero(classes < 0)
+    return layers + ([_Layer("unknown", UNKNOWN_COLOR, unknown)] if len(unknown) else [])
+
+
+def _difference_layers(labels: np.ndarray, prediction: np.ndarray) -> list[_Layer]:
+    known = labels >= 0
+    right = np.flatnonzero(known & (prediction == labels))
+    wrong = np.flatnonzero(known & (prediction != labels))
+    return [_Layer("right", RIGHT_COLOR, right), _Layer("wrong", WRONG_COLOR, wrong)]
+
+
+def _centimetres(event: Event) -> np.ndarray:
+    """Centres of voxels from the image's lower corner."""
+    return (event.coordinates + 0.5) * (event.voxel_size / 10)
+
+
+def _draw_frame(axes: Any, event: Event) -> None:
+    """The image's outline, hidden panes, few ticks."""
+    edges = np.array(event.spatial_shape) * event.voxel_size / 10
+    for low, high in _box_edges(edges):
+        axes.plot(*np.column_stack([low, high]), color=_FRAME, linewidth=0.6, zorder=0)
+    for axis, name, edge in zip((axes.xaxis, axes.yaxis, axes.zaxis), "xyz", edges, strict=True):
+        axis.pane.set_visible(False)
+        axis.line.set_visible(False)
+        axis.set_ticks(_ticks(edge))
+        axis._axinfo["tick"].update(inward_factor=0.0, outward_factor=0.0)
+        axis.set_tick_params(labelsize=7, labelcolor="#707070", pad=-3)
+        axis.set_label_text(f"{name} [cm]", fontsize=8, color="#505050")
+        axis.labelpad = -7
+    axes.grid(False)
+    axes.set(xlim=(0, edges[0]), ylim=(0, edges[1]), zlim=(0, edges[2]))
+    axes.set_box_aspect(edges, zoom=1.06)
+    axes.view_init(elev=20, azim=-56)
+
+
+def _ticks(edge: float) -> np.ndarray:
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if edge / step <= 4 or step == 1000)
+    return np.arange(0, edge + 1e-9, step)
+
+
+def _box_edges(edges: np.ndarray) -> Sequence[tuple[np.ndarray, np.ndarray]]:
+    corners = np.array(list(np.ndindex(2, 2, 2)))
+    return [(a * edges, b * edges) for i, a in enumerate(corners) for b in corners[i + 1 :] if np.abs(a - b).sum() == 1]
+
+
+def _marker_area(event: Event) -> float:
+    """Area of a marker in square points, a little less than a voxel's."""
+    return min(max((230 / max(event.spatial_shape)) ** 2, 0.6), 60.0)
+
+
+def _draw_layers(axes: Any, event: Event, panel: _Panel) -> None:
+    from matplotlib.colors import to_rgb
+    from matplotlib.lines import Line2D
+
+    rows = np.concatenate([layer.rows for layer in panel.layers])
+    colors = np.concatenate([np.tile(to_rgb(layer.color), (len(layer.rows), 1)) for layer in panel.layers])
+    x, y, z = _centimetres(event)[rows].T
+    axes.scatter(x, y, z, c=colors, s=_marker_area(event), marker="o", linewidths=0, alpha=0.9, depthshade=False)
+    total = max(len(rows), 1)
+    handles = [
+        Line2D([], [], linestyle="", marker="o", markersize=6, color=layer.color, label=_share(layer, total))
+        for layer in panel.layers
+    ]
+    axes.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(0.02, 0.97), frameon=False, fontsize=9, labelcolor=_INK
+    )
+
+
+def _share(layer: _Layer, total: int) -> str:
+    share = 100 * len(layer.rows) / total
+    return f"{layer.name}  {share:.0f} %" if share >= 1 or not len(layer.rows) else f"{layer.name}  {share:.1f} %"
+
+
+def _draw_energy(figure: Figure, axes: Any, event: Event) -> None:
+    from matplotlib.colors import LogNorm
+
+    low, high = _energy_range(event)
+    order = np.argsort(event.energy)
+    x, y, z = _centimetres(event)[order].T
+    points = axes.scatter(
+        x,
+        y,
+        z,
+        c=np.clip(event.energy[order], low, high),
+        s=_marker_area(event),
+        norm=LogNorm(low, high),
+        cmap=_ENERGY_MAP,
+        linewidths=0,
+        alpha=0.9,
+        depthshade=False,
+    )
+    bar = figure.colorbar(points, ax=axes, shrink=0.55, pad=0.02, aspect=28)
+    bar.set_label("energy of a voxel [MeV]", color=_INK, fontsize=9)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=8)
+
+
+def _energy_range(event: Event) -> tuple[float, float]:
+    """Ends of the logarithmic scale: from the least positive energy, at least a decade."""
+    positive = event.energy[event.energy > 0]
+    low = float(positive.min()) if len(positive) else 0.01
+    return low, max(float(positive.max()) if len(positive) else 0.1, 10 * low)
+
+
+def _hover(event: Event, prediction: np.ndarray | None) -> np.ndarray:
+    names = np.array([*CLASS_NAMES, "unknown"])  # -1 picks the last
+    lines = [f"{energy:.3f} MeV<br>{name}" for energy, name in zip(event.energy, names[event.labels], strict=True)]
+    if prediction is not None:
+        lines = [f"{line}, predicted {name}" for line, name in zip(lines, names[np.asarray(prediction)], strict=True)]
+    return np.array(lines, dtype=object)
+
+
+def _trace(event: Event, layer: _Layer, scene: str, hover: np.ndarray, *, show: bool) -> Any:
+    import plotly.graph_objects as go
+
+    marker: dict[str, Any] = {"size": 2.0, "color": layer.color, "line": {"width": 0}}
+    if layer.name == "energy":
+        low, high = np.log10(_energy_range(event))
+        ticks = np.arange(np.ceil(low), np.floor(high) + 1)
+        bar = {"title": "MeV", "tickvals": ticks, "ticktext": [f"{10**tick:g}" for tick in ticks], "len": 0.6}
+        values = np.log10(np.clip(event.energy, 10**low, None))
+        marker |= {"color": values, "colorscale": _ENERGY_MAP, "cmin": low, "cmax": high, "colorbar": bar}
+    x, y, z = np.round(_centimetres(event)[layer.rows], 3).T
+    return go.Scatter3d(
+        x=x,
+        y=y,
+        z=z,
+        mode="markers",
+        marker=marker,
+        name=layer.name,
+        legendgroup=layer.name,
+        showlegend=show and layer.name != "energy",
+        scene=scene,
+        text=hover[layer.rows],
+        hoverinfo="text",
+    )
+
+
+def _scene(event: Event, domain: list[float]) -> dict[str, Any]:
+    edges = np.array(event.spatial_shape) * event.voxel_size / 10
+    axis = {"showbackground": False, "gridcolor": "#E6E6E6", "zeroline": False, "showspikes": False}
+    scene: dict[str, Any] = {
+        f"{name}axis": {**axis, "range": [0, float(edge)], "title": {"text": f"{name} [cm]"}}
+        for name, edge in zip("xyz", edges, strict=True)
+    }
+    camera = {"eye": {"x": 1.1, "y": -1.5, "z": 0.75}}
+    return {**scene, "aspectmode": "data", "domain": {"x": domain, "y": [0.0, 1.0]}, "camera": camera}
