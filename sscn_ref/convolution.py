@@ -75,6 +75,8 @@ def grouped_outer(x: NDArray, g: NDArray, groups: int) -> NDArray:
 def convolution_arguments(features: ArrayLike, weight: ArrayLike, rulebook: Rulebook) -> tuple[NDArray, NDArray]:
     """Checked features [N_in, C_in] and weight as [V, G, C_in / G, C_out / G]."""
     x, w = as_features(features, len(rulebook.input_coordinates), "the rulebook's input sites"), np.asarray(weight)
+    if w.dtype.kind not in "iuf":
+        raise TypeError(f"weight must be real numbers, not {w.dtype}")
     if w.ndim not in (3, 4) or len(w) != len(rulebook.rules):
         raise ValueError(
             f"weight must have shape [{len(rulebook.rules)}, C_in, C_out] for this rulebook, or with groups "

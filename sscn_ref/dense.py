@@ -35,7 +35,7 @@ def to_dense(
     shape = per_axis(spatial_shape, sites.shape[1] - 1, "spatial_shape")
     check_inside(sites, shape)
     needed = int(sites[:, 0].max()) + 1 if len(sites) else 0
-    images = needed if batch_size is None else batch_size
+    (images,) = per_axis(needed if batch_size is None else batch_size, 1, "batch_size", minimum=0)
     if images < needed:
         raise ValueError(f"batch_size {batch_size} is too small for batch index {needed - 1}")
     dense = np.zeros((images, *shape, x.shape[1]), x.dtype)

@@ -17,7 +17,7 @@ from sscn_ref import loops
 from sscn_ref.convolution import as_bias, as_grad_output, convolution_arguments
 from sscn_ref.dense import dense_arguments
 from sscn_ref.hashtable import capacity_for
-from sscn_ref.normalization import Floats, as_normalization_gradient, normalization_arguments
+from sscn_ref.normalization import Floats, as_normalization_gradient, as_rows, as_statistics, normalization_arguments
 from sscn_ref.relation import PerAxis, output_shape
 from sscn_ref.rulebook import (
     Axes,
@@ -136,7 +136,7 @@ def convolve_backward(
 
 def batch_statistics(features: ArrayLike) -> tuple[Floats, Floats]:
     """See `sscn_ref.batch_statistics`."""
-    return loops.statistics(np.ascontiguousarray(features))
+    return loops.statistics(np.ascontiguousarray(as_rows(features)))
 
 
 def normalize(
@@ -145,7 +145,7 @@ def normalize(
     """See `sscn_ref.normalize`."""
     x, w, b = map(np.ascontiguousarray, normalization_arguments(features, weight, bias, eps))
     y = np.empty_like(x)
-    loops.normalize_rows(x, np.asarray(mean, np.float64), np.asarray(variance, np.float64), w, b, eps, y)
+    loops.normalize_rows(x, as_statistics(mean, x), as_statistics(variance, x), w, b, eps, y)
     return y
 
 

@@ -27,7 +27,7 @@ Floats = NDArray[np.floating]
 
 def batch_statistics(features: ArrayLike) -> tuple[Floats, Floats]:
     """Mean and biased variance of each channel over features [N, C]: two float64 arrays [C], zeros if N is 0."""
-    x = np.asarray(features)
+    x = as_rows(features)
     count = max(len(x), 1)
     mean = x.sum(axis=0, dtype=np.float64) / count
     return mean, ((x - mean) ** 2).sum(axis=0) / count
@@ -38,7 +38,8 @@ def normalize(
 ) -> Floats:
     """weight * (features - mean) / sqrt(variance + eps) + bias, [N, C]; with running statistics this is evaluation."""
     x, w, b = normalization_arguments(features, weight, bias, eps)
-    y = (x - np.asarray(mean)) / np.sqrt(np.asarray(variance) + eps) * w + b
+    mean, variance = as_statistics(mean, x), as_statistics(variance, x)
+    y = (x - mean) / np.sqrt(variance + eps) * w + b
     return y.astype(x.dtype)
 
 
@@ -68,17 +69,33 @@ def normalization_arguments(
     features: ArrayLike, weight: ArrayLike, bias: ArrayLike, eps: float
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Checked features [N, C], weight [C] and bias [C]."""
-    x, w, b = np.asarray(features), np.asarray(weight), np.asarray(bias)
-    if x.ndim != 2 or w.shape != x.shape[1:] or b.shape != x.shape[1:]:
+    x, w, b = as_rows(features), np.asarray(weight), np.asarray(bias)
+    if w.shape != x.shape[1:] or b.shape != x.shape[1:]:
         raise ValueError(
             "batch norm takes features [N, C], weight [C] and bias [C], "
             f"not {list(x.shape)}, {list(w.shape)} and {list(b.shape)}"
         )
-    if x.dtype.kind != "f":
-        raise TypeError(f"features must be floating-point numbers, not {x.dtype}")
     if not eps > 0:
         raise ValueError(f"eps must be positive, not {eps!r}")
     return x, w, b
+
+
+def as_rows(features: ArrayLike) -> NDArray:
+    """Checked features [N, C]."""
+    x = np.asarray(features)
+    if x.ndim != 2:
+        raise ValueError(f"features must have shape [N, C], not {list(x.shape)}")
+    if x.dtype.kind != "f":
+        raise TypeError(f"features must be floating-point numbers, not {x.dtype}")
+    return x
+
+
+def as_statistics(numbers: ArrayLike, x: NDArray) -> NDArray[np.float64]:
+    """Checked mean or variance [C] of features x [N, C]."""
+    array = np.asarray(numbers, np.float64)
+    if array.shape != x.shape[1:]:
+        raise ValueError(f"mean and variance must have shape {list(x.shape[1:])}, not {list(array.shape)}")
+    return array
 
 
 def as_normalization_gradient(grad_output: ArrayLike, x: NDArray) -> NDArray:

@@ -12,7 +12,6 @@ learning" (arXiv:1603.07285), and PyTorch's.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,10 +30,9 @@ def per_axis(value: PerAxis, ndim: int, name: str, minimum: int = 1) -> tuple[in
     both name the argument.
     """
     given = list(value) if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str) else [value] * ndim
-    try:
-        numbers = tuple(operator.index(v) for v in given)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer or one integer per axis, not {value!r}") from None
+    if any(isinstance(v, bool) or not isinstance(v, (int, np.integer)) for v in given):
+        raise TypeError(f"{name} must be an integer or one integer per axis, not {value!r}")
+    numbers = tuple(int(v) for v in given)
     if len(numbers) != ndim:
         raise ValueError(f"{name} has {len(numbers)} entries for {ndim} axes: {value!r}")
     if any(not minimum <= v <= LARGEST for v in numbers):

@@ -96,6 +96,10 @@ def test_bad_arguments_are_refused(reference) -> None:
         reference.batch_norm(x, np.ones(3), w)
     with pytest.raises(ValueError, match="eps must be positive, not 0"):
         reference.batch_norm(x, w, w, eps=0)
+    with pytest.raises(ValueError, match=r"features must have shape \[N, C\], not \[4\]"):
+        reference.batch_statistics(np.ones(4))
+    with pytest.raises(ValueError, match=r"mean and variance must have shape \[2\], not \[\]"):
+        reference.normalize(x, 0.0, w, w, w, eps=1.0)
     with pytest.raises(TypeError, match="floating-point numbers, not int64"):
         reference.batch_norm(np.ones((4, 2), np.int64), w, w)
     with pytest.raises(ValueError, match=r"grad_output must have the features' shape \[4, 2\], not \[3, 2\]"):
