@@ -2,7 +2,7 @@
 
 The picture of the project's first page is made by
 
-    write_png(draw_event(simulate(SEED, INDEX), title=None), "book/_static/event.png")
+    write_png(draw_event(simulate(1, 1604), ("energy", "label"), title=None), "book/_static/event.png", dpi=120)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 COLORINGS = ("label", "energy", "prediction", "difference")
 RIGHT_COLOR, WRONG_COLOR = "#C9C9C9", "#C1121F"
 _INK, _FRAME = "#303030", "#B8B8B8"
-_ENERGY_MAP = "viridis"
+_ENERGY_MAP = "plasma_r"
 
 
 class _Layer(NamedTuple):
@@ -41,20 +41,27 @@ class _Panel(NamedTuple):
 
 
 def draw_event(
-    event: Event, color: str = "label", prediction: np.ndarray | None = None, title: str | None = ""
+    event: Event,
+    color: str | Sequence[str] = "label",
+    prediction: np.ndarray | None = None,
+    title: str | None = "",
 ) -> Figure:
     """A still picture of a three-dimensional event, one marker a voxel.
 
-    color: what colours say: "label" (with `prediction` given: truth beside prediction), "energy" (MeV, on a logarithmic
-    scale), "prediction", or "difference" (where prediction and label differ; voxels of unknown label are left out).
-    prediction: [N] classes, -1 unknown. title: the event's name if empty, none if None.
+    color: what colours say: "label", "energy" (MeV, on a logarithmic scale), "prediction", or "difference" (where
+    prediction and label differ; voxels of unknown label are left out); or several of these, drawn side by side. "label"
+    with a `prediction` means both. prediction: [N] classes, -1 unknown. title: the event's name if empty, none if None.
 
-    Raises ValueError for another dimension, another word, or a prediction that is missing or does not fit.
+    Raises ValueError for another dimension, another word, or a prediction that is missing, of no use, or does not fit.
     """
     from matplotlib.figure import Figure
 
     panels = _panels(event, color, prediction)
-    figure = Figure(figsize=(6.4 * len(panels) + (1.0 if color == "energy" else 0.0), 6.2), dpi=150)
+    figure = Figure(figsize=(6.4 * len(panels), 6.2), dpi=150)
+    name = event.name if title == "" else title
+    if name:
+        figure.suptitle(name, color=_INK, fontsize=12, x=0.5, y=0.985)
+    figure.subplots_adjust(left=0.0, right=0.97, bottom=0.09, top=0.92 if name else 0.95, wspace=0.02)
     for place, panel in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), place + 1, projection="3d", computed_zorder=False)
         _draw_frame(axes, event)
@@ -63,11 +70,7 @@ def draw_event(
         else:
             _draw_energy(figure, axes, event)
         if panel.title:
-            axes.set_title(panel.title, color=_INK, fontsize=11, y=0.985)
-    name = event.name if title == "" else title
-    if name:
-        figure.suptitle(name, color=_INK, fontsize=12, x=0.5, y=0.985)
-    figure.subplots_adjust(left=0.0, right=0.97, bottom=0.03, top=0.95 if name else 1.0, wspace=0.02)
+            axes.set_title(panel.title, color=_INK, fontsize=11, y=1.025)
     return figure
 
 
@@ -81,9 +84,16 @@ def write_png(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) -> P
     return path
 
 
-def plot_event(event: Event, color: str = "label", prediction: np.ndarray | None = None, title: str | None = "") -> Any:
-    """The plotly figure of an event, to turn and to zoom: arguments and errors of `draw_event`. Pointing at a voxel shows
-    its energy and classes."""
+def plot_event(
+    event: Event,
+    color: str | Sequence[str] = "label",
+    prediction: np.ndarray | None = None,
+    title: str | None = "",
+) -> Any:
+    """The plotly figure of an event, to turn and to zoom: arguments and errors of `draw_event`.
+
+    Pointing at a voxel shows its energy and classes.
+    """
     import plotly.graph_objects as go
 
     panels = _panels(event, color, prediction)
@@ -115,23 +125,26 @@ def event_html(figure: Any, *, full_page: bool = True) -> str:
     return figure.to_html(full_html=full_page, include_plotlyjs=True, include_mathjax=False)
 
 
-def _panels(event: Event, color: str, prediction: np.ndarray | None) -> list[_Panel]:
+def _panels(event: Event, color: str | Sequence[str], prediction: np.ndarray | None) -> list[_Panel]:
     if event.ndim != 3:
         raise ValueError(f"only three-dimensional events are drawn, got one of {event.ndim} dimensions")
-    if color not in COLORINGS:
-        raise ValueError(f"color must be one of {', '.join(COLORINGS)}, got {color!r}")
-    if prediction is None:
-        if color in ("prediction", "difference"):
-            raise ValueError(f"color={color!r} needs a prediction")
-        return [_Panel("", _class_layers(event.labels) if color == "label" else [])]
-    prediction = _checked(prediction, len(event))
-    if color == "energy":
-        return [_Panel("energy", []), _Panel("prediction", _class_layers(prediction))]
-    if color == "prediction":
-        return [_Panel("", _class_layers(prediction))]
-    if color == "difference":
-        return [_Panel("", _difference_layers(event.labels, prediction))]
-    return [_Panel("truth", _class_layers(event.labels)), _Panel("prediction", _class_layers(prediction))]
+    colors = (color,) if isinstance(color, str) else tuple(color)
+    if not colors or any(word not in COLORINGS for word in colors):
+        raise ValueError(f"color must be one or several of {', '.join(COLORINGS)}, got {color!r}")
+    if colors == ("label",) and prediction is not None:
+        colors = ("label", "prediction")
+    needs = "prediction" in colors or "difference" in colors
+    if needs != (prediction is not None):
+        raise ValueError(f"color={color!r} {'needs a prediction' if needs else 'does not show the prediction given'}")
+    guess = event.labels if prediction is None else _checked(prediction, len(event))
+    layers = {
+        "label": _class_layers(event.labels),
+        "energy": [],
+        "prediction": _class_layers(guess),
+        "difference": _difference_layers(event.labels, guess),
+    }
+    titles = {"label": "truth" if needs else "label"}
+    return [_Panel(titles.get(word, word) if len(colors) > 1 else "", layers[word]) for word in colors]
 
 
 def _checked(prediction: np.ndarray, count: int) -> np.ndarray:
@@ -184,7 +197,7 @@ def _draw_frame(axes: Any, event: Event) -> None:
         axis.labelpad = -7
     axes.grid(False)
     axes.set(xlim=(0, edges[0]), ylim=(0, edges[1]), zlim=(0, edges[2]))
-    axes.set_box_aspect(edges, zoom=1.06)
+    axes.set_box_aspect(edges, zoom=1.08)
     axes.view_init(elev=20, azim=-56)
 
 
@@ -216,9 +229,8 @@ def _draw_layers(axes: Any, event: Event, panel: _Panel) -> None:
         Line2D([], [], linestyle="", marker="o", markersize=6, color=layer.color, label=_share(layer, total))
         for layer in panel.layers
     ]
-    axes.legend(
-        handles=handles, loc="upper left", bbox_to_anchor=(0.02, 0.97), frameon=False, fontsize=9, labelcolor=_INK
-    )
+    legend = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.01), "ncols": len(handles), "frameon": False}
+    axes.legend(handles=handles, fontsize=9, labelcolor=_INK, columnspacing=1.4, handletextpad=0.1, **legend)
 
 
 def _share(layer: _Layer, total: int) -> str:
@@ -227,27 +239,25 @@ def _share(layer: _Layer, total: int) -> str:
 
 
 def _draw_energy(figure: Figure, axes: Any, event: Event) -> None:
+    """Faint small markers for little energy, full large ones for much, so that tracks show through their halo."""
+    from matplotlib import colormaps
+    from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm
 
-    low, high = _energy_range(event)
-    order = np.argsort(event.energy)
-    x, y, z = _centimetres(event)[order].T
-    points = axes.scatter(
-        x,
-        y,
-        z,
-        c=np.clip(event.energy[order], low, high),
-        s=_marker_area(event),
-        norm=LogNorm(low, high),
-        cmap=_ENERGY_MAP,
-        linewidths=0,
-        alpha=0.9,
-        depthshade=False,
-    )
-    bar = figure.colorbar(points, ax=axes, shrink=0.55, pad=0.02, aspect=28)
-    bar.set_label("energy of a voxel [MeV]", color=_INK, fontsize=9)
+    scale = ScalarMappable(LogNorm(*_energy_range(event)), colormaps[_ENERGY_MAP])
+    share = np.clip(np.asarray(scale.norm(np.maximum(event.energy, _energy_range(event)[0]))), 0.0, 1.0)
+    colors = colormaps[_ENERGY_MAP](share)
+    colors[:, 3] = np.clip(0.2 + 1.2 * share, 0.0, 1.0)
+    x, y, z = _centimetres(event).T
+    axes.scatter(x, y, z, c=colors, s=_marker_area(event) * (0.4 + 1.2 * share), linewidths=0, depthshade=False)
+    box = axes.get_position()
+    below = (box.x0 + 0.3 * box.width, 0.068, 0.4 * box.width, 0.014)
+    bar = figure.colorbar(scale, cax=figure.add_axes(below), orientation="horizontal", format="%g")
+    bar.set_label("energy of a voxel [MeV]", color=_INK, fontsize=9, labelpad=1)
+    bar.ax.tick_params(labelsize=8, which="both", color=_FRAME, labelcolor=_INK)
+    bar.ax.minorticks_off()
+    bar.ax.spines[:].set_visible(False)
     bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=8)
 
 
 def _energy_range(event: Event) -> tuple[float, float]:
