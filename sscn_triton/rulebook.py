@@ -16,8 +16,8 @@ from sscn_triton.relation import Axes, output_shape, transposed_output_shape
 class Rulebook:
     """All rules of a convolution from ``input_count`` rows to ``output_count`` rows.
 
-    ``rules`` is a list of tensors that the operators of `sscn_triton.ops` take as it is: input rows and output rows
-    ``[R]`` int32, sorted by tap, and ``[V + 1]`` int64 positions where each tap's rules start.
+    ``rules`` is a list of tensors that the operators of `sscn_triton.ops` take as it is; `sscn_triton.ops.sites` says
+    what they hold.
     """
 
     rules: list[Tensor]
@@ -30,9 +30,8 @@ class Rulebook:
 
     def pairs(self) -> list[tuple[Tensor, Tensor]]:
         """For each tap its (input rows, output rows), int64."""
-        input_rows, output_rows, starts = self.rules
-        spans = zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
-        return [(input_rows[a:b].long(), output_rows[a:b].long()) for a, b in spans]
+        input_rows, output_rows, spans = self.rules[:3]
+        return [(input_rows[a:b].long(), output_rows[a:b].long()) for a, b in spans.tolist()]
 
     @property
     def rule_count(self) -> int:

@@ -8,7 +8,7 @@ With rules (i, o) of tap v, features x, weight w and gradient g of the output:
 The gradient of a convolution for its input is a convolution over the transposed rules with transposed weights, so
 these two are closed under differentiation and gradients of any order exist.
 
-``rules`` is the list of tensors of `sscn_triton.rulebook.Rulebook.rules`; ``weight`` is ``[V, groups, in, out]`` with
+``rules`` is the list of tensors that `sscn_triton.ops.sites` describes; ``weight`` is ``[V, groups, in, out]`` with
 ``in`` and ``out`` counted per group.
 """
 
@@ -20,27 +20,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sscn_triton.ops.cpu import convolution as cpu
+
 
 def transposed_rules(rules: Sequence[Tensor]) -> list[Tensor]:
     """The same rules read backwards: inputs and outputs change places."""
-    input_rows, output_rows, starts = rules
-    return [output_rows, input_rows, starts]
+    input_rows, output_rows, spans, *backwards = rules
+    if backwards:
+        return [*backwards, spans, input_rows, output_rows]
+    return [input_rows, output_rows, spans.flip(0)]
 
 
 @torch.library.custom_op("sscn::convolution", mutates_args=(), device_types="cpu")
 def convolution(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
     """``y[o] += x[i] w[v]``: ``[N_in, groups * in]``, ``[V, groups, in, out]`` to ``[output_count, groups * out]``."""
-    _, groups, channels_in, channels_out = weight.shape
-    input_rows, output_rows, starts = rules
-    accumulate = torch.promote_types(features.dtype, torch.float32)
-    output = torch.zeros(output_count, groups * channels_out, dtype=accumulate)
-    for tap, (start, stop) in enumerate(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)):
-        gathered = features.index_select(0, input_rows[start:stop]).to(accumulate)
-        by_group = gathered.view(-1, groups, channels_in).transpose(0, 1)
-        with torch.autocast("cpu", enabled=False):
-            product = torch.bmm(by_group, weight[tap].to(accumulate)).transpose(0, 1)
-        output.index_add_(0, output_rows[start:stop], product.reshape(-1, groups * channels_out))
-    return output.to(features.dtype)
+    return cpu.convolve(features, weight, rules[:3], output_count)
 
 
 @convolution.register_fake
@@ -51,23 +45,12 @@ def _(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: i
 @torch.library.custom_op("sscn::weight_gradient", mutates_args=(), device_types="cpu")
 def weight_gradient(features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:
     """``W[v] += x[i]^T g[o]``: ``[N_in, groups * in]``, ``[N_out, groups * out]`` to ``[V, groups, in, out]``."""
-    input_rows, output_rows, starts = rules
-    accumulate = torch.promote_types(features.dtype, torch.float32)
-    channels_in, channels_out = features.shape[1] // groups, grad_output.shape[1] // groups
-    grad_weight = torch.empty(len(starts) - 1, groups, channels_in, channels_out, dtype=accumulate)
-    for tap, (start, stop) in enumerate(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)):
-        gathered = features.index_select(0, input_rows[start:stop]).to(accumulate)
-        gathered_grad = grad_output.index_select(0, output_rows[start:stop]).to(accumulate)
-        by_group = gathered.view(-1, groups, channels_in).permute(1, 2, 0)
-        grad_by_group = gathered_grad.view(-1, groups, channels_out).transpose(0, 1)
-        with torch.autocast("cpu", enabled=False):
-            torch.bmm(by_group, grad_by_group, out=grad_weight[tap])
-    return grad_weight.to(features.dtype)
+    return cpu.weight_gradient(features, grad_output, rules[:3], groups)
 
 
 @weight_gradient.register_fake
 def _(features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:
-    taps = rules[2].shape[0] - 1
+    taps = rules[2].shape[0]
     return features.new_empty(taps, groups, features.shape[1] // groups, grad_output.shape[1] // groups)
 
 

@@ -152,23 +152,23 @@ def _first_at_least(rows, start, stop, bound):
 
 
 @inner
-def _rules_below(outputs, starts, bound):
+def _rules_below(outputs, spans, bound):
     """How many rules have an output row below the bound."""
     count = 0
-    for tap in range(len(starts) - 1):
-        count += _first_at_least(outputs, starts[tap], starts[tap + 1], bound) - starts[tap]
+    for tap in range(len(spans)):
+        count += _first_at_least(outputs, spans[tap, 0], spans[tap, 1], bound) - spans[tap, 0]
     return count
 
 
 @inner
-def _split_row(outputs, starts, row_count, part, parts):
+def _split_row(outputs, spans, row_count, part, parts):
     """The row where a part begins, when parts have about equally many rules."""
     low, high = np.int64(0), np.int64(row_count)
     if part == parts:
         return high
     while low < high:
         middle = (low + high) // 2
-        if _rules_below(outputs, starts, middle) * parts < len(outputs) * part:
+        if _rules_below(outputs, spans, middle) * parts < len(outputs) * part:
             low = middle + 1
         else:
             high = middle
@@ -176,12 +176,12 @@ def _split_row(outputs, starts, row_count, part, parts):
 
 
 @inlined
-def _convolve_rows(x, w, bias, y, inputs, outputs, starts, low, high):
+def _convolve_rows(x, w, bias, y, inputs, outputs, spans, low, high):
     """Output rows low:high."""
-    taps, groups = len(starts) - 1, x.shape[1] // w.shape[1]
+    taps, groups = len(spans), x.shape[1] // w.shape[1]
     position = np.empty(taps, np.int64)
     for tap in range(taps):
-        position[tap] = _first_at_least(outputs, starts[tap], starts[tap + 1], low)
+        position[tap] = _first_at_least(outputs, spans[tap, 0], spans[tap, 1], low)
     for base in range(low, high, CHUNK):
         top = min(base + CHUNK, high)
         for row in range(base, top):
@@ -189,7 +189,7 @@ def _convolve_rows(x, w, bias, y, inputs, outputs, starts, low, high):
                 y[row, column] = bias[column]
         for tap in range(taps):
             start = position[tap]
-            stop = _first_at_least(outputs, start, min(starts[tap + 1], start + top - base), top)
+            stop = _first_at_least(outputs, start, min(spans[tap, 1], start + top - base), top)
             position[tap] = stop
             if start < stop:
                 for group in range(groups):
@@ -205,17 +205,17 @@ def _convolve_job(real):
 
     @job
     def work(words, part, parts):
-        a = carray(words, 18)
+        a = carray(words, 19)
         x = carray(pointer(a[0]), (a[1], a[2]), real)
         w = carray(pointer(a[3]), (a[4], a[5], a[6]), real)
         bias = carray(pointer(a[7]), (a[8],), real)
         y = carray(pointer(a[9]), (a[10], a[11]), real)
         inputs = carray(pointer(a[12]), (a[13],), np.int32)
         outputs = carray(pointer(a[14]), (a[15],), np.int32)
-        starts = carray(pointer(a[16]), (a[17],), np.int64)
-        low = _split_row(outputs, starts, len(y), part, parts)
-        high = _split_row(outputs, starts, len(y), part + 1, parts)
-        _convolve_rows(x, w, bias, y, inputs, outputs, starts, low, high)
+        spans = carray(pointer(a[16]), (a[17], a[18]), np.int64)
+        low = _split_row(outputs, spans, len(y), part, parts)
+        high = _split_row(outputs, spans, len(y), part + 1, parts)
+        _convolve_rows(x, w, bias, y, inputs, outputs, spans, low, high)
 
     return work
 
@@ -236,34 +236,34 @@ def _split_unit(costs, part, parts):
 
 
 @inner
-def _unit_costs(outputs, starts, row_count, segments, units):
+def _unit_costs(outputs, spans, row_count, segments, units):
     """Rules of each unit of a weight gradient; ``units`` for each tap."""
-    taps = len(starts) - 1
+    taps = len(spans)
     costs = np.empty(segments * taps * units, np.int64)
     for segment in range(segments):
         low, high = segment * row_count // segments, (segment + 1) * row_count // segments
         for tap in range(taps):
-            first = _first_at_least(outputs, starts[tap], starts[tap + 1], low)
-            last = _first_at_least(outputs, first, starts[tap + 1], high)
+            first = _first_at_least(outputs, spans[tap, 0], spans[tap, 1], low)
+            last = _first_at_least(outputs, first, spans[tap, 1], high)
             for unit in range((segment * taps + tap) * units, (segment * taps + tap + 1) * units):
                 costs[unit] = last - first
     return costs
 
 
 @inlined
-def _weight_units(x, g, w, inputs, outputs, starts, low, high, first, last):
+def _weight_units(x, g, w, inputs, outputs, spans, low, high, first, last):
     """Units first:last of one segment, the output rows low:high. A unit is UNIT_ROWS rows of a block of the weight."""
     strips = (w.shape[1] + UNIT_ROWS - 1) // UNIT_ROWS
     groups = x.shape[1] // w.shape[1]
     units = groups * strips
-    position = np.empty(len(starts), np.int64)
+    position = np.empty(len(spans), np.int64)
     for tap in range(first // units, (last + units - 1) // units):
-        position[tap] = _first_at_least(outputs, starts[tap], starts[tap + 1], low)
+        position[tap] = _first_at_least(outputs, spans[tap, 0], spans[tap, 1], low)
     for base in range(low, high, CHUNK):
         top = min(base + CHUNK, high)
         for tap in range(first // units, (last + units - 1) // units):
             start = position[tap]
-            stop = _first_at_least(outputs, start, min(starts[tap + 1], start + top - base), top)
+            stop = _first_at_least(outputs, start, min(spans[tap, 1], start + top - base), top)
             position[tap] = stop
             if start < stop:
                 for unit in range(max(first, tap * units), min(last, (tap + 1) * units)):
@@ -280,22 +280,22 @@ def _weight_job(real):
 
     @job
     def work(words, part, parts):
-        a = carray(words, 17)
+        a = carray(words, 18)
         x = carray(pointer(a[0]), (a[1], a[2]), real)
         g = carray(pointer(a[3]), (a[4], a[5]), real)
         partial = carray(pointer(a[6]), (a[7], a[8], a[9], a[10]), real)
         inputs = carray(pointer(a[11]), (a[12],), np.int32)
         outputs = carray(pointer(a[13]), (a[14],), np.int32)
-        starts = carray(pointer(a[15]), (a[16],), np.int64)
+        spans = carray(pointer(a[15]), (a[16], a[17]), np.int64)
         segments = len(partial)
         units = x.shape[1] // partial.shape[2] * ((partial.shape[2] + UNIT_ROWS - 1) // UNIT_ROWS)
-        costs = _unit_costs(outputs, starts, len(g), segments, units)
+        costs = _unit_costs(outputs, spans, len(g), segments, units)
         first, last = _split_unit(costs, part, parts), _split_unit(costs, part + 1, parts)
         per_segment = len(costs) // segments
         for segment in range(first // per_segment, (last + per_segment - 1) // per_segment):
             low, high = segment * len(g) // segments, (segment + 1) * len(g) // segments
             begin, end = max(first - segment * per_segment, 0), min(last - segment * per_segment, per_segment)
-            _weight_units(x, g, partial[segment], inputs, outputs, starts, low, high, begin, end)
+            _weight_units(x, g, partial[segment], inputs, outputs, spans, low, high, begin, end)
 
     return work
 
@@ -308,7 +308,7 @@ def convolve(x: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: i
     """``y[o] = bias + sum x[i] w[v]``: ``[N_in, groups * in]``, ``[V, groups, in, out]`` to ``[output_count,
     groups * out]``.
 
-    ``rules`` are ``(input_rows, output_rows, starts)``, sorted by tap, then by output row. Sums are float32, or
+    ``rules`` are ``(input_rows, output_rows, spans)``, sorted by tap, then by output row. Sums are float32, or
     float64 for float64 features; the result has the type of ``x``.
     """
     taps, groups, channels_in, channels_out = weight.shape
@@ -327,7 +327,7 @@ def weight_gradient(x: Tensor, gradient: Tensor, rules: Sequence[Tensor], groups
 
     ``rules`` and precision are those of `convolve`.
     """
-    taps, channels_in, channels_out = len(rules[2]) - 1, x.shape[1] // groups, gradient.shape[1] // groups
+    taps, channels_in, channels_out = len(rules[2]), x.shape[1] // groups, gradient.shape[1] // groups
     kind = _precision(x)
     segments = min(max(len(rules[0]) // SEGMENT, 1), MAX_SEGMENTS)
     partial = torch.zeros(segments, taps * groups, channels_in, channels_out, dtype=kind)
