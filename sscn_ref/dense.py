@@ -92,9 +92,14 @@ def dense_arguments(
 
 
 def grow(coordinates: ArrayLike, kernel_size: PerAxis = 3, dilation: PerAxis = 1) -> Sites:
-    """The sites that a centred ordinary convolution of stride 1 makes of these: [M, 1 + D], in lexicographic order."""
+    """The sites that a centred ordinary convolution of stride 1 makes of these: [M, 1 + D], in lexicographic order.
+
+    The window is a box, so growing along one axis after the other reaches the same sites with fewer candidates.
+    """
     sites, window = submanifold_arguments(coordinates, kernel_size, dilation)
-    return sorted_sites(coarse_candidates(sites, window))
+    for axis in range(len(window.kernel_size)):
+        sites = sorted_sites(coarse_candidates(sites, window.edge(axis)))
+    return sites
 
 
 def active_growth(coordinates: ArrayLike, steps: int, kernel_size: PerAxis = 3) -> list[int]:

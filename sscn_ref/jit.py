@@ -192,7 +192,10 @@ def dense_convolution(
 def grow(coordinates: ArrayLike, kernel_size: PerAxis = 3, dilation: PerAxis = 1) -> Sites:
     """See `sscn_ref.grow`."""
     sites, window = submanifold_arguments(coordinates, kernel_size, dilation)
-    return _sorted_sites(loops.coarse_sites(sites, np.array(window.stride), window.offsets, _limits(None)))
+    for axis in range(len(window.kernel_size)):
+        offsets = window.edge(axis).offsets
+        sites = _sorted_sites(loops.coarse_sites(sites, np.array(window.stride), offsets, _limits(None)))
+    return sites
 
 
 def active_growth(coordinates: ArrayLike, steps: int, kernel_size: PerAxis = 3) -> list[int]:

@@ -77,6 +77,14 @@ class Window:
         """dilation * tap - padding for every tap, [V, D]."""
         return taps(self.kernel_size) * np.array(self.dilation) - np.array(self.padding)
 
+    def edge(self, axis: int) -> Window:
+        """The window along one axis only: on every other axis a single tap that stays in place."""
+
+        def only(numbers: Axes, otherwise: int) -> Axes:
+            return tuple(n if a == axis else otherwise for a, n in enumerate(numbers))
+
+        return Window(only(self.kernel_size, 1), only(self.stride, 1), only(self.padding, 0), self.dilation)
+
 
 def submanifold_rulebook(coordinates: ArrayLike, kernel_size: PerAxis, dilation: PerAxis = 1) -> Rulebook:
     """The rules of a submanifold convolution: outputs live on the inputs' own sites, in the same rows.
