@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MINUTES, EVENTS, IMAGE = 10.0, 200, 192
+"""What is taken where an option is left out that another one may forbid."""
+
 
 @dataclass(frozen=True)
 class StudyConfig:
@@ -18,11 +21,11 @@ class StudyConfig:
         data: larcv ROOT file with the events to use; left out, events are simulated on the spot.
         out: folder for the report; one written before is replaced, when the new one is complete.
         size: edge of the crops in voxels; divisible by 2 ** (depth - 1), which is 16 at the default depth.
-        minutes: time the whole study may take, at least one step of each network aside.
-        steps: train each network for this many steps instead of by time: such a study can be repeated exactly.
+        minutes: time the whole study may take, though every network makes one step at least; 10 if left out.
+        steps: train each network for this many steps, instead of by time: such a study can be repeated exactly.
         seed: of the simulated events, the split, the crops and the first weights.
-        events: number of simulated events; not used with a file.
-        image: edge of a simulated event in voxels; not used with a file.
+        events: number of simulated events, 200 if left out; not with a file.
+        image: edge of a simulated event in voxels, 192 if left out; not with a file.
         batch: crops per training step; whole events go one by one.
         filters: channels of the first level; level i has i times as many.
         depth: number of levels.
@@ -32,29 +35,44 @@ class StudyConfig:
     data: str | None = None
     out: str = "study"
     size: int = 64
-    minutes: float = 10.0
+    minutes: float | None = None
     steps: int | None = None
     seed: int = 0
-    events: int = 40
-    image: int = 192
+    events: int | None = None
+    image: int | None = None
     batch: int = 1
     filters: int = 16
     depth: int = 5
     learning_rate: float = 1e-3
 
     def __post_init__(self) -> None:
-        for name, least in (("events", 2), ("batch", 1), ("filters", 1), ("depth", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        self._refuse_useless()
+        least = {"events": 2, "batch": 1, "filters": 1, "depth": 1, "seed": 0, "steps": 1}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and value < bound:
+                raise ValueError(f"{name} must be at least {bound}, got {value}")
         for name in ("minutes", "learning_rate"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"{name} must be positive and finite, got {value}")
         divisor = 2 ** (self.depth - 1)
         if self.size < divisor or self.size % divisor:
             raise ValueError(
                 f"size must be divisible by {divisor} (2 ** (depth - 1), depth {self.depth}), got {self.size}"
             )
-        if self.image < self.size:
+        for name, default in (("events", EVENTS), ("image", IMAGE)):
+            if self.data is None and getattr(self, name) is None:
+                object.__setattr__(self, name, default)
+        if self.steps is None and self.minutes is None:
+            object.__setattr__(self, "minutes", MINUTES)
+        if self.image is not None and self.image < self.size:
             raise ValueError(f"image must be at least the size of a crop, {self.size}, got {self.image}")
+
+    def _refuse_useless(self) -> None:
+        """No option is taken and ignored."""
+        for name in ("events", "image"):
+            if self.data is not None and getattr(self, name) is not None:
+                raise ValueError(f"{name} is for simulated events; with data={self.data} leave it out")
+        if self.steps is not None and self.minutes is not None:
+            raise ValueError(f"give minutes or steps, not both; got {self.minutes} and {self.steps}")

@@ -1,0 +1,148 @@
+"""The command `sscn`.
+
+Each subcommand is an entry of `COMMANDS`: the class or function whose signature and docstring give its options, and a
+small function that does it. What a subcommand needs is imported when it runs, so that help is quick.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+DESCRIPTION = """Submanifold sparse convolutions on liquid-argon images.
+
+`sscn COMMAND --help` explains a command and its options."""
+
+BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand: a line of help, where its options come from, what to do with them."""
+
+    summary: str
+    options: Callable[[], Callable[..., Any]]
+    do: Callable[[Any], None]
+
+
+def _study_options() -> Callable[..., Any]:
+    from sscn_triton.study.config import StudyConfig
+
+    return StudyConfig
+
+
+def _study(config: Any) -> None:
+    from sscn_triton.study.comparison import study
+
+    print(f"report: {study(config)}")
+
+
+COMMANDS = {
+    "study": Command("train a sparse and a dense UResNet side by side and write a report", _study_options, _study),
+}
+
+
+def build_parser() -> ArgumentParser:
+    """The parser of `sscn` and all its subcommands."""
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(prog="sscn", description=DESCRIPTION, exit_on_error=False, formatter_class=_formatter())
+    parser.add_argument("--version", action="version", version=f"sscn {_version()}")
+    commands = parser.add_subcommands(required=False, dest="command", metavar="COMMAND", title="commands")
+    for name, command in COMMANDS.items():
+        options = command.options()
+        sub = ArgumentParser(description=_first_paragraphs(options), exit_on_error=False, formatter_class=_formatter())
+        sub.add_argument("--config", action="config", help="YAML file with options; those on the command line win.")
+        sub.add_class_arguments(options, as_group=False)
+        commands.add_subcommand(name, sub, help=command.summary)
+    return parser
+
+
+def _first_paragraphs(documented: Callable[..., Any]) -> str:
+    """A docstring up to its arguments."""
+    from inspect import getdoc
+
+    return (getdoc(documented) or "").split("\nArgs:")[0].strip()
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run `sscn`. Exits with 0; 2 and one line on stderr for bad input; 1 if the work failed; 130 on Ctrl-C."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.exit(_run(words))
+    except KeyboardInterrupt:
+        _end("sscn", "interrupted; nothing was written", INTERRUPTED)
+
+
+def _run(words: list[str]) -> int:
+    from jsonargparse import ArgumentError
+
+    parser = build_parser()
+    if not words:
+        parser.print_help()
+        return 0
+    try:
+        parsed = parser.parse_args(words)
+    except ArgumentError as error:
+        _end(_program(words), _plain(str(error)), BAD_INPUT)
+    if parsed.command is None:
+        _end("sscn", f"a command is needed: {', '.join(COMMANDS)}", BAD_INPUT)
+    command = COMMANDS[parsed.command]
+    values = parsed[parsed.command].as_dict()
+    values.pop("config", None)
+    return _do(parsed.command, command, values)
+
+
+def _do(name: str, command: Command, values: dict[str, Any]) -> int:
+    from sscn_triton.study.errors import Interrupted, RunError
+
+    try:
+        command.do(command.options()(**values))
+    except Interrupted as error:
+        _end(f"sscn {name}", str(error), INTERRUPTED)
+    except RunError as error:
+        _end(f"sscn {name}", str(error), FAILED)
+    except (ValueError, OSError) as error:
+        _end(f"sscn {name}", str(error), BAD_INPUT)
+    return 0
+
+
+def _plain(message: str) -> str:
+    """The parser's words for a bad value, without Python's."""
+    message = re.sub(r'Parser key "(\w+)":', r"--\1:", message)
+    return re.sub(r"a <class '(\w+)'>", r"\1", message)
+
+
+def _program(words: list[str]) -> str:
+    return f"sscn {words[0]}" if words and words[0] in COMMANDS else "sscn"
+
+
+def _end(program: str, message: str, code: int) -> NoReturn:
+    """One line on stderr, then exit."""
+    print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _formatter() -> Any:
+    from jsonargparse import DefaultHelpFormatter
+
+    class Formatter(DefaultHelpFormatter):
+        """Keeps the paragraphs of a description apart."""
+
+        def _fill_text(self, text: str, width: int, indent: str) -> str:
+            paragraphs = text.split("\n\n")
+            return "\n\n".join(super(Formatter, self)._fill_text(one, width, indent) for one in paragraphs)
+
+    return Formatter
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("sscn")

@@ -1,0 +1,154 @@
+"""Events to crops to batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count, product
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sscn_triton.lartpc import Event, collate, crop
+from sscn_triton.study.config import StudyConfig
+from sscn_triton.study.progress import Progress
+
+ENERGY_UNIT = 0.05
+"""MeV. The networks read a voxel's energy in this unit, about the median voxel's, so that the dense network's
+variances, pulled towards zero by the empty voxels, stay above batch norm's eps."""
+
+LEAST_VOXELS = 10
+"""Crops and events with fewer active voxels are passed over, as in the study."""
+
+HELD_OUT_CROPS = 24
+"""Crops that a network is judged by at most."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some images: their active voxels one below the other, as a `SparseTensor` wants them."""
+
+    coordinates: Tensor  # [N, 1 + D] int32, image first
+    features: Tensor  # [N, 1] float32, energy in ENERGY_UNIT
+    labels: Tensor  # [N] int64, -1 unknown
+    spatial_shape: tuple[int, ...]
+    images: int
+    names: tuple[str, ...]
+
+    @property
+    def events(self) -> Tensor:
+        """[N] int64: the image of each voxel."""
+        return self.coordinates[:, 0].long()
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        return replace(
+            self,
+            coordinates=self.coordinates.to(device),
+            features=self.features.to(device),
+            labels=self.labels.to(device),
+        )
+
+
+def as_batch(images: list[Event]) -> Batch:
+    """Images of one shape as a batch."""
+    coordinates, energy, labels = (torch.from_numpy(array) for array in collate(images))
+    names = tuple(image.name for image in images)
+    return Batch(coordinates, energy / ENERGY_UNIT, labels, images[0].spatial_shape, len(images), names)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Events to learn from, and events held out from that, for judging."""
+
+    train: list[Event]
+    held_out: list[Event]
+    source: str
+
+
+def load(config: StudyConfig) -> Split:
+    """The events of the study: of the file if one is given, else simulated. One in five, at least one, is held out.
+
+    Raises FileNotFoundError and ValueError (naming the file) for a file the study cannot use.
+    """
+    if config.data is None:
+        assert config.events is not None
+        assert config.image is not None
+        events = _simulated(config.seed, config.events, config.image)
+        source = f"{config.events} simulated events of {config.image} px, seed {config.seed}"
+    else:
+        from sscn_triton.lartpc import read_larcv
+
+        events = [event for event in read_larcv(config.data) if (event.labels >= 0).sum() >= LEAST_VOXELS]
+        source = f"{len(events)} events of {Path(config.data).name}"
+        _check(events, config)
+    order = np.random.default_rng(config.seed).permutation(len(events))
+    held = max(1, len(events) // 5)
+    return Split([events[i] for i in sorted(order[held:])], [events[i] for i in sorted(order[:held])], source)
+
+
+def _check(events: list[Event], config: StudyConfig) -> None:
+    if len(events) < 2:
+        raise ValueError(
+            f"{config.data}: a study needs 2 events or more with {LEAST_VOXELS} labelled voxels, found {len(events)}"
+        )
+    for event in events:
+        if min(event.spatial_shape) < config.size:
+            raise ValueError(f"size must fit into the images of {event.name}, {event.spatial_shape}, got {config.size}")
+
+
+def _simulated(seed: int, number: int, size: int) -> list[Event]:
+    """Events 0, 1, 2, ... of the seed, those with too few voxels passed over."""
+    from sscn_triton.lartpc import simulate
+
+    events: list[Event] = []
+    with Progress("simulating events", number) as progress:
+        for index in range(10 * number):
+            event = simulate(seed, index, size=size)
+            if len(event) >= LEAST_VOXELS:
+                events.append(event)
+                progress.to(len(events))
+            if len(events) == number:
+                return events
+    raise ValueError(f"image must be large enough to hold {LEAST_VOXELS} voxels of most events, got {size}")
+
+
+def training_crops(events: list[Event], size: int, images: int, seed: int) -> Iterator[Batch]:
+    """Without end: batches of random crops, each around a voxel of an event. Batch i depends on (seed, i) alone."""
+    for step in count():
+        generator = np.random.default_rng((seed, step))
+        yield as_batch([_random_crop(events, size, generator) for _ in range(images)])
+
+
+def _random_crop(events: list[Event], size: int, generator: np.random.Generator) -> Event:
+    best = None
+    for _ in range(100):
+        event = events[generator.integers(len(events))]
+        image = crop(event, size, seed=int(generator.integers(2**63)))
+        if (image.labels >= 0).sum() >= LEAST_VOXELS:
+            return image
+        best = image if best is None or len(image) > len(best) else best
+    assert best is not None
+    return best
+
+
+def training_events(events: list[Event], seed: int) -> Iterator[Batch]:
+    """Without end: whole events, one a batch, in an order shuffled anew each time round."""
+    for turn in count():
+        for i in np.random.default_rng((seed, turn)).permutation(len(events)):
+            yield as_batch([events[i]])
+
+
+def held_out_crops(events: list[Event], size: int, seed: int) -> list[Event]:
+    """At most HELD_OUT_CROPS of the crops that tile the events, drawn by the seed from those with enough voxels."""
+    tiles = []
+    for event in events:
+        corners = (range(0, whole - size + 1, size) for whole in event.spatial_shape)
+        tiles += [crop(event, size, corner=corner) for corner in product(*corners)]
+    usable = [tile for tile in tiles if (tile.labels >= 0).sum() >= LEAST_VOXELS]
+    if not usable:
+        usable = [max(tiles, key=lambda tile: int((tile.labels >= 0).sum()))]
+    chosen = np.random.default_rng(seed).permutation(len(usable))[:HELD_OUT_CROPS]
+    return [usable[i] for i in sorted(chosen)]

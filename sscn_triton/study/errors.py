@@ -1,0 +1,11 @@
+"""How a study may end before its report. Bad input is a ValueError or an OSError, raised before any work."""
+
+from __future__ import annotations
+
+
+class RunError(RuntimeError):
+    """The work failed; the message says which part, why, and what was kept."""
+
+
+class Interrupted(Exception):
+    """Ctrl-C; the message says what was kept."""

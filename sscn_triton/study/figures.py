@@ -1,0 +1,213 @@
+"""The study's figures, drawn from its record alone (and, for the events, from voxels and predictions)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from sscn_triton.lartpc import CLASS_COLORS, CLASS_NAMES, Event
+from sscn_triton.study.runs import Outcome
+
+COLORS = ("#0B6E99", "#C8553D", "#5B8E3E")
+"""One a run, in the order of the report."""
+PUBLISHED_COLOR = "#8A8A8A"
+WRONG_COLOR = "#C1121F"
+
+STYLE: Any = {
+    "figure.dpi": 150,
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.7,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+
+
+def draw_all(
+    folder: Path, record: dict[str, Any], outcomes: list[Outcome], held_out: dict[bool, list[Event]]
+) -> list[str]:
+    """Write every figure into `folder` as PNG; returns the file names."""
+    with plt.rc_context(STYLE):
+        drawn = {
+            "accuracy.png": accuracy(record),
+            "classes.png": classes(record),
+            "cost.png": cost(record),
+            "event.png": event([outcome for outcome in outcomes if outcome.whole], held_out[True]),
+            "crop.png": event([outcome for outcome in outcomes if not outcome.whole], held_out[False]),
+        }
+        for name, figure in drawn.items():
+            figure.savefig(folder / name)
+            plt.close(figure)
+    return list(drawn)
+
+
+def running_mean(values: list[float], window: int) -> np.ndarray:
+    """Mean of each value and the `window - 1` before it, fewer at the beginning."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(0, ends - window)
+    return (sums[ends] - sums[starts]) / (ends - starts)
+
+
+def smoothing(steps: int) -> int:
+    """Steps that a curve averages over: a twentieth of the training, at least 5."""
+    return max(5, steps // 20)
+
+
+def accuracy(record: dict[str, Any]) -> Figure:
+    """Nonzero accuracy against iterations and against wall time."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.7), sharey=True)
+    for axes, key in ((left, "iteration"), (right, "wall")):
+        for network, color in zip(record["networks"], COLORS, strict=True):
+            steps = network["steps"]
+            mean = 100 * running_mean(steps["accuracy"], smoothing(len(steps["accuracy"])))
+            label = network["name"] if axes is left else None
+            axes.plot(steps[key], mean, color=color, lw=1.8, label=label, ls="--" if network["whole"] else "-")
+            held_out = 100 * network["held_out"]["nonzero_accuracy"]
+            axes.plot(steps[key][-1], held_out, "D", ms=6, color=color, mec="white", clip_on=False, zorder=5)
+    left.plot([], [], "D", color="#555555", ms=6, mec="white", label="held-out images, at the end")
+    left.set(
+        xscale="log", xlabel="iterations", ylabel="nonzero accuracy (%)", title="against iterations", ylim=(0, 102)
+    )
+    right.set(xlabel="wall time of training (s)", title="against wall time", xlim=(0, None))
+    left.legend(loc="lower right", fontsize=8)
+    return figure
+
+
+def classes(record: dict[str, Any]) -> Figure:
+    """Accuracy of each class on held-out images, the study's beside it."""
+    figure, axes = plt.subplots(figsize=(9.2, 3.6))
+    groups = [(n["name"], n["held_out"]["class_accuracy"], c) for n, c in zip(record["networks"], COLORS, strict=True)]
+    theirs = [one["accuracy"] for one in record["published"]["classes"]]
+    groups.append(("sparse, 192 px, 2018 study", theirs, PUBLISHED_COLOR))
+    width, places = 0.2, np.arange(len(record["classes"]))
+    for i, (name, values, color) in enumerate(groups):
+        is_theirs = i == len(groups) - 1
+        look: Any = {"color": "white", "edgecolor": color, "hatch": "////"} if is_theirs else {"color": color}
+        x = places + (i - (len(groups) - 1) / 2) * width
+        heights = [0.0 if np.isnan(v) else 100 * v for v in values]
+        axes.bar(x, heights, width * 0.92, label=name, **look)
+        for place, value, height in zip(x, values, heights, strict=True):
+            text = "none" if np.isnan(value) else f"{height:.0f}"
+            axes.text(place, height + 1, text, ha="center", va="bottom", fontsize=7, color="#333333")
+    shares = _shares(record)
+    ticks = [f"{name}\n{100 * share:.1f} % of voxels" for name, share in zip(record["classes"], shares, strict=True)]
+    axes.set_xticks(places, ticks)
+    axes.set(ylabel="accuracy (%)", ylim=(0, 112), title="held-out images, class by class")
+    axes.grid(axis="x", visible=False)
+    axes.legend(ncols=2, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18))
+    return figure
+
+
+def _shares(record: dict[str, Any]) -> list[float]:
+    """Mean class shares in the held-out whole events."""
+    whole = next(network for network in record["networks"] if network["whole"])
+    return whole["held_out"]["class_share"]
+
+
+def cost(record: dict[str, Any]) -> Figure:
+    """Time of a training step, time of a forward pass, peak memory; the study's GPU numbers where it gave some."""
+    figure, panels = plt.subplots(1, 3, figsize=(9.2, 2.9))
+    rows = list(zip(record["networks"], COLORS, strict=True))
+    theirs = [n for n in record["published"]["networks"] if n["size"] == 192]
+    published = [(f"{n['name']}, 192 px,\n2018 study (GPU)", n["forward_seconds"], n["memory_gb"]) for n in theirs]
+    ours = [_short(network["name"]) for network, _ in rows]
+    _bars(panels[0], ours, [n["step_seconds"] for n, _ in rows], "training step (s)")
+    forward = [n["forward_seconds_median"] for n, _ in rows] + [time for _, time, _ in published]
+    _bars(panels[1], ours + [name for name, _, _ in published], forward, "forward pass (s)")
+    memory = [n["training_memory"] / 1e9 for n, _ in rows] + [gb for _, _, gb in published]
+    _bars(panels[2], ours + [name for name, _, _ in published], memory, "peak memory (GB)")
+    return figure
+
+
+def _short(name: str) -> str:
+    return name.replace(", ", ",\n")
+
+
+def _bars(axes: Axes, names: list[str], values: list[float], title: str) -> None:
+    """Horizontal bars on a logarithmic axis; those after the runs are the study's, hatched."""
+    places = np.arange(len(names))[::-1]
+    low = min(values) / 3
+    for i, (place, value) in enumerate(zip(places, values, strict=True)):
+        ours = i < len(COLORS)
+        hatched: Any = {"color": "white", "edgecolor": PUBLISHED_COLOR, "hatch": "////"}
+        look: Any = {"color": COLORS[i]} if ours else hatched
+        axes.barh(place, value - low, left=low, height=0.72, **look)
+        axes.text(value * 1.1, place, f"{value:.2g}", va="center", fontsize=8)
+    axes.set_yticks(places, names, fontsize=7)
+    axes.set(xscale="log", xlim=(low, max(values) * 4), title=title)
+    axes.grid(axis="y", visible=False)
+
+
+def event(outcomes: list[Outcome], images: list[Event]) -> Figure:
+    """One held-out image: truth beside each network's prediction, and below which voxels are wrong."""
+    chosen = telling(images)
+    image = images[chosen]
+    columns = 1 + len(outcomes) if len(outcomes) > 1 else 3
+    figure = plt.figure(figsize=(9.2, 9.2 / columns + 0.6))
+    known = image.labels >= 0
+    _scatter(figure.add_subplot(1, columns, 1, projection="3d"), image, _class_colors(image.labels), "truth")
+    for i, outcome in enumerate(outcomes):
+        predicted = outcome.predictions[chosen]
+        right = (predicted == image.labels)[known].mean()
+        title = f"{outcome.name.split(',')[0]}: {100 * right:.1f} % right"
+        _scatter(figure.add_subplot(1, columns, 2 + i, projection="3d"), image, _class_colors(predicted), title)
+        if len(outcomes) == 1:
+            wrong = np.where((predicted != image.labels) & known, WRONG_COLOR, "#D0D0D0")
+            _scatter(figure.add_subplot(1, columns, 3, projection="3d"), image, wrong, "wrong voxels in red")
+    marks = [
+        Line2D([], [], marker="s", ls="", color=color, label=name)
+        for name, color in zip(CLASS_NAMES, CLASS_COLORS, strict=True)
+    ]
+    figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), fontsize=9)
+    figure.suptitle(
+        f"{image.name}, {len(image):,} voxels in {image.spatial_shape[0]} px", x=0.01, ha="left", fontsize=9
+    )
+    return figure
+
+
+def telling(images: list[Event]) -> int:
+    """The image to draw: most classes with ten voxels or more, then most voxels."""
+
+    def interest(i: int) -> tuple[int, int]:
+        counts = np.bincount(images[i].labels[images[i].labels >= 0], minlength=len(CLASS_NAMES))
+        return int((counts >= 10).sum()), len(images[i])
+
+    return max(range(len(images)), key=interest)
+
+
+def _class_colors(labels: np.ndarray) -> np.ndarray:
+    return np.array([*CLASS_COLORS, "#8C8C8C"])[labels]  # -1, unknown, is the last
+
+
+def _scatter(axes: Any, image: Event, colors: np.ndarray, title: str) -> None:
+    """Voxels as dots; a two-dimensional image lies at z = 0."""
+    x, y, z = np.pad(image.coordinates, ((0, 0), (0, 3 - image.ndim))).T
+    order = np.argsort(colors != WRONG_COLOR, kind="stable")[::-1]  # wrong voxels drawn last, on top
+    axes.scatter(x[order], y[order], z[order], c=colors[order], s=1.6, lw=0, depthshade=False)
+    limits = [(0, size) for size in (*image.spatial_shape, 1, 1)[:3]]
+    axes.set(xlim=limits[0], ylim=limits[1], zlim=limits[2])
+    axes.set_box_aspect((1, 1, 1), zoom=1.12)
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis.set_pane_color("#FAFAFA")
+        axis.set_ticklabels([])
+        axis.line.set_color("#BBBBBB")
+    axes.tick_params(length=0)
+    axes.set_title(title, loc="center")

@@ -1,0 +1,177 @@
+"""Training by Lightning: one network, for a time or for a number of steps, with a record of every step."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
+
+from sscn_triton import SparseTensor
+from sscn_triton.models import DenseUResNet
+from sscn_triton.study.data import Batch
+from sscn_triton.study.metrics import nonzero_accuracy, segmentation_loss
+from sscn_triton.study.progress import Progress
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training step. Accuracy and loss are of the batch it learnt from, before the weights moved."""
+
+    iteration: int  # from 1
+    wall: float  # seconds since training began, everything in it
+    accuracy: float
+    loss: float
+    seconds: float  # forward, loss, backward and Adam; without making the batch
+    voxels: int
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How long a training lasts: so many steps if given, else so many seconds; one step at least."""
+
+    seconds: float
+    steps: int | None = None
+
+    def progress(self, seconds: float, steps: int) -> float:
+        """From 0 at the start to 1 at the end."""
+        if self.steps is not None:
+            return steps / self.steps
+        return min(1.0, seconds / self.seconds) if self.seconds > 0 else float(steps > 0)
+
+
+def voxel_logits(network: nn.Module, batch: Batch) -> Tensor:
+    """Logits [N, classes] of the active voxels, by a sparse network or by a dense one that reads the whole image."""
+    tensor = SparseTensor(batch.features, batch.coordinates, batch.spatial_shape, batch.images)
+    if not isinstance(network, DenseUResNet):
+        return network(tensor).features
+    logits = network(tensor.dense())
+    return logits.movedim(1, -1)[batch.coordinates.long().unbind(1)]
+
+
+def one_cycle(progress: float, peak: float) -> float:
+    """Learning rate of the one-cycle schedule (Smith, arXiv:1708.07120): up for 30 %, then down, along cosines.
+
+    It begins at a 25th of the peak and ends at a 10,000th of that, as `torch.optim.lr_scheduler.OneCycleLR` does, which
+    needs the number of steps beforehand; here progress may be counted in time.
+    """
+    start, end, up = peak / 25, peak / 25e4, 0.3
+    if progress < up:
+        return peak + (start - peak) * (1 + math.cos(math.pi * progress / up)) / 2
+    return end + (peak - end) * (1 + math.cos(math.pi * (progress - up) / (1 - up))) / 2
+
+
+class Segmentation(lightning.LightningModule):
+    """A network that labels voxels, its loss and its optimiser."""
+
+    def __init__(self, network: nn.Module, learning_rate: float) -> None:
+        super().__init__()
+        self.network, self.learning_rate = network, learning_rate
+        self.loss, self.accuracy = math.nan, math.nan
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        logits = voxel_logits(self.network, batch)
+        loss = segmentation_loss(logits, batch.labels, batch.events, batch.images)
+        self.loss = float(loss.detach())
+        if not math.isfinite(self.loss):
+            raise FloatingPointError(f"the loss of step {batch_index + 1} is {self.loss} ({', '.join(batch.names)})")
+        self.accuracy = nonzero_accuracy(logits.detach(), batch.labels, batch.events, batch.images)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.network.parameters(), lr=self.learning_rate)
+
+
+class Recorder(lightning.Callback):
+    """Sets the learning rate, writes down every step, shows progress and stops at the limit."""
+
+    def __init__(self, name: str, limit: Limit) -> None:
+        self.limit = limit
+        self.steps: list[Step] = []
+        self._show = Progress(name, limit.steps if limit.steps is not None else limit.seconds)
+        self._start = self._step_start = math.nan
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        self._start = time.perf_counter()
+
+    def on_train_batch_start(self, trainer: Any, module: Any, batch: Batch, batch_index: int) -> None:
+        self._step_start = time.perf_counter()
+        progress = self.limit.progress(self._step_start - self._start, len(self.steps))
+        for group in trainer.optimizers[0].param_groups:
+            group["lr"] = one_cycle(progress, module.learning_rate)
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Batch, batch_index: int) -> None:
+        now = time.perf_counter()
+        step = Step(
+            iteration=len(self.steps) + 1,
+            wall=now - self._start,
+            accuracy=module.accuracy,
+            loss=module.loss,
+            seconds=now - self._step_start,
+            voxels=len(batch.labels),
+        )
+        self.steps.append(step)
+        done = step.iteration if self.limit.steps is not None else step.wall
+        recent = self.steps[-20:]
+        mean = sum(s.accuracy for s in recent) / len(recent)
+        self._show.to(done, f"step {step.iteration}, accuracy {mean:.3f}, {step.seconds:.2f} s a step")
+        if self.limit.progress(step.wall, step.iteration) >= 1:
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: Any, module: Any) -> None:
+        self._show.__exit__()
+
+
+class _Stream(IterableDataset):
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.batches
+
+
+def train(network: nn.Module, batches: Iterator[Batch], name: str, limit: Limit, learning_rate: float) -> list[Step]:
+    """Train `network` in place by Adam, until the limit; returns its steps."""
+    recorder = Recorder(name, limit)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's advice on workers and progress bars
+        trainer = lightning.Trainer(
+            accelerator="cpu",
+            max_epochs=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[recorder],
+        )
+        trainer.fit(Segmentation(network, learning_rate), DataLoader(_Stream(batches), batch_size=None))
+    return recorder.steps
+
+
+def estimate_statistics(network: nn.Module, batches: list[Batch]) -> None:
+    """Replace the running statistics of every batch norm by plain means over `batches`.
+
+    Running averages of momentum 0.01 need some hundreds of steps to forget their start; a training by the clock may
+    have fewer. So that each network is judged by its weights, both get statistics of their final weights.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    network.train()
+    with torch.no_grad():
+        for batch in batches:
+            voxel_logits(network, batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()
