@@ -22,10 +22,13 @@ from torch import Tensor
 MIN_OPERATIONS = 1_000_000  # about ten microseconds of one core: less is not worth a second thread
 JOB = types.void(types.CPointer(types.intp), types.intp, types.intp)
 
-inner = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
-inlined = njit(inline="always", no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
-job = cfunc(JOB, cache=True, error_model="numpy")
+_options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+inner: Any = njit(**_options)
+inlined: Any = njit(inline="always", **_options)
+compiled: Any = njit(nogil=True, cache=True, error_model="numpy")
+job: Any = cfunc(JOB, cache=True, error_model="numpy")
 
+_MAX_THREADS: int = vars(numba.config)["NUMBA_NUM_THREADS"]
 _launch = threading.Lock()  # Numba's portable thread pool takes one caller at a time
 _forked = False
 
@@ -39,8 +42,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-@intrinsic
-def pointer(typingctx: Any, address: Any) -> Any:
+def _pointer(typingctx: Any, address: Any) -> Any:
     """An integer address as a pointer, for `numba.carray`."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -49,8 +51,10 @@ def pointer(typingctx: Any, address: Any) -> Any:
     return types.voidptr(types.intp), generate
 
 
-@intrinsic
-def _call(typingctx: Any, kernel: Any, arguments: Any, part: Any, parts: Any) -> Any:
+pointer: Any = intrinsic(_pointer)
+
+
+def _call_address(typingctx: Any, kernel: Any, arguments: Any, part: Any, parts: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         word = ir.IntType(64)
         kind = ir.FunctionType(ir.VoidType(), [word.as_pointer(), word, word])
@@ -62,14 +66,17 @@ def _call(typingctx: Any, kernel: Any, arguments: Any, part: Any, parts: Any) ->
     return types.void(*[types.intp] * 4), generate
 
 
+_call: Any = intrinsic(_call_address)
+
+
 @njit(nogil=True, cache=True)
-def _run_alone(kernel, arguments, parts):
+def _run_alone(kernel: int, arguments: int, parts: int) -> None:
     for part in range(parts):
         _call(kernel, arguments, part, parts)
 
 
 @njit(nogil=True, cache=True, parallel=True)
-def _run_together(kernel, arguments, parts):
+def _run_together(kernel: int, arguments: int, parts: int) -> None:
     for part in prange(parts):
         _call(kernel, arguments, part, parts)
 
@@ -80,7 +87,7 @@ def run(kernel: Any, operations: float, *arguments: Tensor | int) -> None:
     Tensors must be contiguous; each is packed as its address, then its shape. A process forked from one that had
     threads has none of them and works alone.
     """
-    threads = 1 if operations < MIN_OPERATIONS else min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+    threads = 1 if operations < MIN_OPERATIONS else min(torch.get_num_threads(), _MAX_THREADS)
     words = []
     for argument in arguments:
         words += [argument] if isinstance(argument, int) else [argument.data_ptr(), *argument.shape]

@@ -9,6 +9,7 @@ rows are split into tiles, or tiles into threads.
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -97,7 +98,9 @@ class _Vectors:
         return ir.Constant(self.kind, [0.0] * self.lanes)
 
 
-def _accumulate(builder: Any, totals: list[Any], start: Any, stop: Any, step: Any) -> list[Any]:
+def _accumulate(
+    builder: Any, totals: list[Any], start: Any, stop: Any, step: Callable[[Any, list[Any]], list[Any]]
+) -> list[Any]:
     """``for i in range(start, stop): totals = step(i, totals)``, the totals in registers; start < stop."""
     before = builder.block
     loop, after = builder.append_basic_block("sum"), builder.append_basic_block("summed")
@@ -119,17 +122,17 @@ def _accumulate(builder: Any, totals: list[Any], start: Any, stop: Any, step: An
     return results
 
 
-@intrinsic(prefer_literal=True)
-def multiply_tile(
-    typingctx, rows, vectors, nbytes, x, x_column, w, block, w_column, y, y_column, input_rows, output_rows, rule
-):
+def _multiply_tile(
+    typingctx: Any, rows: Any, vectors: Any, nbytes: Any, x: Any, x_column: Any, w: Any, block: Any, w_column: Any,
+    y: Any, y_column: Any, input_rows: Any, output_rows: Any, rule: Any,
+) -> Any:  # fmt: skip
     """``y[o, y_column + j] += sum_k x[i, x_column + k] * w[block, k, w_column + j]`` for ``rows`` rules from ``rule``
     on, ``(i, o) = input_rows[rule], output_rows[rule]``, and for ``vectors`` vectors of ``nbytes`` bytes of j."""
     constants = (rows.literal_value, vectors.literal_value, nbytes.literal_value)
     kinds = (x, x_column, w, block, w_column, y, y_column, input_rows, output_rows, rule)
     signature = types.void(rows, vectors, nbytes, *(types.intp if isinstance(k, types.Integer) else k for k in kinds))
 
-    def generate(context, builder, signature, args):
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         rows, vectors, nbytes = constants
         matrix = {i: _Matrix(context, builder, signature.args[i], args[i]) for i in (3, 5, 8, 10, 11)}
         x, w, y, inputs, outputs = matrix.values()
@@ -139,7 +142,7 @@ def multiply_tile(
         sources = [x.at(inputs.row_number(r), x_column) for r in rules]
         targets = [y.at(outputs.row_number(r), y_column) for r in rules]
 
-        def step(k, totals):
+        def step(k: Any, totals: list[Any]) -> list[Any]:
             weights = [v.load(w.at(block, k, w_column), j) for j in range(vectors)]
             sums = []
             for r, source in enumerate(sources):
@@ -156,24 +159,27 @@ def multiply_tile(
     return signature, generate
 
 
-@intrinsic(prefer_literal=True)
-def outer_tile(
-    typingctx, rows, vectors, nbytes, x, x_column, g, g_column, w, block, w_row, w_column, inputs, outputs, start, stop
-):
+multiply_tile: Any = intrinsic(prefer_literal=True)(_multiply_tile)
+
+
+def _outer_tile(
+    typingctx: Any, rows: Any, vectors: Any, nbytes: Any, x: Any, x_column: Any, g: Any, g_column: Any, w: Any,
+    block: Any, w_row: Any, w_column: Any, inputs: Any, outputs: Any, start: Any, stop: Any,
+) -> Any:  # fmt: skip
     """``w[block, w_row + r, w_column + j] += sum x[i, x_column + r] * g[o, g_column + j]`` over the rules
     ``start:stop`` (at least one), for ``rows`` values of r and ``vectors`` vectors of ``nbytes`` bytes of j."""
     constants = (rows.literal_value, vectors.literal_value, nbytes.literal_value)
     kinds = (x, x_column, g, g_column, w, block, w_row, w_column, inputs, outputs, start, stop)
     signature = types.void(rows, vectors, nbytes, *(types.intp if isinstance(k, types.Integer) else k for k in kinds))
 
-    def generate(context, builder, signature, args):
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         rows, vectors, nbytes = constants
         matrix = {i: _Matrix(context, builder, signature.args[i], args[i]) for i in (3, 5, 7, 11, 12)}
         x, g, w, inputs, outputs = matrix.values()
         x_column, g_column, block, w_row, w_column, start, stop = (args[i] for i in (4, 6, 8, 9, 10, 13, 14))
         v = _Vectors(builder, x.element, signature.args[3].dtype.bitwidth // 8, nbytes)
 
-        def step(rule, totals):
+        def step(rule: Any, totals: list[Any]) -> list[Any]:
             source = x.at(inputs.row_number(rule), x_column)
             gradient = g.at(outputs.row_number(rule), g_column)
             gradients = [v.load(gradient, j) for j in range(vectors)]
@@ -191,3 +197,6 @@ def outer_tile(
         return context.get_dummy_value()
 
     return signature, generate
+
+
+outer_tile: Any = intrinsic(prefer_literal=True)(_outer_tile)

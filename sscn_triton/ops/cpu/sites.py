@@ -67,7 +67,9 @@ def _radix(low: Sequence[int], high: Sequence[int], margin: Sequence[int]) -> np
     extents = [int(b) - int(a) + 1 + int(m) for a, b, m in zip(low, high, margin, strict=True)]
     if math.prod(extents) >= 2**63:
         ranges = ", ".join(f"{int(a)}..{int(b)}" for a, b in zip(low, high, strict=True))
-        raise ValueError(f"coordinates span {ranges} (batch first): more than 2**63 sites, which no int64 key can number")
+        raise ValueError(
+            f"coordinates span {ranges} (batch first): more than 2**63 sites, which no int64 key can number"
+        )
     return np.array([math.prod(extents[column + 1 :]) for column in range(len(extents))], np.int64)
 
 
@@ -261,9 +263,7 @@ def strided_rules(
     """The sites reached by ``output = (input + padding - dilation * tap) / stride``, in lexicographic order, and the
     rules to them. ``bounds``, if not empty, keeps the outputs in ``0 <= output < bounds``."""
     offsets = [[p - d * k for k in range(n)] for n, p, d in zip(kernel_size, padding, dilation, strict=True)]
-    per_axis = (
-        math.ceil(n / (s // math.gcd(s, d))) for n, s, d in zip(kernel_size, stride, dilation, strict=True)
-    )
+    per_axis = (math.ceil(n / (s // math.gcd(s, d))) for n, s, d in zip(kernel_size, stride, dilation, strict=True))
     capacity = len(coordinates) * math.prod(per_axis)
     return _rules_to_reached(coordinates, offsets, stride, bounds, _forward_digits, capacity)
 

@@ -1,0 +1,114 @@
+"""Sums over the rows of each event, and the values of each event spread over its rows.
+
+Each is the derivative of the other, so gradients of any order exist. ``events`` is a list of three int64 tensors
+(`sort_events`):
+
+    event    ``[N]``: the event of each row
+    order    ``[N]``: the rows, those of event 0 first, within an event in ascending order
+    starts   ``[B + 1]``: the rows of event b are ``order[starts[b]:starts[b + 1]]``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+
+def sort_events(event: Tensor, batch_size: int) -> list[Tensor]:
+    """``[event, order, starts]`` of rows whose events, ``[N]`` in ``0 <= event < batch_size``, come in any order."""
+    event = event.long()
+    ranked, order = torch.sort(event, stable=True)
+    starts = torch.searchsorted(ranked, torch.arange(batch_size + 1, device=event.device))
+    return [event, order, starts]
+
+
+def _arrays(*tensors: Tensor) -> list[np.ndarray]:
+    return [t.detach().contiguous().numpy() for t in tensors]
+
+
+@njit(nogil=True, cache=True)
+def _sum_rows(x, order, starts, sums):
+    for event in range(len(sums)):
+        for rank in range(starts[event], starts[event + 1]):
+            row = order[rank]
+            for c in range(x.shape[1]):
+                sums[event, c] += x[row, c]
+
+
+@njit(nogil=True, cache=True)
+def _largest_rows(x, order, starts, winners):
+    for event in range(len(winners)):
+        for rank in range(starts[event], starts[event + 1]):
+            row = order[rank]
+            for c in range(x.shape[1]):
+                best = winners[event, c]
+                if best < 0 or x[row, c] > x[best, c] or (np.isnan(x[row, c]) and not np.isnan(x[best, c])):
+                    winners[event, c] = row
+
+
+@torch.library.custom_op("sscn::sum_events", mutates_args=(), device_types="cpu")
+def sum_events(features: Tensor, events: Sequence[Tensor]) -> Tensor:
+    """``y[b] = sum of x[n] over the rows n of event b``: ``[N, C]`` to ``[B, C]``; zeros for an empty event.
+
+    Sums are float64 whatever the features are, in the order of the rows.
+    """
+    _, order, starts = events
+    sums = torch.zeros(len(starts) - 1, features.shape[1], dtype=torch.float64)
+    wide = features.to(torch.promote_types(features.dtype, torch.float32))
+    _sum_rows(*_arrays(wide, order, starts, sums))
+    return sums.to(features.dtype)
+
+
+@sum_events.register_fake
+def _(features: Tensor, events: Sequence[Tensor]) -> Tensor:
+    return features.new_empty(events[2].shape[0] - 1, features.shape[1])
+
+
+@torch.library.custom_op("sscn::spread_events", mutates_args=())
+def spread_events(values: Tensor, events: Sequence[Tensor]) -> Tensor:
+    """``x[n] = y[b] for each row n of event b``: ``[B, C]`` to ``[N, C]``."""
+    return values.index_select(0, events[0])
+
+
+@spread_events.register_fake
+def _(values: Tensor, events: Sequence[Tensor]) -> Tensor:
+    return values.new_empty(events[0].shape[0], values.shape[1])
+
+
+@torch.library.custom_op("sscn::largest_of_events", mutates_args=(), device_types="cpu")
+def largest_of_events(features: Tensor, events: Sequence[Tensor]) -> Tensor:
+    """``[N, C]`` to ``[B, C]`` int64: which row of an event has the largest value; -1 for an empty event.
+
+    Among equals the first row; NaN is larger than any number.
+    """
+    _, order, starts = events
+    winners = torch.full((len(starts) - 1, features.shape[1]), -1)
+    wide = features.to(torch.promote_types(features.dtype, torch.float32))
+    _largest_rows(*_arrays(wide, order, starts, winners))
+    return winners
+
+
+@largest_of_events.register_fake
+def _(features: Tensor, events: Sequence[Tensor]) -> Tensor:
+    return features.new_empty(events[2].shape[0] - 1, features.shape[1], dtype=torch.int64)
+
+
+def _save_events(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[1])
+
+
+def _sum_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    return spread_events(grad, ctx.saved_tensors), [None] * 3
+
+
+def _spread_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    return sum_events(grad, ctx.saved_tensors), [None] * 3
+
+
+sum_events.register_autograd(_sum_backward, setup_context=_save_events)
+spread_events.register_autograd(_spread_backward, setup_context=_save_events)

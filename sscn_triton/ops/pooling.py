@@ -1,0 +1,165 @@
+"""Pooling: the rules of a convolution with another reduction than a product with weights.
+
+    sum:      y[o] += x[i]                     its derivative is the same over the rules read backwards
+    largest:  w[o] = the i of the largest x[i], channel by channel; no derivative
+    take:     y[o] = x[w[o]]                   and its derivative
+    return:   x[i] += y[o] where w[o] = i
+
+Sum is closed under differentiation, and so are take and return, so gradients of any order exist. Every row of a
+result has one owner and takes its taps in order: the same bits twice, with any number of threads.
+
+``rules`` is the list of tensors that `sscn_triton.ops.sites` describes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from sscn_triton.ops.convolution import transposed_rules
+
+
+def _arrays(*tensors: Tensor) -> list[np.ndarray]:
+    return [t.detach().contiguous().numpy() for t in tensors]
+
+
+def _wide(features: Tensor) -> Tensor:
+    return features.to(torch.promote_types(features.dtype, torch.float32))
+
+
+@njit(nogil=True, cache=True)
+def _sum_rows(x, inputs, outputs, y):
+    for rule in range(len(inputs)):
+        i, o = inputs[rule], outputs[rule]
+        for c in range(x.shape[1]):
+            y[o, c] += x[i, c]
+
+
+@njit(nogil=True, cache=True)
+def _largest_rows(x, inputs, outputs, winners):
+    for rule in range(len(inputs)):
+        i, o = inputs[rule], outputs[rule]
+        for c in range(x.shape[1]):
+            best = winners[o, c]
+            if best < 0 or x[i, c] > x[best, c] or (np.isnan(x[i, c]) and not np.isnan(x[best, c])):
+                winners[o, c] = i
+
+
+@njit(nogil=True, cache=True)
+def _take_rows(x, winners, y):
+    for o in range(winners.shape[0]):
+        for c in range(winners.shape[1]):
+            if winners[o, c] >= 0:
+                y[o, c] = x[winners[o, c], c]
+
+
+@njit(nogil=True, cache=True)
+def _return_rows(y, winners, inputs, outputs, x):
+    for rule in range(len(inputs)):
+        i, o = inputs[rule], outputs[rule]
+        for c in range(y.shape[1]):
+            if winners[o, c] == i:
+                x[i, c] += y[o, c]
+
+
+@torch.library.custom_op("sscn::pool_sum", mutates_args=(), device_types="cpu")
+def pool_sum(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
+    """``y[o] += x[i]`` over all rules: ``[N_in, C]`` to ``[output_count, C]``; zeros where no rule leads."""
+    wide = _wide(features)
+    output = wide.new_zeros(output_count, features.shape[1])
+    _sum_rows(*_arrays(wide, *rules[:2], output))
+    return output.to(features.dtype)
+
+
+@pool_sum.register_fake
+def _(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
+    return features.new_empty(output_count, features.shape[1])
+
+
+@torch.library.custom_op("sscn::pool_largest", mutates_args=(), device_types="cpu")
+def pool_largest(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
+    """``[N_in, C]`` to ``[output_count, C]`` int32: which input row has the largest value; -1 where no rule leads.
+
+    Among equals the first tap; NaN is larger than any number: as in `torch.nn.functional.max_pool3d`.
+    """
+    winners = torch.full((output_count, features.shape[1]), -1, dtype=torch.int32)
+    _largest_rows(*_arrays(_wide(features), *rules[:2], winners))
+    return winners
+
+
+@pool_largest.register_fake
+def _(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
+    return features.new_empty(output_count, features.shape[1], dtype=torch.int32)
+
+
+@torch.library.custom_op("sscn::pool_take", mutates_args=(), device_types="cpu")
+def pool_take(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Tensor:
+    """``y[o, c] = x[w[o, c], c]``, 0 where ``w`` is -1: ``[N_in, C]`` and ``[N_out, C]`` to ``[N_out, C]``.
+
+    ``rules`` are those that chose the winners; the derivative walks them.
+    """
+    wide = _wide(features)
+    output = wide.new_zeros(winners.shape)
+    _take_rows(*_arrays(wide, winners, output))
+    return output.to(features.dtype)
+
+
+@pool_take.register_fake
+def _(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Tensor:
+    return features.new_empty(winners.shape)
+
+
+@torch.library.custom_op("sscn::pool_return", mutates_args=(), device_types="cpu")
+def pool_return(values: Tensor, winners: Tensor, rules: Sequence[Tensor], input_count: int) -> Tensor:
+    """``x[i, c] += y[o, c]`` where ``w[o, c] = i``: ``[N_out, C]`` twice to ``[input_count, C]``."""
+    wide = _wide(values)
+    output = wide.new_zeros(input_count, values.shape[1])
+    _return_rows(*_arrays(wide, winners, *rules[:2], output))
+    return output.to(values.dtype)
+
+
+@pool_return.register_fake
+def _(values: Tensor, winners: Tensor, rules: Sequence[Tensor], input_count: int) -> Tensor:
+    return values.new_empty(input_count, values.shape[1])
+
+
+def _save_sum(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    features, rules, _ = inputs
+    ctx.input_count = features.shape[0]
+    ctx.save_for_backward(*rules)
+
+
+def _sum_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    rules = ctx.saved_tensors
+    return pool_sum(grad, transposed_rules(rules), ctx.input_count), [None] * len(rules), None
+
+
+def _save_take(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    features, winners, rules = inputs
+    ctx.input_count = features.shape[0]
+    ctx.save_for_backward(winners, *rules)
+
+
+def _take_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    winners, *rules = ctx.saved_tensors
+    return pool_return(grad, winners, rules, ctx.input_count), None, [None] * len(rules)
+
+
+def _save_return(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, winners, rules, _ = inputs
+    ctx.save_for_backward(winners, *rules)
+
+
+def _return_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    winners, *rules = ctx.saved_tensors
+    return pool_take(grad, winners, rules), None, [None] * len(rules), None
+
+
+pool_sum.register_autograd(_sum_backward, setup_context=_save_sum)
+pool_take.register_autograd(_take_backward, setup_context=_save_take)
+pool_return.register_autograd(_return_backward, setup_context=_save_return)
