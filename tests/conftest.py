@@ -1,5 +1,10 @@
-"""Hypothesis profiles: the default draws the same cases every time; "deep" (`make test-deep`) many more, new ones."""
+"""Hypothesis profiles: the default draws the same cases every time; "deep" (`make test-deep`) many more, new ones.
+And where the real events are."""
 
+import os
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -7,3 +12,15 @@ settings.register_profile(
 )
 settings.register_profile("deep", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def real_file() -> Path:
+    """The five real events; the folder they are in is named by the environment variable SSCN_DATA."""
+    folder = os.environ.get("SSCN_DATA")
+    if not folder:
+        pytest.skip("SSCN_DATA is not set: it names the folder of small_192px.root, the real events")
+    path = Path(folder) / "small_192px.root"
+    if not path.is_file():
+        pytest.skip(f"SSCN_DATA={folder} holds no small_192px.root")
+    return path

@@ -121,8 +121,11 @@ def particle_label(pdg: int, parent_pdg: int, process: str) -> int:
     """The class of a particle's voxels by the field's rule.
 
     Protons and nuclei are HIP; muons, pions and other hadrons MIP; electrons from decay at rest Michel; electrons
-    knocked out by muons and hadrons delta; every other photon or electron shower.
+    knocked out by muons and hadrons delta; every other photon or electron shower. An electron of unknown process ("") is
+    -1.
     """
+    if abs(pdg) == 11 and not process:
+        return UNKNOWN_LABEL
     if abs(pdg) == 11 and abs(parent_pdg) == 13 and process in ("Decay", "muMinusCaptureAtRest"):
         return CLASS_NAMES.index("Michel")
     if abs(pdg) == 11 and abs(parent_pdg) not in (11, 22) and process in ("muIoni", "hIoni"):

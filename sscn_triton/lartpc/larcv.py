@@ -27,11 +27,11 @@ _SCALARS = {
     "parent_track_id": "_parent_trackid",
     "pdg": "_pdg",
     "parent_pdg": "_parent_pdg",
-    "process": "_process",
     "energy_init": "_energy_init",
     "energy_deposit": "_energy_deposit",
     "num_voxels": "_num_voxels",
 }
+_PROCESS = "_process"
 _VECTORS = {
     "momentum": ("_px", "_py", "_pz"),
     "start": ("_vtx._x", "_vtx._y", "_vtx._z"),
@@ -56,7 +56,8 @@ def read_larcv(
 
     Trees: `sparse3d_data_tree` (energies, MeV), `sparse3d_fivetypes_tree` (labels 0 to 4), `particle_mcst_tree`. A
     voxel's number is `z * nx * ny + y * nx + x`; lengths are in cm in the file and in mm in the event. With
-    `labels=False` or `particles=False` that tree is not looked at: labels are -1, the list of particles empty.
+    `labels=False` or `particles=False` that tree is not looked at: labels are -1, the list of particles empty. A
+    particle's process is empty where the file does not tell (uproot, for one, cannot write that branch).
 
     Raises FileNotFoundError, IndexError for an entry the file has not, and LarcvError (a ValueError) for a file that is
     foreign, cut short, inconsistent or holds impossible values.
@@ -114,9 +115,12 @@ class _Tree:
         except Exception as error:
             raise LarcvError(f"{path}: {name}: cannot be read ({_first_line(error)})") from error
 
+    def __contains__(self, field: str) -> bool:
+        return field in self._branches
+
     def read(self, field: str, run: range) -> np.ndarray:
         """Values of a branch, one item an entry."""
-        if field not in self._branches:
+        if field not in self:
             raise LarcvError(f"{self.path}: {self.name}: no branch {field}")
         where = f"{self.path}: entries {run.start} to {run.stop - 1}: {self.name}/{field}"
         try:
@@ -136,6 +140,8 @@ def _read_run(trees: dict[str, _Tree], path: Path, run: range) -> list[Event]:
     }
     if PARTICLE_TREE in trees:
         fields = [*_SCALARS.values(), *(field for fields in _VECTORS.values() for field in fields)]
+        if f"_part_v.{_PROCESS}" in trees[PARTICLE_TREE]:
+            fields.append(_PROCESS)
         columns[PARTICLE_TREE] = {field: trees[PARTICLE_TREE].read(f"_part_v.{field}", run) for field in fields}
     events = []
     for place, entry in enumerate(run):
@@ -216,6 +222,8 @@ def _particles(fields: dict[str, Any], where: str) -> np.ndarray:
     particles = np.zeros(lengths["_pdg"], dtype=PARTICLE_DTYPE)
     for field, branch in _SCALARS.items():
         particles[field] = fields[branch]
+    if _PROCESS in fields:
+        particles["process"] = fields[_PROCESS]
     for field, branches in _VECTORS.items():
         unit = 1.0 if field == "momentum" else _MM_PER_CM
         particles[field] = np.column_stack([np.asarray(fields[branch], dtype=np.float64) for branch in branches]) * unit
