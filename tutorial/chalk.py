@@ -10,7 +10,15 @@ from cycler import cycler
 from IPython.display import Markdown
 from matplotlib.colors import ListedColormap
 
-BLUE, RED, GREEN, PINK, ORANGE, SKY, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
+BLUE, RED, GREEN, PINK, ORANGE, SKY, BLACK = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)
 """The palette of Okabe and Ito, told apart with any common colour blindness."""
 
 SIX_AND_REST = ListedColormap([BLUE, RED, GREEN, PINK, ORANGE, SKY, "#B0B0B0"])
@@ -35,11 +43,13 @@ def use_style() -> None:
 
 def show_source(*objects: object) -> Markdown:
     """The source of functions or classes as it stands in the package, highlighted."""
-    return Markdown("\n".join(f"```python\n{inspect.getsource(item)}```" for item in objects))
+    return Markdown(
+        "\n".join(f"```python\n{inspect.getsource(item)}```" for item in objects)
+    )
 
 
 def ranked(labels: np.ndarray) -> np.ndarray:
-    """For each of the labels [N] the rank of its group by size: 0 for the largest, 6 from the seventh on."""
+    """The rank by size of each label's group, [N]: 0 the largest, 6 for the small."""
     _, group, size = np.unique(labels, return_inverse=True, return_counts=True)
     rank = np.empty(len(size), np.int64)
     rank[np.argsort(-size, kind="stable")] = np.arange(len(size))

@@ -1,4 +1,4 @@
-"""How an exercise checks itself: the answer is compared with the reference, smallest case first."""
+"""How an exercise checks itself: against the reference, smallest case first."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def check(
     cases: Iterable[Case],
     explain: Callable[[Any, Any], str],
 ) -> None:
-    """Print `[ok]`, `[todo]` for an answer not yet written, or `[wrong]` with the first case that fails.
+    """Print `[ok]`, `[todo]` if not yet written, or `[wrong]` with the failing case.
 
-    Each case holds the keyword arguments of one call; `explain(wanted, got)` says what is wrong with a result,
-    and returns "" for a right one.
+    Each case holds the keyword arguments of one call; `explain(wanted, got)` says what
+    is wrong with a result, and returns "" for a right one.
     """
     name, count = answer.__name__, 0
     for case in cases:

@@ -1,6 +1,7 @@
-"""Run notebooks and keep their outputs: `python tutorial/execute.py [notebook ...]`, all of the folder by default.
+"""Run notebooks and keep their outputs: `python tutorial/execute.py [notebook ...]`.
 
-Everything that differs from one run to the next without meaning (times of cells, versions) is left out of the file.
+Without names it runs all of the folder. What differs from run to run without meaning,
+times of cells and versions, is left out of the file.
 """
 
 from __future__ import annotations

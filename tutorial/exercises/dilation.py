@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from checker import Case, check
 
 from sscn_ref import strided_rulebook
+
+from checker import Case, check
 
 Site = tuple[int, int]
 
@@ -18,19 +19,37 @@ def check_reached(answer: Callable[..., set[Site]]) -> None:
     check(answer, expected, cases(), explain)
 
 
-def expected(sites: set[Site], kernel_size: int, stride: int, padding: int) -> set[Site]:
+def expected(
+    sites: set[Site], kernel_size: int, stride: int, padding: int
+) -> set[Site]:
     """The outputs of the reference's rulebook."""
     coordinates = np.array([(0, *site) for site in sorted(sites)]).reshape(-1, 3)
-    outputs = strided_rulebook(coordinates, kernel_size, stride, padding).output_coordinates
+    outputs = strided_rulebook(
+        coordinates, kernel_size, stride, padding
+    ).output_coordinates
     return {(int(u), int(v)) for _, u, v in outputs}
 
 
 def cases() -> Iterator[Case]:
-    """A point, then pairs of sites, one of them with a negative coordinate, then a diagonal; small kernels first."""
-    windows = [(1, 1, 0), (1, 2, 0), (2, 2, 0), (3, 1, 1), (3, 1, 0), (3, 2, 1), (2, 3, 0), (4, 3, 2)]
+    """A point, a pair with a negative coordinate, a diagonal; small kernels first."""
+    windows = [
+        (1, 1, 0),
+        (1, 2, 0),
+        (2, 2, 0),
+        (3, 1, 1),
+        (3, 1, 0),
+        (3, 2, 1),
+        (2, 3, 0),
+        (4, 3, 2),
+    ]
     for sites in ({(0, 0)}, {(2, 1)}, {(3, 0), (0, -3)}, {(i, i) for i in range(4)}):
         for kernel_size, stride, padding in windows:
-            yield {"sites": sites, "kernel_size": kernel_size, "stride": stride, "padding": padding}
+            yield {
+                "sites": sites,
+                "kernel_size": kernel_size,
+                "stride": stride,
+                "padding": padding,
+            }
 
 
 def explain(wanted: set[Site], got: Any) -> str:
@@ -41,7 +60,9 @@ def explain(wanted: set[Site], got: Any) -> str:
         return ""
     if not all(isinstance(site, tuple) and len(site) == 2 for site in got):
         return f"    should hold pairs (u, v), not {next(iter(got))!r}"
-    return f"    wanted {sorted(wanted)}\n    got    {sorted(got)}\n{drawing(wanted, got)}"
+    return (
+        f"    wanted {sorted(wanted)}\n    got    {sorted(got)}\n{drawing(wanted, got)}"
+    )
 
 
 def drawing(wanted: set[Site], got: set[Site]) -> str:
@@ -50,9 +71,17 @@ def drawing(wanted: set[Site], got: set[Site]) -> str:
     (top, left), (bottom, right) = both.min(axis=0), both.max(axis=0)
     if max(bottom - top, right - left) > 30:
         return "    (too far apart to draw)"
-    marks = {(True, True): "o", (True, False): "?", (False, True): "x", (False, False): "."}
+    marks = {
+        (True, True): "o",
+        (True, False): "?",
+        (False, True): "x",
+        (False, False): ".",
+    }
     lines = [
-        "    " + " ".join(marks[(u, v) in wanted, (u, v) in got] for v in range(left, right + 1))
+        "    "
+        + " ".join(
+            marks[(u, v) in wanted, (u, v) in got] for v in range(left, right + 1)
+        )
         for u in range(top, bottom + 1)
     ]
     return "\n".join([*lines, "    o right, ? missing, x too many"])

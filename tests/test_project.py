@@ -1,0 +1,130 @@
+"""What the project says about itself holds: versions, pins, imports, the README's example and map."""
+
+from __future__ import annotations
+
+import doctest
+import itertools
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import sscn_triton
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+HEAVY = ("triton", "uproot", "awkward", "h5py", "lightning", "plotly", "matplotlib", "sklearn", "jsonargparse")
+
+
+def run(*command: str, folder: Path) -> str:
+    """What a fresh Python process prints; fails with its error output."""
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, cwd=folder, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_version_is_the_same_everywhere():
+    version = metadata.version("sscn")
+    assert sscn_triton.__version__ == version
+    assert f'version = "{version}"' in (ROOT / "pyproject.toml").read_text()
+    assert f"version: {version}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_both_packages_are_installed_and_typed():
+    for package in ("sscn_ref", "sscn_triton"):
+        assert package in metadata.packages_distributions()
+        assert (ROOT / package / "py.typed").exists()
+
+
+@pytest.mark.parametrize("module", ["sscn_ref", "sscn_triton", "sscn_triton.lartpc"])
+def test_the_import_needs_nothing_but_the_core(module, tmp_path):
+    code = f"import sys, {module}; print(*(name for name in {HEAVY} if name in sys.modules))"
+    assert run("-c", code, folder=tmp_path).split() == []
+
+
+def test_the_reference_imports_without_torch(tmp_path):
+    assert run("-c", "import sys, sscn_ref; print('torch' in sys.modules)", folder=tmp_path) == "False\n"
+
+
+def test_the_two_packages_do_not_import_each_other():
+    for package, other in (("sscn_ref", "sscn_triton"), ("sscn_triton", "sscn_ref")):
+        for path in (ROOT / package).rglob("*.py"):
+            assert not re.search(rf"^\s*(import|from) {other}\b", path.read_text(), re.MULTILINE), path
+
+
+def test_the_example_of_the_readme_runs_as_printed(tmp_path):
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    lines = run("-c", example, folder=tmp_path).splitlines()
+    assert len(lines) == 5
+    assert all(re.fullmatch(r"step \d: [1-9]\d* voxels, loss \d+\.\d\d", line) for line in lines), lines
+
+
+def test_the_map_of_the_readme_names_what_exists():
+    named = re.findall(r"^\| `([\w/]+)/` \|", README, re.MULTILINE)
+    assert {"sscn_ref", "sscn_triton", "tests", "tutorial", "book"} <= set(named)
+    assert [name for name in named if not (ROOT / name).is_dir()] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_links_and_commands_of_a_page_lead_somewhere(page):
+    text = (ROOT / page).read_text()
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("https://")]
+    assert [link for link in links if not (ROOT / link).exists()] == []
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    commands = re.findall(r"(?:^    |`|=\S+ )make ([\w-]+)", text, re.MULTILINE)
+    assert commands
+    assert set(commands) <= set(targets)
+
+
+def test_the_equations_of_the_book_are_computed_as_printed():
+    failed, tried = doctest.testfile(str(ROOT / "book" / "relation.md"), module_relative=False)
+    assert tried
+    assert not failed
+
+
+def pins(python: str) -> dict[str, list[str]]:
+    """The versions that constraints.txt allows for each package on Linux with this Python."""
+    environment = {"python_version": python, "python_full_version": f"{python}.13", "sys_platform": "linux"}
+    lines = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if line[0] != "#"]
+    chosen: dict[str, list[str]] = {}
+    for pin in lines:
+        if pin.marker is None or pin.marker.evaluate(environment):
+            chosen.setdefault(pin.name, []).append(str(pin.specifier))
+    return chosen
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_requirement_is_pinned_once_to_a_version_it_allows(python):
+    chosen = pins(python)
+    assert [name for name, versions in chosen.items() if len(versions) > 1 or not versions[0].startswith("==")] == []
+    required = [Requirement(text) for text in metadata.requires("sscn") or []]
+    for requirement in itertools.filterfalse(lambda r: r.name == "sscn", required):
+        (pinned,) = chosen[requirement.name.lower().replace("_", "-")]
+        assert requirement.specifier.contains(pinned.removeprefix("==")), f"{requirement} and {pinned}"
+
+
+@pytest.mark.deep
+def test_the_wheel_holds_both_packages_with_their_types(tmp_path):
+    source = tmp_path / "source"  # a copy, since building leaves files behind
+    for name in ("sscn_ref", "sscn_triton"):
+        shutil.copytree(ROOT / name, source / name)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    run("-m", "pip", "wheel", str(source), "--no-deps", "--wheel-dir", str(tmp_path), folder=tmp_path)
+    (wheel,) = tmp_path.glob("sscn-*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"sscn_ref/py.typed", "sscn_triton/py.typed"} <= names
+    modules = {
+        str(path.relative_to(ROOT))
+        for package in ("sscn_ref", "sscn_triton")
+        for path in (ROOT / package).rglob("*.py")
+    }
+    assert modules <= names
+    assert not [name for name in names if Path(name).parts[0] in ("tests", "tutorial", "book")]
