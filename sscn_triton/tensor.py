@@ -1,96 +1,19 @@
-"""Sparse tensors, and the grids they live on."""
+"""Sparse tensors: feature rows on the sites of a grid."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sscn_triton import rulebook
+from sscn_triton.grid import Grid, Step
 from sscn_triton.relation import MAX_NDIM, Axes, per_axis
-from sscn_triton.rulebook import Rulebook
 
+__all__ = ["DUPLICATES", "Grid", "SparseTensor", "Step", "same_grid"]
 DUPLICATES = ("error", "sum", "mean", "max", "first", "last")
-
-
-class Step(NamedTuple):
-    """A layer that changes the grid: what it is, and its geometry (one number per axis)."""
-
-    kind: str  # "strided" or "transposed"
-    kernel_size: Axes
-    stride: Axes
-    padding: Axes
-    dilation: Axes
-    output_padding: Axes
-
-    def __str__(self) -> str:
-        shown = (
-            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, dilation={self.dilation}"
-        )
-        return f"{self.kind}({shown})"
-
-
-class Grid:
-    """The sites of one resolution, with the rulebooks built on it.
-
-    Tensors on one grid share it by identity, so a rulebook is built once and every layer that asks for it again, in
-    this or a later pass, finds it. A grid holds the coarser grids made from it, never the finer one it came from.
-
-    Attributes:
-        coordinates: ``[N, 1 + D]`` int32, batch index first.
-        spatial_shape: extent of each axis in voxels, or None where coordinates are unbounded and may be negative.
-        batch_size: number of events, empty ones included.
-    """
-
-    def __init__(self, coordinates: Tensor, spatial_shape: Axes | None, batch_size: int) -> None:
-        self.coordinates = coordinates
-        self.spatial_shape = spatial_shape
-        self.batch_size = batch_size
-        self._submanifold: dict[tuple[Axes, Axes], Rulebook] = {}
-        self._steps: dict[Step, tuple[Rulebook, Grid]] = {}
-
-    def __len__(self) -> int:
-        return self.coordinates.shape[0]
-
-    @property
-    def ndim(self) -> int:
-        """Number of spatial axes D."""
-        return self.coordinates.shape[1] - 1
-
-    def submanifold(self, kernel_size: Axes, dilation: Axes) -> Rulebook:
-        """The rulebook from this grid to itself."""
-        key = (kernel_size, dilation)
-        if key not in self._submanifold:
-            self._submanifold[key] = rulebook.submanifold(self.coordinates, kernel_size, dilation)
-        return self._submanifold[key]
-
-    def step(self, step: Step) -> tuple[Rulebook, Grid]:
-        """The rulebook of ``step`` and the grid it leads to."""
-        if step not in self._steps:
-            geometry = (step.kernel_size, step.stride, step.padding, step.dilation)
-            if step.kind == "strided":
-                rules, reached, shape = rulebook.strided(self.coordinates, self.spatial_shape, *geometry)
-            else:
-                rules, reached, shape = rulebook.transposed(
-                    self.coordinates, self.spatial_shape, *geometry, step.output_padding
-                )
-            self._steps[step] = rules, Grid(reached, shape, self.batch_size)
-        return self._steps[step]
-
-    def to(self, device: torch.device | str) -> Grid:
-        """This grid on ``device``; rulebooks are built again there."""
-        coordinates = self.coordinates.to(device)
-        if coordinates is self.coordinates:
-            return self
-        return Grid(coordinates, self.spatial_shape, self.batch_size)
-
-    def __repr__(self) -> str:
-        return (
-            f"Grid({len(self)} sites, ndim={self.ndim}, spatial_shape={self.spatial_shape}, "
-            f"batch_size={self.batch_size}, {len(self._submanifold) + len(self._steps)} rulebooks)"
-        )
 
 
 class SparseTensor:
@@ -188,6 +111,15 @@ class SparseTensor:
         """The same sites with ``function(features)``."""
         return self.replace(function(self.features))
 
+    def __add__(self, other: SparseTensor) -> SparseTensor:
+        """Sum of two tensors on one grid, with equally many channels."""
+        if not isinstance(other, SparseTensor):
+            return NotImplemented
+        same_grid(self, other)
+        if self.features.shape[1] != other.features.shape[1]:
+            raise ValueError(f"cannot add {other.features.shape[1]} channels to {self.features.shape[1]}")
+        return self.replace(self.features + other.features)
+
     def to(self, *args: Any, **kwargs: Any) -> SparseTensor:
         """Like `torch.Tensor.to`. Rulebooks stay where they are; on another device they are built again."""
         features = self.features.to(*args, **kwargs)
@@ -234,6 +166,20 @@ class SparseTensor:
             f"SparseTensor({len(self)} sites, {self.features.shape[1]} channels, spatial_shape={self.spatial_shape}, "
             f"batch_size={self.batch_size}, dtype={self.dtype}, device={self.device})"
         )
+
+
+def same_grid(*tensors: SparseTensor) -> None:
+    """Raises unless the tensors, one at least, are all on one grid."""
+    if not tensors:
+        raise ValueError("at least one tensor is needed")
+    for other in tensors:
+        if not isinstance(other, SparseTensor):
+            raise TypeError(f"all must be SparseTensors, got {type(other).__name__}")
+        if other.grid is not tensors[0].grid:
+            raise ValueError(
+                f"tensors are on different grids: {tensors[0].grid!r} and {other.grid!r}; "
+                "features can only be joined site by site on one grid"
+            )
 
 
 def _kind(value: object) -> str:

@@ -18,6 +18,8 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from sscn_triton.ops.arrays import Array, arrays, widened
+
 
 def sort_events(event: Tensor, batch_size: int) -> list[Tensor]:
     """``[event, order, starts]`` of rows whose events, ``[N]`` in ``0 <= event < batch_size``, come in any order."""
@@ -27,12 +29,8 @@ def sort_events(event: Tensor, batch_size: int) -> list[Tensor]:
     return [event, order, starts]
 
 
-def _arrays(*tensors: Tensor) -> list[np.ndarray]:
-    return [t.detach().contiguous().numpy() for t in tensors]
-
-
 @njit(nogil=True, cache=True)
-def _sum_rows(x, order, starts, sums):
+def _sum_rows(x: Array, order: Array, starts: Array, sums: Array) -> None:
     for event in range(len(sums)):
         for rank in range(starts[event], starts[event + 1]):
             row = order[rank]
@@ -41,7 +39,7 @@ def _sum_rows(x, order, starts, sums):
 
 
 @njit(nogil=True, cache=True)
-def _largest_rows(x, order, starts, winners):
+def _largest_rows(x: Array, order: Array, starts: Array, winners: Array) -> None:
     for event in range(len(winners)):
         for rank in range(starts[event], starts[event + 1]):
             row = order[rank]
@@ -59,8 +57,8 @@ def sum_events(features: Tensor, events: Sequence[Tensor]) -> Tensor:
     """
     _, order, starts = events
     sums = torch.zeros(len(starts) - 1, features.shape[1], dtype=torch.float64)
-    wide = features.to(torch.promote_types(features.dtype, torch.float32))
-    _sum_rows(*_arrays(wide, order, starts, sums))
+    wide = widened(features)
+    _sum_rows(*arrays(wide, order, starts, sums))
     return sums.to(features.dtype)
 
 
@@ -88,8 +86,8 @@ def largest_of_events(features: Tensor, events: Sequence[Tensor]) -> Tensor:
     """
     _, order, starts = events
     winners = torch.full((len(starts) - 1, features.shape[1]), -1)
-    wide = features.to(torch.promote_types(features.dtype, torch.float32))
-    _largest_rows(*_arrays(wide, order, starts, winners))
+    wide = widened(features)
+    _largest_rows(*arrays(wide, order, starts, winners))
     return winners
 
 

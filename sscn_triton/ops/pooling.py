@@ -21,19 +21,12 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from sscn_triton.ops.arrays import Array, arrays, widened
 from sscn_triton.ops.convolution import transposed_rules
 
 
-def _arrays(*tensors: Tensor) -> list[np.ndarray]:
-    return [t.detach().contiguous().numpy() for t in tensors]
-
-
-def _wide(features: Tensor) -> Tensor:
-    return features.to(torch.promote_types(features.dtype, torch.float32))
-
-
 @njit(nogil=True, cache=True)
-def _sum_rows(x, inputs, outputs, y):
+def _sum_rows(x: Array, inputs: Array, outputs: Array, y: Array) -> None:
     for rule in range(len(inputs)):
         i, o = inputs[rule], outputs[rule]
         for c in range(x.shape[1]):
@@ -41,7 +34,7 @@ def _sum_rows(x, inputs, outputs, y):
 
 
 @njit(nogil=True, cache=True)
-def _largest_rows(x, inputs, outputs, winners):
+def _largest_rows(x: Array, inputs: Array, outputs: Array, winners: Array) -> None:
     for rule in range(len(inputs)):
         i, o = inputs[rule], outputs[rule]
         for c in range(x.shape[1]):
@@ -51,7 +44,7 @@ def _largest_rows(x, inputs, outputs, winners):
 
 
 @njit(nogil=True, cache=True)
-def _take_rows(x, winners, y):
+def _take_rows(x: Array, winners: Array, y: Array) -> None:
     for o in range(winners.shape[0]):
         for c in range(winners.shape[1]):
             if winners[o, c] >= 0:
@@ -59,7 +52,7 @@ def _take_rows(x, winners, y):
 
 
 @njit(nogil=True, cache=True)
-def _return_rows(y, winners, inputs, outputs, x):
+def _return_rows(y: Array, winners: Array, inputs: Array, outputs: Array, x: Array) -> None:
     for rule in range(len(inputs)):
         i, o = inputs[rule], outputs[rule]
         for c in range(y.shape[1]):
@@ -70,9 +63,9 @@ def _return_rows(y, winners, inputs, outputs, x):
 @torch.library.custom_op("sscn::pool_sum", mutates_args=(), device_types="cpu")
 def pool_sum(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
     """``y[o] += x[i]`` over all rules: ``[N_in, C]`` to ``[output_count, C]``; zeros where no rule leads."""
-    wide = _wide(features)
+    wide = widened(features)
     output = wide.new_zeros(output_count, features.shape[1])
-    _sum_rows(*_arrays(wide, *rules[:2], output))
+    _sum_rows(*arrays(wide, *rules[:2], output))
     return output.to(features.dtype)
 
 
@@ -88,7 +81,7 @@ def pool_largest(features: Tensor, rules: Sequence[Tensor], output_count: int) -
     Among equals the first tap; NaN is larger than any number: as in `torch.nn.functional.max_pool3d`.
     """
     winners = torch.full((output_count, features.shape[1]), -1, dtype=torch.int32)
-    _largest_rows(*_arrays(_wide(features), *rules[:2], winners))
+    _largest_rows(*arrays(widened(features), *rules[:2], winners))
     return winners
 
 
@@ -103,9 +96,9 @@ def pool_take(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Ten
 
     ``rules`` are those that chose the winners; the derivative walks them.
     """
-    wide = _wide(features)
+    wide = widened(features)
     output = wide.new_zeros(winners.shape)
-    _take_rows(*_arrays(wide, winners, output))
+    _take_rows(*arrays(wide, winners, output))
     return output.to(features.dtype)
 
 
@@ -117,9 +110,9 @@ def _(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Tensor:
 @torch.library.custom_op("sscn::pool_return", mutates_args=(), device_types="cpu")
 def pool_return(values: Tensor, winners: Tensor, rules: Sequence[Tensor], input_count: int) -> Tensor:
     """``x[i, c] += y[o, c]`` where ``w[o, c] = i``: ``[N_out, C]`` twice to ``[input_count, C]``."""
-    wide = _wide(values)
+    wide = widened(values)
     output = wide.new_zeros(input_count, values.shape[1])
-    _return_rows(*_arrays(wide, winners, *rules[:2], output))
+    _return_rows(*arrays(wide, winners, *rules[:2], output))
     return output.to(values.dtype)
 
 

@@ -1,18 +1,15 @@
-"""The differentiable functions: each asks the tensor's grid for a rulebook and gives both to an operator."""
+"""Convolutions: each asks the tensor's grid for a rulebook and gives both to an operator."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from sscn_triton.functional.steps import Size, step_back, strided_step, transposed_step
 from sscn_triton.ops.convolution import convolution
 from sscn_triton.relation import Axes, per_axis, volume
 from sscn_triton.rulebook import Rulebook
-from sscn_triton.tensor import SparseTensor, Step
-
-Size = int | Sequence[int]
+from sscn_triton.tensor import SparseTensor
 
 
 def submanifold_conv(
@@ -66,67 +63,38 @@ def inverse_conv(
     """
     step = strided_step(x.ndim, kernel_size, stride, padding, dilation)
     weight = _checked_weight(x, weight, bias, step.kernel_size)
-    if not x.path:
-        raise ValueError(
-            f"there is no strided layer to invert: this tensor's sites were given, not reached by a {step}"
-        )
-    fine, taken = x.path[-1]
-    if taken != step:
-        raise ValueError(f"cannot invert {step}: this tensor's sites were reached by {taken}")
-    rules, _ = fine.step(step)
-    return SparseTensor.on(_convolve(x.features, weight, bias, rules.transposed()), fine, x.path[:-1])
+    features, rules, grid, path = step_back(x, step)
+    return SparseTensor.on(_convolve(features, weight, bias, rules), grid, path)
 
 
-def concatenate(tensors: Sequence[SparseTensor]) -> SparseTensor:
-    """Join the channels of tensors on one grid."""
-    _same_grid(tensors)
-    return tensors[0].replace(torch.cat([x.features for x in tensors], 1))
+def transposed_conv(
+    x: SparseTensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    kernel_size: Size,
+    stride: Size = 1,
+    padding: Size = 0,
+    output_padding: Size = 0,
+    dilation: Size = 1,
+) -> SparseTensor:
+    """The relation read backwards onto every site reached: ``output = stride * input + dilation * tap - padding``.
 
+    With a spatial shape the output has PyTorch's, ``(in - 1) stride - 2 padding + dilation (kernel - 1) + 1 +
+    output_padding``, and sites outside it are left out. Shapes as in `submanifold_conv`. The new sites start a path
+    of their own: no `inverse_conv` leads back over them.
 
-def add(x: SparseTensor, y: SparseTensor) -> SparseTensor:
-    """Sum of two tensors on one grid."""
-    _same_grid((x, y))
-    return x.replace(x.features + y.features)
-
-
-def batch_norm(
-    features: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    training: bool,
-    momentum: float,
-    eps: float,
-) -> Tensor:
-    """Batch normalisation over active sites, `torch.nn.functional.batch_norm` for ``[N, C]`` with any N.
-
-    With no site the running statistics stay as they are; a single site has variance 0.
+    Raises ValueError for an ``output_padding`` where space is unbounded: it says where space ends, and nothing else.
     """
-    if not training or features.shape[0] > 1:
-        return torch.nn.functional.batch_norm(
-            features, running_mean, running_var, weight, bias, training, momentum, eps
+    step = transposed_step(x.ndim, kernel_size, stride, padding, output_padding, dilation)
+    weight = _checked_weight(x, weight, bias, step.kernel_size)
+    if x.spatial_shape is None and any(step.output_padding):
+        raise ValueError(
+            f"output_padding {step.output_padding} needs a spatial_shape, which it would enlarge: "
+            "give one to SparseTensor, or leave output_padding 0"
         )
-    if features.shape[0] == 1:
-        if running_mean is not None and running_var is not None:
-            running_mean.lerp_(features[0].detach().to(running_mean.dtype), momentum)
-            running_var.mul_(1 - momentum)
-        features = features - features
-    if weight is not None:
-        features = features * weight
-    return features if bias is None else features + bias
-
-
-def strided_step(ndim: int, kernel_size: Size, stride: Size, padding: Size, dilation: Size) -> Step:
-    """The geometry of a strided layer, one number per axis, checked."""
-    return Step(
-        "strided",
-        per_axis(kernel_size, ndim, "kernel_size", 1),
-        per_axis(stride, ndim, "stride", 1),
-        per_axis(padding, ndim, "padding", 0),
-        per_axis(dilation, ndim, "dilation", 1),
-        (0,) * ndim,
-    )
+    rules, grid = x.grid.step(step)
+    return SparseTensor.on(_convolve(x.features, weight, bias, rules), grid)
 
 
 def _convolve(features: Tensor, weight: Tensor, bias: Tensor | None, rules: Rulebook) -> Tensor:
@@ -151,14 +119,3 @@ def _checked_weight(x: SparseTensor, weight: Tensor, bias: Tensor | None, kernel
     if bias is not None and tuple(bias.shape) != (channels_out,):
         raise ValueError(f"bias must be [{channels_out}], got shape {tuple(bias.shape)}")
     return weight
-
-
-def _same_grid(tensors: Sequence[SparseTensor]) -> None:
-    if not tensors:
-        raise ValueError("at least one tensor is needed")
-    for other in tensors[1:]:
-        if other.grid is not tensors[0].grid:
-            raise ValueError(
-                f"tensors are on different grids: {tensors[0].grid!r} and {other.grid!r}; "
-                "features can only be joined site by site on one grid"
-            )

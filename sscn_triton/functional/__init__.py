@@ -1,0 +1,29 @@
+"""The differentiable functions: each asks the tensor's grid for a rulebook and gives both to an operator."""
+
+from sscn_triton.functional.convolution import inverse_conv, sparse_conv, submanifold_conv, transposed_conv
+from sscn_triton.functional.joining import UnknownSitesError, add, concatenate, prune
+from sscn_triton.functional.normalization import batch_norm, group_norm, normalize, process_statistics
+from sscn_triton.functional.pooling import average_pool, global_pool, max_pool, unpool
+from sscn_triton.functional.steps import Size, strided_step, transposed_step
+
+__all__ = [
+    "Size",
+    "UnknownSitesError",
+    "add",
+    "average_pool",
+    "batch_norm",
+    "concatenate",
+    "global_pool",
+    "group_norm",
+    "inverse_conv",
+    "max_pool",
+    "normalize",
+    "process_statistics",
+    "prune",
+    "sparse_conv",
+    "strided_step",
+    "submanifold_conv",
+    "transposed_conv",
+    "transposed_step",
+    "unpool",
+]

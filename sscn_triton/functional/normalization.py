@@ -1,0 +1,113 @@
+"""Norms over active sites: of the whole batch, of all processes, of each event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from sscn_triton.ops.arrays import widened
+from sscn_triton.ops.events import spread_events, sum_events
+from sscn_triton.tensor import SparseTensor
+
+
+def batch_norm(
+    features: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Tensor:
+    """Batch normalisation over active sites, `torch.nn.functional.batch_norm` for ``[N, C]`` with any N.
+
+    With no site the running statistics stay as they are; a single site has variance 0.
+    """
+    if not training or features.shape[0] > 1:
+        return torch.nn.functional.batch_norm(
+            features, running_mean, running_var, weight, bias, training, momentum, eps
+        )
+    if features.shape[0] == 1:
+        if running_mean is not None and running_var is not None:
+            running_mean.lerp_(features[0].detach().to(running_mean.dtype), momentum)
+            running_var.mul_(1 - momentum)
+        features = features - features
+    return _affine(features, weight, bias)
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """The sum of a tensor over all processes; its derivative is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, group: Any) -> Tensor:
+        ctx.group = group
+        total = value.clone()
+        dist.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return _SumOverProcesses.apply(grad.contiguous(), ctx.group), None
+
+
+def process_statistics(features: Tensor, group: Any = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Number of rows ``[]``, mean ``[C]`` and biased variance ``[C]`` over the rows ``[N, C]`` of all processes.
+
+    Every row counts the same, wherever it is; a process may have none. Statistics are float32, or float64 for float64
+    features. Differentiable to any order; every process of ``group`` must call it, and its backward, alike.
+    """
+    wide = widened(features)
+    sums = torch.cat([wide.sum(0), wide.new_full((1,), wide.shape[0])])
+    sums = _SumOverProcesses.apply(sums, group)
+    count = sums[-1].detach()
+    mean = sums[:-1] / count.clamp(min=1)
+    squares = _SumOverProcesses.apply((wide - mean).square().sum(0), group)
+    return count, mean, squares / count.clamp(min=1)
+
+
+def normalize(
+    features: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    """``(x - mean) / sqrt(variance + eps) * weight + bias``, in the type of ``x``."""
+    scaled = (widened(features) - mean) * (variance + eps).rsqrt()
+    return _affine(scaled, weight, bias).to(features.dtype)
+
+
+def group_norm(
+    x: SparseTensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> SparseTensor:
+    """Normalise each group of channels of each event by its mean and variance over the event's active sites.
+
+    As `torch.nn.functional.group_norm`, with active sites for pixels. Statistics are float32, or float64 for float64
+    features. With as many groups as channels it is instance normalisation; there an event of a single site has
+    variance 0 and becomes ``bias``.
+    """
+    channels = x.features.shape[1]
+    if num_groups < 1 or channels % num_groups:
+        raise ValueError(f"num_groups must divide the {channels} channels, got {num_groups}")
+    for name, value in (("weight", weight), ("bias", bias)):
+        if value is not None and tuple(value.shape) != (channels,):
+            raise ValueError(f"{name} must be [{channels}], got shape {tuple(value.shape)}")
+    events, width = x.grid.events(), channels // num_groups
+    wide = widened(x.features)
+    count = sum_events(torch.ones_like(wide[:, :1]), events).clamp(min=1) * width
+
+    def mean(rows: Tensor) -> Tensor:
+        """Over each event and group, repeated for each channel of the group: ``[B, C]``."""
+        total = sum_events(rows, events).unflatten(1, (num_groups, width)).sum(2)
+        return (total / count).repeat_interleave(width, 1)
+
+    centred = wide - spread_events(mean(wide), events)
+    variance = mean(centred.square())
+    scaled = centred * spread_events((variance + eps).rsqrt(), events)
+    return x.replace(_affine(scaled, weight, bias).to(x.dtype))
+
+
+def _affine(features: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    if weight is not None:
+        features = features * weight
+    return features if bias is None else features + bias

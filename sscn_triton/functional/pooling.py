@@ -1,0 +1,90 @@
+"""Pooling: the rulebook of a strided convolution with another reduction. All of it is deterministic."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sscn_triton.functional.steps import Size, step_back, strided_step
+from sscn_triton.ops.arrays import widened
+from sscn_triton.ops.events import largest_of_events, spread_events, sum_events
+from sscn_triton.ops.pooling import pool_largest, pool_sum, pool_take
+from sscn_triton.relation import volume
+from sscn_triton.tensor import SparseTensor
+
+COUNTS = ("active", "volume")
+REDUCTIONS = ("max", "mean", "sum")
+
+
+def max_pool(
+    x: SparseTensor, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1
+) -> SparseTensor:
+    """The largest active value under the kernel, channel by channel, at every site that some input reaches.
+
+    Inactive sites take no part, so an output can be negative where a dense image would give 0. The gradient goes to
+    the largest; among equals to the first tap, as in PyTorch. ``stride`` is ``kernel_size`` unless given.
+    """
+    step = strided_step(x.ndim, kernel_size, kernel_size if stride is None else stride, padding, dilation)
+    rules, grid = x.grid.step(step)
+    winners = pool_largest(x.features.detach(), rules.rules, rules.output_count)
+    features = pool_take(x.features, winners, rules.rules)
+    return SparseTensor.on(features, grid, (*x.path, (x.grid, step)))
+
+
+def average_pool(
+    x: SparseTensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    count: str = "active",
+) -> SparseTensor:
+    """The mean under the kernel at every site that some input reaches.
+
+    Args:
+        x, kernel_size, stride, padding, dilation: as in `max_pool`.
+        count: "active" divides by the number of active inputs; "volume" by the number of taps, as a dense image
+            (its padding counted) and SparseConvNet do.
+    """
+    if count not in COUNTS:
+        raise ValueError(f"count must be {' or '.join(map(repr, COUNTS))}, got {count!r}")
+    step = strided_step(x.ndim, kernel_size, kernel_size if stride is None else stride, padding, dilation)
+    rules, grid = x.grid.step(step)
+    wide = widened(x.features)
+    total = pool_sum(wide, rules.rules, rules.output_count)
+    if count == "active":
+        mean = total / pool_sum(torch.ones_like(wide[:, :1]), rules.rules, rules.output_count)
+    else:
+        mean = total / volume(step.kernel_size)
+    return SparseTensor.on(mean.to(x.dtype), grid, (*x.path, (x.grid, step)))
+
+
+def unpool(
+    x: SparseTensor, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1
+) -> SparseTensor:
+    """Back onto the sites that the pooling of this geometry came from: each gets the value of its pool.
+
+    Where pools overlap, a site gets the sum over those it was in; zero if it was in none (a stride larger than the
+    kernel). A strided convolution of this geometry is undone just as well.
+
+    Raises ValueError if the last strided layer above ``x`` had another geometry, or if there is none.
+    """
+    step = strided_step(x.ndim, kernel_size, kernel_size if stride is None else stride, padding, dilation)
+    features, rules, grid, path = step_back(x, step)
+    return SparseTensor.on(pool_sum(features, rules.rules, rules.output_count), grid, path)
+
+
+def global_pool(x: SparseTensor, reduction: str = "mean") -> Tensor:
+    """``[batch_size, C]``: "max", "mean" or "sum" over the active sites of each event; zeros for an empty event."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, got {reduction!r}")
+    events = x.grid.events()
+    if reduction == "max":
+        winners = spread_events(largest_of_events(x.features.detach(), events), events)
+        rows = torch.arange(len(x), device=x.device)
+        return sum_events(torch.where(winners == rows[:, None], x.features, 0), events)
+    wide = widened(x.features)
+    total = sum_events(wide, events)
+    if reduction == "mean":
+        total = total / sum_events(torch.ones_like(wide[:, :1]), events).clamp(min=1)
+    return total.to(x.dtype)
