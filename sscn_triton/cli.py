@@ -115,7 +115,12 @@ def _do(name: str, command: Command, values: dict[str, Any]) -> int:
 
 def _plain(message: str) -> str:
     """The parser's words for a bad value, without Python's."""
-    message = re.sub(r'Parser key "(\w+)":', r"--\1:", message)
+    message = re.sub(r'^Parser key "(\w+)":', r"--\1:", message)
+    option, _, alternatives = message.partition("Does not validate against any of the Union subtypes")
+    expected = re.findall(r"Expected (?:a <class ')?(\w+)", alternatives)
+    if expected:  # a type that may also be left out
+        wanted = " or ".join(name for name in expected if name != "NoneType")
+        message = f"{option}Expected {wanted}. Got value: {alternatives.rpartition('Given value: ')[2]}"
     return re.sub(r"a <class '(\w+)'>", r"\1", message)
 
 
@@ -125,6 +130,8 @@ def _program(words: list[str]) -> str:
 
 def _end(program: str, message: str, code: int) -> NoReturn:
     """One line on stderr, then exit."""
+    if code == INTERRUPTED and sys.stderr.isatty():
+        print(file=sys.stderr)  # below the progress bar
     print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)
 

@@ -1,4 +1,4 @@
-"""The study's figures, drawn from its record alone (and, for the events, from voxels and predictions)."""
+"""The study's figures, drawn from its record and, for the events, from voxels and predictions."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from sscn_triton.lartpc import CLASS_COLORS, CLASS_NAMES, Event
+from sscn_triton.lartpc import CLASS_NAMES, Event
+from sscn_triton.lartpc.display import draw_event, event_html, plot_event, write_png
 from sscn_triton.study.runs import Outcome
 
 COLORS = ("#0B6E99", "#C8553D", "#5B8E3E")
 """One a run, in the order of the report."""
 PUBLISHED_COLOR = "#8A8A8A"
-WRONG_COLOR = "#C1121F"
+
+EVENT_FIGURES = ("crop-sparse.png", "crop-dense.png", "event.png")
+"""One a run, likewise."""
+EVENT_PAGE = "event.html"
+VIEWS = ("label", "prediction", "difference")
 
 STYLE: Any = {
     "figure.dpi": 150,
@@ -49,13 +54,11 @@ def draw_all(
             "accuracy.png": accuracy(record),
             "classes.png": classes(record),
             "cost.png": cost(record),
-            "event.png": event([outcome for outcome in outcomes if outcome.whole], held_out[True]),
-            "crop.png": event([outcome for outcome in outcomes if not outcome.whole], held_out[False]),
         }
         for name, figure in drawn.items():
             figure.savefig(folder / name)
             plt.close(figure)
-    return list(drawn)
+    return [*drawn, *draw_events(folder, outcomes, held_out)]
 
 
 def running_mean(values: list[float], window: int) -> np.ndarray:
@@ -87,7 +90,7 @@ def accuracy(record: dict[str, Any]) -> Figure:
         xscale="log", xlabel="iterations", ylabel="nonzero accuracy (%)", title="against iterations", ylim=(0, 102)
     )
     right.set(xlabel="wall time of training (s)", title="against wall time", xlim=(0, None))
-    left.legend(loc="lower right", fontsize=8)
+    figure.legend(loc="outside lower center", ncols=4, fontsize=8)
     return figure
 
 
@@ -144,7 +147,7 @@ def _short(name: str) -> str:
 def _bars(axes: Axes, names: list[str], values: list[float], title: str) -> None:
     """Horizontal bars on a logarithmic axis; those after the runs are the study's, hatched."""
     places = np.arange(len(names))[::-1]
-    low = min(values) / 3
+    low, high = min(values) / 4, max(values) * 6
     for i, (place, value) in enumerate(zip(places, values, strict=True)):
         ours = i < len(COLORS)
         hatched: Any = {"color": "white", "edgecolor": PUBLISHED_COLOR, "hatch": "////"}
@@ -152,35 +155,11 @@ def _bars(axes: Axes, names: list[str], values: list[float], title: str) -> None
         axes.barh(place, value - low, left=low, height=0.72, **look)
         axes.text(value * 1.1, place, f"{value:.2g}", va="center", fontsize=8)
     axes.set_yticks(places, names, fontsize=7)
-    axes.set(xscale="log", xlim=(low, max(values) * 4), title=title)
+    axes.set(xscale="log", xlim=(low, high), title=title)
+    axes.xaxis.set_major_locator(LogLocator(numticks=6))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="y", visible=False)
-
-
-def event(outcomes: list[Outcome], images: list[Event]) -> Figure:
-    """One held-out image: truth beside each network's prediction, and below which voxels are wrong."""
-    chosen = telling(images)
-    image = images[chosen]
-    columns = 1 + len(outcomes) if len(outcomes) > 1 else 3
-    figure = plt.figure(figsize=(9.2, 9.2 / columns + 0.6))
-    known = image.labels >= 0
-    _scatter(figure.add_subplot(1, columns, 1, projection="3d"), image, _class_colors(image.labels), "truth")
-    for i, outcome in enumerate(outcomes):
-        predicted = outcome.predictions[chosen]
-        right = (predicted == image.labels)[known].mean()
-        title = f"{outcome.name.split(',')[0]}: {100 * right:.1f} % right"
-        _scatter(figure.add_subplot(1, columns, 2 + i, projection="3d"), image, _class_colors(predicted), title)
-        if len(outcomes) == 1:
-            wrong = np.where((predicted != image.labels) & known, WRONG_COLOR, "#D0D0D0")
-            _scatter(figure.add_subplot(1, columns, 3, projection="3d"), image, wrong, "wrong voxels in red")
-    marks = [
-        Line2D([], [], marker="s", ls="", color=color, label=name)
-        for name, color in zip(CLASS_NAMES, CLASS_COLORS, strict=True)
-    ]
-    figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), fontsize=9)
-    figure.suptitle(
-        f"{image.name}, {len(image):,} voxels in {image.spatial_shape[0]} px", x=0.01, ha="left", fontsize=9
-    )
-    return figure
 
 
 def telling(images: list[Event]) -> int:
@@ -193,21 +172,22 @@ def telling(images: list[Event]) -> int:
     return max(range(len(images)), key=interest)
 
 
-def _class_colors(labels: np.ndarray) -> np.ndarray:
-    return np.array([*CLASS_COLORS, "#8C8C8C"])[labels]  # -1, unknown, is the last
-
-
-def _scatter(axes: Any, image: Event, colors: np.ndarray, title: str) -> None:
-    """Voxels as dots; a two-dimensional image lies at z = 0."""
-    x, y, z = np.pad(image.coordinates, ((0, 0), (0, 3 - image.ndim))).T
-    order = np.argsort(colors != WRONG_COLOR, kind="stable")[::-1]  # wrong voxels drawn last, on top
-    axes.scatter(x[order], y[order], z[order], c=colors[order], s=1.6, lw=0, depthshade=False)
-    limits = [(0, size) for size in (*image.spatial_shape, 1, 1)[:3]]
-    axes.set(xlim=limits[0], ylim=limits[1], zlim=limits[2])
-    axes.set_box_aspect((1, 1, 1), zoom=1.12)
-    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
-        axis.set_pane_color("#FAFAFA")
-        axis.set_ticklabels([])
-        axis.line.set_color("#BBBBBB")
-    axes.tick_params(length=0)
-    axes.set_title(title, loc="center")
+def draw_events(folder: Path, outcomes: list[Outcome], held_out: dict[bool, list[Event]]) -> list[str]:
+    """For each network one held-out image, truth beside prediction; the whole event also as a page to turn it in."""
+    names = []
+    for outcome, name in zip(outcomes, EVENT_FIGURES, strict=True):
+        images = held_out[outcome.whole]
+        chosen = telling(images)
+        image, prediction = images[chosen], outcome.predictions[chosen]
+        right = (prediction == image.labels)[image.labels >= 0].mean()
+        title = f"{outcome.name}: {image.name}, {len(image):,} voxels, {100 * right:.1f} % right"
+        figure = draw_event(image, VIEWS, prediction, title)
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(0.7 * width, 0.7 * height)  # the same type on a page's width
+        write_png(figure, folder / name)
+        names.append(name)
+        if outcome.whole:
+            page = event_html(plot_event(image, ("label", "prediction"), prediction, title))
+            (folder / EVENT_PAGE).write_text(page)
+            names.append(EVENT_PAGE)
+    return names

@@ -30,9 +30,9 @@ def seconds(value: float) -> str:
     return f"{value:.2f} s" if value < 10 else f"{value:.0f} s" if value < 120 else f"{value / 60:.1f} min"
 
 
-def gigabytes(value: float) -> str:
-    """Bytes in units of 1e9."""
-    return f"{value / 1e9:.3f} GB"
+def memory(value: float) -> str:
+    """Bytes in MB (1e6) or, from 1 GB (1e9) on, in GB."""
+    return f"{value / 1e6:.0f} MB" if value < 1e9 else f"{value / 1e9:.2f} GB"
 
 
 def main_rows(record: dict[str, Any]) -> Rows:
@@ -43,14 +43,14 @@ def main_rows(record: dict[str, Any]) -> Rows:
             n["name"], f"{n['spatial_shape'][0]} px", f"{n['parameters']:,}", f"{len(n['steps']['wall']):,}",
             seconds(n["training_seconds"]), percent(n["training_accuracy"]),
             percent(n["held_out"]["nonzero_accuracy"]), seconds(n["step_seconds"]),
-            seconds(n["forward_seconds_median"]), gigabytes(n["training_memory"]), gigabytes(n["forward_memory"]),
+            seconds(n["forward_seconds_median"]), memory(n["training_memory"]), memory(n["forward_memory"]),
         ])  # fmt: skip
     for n in record["published"]["networks"]:
         is_training = bool(n["remark"])
-        accuracy = percent(n["nonzero_accuracy"])
+        accuracy, held = percent(n["nonzero_accuracy"]), f"{memory(1e9 * n['memory_gb'])} (GPU)"
         rows.append([
             f"2018: {n['name']}", f"{n['size']} px", "", "", "", accuracy if is_training else "",
-            "" if is_training else accuracy, "", seconds(n["forward_seconds"]), "", f"{n['memory_gb']:.3f} GB (GPU)",
+            "" if is_training else accuracy, "", seconds(n["forward_seconds"]), "", held,
         ])  # fmt: skip
     return rows
 
@@ -98,7 +98,7 @@ def sentences(record: dict[str, Any]) -> list[str]:
         f"of the nonzero voxels of held-out crops right, the dense one {scores[1]}.",
         f"A training step takes {seconds(sparse['step_seconds'])} against {seconds(dense['step_seconds'])} "
         f"({dense['step_seconds'] / sparse['step_seconds']:.1f} times), its memory peaks at "
-        f"{gigabytes(sparse['training_memory'])} against {gigabytes(dense['training_memory'])} "
+        f"{memory(sparse['training_memory'])} against {memory(dense['training_memory'])} "
         f"({dense['training_memory'] / max(1, sparse['training_memory']):.1f} times).",
     ]
 
@@ -153,10 +153,11 @@ def html(record: dict[str, Any], folder: Path) -> str:
                 "of the held-out whole events. Hatched: the 2018 study.", header, rows),
         _figure(folder, "cost.png", "What it costs, on logarithmic axes: median training step, median forward pass, "
                 "peak memory of training. Hatched: the 2018 study, forward, on a GPU.", *_cost_rows(record)),
-        _figure(folder, "event.png", "A held-out whole event: truth, the sparse network's answer, and where it "
-                "errs.", *_confusion_rows(record, [2])),
-        _figure(folder, "crop.png", "A held-out crop: truth and both networks' answers.",
-                *_confusion_rows(record, [0, 1])),
+        _figure(folder, "event.png", "A held-out whole event: truth, the sparse network's answer, and where it errs. "
+                "event.html, beside this page, shows it to turn and zoom.", *_confusion_rows(record, 2)),
+        _figure(folder, "crop-sparse.png", "A held-out crop: truth, the sparse network's answer, and where it errs.",
+                *_confusion_rows(record, 0)),
+        _figure(folder, "crop-dense.png", "The same crop by the dense network.", *_confusion_rows(record, 1)),
         "<h2>How it was measured</h2>",
         "<ul>" + "".join(f"<li>{markup.escape(note)}</li>" for note in notes(record)) + "</ul>",
         "<h2>All numbers</h2>",
@@ -188,13 +189,13 @@ def _cost_rows(record: dict[str, Any]) -> tuple[list[str], Rows]:
     return [COLUMNS[i] for i in picked], [[row[i] for i in picked] for row in main_rows(record)]
 
 
-def _confusion_rows(record: dict[str, Any], which: list[int]) -> tuple[list[str], Rows]:
-    """Voxels of all held-out images: true class against predicted class."""
-    rows = []
-    for n in (record["networks"][i] for i in which):
-        for name, counts in zip(record["classes"], n["held_out"]["confusion"], strict=True):
-            rows.append([n["name"], name, *(f"{count:,}" for count in counts)])
-    return ["network", "true class", *(f"predicted {name}" for name in record["classes"])], rows
+def _confusion_rows(record: dict[str, Any], run: int) -> tuple[list[str], Rows]:
+    """Voxels of all held-out images of one run: true class against predicted class."""
+    rows = [
+        [name, *(f"{count:,}" for count in counts)]
+        for name, counts in zip(record["classes"], record["networks"][run]["held_out"]["confusion"], strict=True)
+    ]
+    return ["true class (all held-out images)", *(f"predicted {name}" for name in record["classes"])], rows
 
 
 def _figure(folder: Path, name: str, caption: str, header: list[str], rows: Rows) -> str:

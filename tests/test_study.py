@@ -1,0 +1,356 @@
+"""The study's numbers mean what they say, its runs are fair, and its report is whole or not there."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import signal
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from sscn_triton.lartpc import Event, simulate
+from sscn_triton.models import DenseUResNet
+from sscn_triton.study import comparison, data, figures, published, report, runs, training
+from sscn_triton.study.config import StudyConfig
+from sscn_triton.study.errors import Interrupted, RunError
+from sscn_triton.study.memory import PeakMemory
+from sscn_triton.study.metrics import Tally, nonzero_accuracy, segmentation_loss
+from sscn_triton.study.output import OutputFolder
+from sscn_triton.study.runs import Job, Outcome, run_apart
+from sscn_triton.study.training import Limit
+
+TINY = {"size": 16, "image": 32, "events": 5, "filters": 2, "depth": 2, "steps": 3}
+
+
+def logits_for(classes: list[int], number: int = 3) -> torch.Tensor:
+    return 4.0 * F.one_hot(torch.tensor(classes), number).float()
+
+
+# ---- metrics ----------------------------------------------------------------------------------------------------
+
+
+def test_nonzero_accuracy_is_the_mean_over_events_not_over_voxels() -> None:
+    # event 0: 3 of 4 right; event 2: 0 of 1; event 1 has no voxel at all; unknown voxels count nowhere
+    labels, events = torch.tensor([0, 1, 2, 0, 1, -1]), torch.tensor([0, 0, 0, 0, 2, 2])
+    logits = logits_for([0, 1, 2, 2, 0, 0])
+    assert nonzero_accuracy(logits, labels, events, 3) == pytest.approx((3 / 4 + 0) / 2)
+
+
+def test_loss_is_the_mean_over_events_of_their_mean_cross_entropy() -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, -1])
+    events = torch.tensor([0, 0, 0, 0, 2, 2])
+    expected = (F.cross_entropy(logits[:4], labels[:4]) + F.cross_entropy(logits[4:5], labels[4:5])) / 2
+    torch.testing.assert_close(segmentation_loss(logits, labels, events, 3), expected)
+
+
+def test_loss_of_voxels_of_unknown_label_is_zero_and_has_a_gradient() -> None:
+    logits = torch.randn(2, 3, requires_grad=True)
+    loss = segmentation_loss(logits, torch.tensor([-1, -1]), torch.tensor([0, 0]), 1)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+def test_class_accuracy_and_shares_are_means_over_events() -> None:
+    tally = Tally(3)
+    tally.add(logits_for([0, 0, 1, 1]), torch.tensor([0, 0, 0, 1]))  # class 0: 2 of 3, class 1: 1 of 1
+    tally.add(logits_for([1, 1]), torch.tensor([0, 1]))  # class 0: 0 of 1, class 1: 1 of 1
+    tally.add(logits_for([1]), torch.tensor([-1]))  # nothing known
+    scores = tally.scores()
+    assert scores.nonzero_accuracy == pytest.approx((3 / 4 + 1 / 2) / 2)
+    assert scores.class_accuracy[:2] == pytest.approx([(2 / 3 + 0) / 2, 1.0])
+    assert math.isnan(scores.class_accuracy[2])
+    assert scores.class_share == pytest.approx([(3 / 4 + 1 / 2) / 2, (1 / 4 + 1 / 2) / 2, 0])
+    assert scores.confusion == [[2, 2, 0], [0, 2, 0], [0, 0, 0]]
+    assert (scores.events, scores.voxels) == (2, 6)
+
+
+def test_scores_of_nothing_are_refused() -> None:
+    with pytest.raises(ValueError, match="no event with a voxel of known label"):
+        Tally(3).scores()
+
+
+# ---- data -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def events() -> list[Event]:
+    return [simulate(0, index, size=32) for index in range(4)]
+
+
+def test_crops_depend_on_seed_and_step_alone(events: list[Event]) -> None:
+    def first(seed: int) -> list[data.Batch]:
+        return [batch for batch, _ in zip(data.training_crops(events, 16, 2, seed), range(3), strict=False)]
+
+    for one, other in zip(first(5), first(5), strict=True):
+        assert torch.equal(one.coordinates, other.coordinates)
+        assert torch.equal(one.features, other.features)
+    assert not all(torch.equal(a.coordinates, b.coordinates) for a, b in zip(first(5), first(6), strict=True))
+    for batch in first(5):
+        assert batch.images == 2
+        assert set(batch.events.tolist()) == {0, 1}
+        assert int(batch.coordinates[:, 1:].min()) >= 0
+        assert int(batch.coordinates[:, 1:].max()) < 16
+
+
+def test_held_out_crops_tile_the_event_without_overlap(events: list[Event]) -> None:
+    tiles = data.held_out_crops(events[:1], 16, seed=0)
+    origins = {tuple(tile.origin) for tile in tiles}
+    assert len(origins) == len(tiles)
+    steps = (np.array(sorted(origins)) - events[0].origin) / (16 * events[0].voxel_size)
+    assert np.allclose(steps, steps.round())
+    assert all((tile.labels >= 0).sum() >= data.LEAST_VOXELS for tile in tiles)
+
+
+def test_no_held_out_event_is_learnt_from() -> None:
+    split = data.load(StudyConfig(**TINY))
+    train, held_out = ({event.name for event in part} for part in (split.train, split.held_out))
+    assert len(train) == 4
+    assert len(held_out) == 1
+    assert not train & held_out
+
+
+def test_features_are_energies_in_their_unit(events: list[Event]) -> None:
+    batch = data.as_batch(events[:2])
+    expected = np.concatenate([event.energy for event in events[:2]]) / data.ENERGY_UNIT
+    np.testing.assert_allclose(batch.features[:, 0], expected, rtol=1e-6)
+
+
+# ---- training ---------------------------------------------------------------------------------------------------
+
+
+def test_one_cycle_is_that_of_pytorch() -> None:
+    steps = 1001
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=steps)
+    for step in range(steps):
+        ours = training.one_cycle(step / (steps - 1), 0.01)
+        assert ours == pytest.approx(optimizer.param_groups[0]["lr"], abs=4e-5)
+        optimizer.step()
+        if step < steps - 1:
+            schedule.step()
+
+
+def test_limit_is_steps_if_given_else_seconds_and_one_step_at_least() -> None:
+    assert Limit(10.0).progress(2.5, 99) == 0.25
+    assert Limit(10.0).progress(30.0, 1) == 1.0
+    assert Limit(10.0, steps=4).progress(99.0, 1) == 0.25
+    assert Limit(0.0).progress(0.0, 0) == 0.0
+    assert Limit(0.0).progress(0.0, 1) == 1.0
+
+
+def test_dense_logits_are_those_of_the_active_voxels(events: list[Event]) -> None:
+    class Identity(DenseUResNet):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cat([x, 2 * x], 1)
+
+    batch = data.as_batch(events[:2])
+    expected = torch.cat([batch.features, 2 * batch.features], 1)
+    assert torch.equal(training.voxel_logits(Identity(filters=1, depth=1), batch), expected)
+
+
+def test_both_kinds_start_from_the_same_weights() -> None:
+    config = StudyConfig(**TINY)
+    sparse, dense = (runs.make_network(kind, config, 3) for kind in ("sparse", "dense"))
+    for mine, theirs in zip(sparse.parameters(), dense.parameters(), strict=True):
+        assert float(mine.double().norm()) == pytest.approx(float(theirs.double().norm()))
+
+
+def test_training_lowers_the_loss_records_every_step_and_repeats_exactly(events: list[Event]) -> None:
+    def losses() -> list[float]:
+        network = runs.make_network("sparse", replace(StudyConfig(**TINY), filters=4), 3)
+        steps = training.train(network, data.training_events(events[:1], 0), "test", Limit(0, 15), 2e-2)
+        assert [step.iteration for step in steps] == list(range(1, 16))
+        assert all(a.wall < b.wall for a, b in pairwise(steps))
+        assert all(step.voxels == len(events[0]) and step.seconds > 0 for step in steps)
+        return [step.loss for step in steps]
+
+    first = losses()
+    assert sum(first[-3:]) < 0.7 * sum(first[:3])
+    assert losses() == first
+
+
+def test_a_loss_that_is_not_a_number_stops_the_training_and_names_step_and_event(events: list[Event]) -> None:
+    network = runs.make_network("sparse", StudyConfig(**TINY), 3)
+    broken = replace(data.as_batch(events[:1]), features=torch.full((len(events[0]), 1), math.nan))
+    with pytest.raises(FloatingPointError, match=f"loss of step 1 is nan .*{re.escape(events[0].name)}"):
+        training.train(network, iter([broken]), "test", Limit(0, 2), 1e-3)
+
+
+def test_statistics_are_plain_means_over_the_batches(events: list[Event]) -> None:
+    norm = torch.nn.BatchNorm3d(1, momentum=0.01)
+    network = DenseUResNet(filters=1, depth=1)
+    network.network = norm
+    batches = [data.as_batch([event]) for event in events[:2]]
+    training.estimate_statistics(network, batches)
+    dense = [data_as_image(batch) for batch in batches]
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    torch.testing.assert_close(norm.running_mean[0], (dense[0].mean() + dense[1].mean()) / 2)
+    torch.testing.assert_close(norm.running_var[0], (dense[0].var() + dense[1].var()) / 2)
+    assert norm.momentum == 0.01
+    assert not network.training
+
+
+def data_as_image(batch: data.Batch) -> torch.Tensor:
+    image = torch.zeros(batch.images, *batch.spatial_shape)
+    image[batch.coordinates.long().unbind(1)] = batch.features[:, 0]
+    return image
+
+
+# ---- memory and processes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the high-water mark is reset through /proc")
+def test_peak_memory_counts_what_came_after_the_start_only() -> None:
+    earlier = np.ones(40_000_000)  # 320 MB
+    del earlier
+    memory = PeakMemory()
+    later = np.ones(10_000_000)  # 80 MB
+    del later
+    assert 75e6 < memory.bytes() < 160e6
+
+
+def refuse(job: Job) -> Outcome:
+    raise FloatingPointError(f"{len(job.train)} events")
+
+
+def die(job: Job) -> Outcome:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def test_a_run_that_fails_or_dies_in_its_process_says_so(events: list[Event]) -> None:
+    job = Job("sparse", "sparse", StudyConfig(**TINY), events * 50, events, False, Limit(0, 1))
+    with pytest.raises(RunError, match="'sparse' failed: FloatingPointError: 200 events"):
+        run_apart(job, refuse)
+    with pytest.raises(RunError, match="'sparse' ended with exit code -9; if it was killed, memory may have run out"):
+        run_apart(job, die)
+
+
+# ---- the whole --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny study, its runs in this process to save time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comparison, "run_apart", runs.run)
+        return comparison.study(StudyConfig(out=str(tmp_path_factory.mktemp("study") / "out"), **TINY))
+
+
+def test_report_folder_holds_page_record_and_figures_and_nothing_else(finished: Path) -> None:
+    record = json.loads((finished.parent / "report.json").read_text())
+    assert sorted(path.name for path in finished.parent.iterdir()) == record["files"]
+    assert {"report.html", "accuracy.png", "classes.png", "cost.png", "event.png", "event.html"} < set(record["files"])
+    assert [path.name for path in finished.parent.parent.iterdir()] == ["out"]
+    for network in record["networks"]:
+        assert network["steps"]["iteration"] == [1, 2, 3]
+        assert network["forward_seconds_median"] > 0
+        assert network["training_memory"] >= 0
+    assert [network["whole"] for network in record["networks"]] == [False, False, True]
+    assert [network["spatial_shape"][0] for network in record["networks"]] == [16, 16, 32]
+    sparse, dense, _ = record["networks"]
+    assert sparse["parameters"] == dense["parameters"]
+    assert sparse["steps"]["voxels"] == dense["steps"]["voxels"]  # the same crops in the same order
+    assert record["published"] == json.loads(json.dumps(published.as_record()))
+
+
+def test_page_is_self_contained_and_says_what_was_measured(finished: Path) -> None:
+    page = finished.read_text()
+    record = json.loads((finished.parent / "report.json").read_text())
+    assert not re.search(r"""(src|href)=["'](?!data:)""", page)
+    assert page.count("<img ") == page.count("data:image/png;base64,") == 6
+    for network in record["networks"]:
+        assert report.percent(network["held_out"]["nonzero_accuracy"]) in page
+        assert report.seconds(network["step_seconds"]) in page
+        assert report.memory(network["training_memory"]) in page
+    for theirs in (*published.NETWORKS, *published.CLASSES):
+        assert theirs.name in page
+    assert "62.8 %" in page
+    assert "92.0 %" in page
+
+
+def test_a_report_is_replaced_as_a_whole(finished: Path, tmp_path: Path) -> None:
+    with OutputFolder(finished.parent) as output:
+        (output.work / "report.json").write_text('{"files": ["report.json"]}')
+        assert finished.exists()
+        before = {path.name: path.read_bytes() for path in finished.parent.iterdir()}
+    assert {path.name: path.read_bytes() for path in finished.parent.iterdir()} == before  # not finished
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name, content in before.items():
+        (copy / name).write_bytes(content)
+    with OutputFolder(copy) as output:
+        (output.work / "report.json").write_text('{"files": ["report.json"]}')
+        output.keep("kept.json", {})
+        output.finish()
+    assert [path.name for path in copy.iterdir()] == ["report.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
+def test_a_folder_of_other_files_is_never_touched(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ValueError, match=r"holds other files: thesis\.tex"):
+        OutputFolder(tmp_path)
+    (tmp_path / "report.json").write_text('{"files": ["report.json"]}')
+    with pytest.raises(ValueError, match=r"holds other files: thesis\.tex"):
+        OutputFolder(tmp_path)
+    (tmp_path / "report.json").write_text('{"files": ["report.json", "thesis.tex"]}')
+    OutputFolder(tmp_path).__exit__()
+
+
+@pytest.mark.parametrize(("runs_done", "kept"), [(0, []), (1, ["sparse-16-px-crops.json"])])
+def test_ctrl_c_keeps_the_finished_runs_and_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs_done: int, kept: list[str]
+) -> None:
+    done: list[Job] = []
+
+    def run_until_interrupted(job: Job) -> Outcome:
+        if len(done) == runs_done:
+            raise KeyboardInterrupt
+        done.append(job)
+        return runs.run(job)
+
+    monkeypatch.setattr(comparison, "run_apart", run_until_interrupted)
+    with pytest.raises(Interrupted) as caught:
+        comparison.study(StudyConfig(out=str(tmp_path / "out"), **TINY))
+    left = list(tmp_path.iterdir())
+    assert [path.name for folder in left for path in folder.iterdir()] == kept
+    if kept:
+        assert f"kept in {left[0]} (sparse-16-px-crops.json)" in str(caught.value)
+    else:
+        assert "nothing was kept, no report was written" in str(caught.value)
+
+
+def test_a_study_by_the_clock_gives_both_networks_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[Job] = []
+
+    def note(job: Job) -> Outcome:
+        jobs.append(job)
+        return runs.run(replace(job, limit=Limit(0.0)))
+
+    monkeypatch.setattr(comparison, "run_apart", note)
+    tiny = {name: value for name, value in TINY.items() if name != "steps"}
+    comparison.study(StudyConfig(out=str(tmp_path / "out"), minutes=5.0, **tiny))
+    sparse, dense, whole = (job.limit for job in jobs)
+    assert sparse == dense
+    assert sparse.steps is None
+    assert 0 < sparse.seconds < 0.3 * 300
+    assert whole.seconds <= sparse.seconds
+
+
+def test_running_mean_averages_the_last_values() -> None:
+    assert figures.running_mean([1.0, 2.0, 3.0, 4.0], 2).tolist() == [1.0, 1.5, 2.5, 3.5]
