@@ -21,8 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sscn_triton.ops.cpu import sites
-from sscn_triton.relation import submanifold_padding, taps
+from sscn_triton.ops.cpu import keys, sites
 
 
 def _tensors(*arrays: np.ndarray) -> list[Tensor]:
@@ -33,16 +32,14 @@ def _tensors(*arrays: np.ndarray) -> list[Tensor]:
 def unique_sites(coordinates: Tensor) -> tuple[Tensor, Tensor]:
     """``(first, inverse)``: the row where each distinct site first appears (ascending), and for every row the
     position of its site in ``first``; int64."""
-    first, inverse = sites.unique_sites(coordinates.numpy())
+    first, inverse = keys.unique_sites(coordinates.numpy())
     return torch.from_numpy(first), torch.from_numpy(inverse)
 
 
 @torch.library.custom_op("sscn::submanifold_rules", mutates_args=(), device_types="cpu")
 def submanifold_rules(coordinates: Tensor, kernel_size: Sequence[int], dilation: Sequence[int]) -> list[Tensor]:
     """Rules from the sites to themselves, stride 1, the kernel centred (`relation.submanifold_padding`)."""
-    padding = np.array(submanifold_padding(tuple(kernel_size), tuple(dilation)))
-    offsets = np.array(taps(tuple(kernel_size))) * np.array(dilation) - padding
-    return _tensors(*sites.submanifold_rules(coordinates.numpy(), offsets))
+    return _tensors(*sites.submanifold_rules(coordinates.numpy(), kernel_size, dilation))
 
 
 @torch.library.custom_op("sscn::strided_rules", mutates_args=(), device_types="cpu")
@@ -59,8 +56,7 @@ def strided_rules(
     Returns ``[output_coordinates, *rules]``, the sites in lexicographic order. ``bounds``, if not empty, keeps the
     outputs in ``0 <= output < bounds``.
     """
-    reached, rules = sites.strided_rules(coordinates.numpy(), kernel_size, stride, padding, dilation, bounds)
-    return _tensors(reached, *rules)
+    return _tensors(*sites.strided_rules(coordinates.numpy(), kernel_size, stride, padding, dilation, bounds))
 
 
 @torch.library.custom_op("sscn::transposed_rules", mutates_args=(), device_types="cpu")
@@ -74,5 +70,4 @@ def transposed_rules(
 ) -> list[Tensor]:
     """Rules to every site reached by the relation read backwards: ``output = stride * input + dilation * tap -
     padding``. Returns as `strided_rules` does."""
-    reached, rules = sites.transposed_rules(coordinates.numpy(), kernel_size, stride, padding, dilation, bounds)
-    return _tensors(reached, *rules)
+    return _tensors(*sites.transposed_rules(coordinates.numpy(), kernel_size, stride, padding, dilation, bounds))

@@ -1,0 +1,136 @@
+"""Sites packed into one int64 key each, in lexicographic order; sorting them; who is the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from sscn_triton.ops.cpu.jobs import compiled
+
+Array = np.ndarray
+DIGIT = 11  # bits sorted by at a time
+
+
+@compiled
+def limits(coordinates: Array) -> tuple[Array, Array]:
+    """Least and greatest coordinate of every column; zeros where there is no site."""
+    rows, columns = coordinates.shape
+    low, high = np.zeros(columns, np.int64), np.zeros(columns, np.int64)
+    if rows:
+        low[:], high[:] = coordinates[0], coordinates[0]
+    for row in range(rows):
+        for column in range(columns):
+            value = coordinates[row, column]
+            low[column] = min(low[column], value)
+            high[column] = max(high[column], value)
+    return low, high
+
+
+@compiled
+def pack(coordinates: Array, low: Array, radix: Array) -> tuple[Array, bool]:
+    """One key for each site, and whether the keys ascend."""
+    keys = np.empty(len(coordinates), np.int64)
+    ascending = True
+    for row in range(len(coordinates)):
+        key = np.int64(0)
+        for column in range(coordinates.shape[1]):
+            key += (coordinates[row, column] - low[column]) * radix[column]
+        keys[row] = key
+        ascending &= row == 0 or keys[row - 1] < key
+    return keys, ascending
+
+
+@compiled
+def unpack(keys: Array, low: Array, radix: Array) -> Array:
+    """The sites ``[N, 1 + D]`` of the keys."""
+    coordinates = np.empty((len(keys), len(radix)), np.int32)
+    for row in range(len(keys)):
+        key = keys[row]
+        for column in range(len(radix)):
+            digit = key // radix[column]
+            coordinates[row, column] = low[column] + digit
+            key -= digit * radix[column]
+    return coordinates
+
+
+def radix_of(low: Sequence[int], high: Sequence[int], margin: Sequence[int]) -> Array:
+    """What one step along each column adds to a key, columns having room for low..high and a margin.
+
+    Raises ValueError where keys would pass int64.
+    """
+    extents = [int(b) - int(a) + 1 + int(m) for a, b, m in zip(low, high, margin, strict=True)]
+    if math.prod(extents) >= 2**63:
+        ranges = ", ".join(f"{int(a)}..{int(b)}" for a, b in zip(low, high, strict=True))
+        raise ValueError(
+            f"coordinates span {ranges} (batch first): more than 2**63 sites, which no int64 key can number"
+        )
+    return np.array([math.prod(extents[column + 1 :]) for column in range(len(extents))], np.int64)
+
+
+@compiled
+def sort_keys(keys: Array) -> tuple[Array, Array]:
+    """Keys in ascending order and the rows they come from, equal keys in the order of their rows (a radix sort)."""
+    greatest = np.int64(0)
+    for key in keys:
+        greatest = max(greatest, key)
+    rows = np.arange(len(keys)).astype(np.int32)
+    spare_keys, spare_rows = np.empty_like(keys), np.empty_like(rows)
+    here, shift = keys.copy(), np.int64(0)
+    while greatest >> shift:
+        ends = np.zeros((1 << DIGIT) + 1, np.int64)
+        for key in here:
+            ends[((key >> shift) & ((1 << DIGIT) - 1)) + 1] += 1
+        for digit in range(1 << DIGIT):
+            ends[digit + 1] += ends[digit]
+        for i in range(len(here)):
+            digit = (here[i] >> shift) & ((1 << DIGIT) - 1)
+            spare_keys[ends[digit]], spare_rows[ends[digit]] = here[i], rows[i]
+            ends[digit] += 1
+        here, spare_keys, rows, spare_rows = spare_keys, here, spare_rows, rows
+        shift += DIGIT
+    return here, rows
+
+
+def ranked(coordinates: Array, margin: Sequence[int]) -> tuple[Array, Array, Array]:
+    """The keys in ascending order, the rows (int32) they come from, and the radix, of sites that are all different."""
+    low, high = limits(coordinates)
+    radix = radix_of(low, high, margin)
+    keys, ascending = pack(coordinates, low, radix)
+    if ascending:
+        return keys, np.arange(len(keys), dtype=np.int32), radix
+    return *sort_keys(keys), radix
+
+
+@compiled
+def distinct(keys: Array) -> Array:
+    """The different ones among ascending keys."""
+    found, count = np.empty_like(keys), 0
+    for i in range(len(keys)):
+        if i == 0 or keys[i] != keys[i - 1]:
+            found[count] = keys[i]
+            count += 1
+    return found[:count].copy()
+
+
+def unique_sites(coordinates: Array) -> tuple[Array, Array]:
+    """``(first, inverse)``: the row where each distinct site first appears (ascending), and for every row the position
+    of its site in ``first``; int64."""
+    low, high = limits(coordinates)
+    keys, ascending = pack(coordinates, low, radix_of(low, high, [0] * len(low)))
+    if not ascending:
+        keys, rows = sort_keys(keys)
+        new = np.append(True, keys[1:] != keys[:-1])[: len(keys)]
+        if not new.all():
+            return _numbered(rows, new)
+    return np.arange(len(keys)), np.arange(len(keys))
+
+
+def _numbered(rows: Array, new: Array) -> tuple[Array, Array]:
+    """`unique_sites` of rows in the order of their keys, ``new`` where the key is not the one before."""
+    starting = rows[new].astype(np.int64)
+    first = np.sort(starting)
+    inverse = np.empty(len(rows), np.int64)
+    inverse[rows] = np.searchsorted(first, starting)[np.cumsum(new) - 1]
+    return first, inverse
