@@ -65,11 +65,16 @@ def _drawn_corner(event: Event, shape: np.ndarray, room: np.ndarray, seed: int) 
 
 def _fullest_corner(event: Event, shape: np.ndarray, room: np.ndarray) -> np.ndarray:
     steps = np.maximum(shape // 2, 1)
-    counts = -(-room // steps) + 1
-    best, most = np.zeros(event.ndim, dtype=np.int64), -1
-    for place in np.ndindex(*counts):
-        low = np.minimum(np.array(place) * steps, room)
-        inside = int(((event.coordinates >= low) & (event.coordinates < low + shape)).all(1).sum())
-        if inside > most:
-            best, most = low, inside
-    return best
+    corners = [np.append(np.arange(0, most, step), most) for most, step in zip(room, steps, strict=True)]
+    sites = event.coordinates.T[:, :, None]
+    inside = [(x >= low) & (x < low + n) for x, low, n in zip(sites, corners, shape, strict=True)]
+    counts = _count_windows(inside)
+    best = np.unravel_index(int(counts.argmax()), counts.shape)
+    return np.array([low[place] for low, place in zip(corners, best, strict=True)])
+
+
+def _count_windows(inside: list[np.ndarray]) -> np.ndarray:
+    """Voxels in every window, given for each axis whether a voxel [N] lies in a corner's slab [C]."""
+    if len(inside) == 1:
+        return inside[0].sum(0)
+    return np.stack([_count_windows([axis[rows] for axis in inside[1:]]) for rows in inside[0].T])

@@ -121,8 +121,8 @@ def particle_label(pdg: int, parent_pdg: int, process: str) -> int:
     """The class of a particle's voxels by the field's rule.
 
     Protons and nuclei are HIP; muons, pions and other hadrons MIP; electrons from decay at rest Michel; electrons
-    knocked out by muons and hadrons delta; every other photon or electron shower. An electron of unknown process ("") is
-    -1.
+    knocked out by muons and hadrons delta; every other photon or electron shower. An electron of unknown process ("")
+    is -1.
     """
     if abs(pdg) == 11 and not process:
         return UNKNOWN_LABEL

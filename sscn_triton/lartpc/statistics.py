@@ -54,29 +54,30 @@ def _event_statistics(event: Event) -> dict[str, float]:
     return result
 
 
-def _keys(coordinates: np.ndarray, shape: tuple[int, ...], border: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted numbers of sites in an image with a border, and the number's step from a site to each of its 3^D
-    neighbours."""
-    padded = tuple(n + 2 * border for n in shape)
-    keys = np.ravel_multi_index(tuple((coordinates.astype(np.int64) + border).T), padded)
-    strides = np.array([math.prod(padded[axis + 1 :]) for axis in range(len(padded))])
-    steps = np.array([np.dot(offset, strides) for offset in product((-1, 0, 1), repeat=len(shape))])
-    return np.sort(keys), steps
+def _keys(event: Event, border: int) -> tuple[np.ndarray, list[int]]:
+    """Sorted numbers of the active sites in an image with a border, and a number's step along each axis."""
+    padded = tuple(n + 2 * border for n in event.spatial_shape)
+    keys = np.ravel_multi_index(tuple((event.coordinates.astype(np.int64) + border).T), padded)
+    return np.sort(keys), [math.prod(padded[axis + 1 :]) for axis in range(event.ndim)]
 
 
 def _neighbours(event: Event) -> float:
-    keys, steps = _keys(event.coordinates, event.spatial_shape, 1)
+    keys, strides = _keys(event, 1)
     found = 0
-    for step in steps:
-        place = np.searchsorted(keys, keys + step)
-        found += int((keys[np.minimum(place, len(keys) - 1)] == keys + step).sum())
+    for offset in product((-1, 0, 1), repeat=event.ndim):
+        near = keys + int(np.dot(offset, strides))
+        place = np.minimum(np.searchsorted(keys, near), len(keys) - 1)
+        found += int((keys[place] == near).sum())
     return found / len(keys)
 
 
 def _growth(event: Event) -> list[int]:
-    keys, steps = _keys(event.coordinates, event.spatial_shape, GROWTH_STEPS)
+    """A block of 3^D grows a set as three along one axis after the other do."""
+    keys, strides = _keys(event, GROWTH_STEPS)
     counts = []
     for _ in range(GROWTH_STEPS):
-        keys = np.unique(keys[:, None] + steps)
+        for stride in strides:
+            merged = np.sort(np.concatenate([keys - stride, keys, keys + stride]), kind="stable")  # merges sorted runs
+            keys = merged[np.diff(merged, prepend=-1) > 0]
         counts.append(len(keys))
     return counts

@@ -1,6 +1,6 @@
 """What a simulated event is written into: tracks still to follow, particles, energy deposits. Lengths in cm, MeV.
 
-Arrays have fixed capacities. What does not fit is counted and dropped; the caller sees the count, doubles the capacity
+Arrays have fixed capacities. What does not fit is counted and dropped; the caller sees the count, raises the capacity
 and makes the event again, which gives the same event as the stream starts anew.
 """
 
@@ -38,8 +38,10 @@ PROCESSES = (
     "hBertiniCaptureAtRest",
 )
 
-TRACK = np.dtype([(name, np.float64) for name in ("x", "y", "z", "u", "v", "w", "kinetic")] + [("row", np.int64)])
-TRACK = np.dtype([*TRACK.descr, ("kind", np.int64)])
+TRACK = np.dtype(
+    [(name, np.float64) for name in ("x", "y", "z", "u", "v", "w", "kinetic")]
+    + [(name, np.int64) for name in ("row", "kind")]
+)
 DEPOSIT = np.dtype([("x", np.float64), ("y", np.float64), ("z", np.float64), ("energy", np.float64), ("row", np.int64)])
 PARTICLE = np.dtype(
     [(name, np.int64) for name in ("kind", "parent", "process", "label", "seen")]
