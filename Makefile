@@ -38,7 +38,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 book: $(READY)
-	$(BIN)/python -m sphinx -n -W --keep-going book $(BOOK)
+	$(BIN)/python -m sphinx -W --keep-going book $(BOOK)
 	@echo "The book is built; open $(abspath $(BOOK)/index.html)"
 
 .venv/notebooks: $(READY)
