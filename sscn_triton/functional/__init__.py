@@ -3,10 +3,12 @@
 from sscn_triton.functional.convolution import inverse_conv, sparse_conv, submanifold_conv, transposed_conv
 from sscn_triton.functional.joining import UnknownSitesError, add, concatenate, prune
 from sscn_triton.functional.normalization import batch_norm, group_norm, normalize, process_statistics
-from sscn_triton.functional.pooling import average_pool, global_pool, max_pool, unpool
+from sscn_triton.functional.pooling import Count, Reduction, average_pool, global_pool, max_pool, unpool
 from sscn_triton.functional.steps import Size, strided_step, transposed_step
 
 __all__ = [
+    "Count",
+    "Reduction",
     "Size",
     "UnknownSitesError",
     "add",

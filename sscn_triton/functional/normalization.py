@@ -22,21 +22,24 @@ def batch_norm(
     training: bool,
     momentum: float,
     eps: float,
+    leakiness: float = 1.0,
 ) -> Tensor:
     """Batch normalisation over active sites, `torch.nn.functional.batch_norm` for ``[N, C]`` with any N.
 
-    With no site the running statistics stay as they are; a single site has variance 0.
+    With no site the running statistics stay as they are; a single site has variance 0. Negative results are
+    multiplied by ``leakiness``: 0 makes it batch norm with ReLU.
     """
     if not training or features.shape[0] > 1:
-        return torch.nn.functional.batch_norm(
+        normal = torch.nn.functional.batch_norm(
             features, running_mean, running_var, weight, bias, training, momentum, eps
         )
+        return _rectify(normal, leakiness)
     if features.shape[0] == 1:
         if running_mean is not None and running_var is not None:
             running_mean.lerp_(features[0].detach().to(running_mean.dtype), momentum)
             running_var.mul_(1 - momentum)
         features = features - features
-    return _affine(features, weight, bias)
+    return _rectify(_affine(features, weight, bias), leakiness)
 
 
 class _SumOverProcesses(torch.autograd.Function):
@@ -70,11 +73,17 @@ def process_statistics(features: Tensor, group: Any = None) -> tuple[Tensor, Ten
 
 
 def normalize(
-    features: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+    features: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+    leakiness: float = 1.0,
 ) -> Tensor:
-    """``(x - mean) / sqrt(variance + eps) * weight + bias``, in the type of ``x``."""
+    """``(x - mean) / sqrt(variance + eps) * weight + bias``, negative values times ``leakiness``, as the type of x."""
     scaled = (widened(features) - mean) * (variance + eps).rsqrt()
-    return _affine(scaled, weight, bias).to(features.dtype)
+    return _rectify(_affine(scaled, weight, bias), leakiness).to(features.dtype)
 
 
 def group_norm(
@@ -111,3 +120,9 @@ def _affine(features: Tensor, weight: Tensor | None, bias: Tensor | None) -> Ten
     if weight is not None:
         features = features * weight
     return features if bias is None else features + bias
+
+
+def _rectify(features: Tensor, leakiness: float) -> Tensor:
+    if leakiness == 0:
+        return torch.relu(features)
+    return features if leakiness == 1 else torch.nn.functional.leaky_relu(features, leakiness)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal, TypeVar, get_args
+
 import torch
 from torch import Tensor
 
@@ -12,8 +14,16 @@ from sscn_triton.ops.pooling import pool_largest, pool_sum, pool_take
 from sscn_triton.relation import volume
 from sscn_triton.tensor import SparseTensor
 
-COUNTS = ("active", "volume")
-REDUCTIONS = ("max", "mean", "sum")
+Count = Literal["active", "volume"]
+Reduction = Literal["max", "mean", "sum"]
+Choice = TypeVar("Choice", bound=str)
+
+
+def checked_choice(name: str, value: Choice, choices: Any) -> Choice:
+    """The value itself, if it is one of the literals ``choices``."""
+    if value not in get_args(choices):
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, get_args(choices)))}, got {value!r}")
+    return value
 
 
 def max_pool(
@@ -37,7 +47,7 @@ def average_pool(
     stride: Size | None = None,
     padding: Size = 0,
     dilation: Size = 1,
-    count: str = "active",
+    count: Count = "active",
 ) -> SparseTensor:
     """The mean under the kernel at every site that some input reaches.
 
@@ -46,8 +56,7 @@ def average_pool(
         count: "active" divides by the number of active inputs; "volume" by the number of taps, as a dense image
             (its padding counted) and SparseConvNet do.
     """
-    if count not in COUNTS:
-        raise ValueError(f"count must be {' or '.join(map(repr, COUNTS))}, got {count!r}")
+    checked_choice("count", count, Count)
     step = strided_step(x.ndim, kernel_size, kernel_size if stride is None else stride, padding, dilation)
     rules, grid = x.grid.step(step)
     wide = widened(x.features)
@@ -74,10 +83,9 @@ def unpool(
     return SparseTensor.on(pool_sum(features, rules.rules, rules.output_count), grid, path)
 
 
-def global_pool(x: SparseTensor, reduction: str = "mean") -> Tensor:
+def global_pool(x: SparseTensor, reduction: Reduction = "mean") -> Tensor:
     """``[batch_size, C]``: "max", "mean" or "sum" over the active sites of each event; zeros for an empty event."""
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, got {reduction!r}")
+    checked_choice("reduction", reduction, Reduction)
     events = x.grid.events()
     if reduction == "max":
         winners = spread_events(largest_of_events(x.features.detach(), events), events)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 
 from sscn_triton import functional
-from sscn_triton.functional import Size
+from sscn_triton.functional import Size, transposed_step
+from sscn_triton.nn.checks import expect
 from sscn_triton.relation import MAX_NDIM, per_axis, volume
 from sscn_triton.tensor import SparseTensor
 
@@ -75,27 +76,17 @@ class Convolution(torch.nn.Module):
         shown += [f"{name}={value}" for name, value in self.geometry().items()]
         return ", ".join([*shown, f"groups={self.groups}, bias={self.bias is not None}"])
 
-    def _check(self, x: SparseTensor) -> None:
-        if not isinstance(x, SparseTensor):
-            raise TypeError(f"{type(self).__name__} takes a SparseTensor, got {type(x).__name__}")
-        if x.ndim != self.ndim:
-            raise ValueError(f"{type(self).__name__} has ndim={self.ndim}, the tensor has {x.ndim} spatial axes")
-        if x.features.shape[1] != self.in_channels:
-            raise ValueError(
-                f"{type(self).__name__} takes {self.in_channels} channels, the tensor has {x.features.shape[1]}"
-            )
-
 
 class SubmanifoldConv(Convolution):
     """Convolution whose output sites are its input sites; the kernel is centred. Arguments: `Convolution`."""
 
     def forward(self, x: SparseTensor) -> SparseTensor:
-        self._check(x)
+        expect(self, x, self.in_channels, self.ndim)
         return functional.submanifold_conv(x, self.weight, self.bias, **self.geometry())
 
 
 class StridedConvolution(Convolution):
-    """What `SparseConv` and `InverseConv` share: stride and padding, one number or one per axis."""
+    """What the layers that change the sites share: stride and padding, one number or one per axis."""
 
     def __init__(
         self,
@@ -127,7 +118,7 @@ class SparseConv(StridedConvolution):
     """Convolution to every site that some input reaches. Arguments: `StridedConvolution`, `Convolution`."""
 
     def forward(self, x: SparseTensor) -> SparseTensor:
-        self._check(x)
+        expect(self, x, self.in_channels, self.ndim)
         return functional.sparse_conv(x, self.weight, self.bias, **self.geometry())
 
 
@@ -138,5 +129,42 @@ class InverseConv(StridedConvolution):
     """
 
     def forward(self, x: SparseTensor) -> SparseTensor:
-        self._check(x)
+        expect(self, x, self.in_channels, self.ndim)
         return functional.inverse_conv(x, self.weight, self.bias, **self.geometry())
+
+
+class TransposedConv(StridedConvolution):
+    """The relation read backwards onto every site reached: ``output = stride * input + dilation * tap - padding``.
+
+    `torch.nn.ConvTranspose3d` on active sites. Unlike `InverseConv` it needs no layer to
+    invert and makes new sites; no `InverseConv` leads back over it.
+
+    Args:
+        output_padding: added to the far end of the output's spatial shape, less than stride or dilation; refused for a
+            tensor without a spatial shape. Other arguments: `StridedConvolution`, `Convolution`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        output_padding: Size = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        ndim: int | None = None,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, ndim)
+        step = transposed_step(self.ndim, **super().geometry(), output_padding=output_padding)
+        self.output_padding = step.output_padding
+
+    def geometry(self) -> dict[str, tuple[int, ...]]:
+        """The arguments that choose a rulebook."""
+        return {**super().geometry(), "output_padding": self.output_padding}
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        expect(self, x, self.in_channels, self.ndim)
+        return functional.transposed_conv(x, self.weight, self.bias, **self.geometry())

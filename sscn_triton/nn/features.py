@@ -1,10 +1,13 @@
-"""Layers that work on feature rows and leave the sites alone."""
+"""Layers that work on each feature row by itself: PyTorch's own, on the features of a sparse tensor.
+
+Sites stay active where features become zero.
+"""
 
 from __future__ import annotations
 
 import torch
 
-from sscn_triton import functional
+from sscn_triton.nn.checks import expect
 from sscn_triton.tensor import SparseTensor
 
 
@@ -12,49 +15,42 @@ class Linear(torch.nn.Linear):
     """`torch.nn.Linear` on every site: a 1 x 1 convolution."""
 
     def forward(self, x: SparseTensor) -> SparseTensor:  # type: ignore[override]
+        expect(self, x, self.in_features)
         return x.map(super().forward)
 
 
-class ReLU(torch.nn.ReLU):
-    """`torch.nn.ReLU` on the features. Sites stay active where the features become zero."""
+class LayerNorm(torch.nn.LayerNorm):
+    """`torch.nn.LayerNorm` over the channels of every site; ``normalized_shape`` is their number."""
+
+    def __init__(
+        self, normalized_shape: int, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True
+    ) -> None:
+        super().__init__(normalized_shape, eps, elementwise_affine, bias)
 
     def forward(self, x: SparseTensor) -> SparseTensor:  # type: ignore[override]
+        expect(self, x, self.normalized_shape[0])
         return x.map(super().forward)
 
 
-class BatchNorm(torch.nn.BatchNorm1d):
-    """`torch.nn.BatchNorm1d` over the active sites of the whole batch, for any number of them.
+def _on_features(layer: type[torch.nn.Module]) -> type[torch.nn.Module]:
+    """The layer with a forward that takes and returns a sparse tensor; arguments as in PyTorch."""
 
-    With no site the running statistics stay as they are; a single site has variance 0.
-    """
+    def forward(self: torch.nn.Module, x: SparseTensor) -> SparseTensor:
+        expect(self, x)
+        return x.map(lambda features: layer.forward(self, features))
 
-    def forward(self, x: SparseTensor) -> SparseTensor:  # type: ignore[override]
-        if x.features.shape[1] != self.num_features:
-            raise ValueError(
-                f"{type(self).__name__} takes {self.num_features} channels, the tensor has {x.features.shape[1]}"
-            )
-        batch_statistics = self.training or self.running_mean is None
-        momentum = self.momentum
-        if self.training and self.num_batches_tracked is not None and len(x):
-            self.num_batches_tracked.add_(1)
-            if momentum is None:
-                momentum = 1.0 / float(self.num_batches_tracked)
-        return x.map(
-            lambda features: functional.batch_norm(
-                features,
-                self.running_mean,
-                self.running_var,
-                self.weight,
-                self.bias,
-                batch_statistics,
-                0.0 if momentum is None else momentum,
-                self.eps,
-            )
-        )
+    name = layer.__name__
+    doc = f"`torch.nn.{name}` on the features of a sparse tensor; its arguments are PyTorch's."
+    return type(name, (layer,), {"forward": forward, "__doc__": doc, "__module__": __name__})
 
 
-class BatchNormReLU(BatchNorm):
-    """`BatchNorm`, then ReLU."""
-
-    def forward(self, x: SparseTensor) -> SparseTensor:  # type: ignore[override]
-        return super().forward(x).map(torch.relu)
+ReLU = _on_features(torch.nn.ReLU)
+LeakyReLU = _on_features(torch.nn.LeakyReLU)
+PReLU = _on_features(torch.nn.PReLU)
+ELU = _on_features(torch.nn.ELU)
+SiLU = _on_features(torch.nn.SiLU)
+GELU = _on_features(torch.nn.GELU)
+Softplus = _on_features(torch.nn.Softplus)
+Sigmoid = _on_features(torch.nn.Sigmoid)
+Tanh = _on_features(torch.nn.Tanh)
+Dropout = _on_features(torch.nn.Dropout)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 
+from sscn_triton.functional import UnknownSitesError
 from sscn_triton.tensor import SparseTensor
 
 
@@ -11,11 +14,11 @@ def prepare(model: torch.nn.Module, tensor: SparseTensor) -> SparseTensor:
     """Build every rulebook that ``model(tensor)`` will ask for, and return ``tensor``, whose grid then holds them.
 
     The model is run once on PyTorch's meta device: no arithmetic, no change to parameters, buffers or statistics.
-    Afterwards ``model(tensor)`` builds nothing, so it can be compiled to one graph, captured, or timed by itself. A
-    model whose sites depend on its features (`Prune`) cannot be prepared beyond that point.
+    Afterwards ``model(tensor)`` builds nothing, so it can be compiled to one graph, captured, or timed by itself. Where
+    sites depend on features (`Prune`) they are not known yet: a model is prepared up to there.
     """
     state = {name: value.to("meta") for name, value in (*model.named_parameters(), *model.named_buffers())}
     shadow = SparseTensor.on(tensor.features.detach().to("meta"), tensor.grid, tensor.path)
-    with torch.no_grad():
+    with torch.no_grad(), contextlib.suppress(UnknownSitesError):
         torch.func.functional_call(model, state, (shadow,))
     return tensor

@@ -1,0 +1,18 @@
+"""What a layer takes, checked before any work."""
+
+from __future__ import annotations
+
+import torch
+
+from sscn_triton.tensor import SparseTensor
+
+
+def expect(layer: torch.nn.Module, x: SparseTensor, channels: int | None = None, ndim: int | None = None) -> None:
+    """Raises unless ``x`` is a sparse tensor with so many channels and spatial axes, where they are given."""
+    name = type(layer).__name__
+    if not isinstance(x, SparseTensor):
+        raise TypeError(f"{name} takes a SparseTensor, got {type(x).__name__}")
+    if ndim is not None and x.ndim != ndim:
+        raise ValueError(f"{name} has ndim={ndim}, the tensor has {x.ndim} spatial axes")
+    if channels is not None and x.features.shape[1] != channels:
+        raise ValueError(f"{name} takes {channels} channels, the tensor has {x.features.shape[1]}")

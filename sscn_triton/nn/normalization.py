@@ -1,0 +1,147 @@
+"""Norms over active sites. `LayerNorm`, which looks at one site at a time, is in `sscn_triton.nn.features`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sscn_triton import functional
+from sscn_triton.nn.checks import expect
+from sscn_triton.tensor import SparseTensor
+
+
+class BatchNorm(torch.nn.BatchNorm1d):
+    """`torch.nn.BatchNorm1d` over the active sites of the whole batch, for any number of them.
+
+    With no site the running statistics stay as they are; a single site has variance 0.
+    """
+
+    leakiness = 1.0  # what negative outputs are multiplied by
+
+    def forward(self, x: SparseTensor) -> SparseTensor:  # type: ignore[override]
+        expect(self, x, self.num_features)
+        momentum = self.momentum
+        if self.training and self.num_batches_tracked is not None and len(x):
+            self.num_batches_tracked.add_(1)
+            if momentum is None:
+                momentum = 1.0 / float(self.num_batches_tracked)
+        return x.map(
+            lambda features: functional.batch_norm(
+                features,
+                self.running_mean,
+                self.running_var,
+                self.weight,
+                self.bias,
+                self.training or self.running_mean is None,
+                0.0 if momentum is None else momentum,
+                self.eps,
+                self.leakiness,
+            )
+        )
+
+
+class BatchNormReLU(BatchNorm):
+    """`BatchNorm`, then ReLU."""
+
+    leakiness = 0.0
+
+
+class BatchNormLeakyReLU(BatchNorm):
+    """`BatchNorm`, then negative values times ``leakiness`` (a third by default, as in SparseConvNet)."""
+
+    def __init__(self, *args: Any, leakiness: float = 0.333, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.leakiness = leakiness
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, leakiness={self.leakiness}"
+
+
+class GroupNorm(torch.nn.GroupNorm):
+    """`torch.nn.GroupNorm` with the active sites of an event for its pixels: events do not see each other."""
+
+    def forward(self, x: SparseTensor) -> SparseTensor:  # type: ignore[override]
+        expect(self, x, self.num_channels)
+        return functional.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
+class InstanceNorm(GroupNorm):
+    """Every channel of every event normalised by its mean and variance over the event's active sites.
+
+    As `torch.nn.InstanceNorm1d` without running statistics; an event of one site, which PyTorch refuses, becomes the
+    bias.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = False) -> None:
+        super().__init__(num_features, num_features, eps, affine)
+
+
+class SyncBatchNorm(BatchNorm):
+    """`BatchNorm` whose statistics in training are over the active sites of all processes.
+
+    Every site counts the same wherever it is, so that any number of processes equals one on the joined batch; a process
+    may have none. Without `torch.distributed`, in evaluation, and with one process it is `BatchNorm`. All processes of
+    the group must run forward and backward alike. Made by hand, or by `convert_sync_batchnorm`; PyTorch's own
+    conversion makes layers that refuse sparse tensors.
+
+    Args:
+        process_group: the processes that share statistics; all of them by default.
+        leakiness: what negative outputs are multiplied by: 1 for none, 0 for a ReLU.
+    """
+
+    def __init__(self, *args: Any, process_group: Any = None, leakiness: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.process_group = process_group
+        self.leakiness = leakiness
+
+    def forward(self, x: SparseTensor) -> SparseTensor:  # type: ignore[override]
+        expect(self, x, self.num_features)
+        if not self.training or x.features.is_meta or not self._has_company():
+            return super().forward(x)
+        count, mean, variance = functional.process_statistics(x.features, self.process_group)
+        self._follow(count, mean.detach(), variance.detach())
+        return x.map(
+            lambda features: functional.normalize(
+                features, mean, variance, self.weight, self.bias, self.eps, self.leakiness
+            )
+        )
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, leakiness={self.leakiness}"
+
+    def _has_company(self) -> bool:
+        distributed = torch.distributed
+        if not distributed.is_available() or not distributed.is_initialized():
+            return False
+        return distributed.get_world_size(self.process_group) > 1
+
+    def _follow(self, count: Tensor, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics towards those of ``count`` rows; not at all where there is no row."""
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_((count > 0).long())
+        momentum = 1 / self.num_batches_tracked.clamp(min=1) if self.momentum is None else self.momentum
+        step = (momentum * (count > 0)).to(self.running_mean.dtype)
+        unbiased = variance * count / (count - 1).clamp(min=1)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), step)
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), step)
+
+
+def convert_sync_batchnorm(module: torch.nn.Module, process_group: Any = None) -> torch.nn.Module:
+    """The module with a `SyncBatchNorm` for every `BatchNorm`, with or without ReLU, parameters and statistics kept.
+
+    Children are replaced in place; returned is ``module``, or its replacement if it is itself a `BatchNorm`.
+    """
+    if not isinstance(module, BatchNorm) or isinstance(module, SyncBatchNorm):
+        for name, child in module.named_children():
+            setattr(module, name, convert_sync_batchnorm(child, process_group))
+        return module
+    settings = (module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats)
+    twin = SyncBatchNorm(*settings, process_group=process_group, leakiness=module.leakiness)
+    twin.train(module.training)
+    twin.weight, twin.bias = module.weight, module.bias
+    for name, value in module.named_buffers():
+        setattr(twin, name, value)
+    return twin

@@ -1,0 +1,100 @@
+"""Pooling layers. They have no weights, and work for any number of spatial axes that their arguments fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sscn_triton import functional
+from sscn_triton.functional import Size, strided_step
+from sscn_triton.functional.pooling import checked_choice
+from sscn_triton.nn.checks import expect
+from sscn_triton.tensor import SparseTensor
+
+
+class _Pool(torch.nn.Module):
+    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1) -> None:
+        super().__init__()
+        self.kernel_size, self.padding, self.dilation = kernel_size, padding, dilation
+        self.stride = kernel_size if stride is None else stride
+        sizes = [size for size in self.geometry().values() if isinstance(size, Sequence)]
+        strided_step(len(sizes[0]) if sizes else 1, **self.geometry())
+
+    def geometry(self) -> dict[str, Size]:
+        """The arguments that choose a rulebook."""
+        return {
+            "kernel_size": self.kernel_size,
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+        }
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in self.geometry().items())
+
+
+class MaxPool(_Pool):
+    """The largest active value under the kernel, at every site that some input reaches.
+
+    Args:
+        kernel_size, stride, padding, dilation: one number or one per axis; ``stride`` is ``kernel_size`` unless given.
+    """
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        expect(self, x)
+        return functional.max_pool(x, **self.geometry())
+
+
+class AveragePool(_Pool):
+    """The mean under the kernel, at every site that some input reaches.
+
+    Args:
+        kernel_size, stride, padding, dilation: as in `MaxPool`.
+        count: "active" divides by the number of active inputs; "volume" by the number of taps, as SparseConvNet does.
+    """
+
+    def __init__(
+        self,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        dilation: Size = 1,
+        count: functional.Count = "active",
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, dilation)
+        self.count = checked_choice("count", count, functional.Count)
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        expect(self, x)
+        return functional.average_pool(x, **self.geometry(), count=self.count)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, count={self.count!r}"
+
+
+class Unpool(_Pool):
+    """Back onto the sites that the pooling of the same arguments came from: each gets the value of its pool.
+
+    Where pools overlap, the sum over those a site was in.
+    """
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        expect(self, x)
+        return functional.unpool(x, **self.geometry())
+
+
+class GlobalPool(torch.nn.Module):
+    """``[batch_size, C]``: "max", "mean" or "sum" over the active sites of each event; zeros for an empty event."""
+
+    def __init__(self, reduction: functional.Reduction = "mean") -> None:
+        super().__init__()
+        self.reduction = checked_choice("reduction", reduction, functional.Reduction)
+
+    def forward(self, x: SparseTensor) -> Tensor:
+        expect(self, x)
+        return functional.global_pool(x, self.reduction)
+
+    def extra_repr(self) -> str:
+        return repr(self.reduction)
