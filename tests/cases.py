@@ -91,6 +91,7 @@ def _named() -> dict[str, Case]:
         built[f"{kind}-line-kernel-6"] = Case(kind, line(5, 2), (6, 5), ones[2], (3, 2), (1, 3))
         built[f"{kind}-four-axes"] = Case(kind, line(4, 4), (2, 1, 3, 2), ones[4], (1, 0, 2, 1), ones[4])
         built[f"{kind}-at-the-end-of-int32"] = Case(kind, far, (2, 3), ones[2], (0, 2), ones[2])
+    built["submanifold-odd"] = Case("submanifold", line(9)[::-1].copy(), (3, 3, 3), ones[3], (1, 1, 1), ones[3])
     for kind in KINDS[1:]:
         built[f"{kind}-halving"] = Case(kind, block(4, 5), (2, 2), (2, 2), (0, 0), ones[2], (4, 5))
         built[f"{kind}-gaps"] = Case(kind, line(12, 2), (1, 2), (3, 5), (0, 0), ones[2])
