@@ -22,8 +22,7 @@ from torch import Tensor
 import sscn_ref
 import sscn_ref.jit
 from sscn_triton import SparseTensor, functional
-from sscn_triton.ops.convolution import convolution
-from sscn_triton.tensor import Step
+from sscn_triton.grid import Step
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -130,20 +129,20 @@ class Library:
             if case.kind == "inverse":
                 book, ends, path = book.transposed(), (reached, grid), ((grid, step),)
         sides = [end.coordinates.cpu().numpy() for end in ends]
-        return Rules(*sides, book.pairs(), (case, ends[0], path, book))
+        return Rules(*sides, book.pairs(), (case, ends[0], path))
 
     def forward(self, rules: Rules, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        case, grid, path, book = rules.handle
-        kernel, stride, padding, dilation = case.window
-        x, window = SparseTensor.on(features, grid, path), {"kernel_size": kernel, "dilation": dilation}
+        case, grid, path = rules.handle
+        x = SparseTensor.on(features, grid, path)
+        window = {"kernel_size": case.kernel_size, "dilation": case.dilation}
         if case.kind == "submanifold":
             return functional.submanifold_conv(x, weight, bias, **window).features
+        window |= {"stride": case.stride, "padding": case.padding}
         if case.kind == "transposed":
-            by_group = weight if weight.ndim == 4 else weight[:, None]
-            y = convolution(features, by_group, book.rules, book.output_count)
-            return y if bias is None else y + bias
+            extra = case.output_padding or 0
+            return functional.transposed_conv(x, weight, bias, **window, output_padding=extra).features
         function = {"strided": functional.sparse_conv, "inverse": functional.inverse_conv}[case.kind]
-        return function(x, weight, bias, **window, stride=stride, padding=padding).features
+        return function(x, weight, bias, **window).features
 
     def convolve(
         self, rules: Rules, features: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None
