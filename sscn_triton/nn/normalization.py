@@ -122,8 +122,8 @@ class SyncBatchNorm(BatchNorm):
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked.add_((count > 0).long())
-        momentum = 1 / self.num_batches_tracked.clamp(min=1) if self.momentum is None else self.momentum
-        step = (momentum * (count > 0)).to(self.running_mean.dtype)
+        batches = self.num_batches_tracked.clamp(min=1).to(self.running_mean.dtype)
+        step = (count > 0) * (1 / batches if self.momentum is None else torch.full_like(batches, self.momentum))
         unbiased = variance * count / (count - 1).clamp(min=1)
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), step)
         self.running_var.lerp_(unbiased.to(self.running_var.dtype), step)
