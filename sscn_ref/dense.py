@@ -63,8 +63,9 @@ def dense_convolution(
     y = np.zeros((len(image), *shape, w.shape[1] * w.shape[3]), np.result_type(image, w, b))
     for tap, w_tap in zip(taps(window.kernel_size), w, strict=True):
         first = tap * window.dilation  # in the padded image
-        block = tuple(slice(f, f + s * n, s) for f, s, n in zip(first, window.stride, shape, strict=True))
-        rows = padded[(slice(None), *block)]
+        along = (slice(f, f + s * n, s) for f, s, n in zip(first, window.stride, shape, strict=True))
+        block = (slice(None), *along)  # of every image
+        rows = padded[block]
         y += grouped_product(rows.reshape(math.prod(y.shape[:-1]), image.shape[-1]), w_tap).reshape(y.shape)
     return y + b
 
