@@ -14,7 +14,8 @@ go = pytest.importorskip("plotly.graph_objects")
 from matplotlib.colors import to_rgb  # noqa: E402
 from matplotlib.image import imread  # noqa: E402
 
-from sscn_triton.lartpc.display import WRONG_COLOR, draw_event, event_html, plot_event, write_png  # noqa: E402
+from sscn_triton.lartpc.display import draw_event, event_html, plot_event, write_png  # noqa: E402
+from sscn_triton.lartpc.panels import WRONG_COLOR  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -10,34 +10,18 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .event import CLASS_COLORS, CLASS_NAMES, UNKNOWN_COLOR, Event
+from .event import CLASS_NAMES, Event
+from .panels import Layer, Panel, centimetres, energy_range, make_panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLORINGS = ("label", "energy", "prediction", "difference")
-RIGHT_COLOR, WRONG_COLOR = "#C9C9C9", "#C1121F"
 _INK, _FRAME = "#303030", "#B8B8B8"
 _ENERGY_MAP = "plasma_r"
-
-
-class _Layer(NamedTuple):
-    """Voxels of one colour and one line of the legend."""
-
-    name: str
-    color: str
-    rows: np.ndarray
-
-
-class _Panel(NamedTuple):
-    """One view of an event: its layers, or none where energy gives the colour."""
-
-    title: str
-    layers: list[_Layer]
 
 
 def draw_event(
@@ -56,7 +40,7 @@ def draw_event(
     """
     from matplotlib.figure import Figure
 
-    panels = _panels(event, color, prediction)
+    panels = make_panels(event, color, prediction)
     figure = Figure(figsize=(6.4 * len(panels), 6.2), dpi=150)
     name = event.name if title == "" else title
     if name:
@@ -96,12 +80,12 @@ def plot_event(
     """
     import plotly.graph_objects as go
 
-    panels = _panels(event, color, prediction)
+    panels = make_panels(event, color, prediction)
     figure = go.Figure()
     hover = _hover(event, prediction)
     for place, panel in enumerate(panels):
         scene = "scene" if place == 0 else f"scene{place + 1}"
-        layers = panel.layers or [_Layer("energy", "", np.arange(len(event)))]
+        layers = panel.layers or [Layer("energy", "", np.arange(len(event)))]
         for layer in layers:
             figure.add_trace(_trace(event, layer, scene, hover, show=place == 0))
         left, right = place / len(panels), (place + 1) / len(panels)
@@ -123,63 +107,6 @@ def event_html(figure: Any, *, full_page: bool = True) -> str:
     """A plotly figure as HTML that opens without a network: a page, or a piece of one (`full_page=False`) that still
     carries plotly's code."""
     return figure.to_html(full_html=full_page, include_plotlyjs=True, include_mathjax=False)
-
-
-def _panels(event: Event, color: str | Sequence[str], prediction: np.ndarray | None) -> list[_Panel]:
-    if event.ndim != 3:
-        raise ValueError(f"only three-dimensional events are drawn, got one of {event.ndim} dimensions")
-    colors = (color,) if isinstance(color, str) else tuple(color)
-    if not colors or any(word not in COLORINGS for word in colors):
-        raise ValueError(f"color must be one or several of {', '.join(COLORINGS)}, got {color!r}")
-    if colors == ("label",) and prediction is not None:
-        colors = ("label", "prediction")
-    needs = "prediction" in colors or "difference" in colors
-    if needs != (prediction is not None):
-        raise ValueError(f"color={color!r} {'needs a prediction' if needs else 'does not show the prediction given'}")
-    guess = event.labels if prediction is None else _checked(prediction, len(event))
-    layers = {
-        "label": _class_layers(event.labels),
-        "energy": [],
-        "prediction": _class_layers(guess),
-        "difference": _difference_layers(event.labels, guess),
-    }
-    titles = {"label": "truth" if needs else "label"}
-    return [_Panel(titles.get(word, word) if len(colors) > 1 else "", layers[word]) for word in colors]
-
-
-def _checked(prediction: np.ndarray, count: int) -> np.ndarray:
-    prediction = np.asarray(prediction)
-    if prediction.shape != (count,) or prediction.dtype.kind not in "iu":
-        raise ValueError(
-            f"prediction must be [{count}] integers, one class a voxel, got {prediction.dtype} of {prediction.shape}"
-        )
-    if count and not (prediction.min() >= -1 and prediction.max() < len(CLASS_NAMES)):
-        raise ValueError(
-            f"prediction must be -1 to {len(CLASS_NAMES) - 1}, got {prediction.min()} to {prediction.max()}"
-        )
-    return prediction
-
-
-def _class_layers(classes: np.ndarray) -> list[_Layer]:
-    """All classes, also those without a voxel: the same legend under every picture."""
-    layers = [
-        _Layer(name, color, np.flatnonzero(classes == label))
-        for label, (name, color) in enumerate(zip(CLASS_NAMES, CLASS_COLORS, strict=True))
-    ]
-    unknown = np.flatnonzero(classes < 0)
-    return layers + ([_Layer("unknown", UNKNOWN_COLOR, unknown)] if len(unknown) else [])
-
-
-def _difference_layers(labels: np.ndarray, prediction: np.ndarray) -> list[_Layer]:
-    known = labels >= 0
-    right = np.flatnonzero(known & (prediction == labels))
-    wrong = np.flatnonzero(known & (prediction != labels))
-    return [_Layer("right", RIGHT_COLOR, right), _Layer("wrong", WRONG_COLOR, wrong)]
-
-
-def _centimetres(event: Event) -> np.ndarray:
-    """Centres of voxels from the image's lower corner."""
-    return (event.coordinates + 0.5) * (event.voxel_size / 10)
 
 
 def _draw_frame(axes: Any, event: Event) -> None:
@@ -216,13 +143,13 @@ def _marker_area(event: Event) -> float:
     return min(max((230 / max(event.spatial_shape)) ** 2, 0.6), 60.0)
 
 
-def _draw_layers(axes: Any, event: Event, panel: _Panel) -> None:
+def _draw_layers(axes: Any, event: Event, panel: Panel) -> None:
     from matplotlib.colors import to_rgb
     from matplotlib.lines import Line2D
 
     rows = np.concatenate([layer.rows for layer in panel.layers])
     colors = np.concatenate([np.tile(to_rgb(layer.color), (len(layer.rows), 1)) for layer in panel.layers])
-    x, y, z = _centimetres(event)[rows].T
+    x, y, z = centimetres(event)[rows].T
     axes.scatter(x, y, z, c=colors, s=_marker_area(event), marker="o", linewidths=0, alpha=0.9, depthshade=False)
     total = max(len(rows), 1)
     handles = [
@@ -233,7 +160,7 @@ def _draw_layers(axes: Any, event: Event, panel: _Panel) -> None:
     axes.legend(handles=handles, fontsize=9, labelcolor=_INK, columnspacing=1.4, handletextpad=0.1, **legend)
 
 
-def _share(layer: _Layer, total: int) -> str:
+def _share(layer: Layer, total: int) -> str:
     share = 100 * len(layer.rows) / total
     return f"{layer.name}  {share:.0f} %" if share >= 1 or not len(layer.rows) else f"{layer.name}  {share:.1f} %"
 
@@ -244,11 +171,11 @@ def _draw_energy(figure: Figure, axes: Any, event: Event) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm
 
-    scale = ScalarMappable(LogNorm(*_energy_range(event)), colormaps[_ENERGY_MAP])
-    share = np.clip(np.asarray(scale.norm(np.maximum(event.energy, _energy_range(event)[0]))), 0.0, 1.0)
+    scale = ScalarMappable(LogNorm(*energy_range(event)), colormaps[_ENERGY_MAP])
+    share = np.clip(np.asarray(scale.norm(np.maximum(event.energy, energy_range(event)[0]))), 0.0, 1.0)
     colors = colormaps[_ENERGY_MAP](share)
     colors[:, 3] = np.clip(0.2 + 1.2 * share, 0.0, 1.0)
-    x, y, z = _centimetres(event).T
+    x, y, z = centimetres(event).T
     axes.scatter(x, y, z, c=colors, s=_marker_area(event) * (0.4 + 1.2 * share), linewidths=0, depthshade=False)
     box = axes.get_position()
     below = (box.x0 + 0.3 * box.width, 0.068, 0.4 * box.width, 0.014)
@@ -260,13 +187,6 @@ def _draw_energy(figure: Figure, axes: Any, event: Event) -> None:
     bar.outline.set_visible(False)
 
 
-def _energy_range(event: Event) -> tuple[float, float]:
-    """Ends of the logarithmic scale: from the least positive energy, at least a decade."""
-    positive = event.energy[event.energy > 0]
-    low = float(positive.min()) if len(positive) else 0.01
-    return low, max(float(positive.max()) if len(positive) else 0.1, 10 * low)
-
-
 def _hover(event: Event, prediction: np.ndarray | None) -> np.ndarray:
     names = np.array([*CLASS_NAMES, "unknown"])  # -1 picks the last
     lines = [f"{energy:.3f} MeV<br>{name}" for energy, name in zip(event.energy, names[event.labels], strict=True)]
@@ -275,17 +195,17 @@ def _hover(event: Event, prediction: np.ndarray | None) -> np.ndarray:
     return np.array(lines, dtype=object)
 
 
-def _trace(event: Event, layer: _Layer, scene: str, hover: np.ndarray, *, show: bool) -> Any:
+def _trace(event: Event, layer: Layer, scene: str, hover: np.ndarray, *, show: bool) -> Any:
     import plotly.graph_objects as go
 
     marker: dict[str, Any] = {"size": 2.0, "color": layer.color, "line": {"width": 0}}
     if layer.name == "energy":
-        low, high = np.log10(_energy_range(event))
+        low, high = np.log10(energy_range(event))
         ticks = np.arange(np.ceil(low), np.floor(high) + 1)
         bar = {"title": "MeV", "tickvals": ticks, "ticktext": [f"{10**tick:g}" for tick in ticks], "len": 0.6}
         values = np.log10(np.clip(event.energy, 10**low, None))
         marker |= {"color": values, "colorscale": _ENERGY_MAP, "cmin": low, "cmax": high, "colorbar": bar}
-    x, y, z = np.round(_centimetres(event)[layer.rows], 3).T
+    x, y, z = np.round(centimetres(event)[layer.rows], 3).T
     return go.Scatter3d(
         x=x,
         y=y,
