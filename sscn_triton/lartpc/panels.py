@@ -1,4 +1,4 @@
-"""What a picture of an event shows: its panels, and in each the voxels of one colour. Both kinds of picture use them."""
+"""What a picture of an event shows: its panels, and in each the voxels of one colour. Used by both kinds of picture."""
 
 from __future__ import annotations
 
