@@ -26,7 +26,6 @@ PUBLISHED_COLOR = "#8A8A8A"
 EVENT_FIGURES = ("crop-sparse.png", "crop-dense.png", "event.png")
 """One a run, likewise."""
 EVENT_PAGE = "event.html"
-VIEWS = ("label", "prediction", "difference")
 
 STYLE: Any = {
     "figure.dpi": 150,
@@ -181,13 +180,10 @@ def draw_events(folder: Path, outcomes: list[Outcome], held_out: dict[bool, list
         image, prediction = images[chosen], outcome.predictions[chosen]
         right = (prediction == image.labels)[image.labels >= 0].mean()
         title = f"{outcome.name}: {image.name}, {len(image):,} voxels, {100 * right:.1f} % right"
-        figure = draw_event(image, VIEWS, prediction, title)
-        width, height = figure.get_size_inches()
-        figure.set_size_inches(0.7 * width, 0.7 * height)  # the same type on a page's width
-        write_png(figure, folder / name)
+        write_png(draw_event(image, ("label", "prediction"), prediction, title), folder / name)
         names.append(name)
         if outcome.whole:
-            page = event_html(plot_event(image, ("label", "prediction"), prediction, title))
+            page = event_html(plot_event(image, ("label", "prediction", "difference"), prediction, title))
             (folder / EVENT_PAGE).write_text(page)
             names.append(EVENT_PAGE)
     return names

@@ -153,9 +153,10 @@ def html(record: dict[str, Any], folder: Path) -> str:
                 "of the held-out whole events. Hatched: the 2018 study.", header, rows),
         _figure(folder, "cost.png", "What it costs, on logarithmic axes: median training step, median forward pass, "
                 "peak memory of training. Hatched: the 2018 study, forward, on a GPU.", *_cost_rows(record)),
-        _figure(folder, "event.png", "A held-out whole event: truth, the sparse network's answer, and where it errs. "
-                "event.html, beside this page, shows it to turn and zoom.", *_confusion_rows(record, 2)),
-        _figure(folder, "crop-sparse.png", "A held-out crop: truth, the sparse network's answer, and where it errs.",
+        _figure(folder, "event.png", "A held-out whole event: truth and the sparse network's answer. "
+                "event.html, beside this page, shows it to turn and zoom, and where it errs.",
+                *_confusion_rows(record, 2)),
+        _figure(folder, "crop-sparse.png", "A held-out crop: truth and the sparse network's answer.",
                 *_confusion_rows(record, 0)),
         _figure(folder, "crop-dense.png", "The same crop by the dense network.", *_confusion_rows(record, 1)),
         "<h2>How it was measured</h2>",
@@ -223,7 +224,7 @@ PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title><style>
 body { font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; color: #1d2733; background: #fff;
-  max-width: 1040px; margin: 2.5rem auto; padding: 0 1.25rem; }
+  max-width: 1160px; margin: 2.5rem auto; padding: 0 1.25rem; }
 h1 { font-size: 1.8rem; line-height: 1.2; margin: 0 0 1rem; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
 .lead { font-size: 1.08rem; margin: .4rem 0; } .small, figcaption, details { font-size: .86rem; color: #55606c; }
 .scroll { overflow-x: auto; margin: 1.2rem 0 .4rem; }
