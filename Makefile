@@ -11,7 +11,7 @@ BOOK := book/_build/html
 help:
 	@echo "make study      train a sparse and a dense UResNet on simulated events; results in study/"
 	@echo "make test       the test suite and the notebooks (SSCN_DATA=folder adds the real events)"
-	@echo "make test-deep  the test suite with its long cases"
+	@echo "make test-deep  the test suite with its long cases and many more drawn ones"
 	@echo "make lint       ruff and mypy"
 	@echo "make book       build the book, warnings as errors"
 	@echo "make notebooks  open the tutorials in JupyterLab"
@@ -30,7 +30,7 @@ test: $(READY)
 	$(BIN)/pytest $(ARGS) --nbval tutorial
 
 test-deep: $(READY)
-	$(BIN)/pytest -m "deep or not deep" $(ARGS) tests
+	$(BIN)/pytest -m "deep or not deep" --hypothesis-profile=deep $(ARGS) tests
 
 lint: $(READY)
 	$(BIN)/ruff check

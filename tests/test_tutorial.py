@@ -6,7 +6,6 @@ That their outputs are true is shown by `pytest --nbval tutorial/`.
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -172,12 +171,9 @@ def test_the_drawing_marks_what_is_missing_and_what_is_too_much(check_reached, c
     assert "    o x\n" in shown
 
 
-def test_the_growth_quoted_for_measured_events_is_theirs():
-    folder = os.environ.get("SSCN_DATA")
-    if not folder:
-        pytest.skip("SSCN_DATA is not set: no real events")
+def test_the_growth_quoted_for_measured_events_is_theirs(real_file):
     growth = []
-    for event in read_larcv(Path(folder) / "small_192px.root"):
+    for event in read_larcv(real_file):
         sites = np.pad(event.coordinates, ((0, 0), (1, 0)))
         counts = np.array(active_growth(sites, steps=3))
         growth.append(counts[1:] / counts[0])
