@@ -10,7 +10,7 @@ from torch import Tensor
 from sscn_triton.functional.steps import Size, step_back, strided_step
 from sscn_triton.ops.arrays import widened
 from sscn_triton.ops.events import largest_of_events, spread_events, sum_events
-from sscn_triton.ops.pooling import pool_largest, pool_sum, pool_take
+from sscn_triton.ops.pooling import pool_max, pool_sum
 from sscn_triton.relation import volume
 from sscn_triton.tensor import SparseTensor
 
@@ -36,8 +36,7 @@ def max_pool(
     """
     step = strided_step(x.ndim, kernel_size, kernel_size if stride is None else stride, padding, dilation)
     rules, grid = x.grid.step(step)
-    winners = pool_largest(x.features.detach(), rules.rules, rules.output_count)
-    features = pool_take(x.features, winners, rules.rules)
+    features, _ = pool_max(x.features, rules.rules, rules.output_count)
     return SparseTensor.on(features, grid, (*x.path, (x.grid, step)))
 
 

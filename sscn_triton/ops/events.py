@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
@@ -39,14 +38,13 @@ def _sum_rows(x: Array, order: Array, starts: Array, sums: Array) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _largest_rows(x: Array, order: Array, starts: Array, winners: Array) -> None:
+def _largest_rows(x: Array, order: Array, starts: Array, largest: Array, winners: Array) -> None:
     for event in range(len(winners)):
         for rank in range(starts[event], starts[event + 1]):
             row = order[rank]
             for c in range(x.shape[1]):
-                best = winners[event, c]
-                if best < 0 or x[row, c] > x[best, c] or (np.isnan(x[row, c]) and not np.isnan(x[best, c])):
-                    winners[event, c] = row
+                if winners[event, c] < 0 or x[row, c] > largest[event, c] or x[row, c] != x[row, c]:
+                    largest[event, c], winners[event, c] = x[row, c], row
 
 
 @torch.library.custom_op("sscn::sum_events", mutates_args=(), device_types="cpu")
@@ -82,12 +80,12 @@ def _(values: Tensor, events: Sequence[Tensor]) -> Tensor:
 def largest_of_events(features: Tensor, events: Sequence[Tensor]) -> Tensor:
     """``[N, C]`` to ``[B, C]`` int64: which row of an event has the largest value; -1 for an empty event.
 
-    Among equals the first row; NaN is larger than any number.
+    Among equals the first row; not a number is larger than any.
     """
     _, order, starts = events
     winners = torch.full((len(starts) - 1, features.shape[1]), -1)
     wide = widened(features)
-    _largest_rows(*arrays(wide, order, starts, winners))
+    _largest_rows(*arrays(wide, order, starts, wide.new_empty(winners.shape), winners))
     return winners
 
 

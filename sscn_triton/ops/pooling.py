@@ -1,11 +1,11 @@
 """Pooling: the rules of a convolution with another reduction than a product with weights.
 
-    sum:      y[o] += x[i]                     its derivative is the same over the rules read backwards
-    largest:  w[o] = the i of the largest x[i], channel by channel; no derivative
-    take:     y[o] = x[w[o]]                   and its derivative
+    sum:      y[o] += x[i]              its derivative is the same over the rules read backwards
+    max:      y[o] = x[w[o]], w[o] the i of the largest x[i], channel by channel; its derivative is return
     return:   x[i] += y[o] where w[o] = i
+    take:     y[o] = x[w[o]]            the derivative of return, whose own is return
 
-Sum is closed under differentiation, and so are take and return, so gradients of any order exist. Every row of a
+Sum is closed under differentiation, and so are return and take, so gradients of any order exist. Every row of a
 result has one owner and takes its taps in order: the same bits twice, with any number of threads.
 
 ``rules`` is the list of tensors that `sscn_triton.ops.sites` describes.
@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
@@ -34,13 +33,12 @@ def _sum_rows(x: Array, inputs: Array, outputs: Array, y: Array) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _largest_rows(x: Array, inputs: Array, outputs: Array, winners: Array) -> None:
+def _max_rows(x: Array, inputs: Array, outputs: Array, y: Array, winners: Array) -> None:
     for rule in range(len(inputs)):
         i, o = inputs[rule], outputs[rule]
         for c in range(x.shape[1]):
-            best = winners[o, c]
-            if best < 0 or x[i, c] > x[best, c] or (np.isnan(x[i, c]) and not np.isnan(x[best, c])):
-                winners[o, c] = i
+            if winners[o, c] < 0 or x[i, c] > y[o, c] or x[i, c] != x[i, c]:
+                y[o, c], winners[o, c] = x[i, c], i
 
 
 @njit(nogil=True, cache=True)
@@ -74,20 +72,24 @@ def _(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
     return features.new_empty(output_count, features.shape[1])
 
 
-@torch.library.custom_op("sscn::pool_largest", mutates_args=(), device_types="cpu")
-def pool_largest(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
-    """``[N_in, C]`` to ``[output_count, C]`` int32: which input row has the largest value; -1 where no rule leads.
+@torch.library.custom_op("sscn::pool_max", mutates_args=(), device_types="cpu")
+def pool_max(features: Tensor, rules: Sequence[Tensor], output_count: int) -> tuple[Tensor, Tensor]:
+    """``[N_in, C]`` to ``[output_count, C]`` twice: the largest value, and the input row (int32) that has it.
 
-    Among equals the first tap; NaN is larger than any number: as in `torch.nn.functional.max_pool3d`.
+    Among equals the first tap; not a number is larger than any: as in `torch.nn.functional.max_pool3d`. Where no rule
+    leads the value is 0 and the row -1.
     """
-    winners = torch.full((output_count, features.shape[1]), -1, dtype=torch.int32)
-    _largest_rows(*arrays(widened(features), *rules[:2], winners))
-    return winners
+    wide = widened(features)
+    output = wide.new_zeros(output_count, features.shape[1])
+    winners = torch.full(output.shape, -1, dtype=torch.int32)
+    _max_rows(*arrays(wide, *rules[:2], output, winners))
+    return output.to(features.dtype), winners
 
 
-@pool_largest.register_fake
-def _(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
-    return features.new_empty(output_count, features.shape[1], dtype=torch.int32)
+@pool_max.register_fake
+def _(features: Tensor, rules: Sequence[Tensor], output_count: int) -> tuple[Tensor, Tensor]:
+    output = features.new_empty(output_count, features.shape[1])
+    return output, torch.empty_like(output, dtype=torch.int32)
 
 
 @torch.library.custom_op("sscn::pool_take", mutates_args=(), device_types="cpu")
@@ -132,6 +134,17 @@ def _sum_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return pool_sum(grad, transposed_rules(rules), ctx.input_count), [None] * len(rules), None
 
 
+def _save_max(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    features, rules, _ = inputs
+    ctx.input_count = features.shape[0]
+    ctx.save_for_backward(output[1], *rules)
+
+
+def _max_backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Any, ...]:
+    winners, *rules = ctx.saved_tensors
+    return pool_return(grad, winners, rules, ctx.input_count), [None] * len(rules), None
+
+
 def _save_take(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     features, winners, rules = inputs
     ctx.input_count = features.shape[0]
@@ -154,5 +167,6 @@ def _return_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 
 
 pool_sum.register_autograd(_sum_backward, setup_context=_save_sum)
+pool_max.register_autograd(_max_backward, setup_context=_save_max)
 pool_take.register_autograd(_take_backward, setup_context=_save_take)
 pool_return.register_autograd(_return_backward, setup_context=_save_return)
