@@ -58,6 +58,7 @@ html_theme_options = {
     "navbar_center": [],
     "navbar_end": [],
     "navbar_persistent": [],
+    "footer_content_items": ["copyright.html"],
     "use_download_button": False,
     "use_fullscreen_button": False,
 }
