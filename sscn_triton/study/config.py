@@ -40,10 +40,10 @@ class StudyConfig:
     seed: int = 0
     events: int | None = None
     image: int | None = None
-    batch: int = 1
+    batch: int = 2
     filters: int = 16
     depth: int = 5
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
 
     def __post_init__(self) -> None:
         self._refuse_useless()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
+from multiprocessing import get_context
 from typing import Any, Literal
 
 import numpy as np
@@ -156,12 +160,11 @@ def run_apart(job: Job, task: Callable[[Job], Outcome] = run) -> Outcome:
 
     Raises RunError with the other process's words if it fails, or its exit code if it dies.
     """
-    from multiprocessing import get_context
-
     context = get_context("spawn")
     mine, theirs = context.Pipe()
     process = context.Process(target=_answer, args=(theirs,), daemon=True)
-    process.start()
+    with _ctrl_c_ignored():  # inherited: the parent alone answers it, by ending the process
+        process.start()
     theirs.close()
     try:
         mine.send((task, job))
@@ -180,10 +183,19 @@ def run_apart(job: Job, task: Callable[[Job], Outcome] = run) -> Outcome:
     raise RunError(f"'{job.name}' failed: {outcome}")
 
 
-def _answer(parent: Any) -> None:
-    import signal
+@contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # which no signal reaches
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and ends this process
+
+def _answer(parent: Any) -> None:
     task, job = parent.recv()
     try:
         parent.send(task(job))
