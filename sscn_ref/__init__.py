@@ -9,9 +9,20 @@ from sscn_ref.counting import Operations, count_dense_operations, count_operatio
 from sscn_ref.dense import active_growth, dense_convolution, grow, to_dense
 from sscn_ref.hashtable import HashTable, Probe, capacity_for
 from sscn_ref.normalization import batch_norm, batch_norm_backward, batch_statistics, normalize
+from sscn_ref.pooling import (
+    average_pool,
+    average_pool_backward,
+    global_pool,
+    global_pool_backward,
+    max_pool,
+    max_pool_backward,
+    sum_pool,
+    unpool,
+)
 from sscn_ref.relation import output_shape, per_axis, submanifold_padding, taps, transposed_output_shape
 from sscn_ref.rulebook import Rulebook, strided_rulebook, submanifold_rulebook, transposed_rulebook
 from sscn_ref.sites import SiteIndex, key_box, pack_keys, reduce_duplicates, unique_sites, unpack_keys
+from sscn_ref.uresnet import UResNet
 
 __all__ = [
     "HashTable",
@@ -19,7 +30,10 @@ __all__ = [
     "Probe",
     "Rulebook",
     "SiteIndex",
+    "UResNet",
     "active_growth",
+    "average_pool",
+    "average_pool_backward",
     "batch_norm",
     "batch_norm_backward",
     "batch_statistics",
@@ -29,8 +43,12 @@ __all__ = [
     "count_dense_operations",
     "count_operations",
     "dense_convolution",
+    "global_pool",
+    "global_pool_backward",
     "grow",
     "key_box",
+    "max_pool",
+    "max_pool_backward",
     "normalize",
     "output_shape",
     "pack_keys",
@@ -39,10 +57,12 @@ __all__ = [
     "strided_rulebook",
     "submanifold_padding",
     "submanifold_rulebook",
+    "sum_pool",
     "taps",
     "to_dense",
     "transposed_output_shape",
     "transposed_rulebook",
     "unique_sites",
     "unpack_keys",
+    "unpool",
 ]

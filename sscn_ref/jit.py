@@ -17,6 +17,16 @@ from sscn_ref import loops
 from sscn_ref.convolution import as_bias, as_grad_output, convolution_arguments
 from sscn_ref.dense import dense_arguments
 from sscn_ref.hashtable import capacity_for
+from sscn_ref.jit_pooling import (
+    average_pool,
+    average_pool_backward,
+    global_pool,
+    global_pool_backward,
+    max_pool,
+    max_pool_backward,
+    sum_pool,
+    unpool,
+)
 from sscn_ref.normalization import Floats, as_normalization_gradient, as_rows, as_statistics, normalization_arguments
 from sscn_ref.relation import PerAxis, output_shape
 from sscn_ref.rulebook import (
@@ -32,19 +42,27 @@ from sscn_ref.sites import Keys, Rows, Sites, as_sites, key_box, reduction_argum
 
 __all__ = [
     "active_growth",
+    "average_pool",
+    "average_pool_backward",
     "batch_norm",
     "batch_norm_backward",
     "batch_statistics",
     "convolve",
     "convolve_backward",
     "dense_convolution",
+    "global_pool",
+    "global_pool_backward",
     "grow",
+    "max_pool",
+    "max_pool_backward",
     "normalize",
     "reduce_duplicates",
     "strided_rulebook",
     "submanifold_rulebook",
+    "sum_pool",
     "transposed_rulebook",
     "unique_sites",
+    "unpool",
 ]
 
 

@@ -176,6 +176,35 @@ def outer_tap(x: Reals, grad: Reals, rows_in: Ints, rows_out: Ints, grad_w: Real
 
 
 @njit(cache=True)
+def add_rows(x: NDArray, rows_in: Ints, rows_out: Ints, y: NDArray) -> None:
+    """Add x[in] to y[out], for every rule (in, out)."""
+    for rule in range(len(rows_in)):
+        for channel in range(x.shape[1]):
+            y[rows_out[rule], channel] += x[rows_in[rule], channel]
+
+
+@njit(cache=True)
+def largest_rows(x: NDArray, rows_in: Ints, rows_out: Ints, y: NDArray, winners: Ints) -> None:
+    """Put x[in] into y[out] and in into winners[out] wherever it is the largest yet, for every rule (in, out)."""
+    for rule in range(len(rows_in)):
+        row_in, row_out = rows_in[rule], rows_out[rule]
+        for channel in range(x.shape[1]):
+            value = x[row_in, channel]
+            if winners[row_out, channel] < 0 or value > y[row_out, channel] or np.isnan(value):
+                y[row_out, channel], winners[row_out, channel] = value, row_in
+
+
+@njit(cache=True)
+def give_rows(g: NDArray, winners: Ints, rows_in: Ints, rows_out: Ints, grad_x: NDArray) -> None:
+    """Add g[out] to grad_x[in] wherever in is the winner of out, for every rule (in, out)."""
+    for rule in range(len(rows_in)):
+        row_in, row_out = rows_in[rule], rows_out[rule]
+        for channel in range(g.shape[1]):
+            if winners[row_out, channel] == row_in:
+                grad_x[row_in, channel] += g[row_out, channel]
+
+
+@njit(cache=True)
 def statistics(x: Reals) -> tuple[Reals, Reals]:
     """Mean and biased variance of each channel over the rows of x, in float64; zeros if there are none."""
     rows, channels = x.shape

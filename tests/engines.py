@@ -3,6 +3,9 @@
 build       the rulebook of a case: sites of the input and output rows, and the rules as sets, tap by tap
 convolve    forward, [N_out, C_out]
 gradients   of sum(grad_output * output) by features, weight and bias
+pool        over the rules of a strided case: how is "max", "active", "volume" (the two means) or "unpool", their way
+            back; pool_gradient is that of sum(grad_output * output) by features
+global_pool over whole events: how is "max", "mean" or "sum"
 """
 
 from __future__ import annotations
@@ -64,6 +67,16 @@ class Engine(Protocol):
 
     def gradients(self, rules: Rules, grad_output: np.ndarray, features: np.ndarray, weight: np.ndarray) -> Arrays: ...
 
+    def pool(self, rules: Rules, features: np.ndarray, how: str) -> np.ndarray: ...
+
+    def pool_gradient(self, rules: Rules, grad_output: np.ndarray, features: np.ndarray, how: str) -> np.ndarray: ...
+
+    def global_pool(self, features: np.ndarray, coordinates: np.ndarray, batch_size: int, how: str) -> np.ndarray: ...
+
+    def global_pool_gradient(
+        self, grad_output: np.ndarray, features: np.ndarray, coordinates: np.ndarray, how: str
+    ) -> np.ndarray: ...
+
     def batch_norm(self, features: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> np.ndarray: ...
 
     def batch_norm_gradients(
@@ -97,6 +110,28 @@ class Reference:
 
     def gradients(self, rules: Rules, grad_output: np.ndarray, features: np.ndarray, weight: np.ndarray) -> Arrays:
         return self.module.convolve_backward(grad_output, features, weight, rules.handle)
+
+    def pool(self, rules: Rules, features: np.ndarray, how: str) -> np.ndarray:
+        if how == "unpool":
+            return self.module.unpool(features, rules.handle)
+        if how == "max":
+            return self.module.max_pool(features, rules.handle)
+        return self.module.average_pool(features, rules.handle, how)
+
+    def pool_gradient(self, rules: Rules, grad_output: np.ndarray, features: np.ndarray, how: str) -> np.ndarray:
+        if how == "unpool":
+            return self.module.sum_pool(grad_output, rules.handle)
+        if how == "max":
+            return self.module.max_pool_backward(grad_output, features, rules.handle)
+        return self.module.average_pool_backward(grad_output, rules.handle, how)
+
+    def global_pool(self, features: np.ndarray, coordinates: np.ndarray, batch_size: int, how: str) -> np.ndarray:
+        return self.module.global_pool(features, coordinates, batch_size, how)
+
+    def global_pool_gradient(
+        self, grad_output: np.ndarray, features: np.ndarray, coordinates: np.ndarray, how: str
+    ) -> np.ndarray:
+        return self.module.global_pool_backward(grad_output, features, coordinates, how)
 
     def batch_norm(self, features: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> np.ndarray:
         return self.module.batch_norm(features, weight, bias, eps)
@@ -153,6 +188,41 @@ class Library:
     def gradients(self, rules: Rules, grad_output: np.ndarray, features: np.ndarray, weight: np.ndarray) -> Arrays:
         bias = np.zeros(grad_output.shape[1])
         return self.differentiated(lambda *leaves: self.forward(rules, *leaves), grad_output, features, weight, bias)
+
+    def pooled(self, rules: Rules, features: Tensor, how: str) -> Tensor:
+        case, grid, _ = rules.handle
+        if how == "unpool":
+            step = functional.strided_step(case.ndim, *case.window)
+            return functional.unpool(
+                SparseTensor.on(features, grid.step(step)[1], ((grid, step),)), *case.window
+            ).features
+        x = SparseTensor.on(features, grid, ())
+        if how == "max":
+            return functional.max_pool(x, *case.window).features
+        return functional.average_pool(x, *case.window, count=how).features
+
+    def pool(self, rules: Rules, features: np.ndarray, how: str) -> np.ndarray:
+        return self.pooled(rules, self.tensor(features), how).cpu().numpy()
+
+    def pool_gradient(self, rules: Rules, grad_output: np.ndarray, features: np.ndarray, how: str) -> np.ndarray:
+        (gradient,) = self.differentiated(lambda leaf: self.pooled(rules, leaf, how), grad_output, features)
+        return gradient
+
+    def pooled_events(self, features: Tensor, coordinates: np.ndarray, batch_size: int, how: str) -> Tensor:
+        x = SparseTensor(features, torch.tensor(coordinates, device=self.device), batch_size=batch_size)
+        return functional.global_pool(x, how)
+
+    def global_pool(self, features: np.ndarray, coordinates: np.ndarray, batch_size: int, how: str) -> np.ndarray:
+        return self.pooled_events(self.tensor(features), coordinates, batch_size, how).cpu().numpy()
+
+    def global_pool_gradient(
+        self, grad_output: np.ndarray, features: np.ndarray, coordinates: np.ndarray, how: str
+    ) -> np.ndarray:
+        def function(leaf: Tensor) -> Tensor:
+            return self.pooled_events(leaf, coordinates, len(grad_output), how)
+
+        (gradient,) = self.differentiated(function, grad_output, features)
+        return gradient
 
     def batch_norm(self, features: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> np.ndarray:
         return self.normalized(eps)(*map(self.tensor, (features, weight, bias))).cpu().numpy()

@@ -216,6 +216,40 @@ def gradients(
     return by_features, by_weight.reshape(shape), by_bias
 
 
+def pool(features: np.ndarray, rules: Rules, outputs: int, how: str) -> np.ndarray:
+    """The "sum" or "max" of the inputs under each output, or their sum over the number of "active" ones or of taps
+    ("volume"); 0 where there are none."""
+    channels = np.shape(features)[1]
+    result = np.zeros((outputs, channels))
+    for target, channel in itertools.product(range(outputs), range(channels)):
+        for row, share in _shares(features, rules, target, channel, how):
+            result[target, channel] += share * float(features[row][channel])
+    return result
+
+
+def pool_gradient(grad_output: np.ndarray, features: np.ndarray, rules: Rules, how: str) -> np.ndarray:
+    """The derivative of sum(grad_output * pool(features, ...)) by features."""
+    result = np.zeros(np.shape(features))
+    for target, channel in itertools.product(*map(range, np.shape(grad_output))):
+        for row, share in _shares(features, rules, target, channel, how):
+            result[row, channel] += share * float(grad_output[target][channel])
+    return result
+
+
+def _shares(features: np.ndarray, rules: Rules, target: int, channel: int, how: str) -> list[tuple[int, float]]:
+    """The input rows that make up an output, each with what it is multiplied by: for "max" the first of the largest."""
+    spend(sum(len(pairs) for pairs in rules.values()))
+    rows = [source for tap in sorted(rules) for source, reached in sorted(rules[tap]) if reached == target]
+    if how == "max":
+        return [(max(rows, key=lambda row: features[row][channel]), 1.0)] if rows else []
+    return [(row, {"sum": 1.0, "active": 1 / len(rows), "volume": 1 / len(rules)}[how]) for row in rows]
+
+
+def of_events(coordinates: np.ndarray) -> Rules:
+    """Pooling over whole events as rules of one tap, from every row to its event."""
+    return {0: {(row, site[0]) for row, site in enumerate(as_sites(coordinates))}}
+
+
 def batch_norm(features: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> np.ndarray:
     """Each channel less its mean, over the root of its biased variance plus eps; then scaled and moved."""
     rows, channels = np.shape(features)
