@@ -13,6 +13,12 @@ Array = np.ndarray
 DIGIT = 11  # bits sorted by at a time
 
 
+def check_count(count: int) -> None:
+    """Raise ValueError if there are more sites than rules can name."""
+    if count >= 2**31:
+        raise ValueError(f"{count} sites: rows are numbered by int32, so at most {2**31 - 1} are possible")
+
+
 @compiled
 def limits(coordinates: Array) -> tuple[Array, Array]:
     """Least and greatest coordinate of every column; zeros where there is no site."""
@@ -95,6 +101,7 @@ def sort_keys(keys: Array) -> tuple[Array, Array]:
 
 def ranked(coordinates: Array, margin: Sequence[int]) -> tuple[Array, Array, Array]:
     """The keys in ascending order, the rows (int32) they come from, and the radix, of sites that are all different."""
+    check_count(len(coordinates))
     low, high = limits(coordinates)
     radix = radix_of(low, high, margin)
     keys, ascending = pack(coordinates, low, radix)
@@ -117,6 +124,7 @@ def distinct(keys: Array) -> Array:
 def unique_sites(coordinates: Array) -> tuple[Array, Array]:
     """``(first, inverse)``: the row where each distinct site first appears (ascending), and for every row the position
     of its site in ``first``; int64."""
+    check_count(len(coordinates))
     low, high = limits(coordinates)
     keys, ascending = pack(coordinates, low, radix_of(low, high, [0] * len(low)))
     if not ascending:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sscn_triton.ops.cpu.jobs import compiled
-from sscn_triton.ops.cpu.keys import Array, distinct, limits, radix_of, ranked, sort_keys, unpack
+from sscn_triton.ops.cpu.keys import Array, check_count, distinct, limits, radix_of, ranked, sort_keys, unpack
 
 Rules = list[Array]
 
@@ -243,6 +243,7 @@ def _rules_to_reached(coordinates: Array, axes: list[_Axis], bounds: Sequence[in
     keys, ranks = np.empty(capacity, np.int64), np.empty(capacity, np.int32)
     total = _reach(digits, taps, counts, keys, ranks)
     reached, spans = distinct(sort_keys(keys[:total])[0]), _spans(counts)
+    check_count(len(reached))
     outputs = np.empty(total, np.int32)
     _join(reached, keys, spans, outputs)
     sites = unpack(reached, np.array(low, np.int64), radix)
