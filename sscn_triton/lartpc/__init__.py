@@ -1,24 +1,43 @@
 """Liquid-argon events: what one is, where they come from, what they look like.
 
-`Event` holds one; `read_larcv` reads them from files, `simulate` makes them, `crop` cuts them and `collate` makes
-arrays of a batch; `statistics` measures them, and `sscn_triton.lartpc.display` draws them.
+`Event` holds one; `open_events` gives those of a file, whatever its format, `create_events` writes them; `simulate`
+makes them, `crop` cuts them and `collate` makes arrays of a batch; `statistics` measures them, and
+`sscn_triton.lartpc.display` draws them.
 """
 
 from .cropping import crop
+from .entrance import create_events, open_events
 from .event import CLASS_COLORS, CLASS_NAMES, PARTICLE_DTYPE, Event, collate
-from .larcv import LarcvError, read_larcv
+from .files import EventFile, EventFileError, EventWriter
+from .larcv import LarcvError, LarcvEvents, read_larcv
+from .larcv3 import Larcv3Events
+from .pilarnet import PilarnetEvents, PilarnetWriter
 from .simulation import Recipe, simulate
 from .statistics import statistics
+from .tables import CsvEvents, CsvWriter, NpzEvents, NpzWriter
 
 __all__ = [
     "CLASS_COLORS",
     "CLASS_NAMES",
     "PARTICLE_DTYPE",
+    "CsvEvents",
+    "CsvWriter",
     "Event",
+    "EventFile",
+    "EventFileError",
+    "EventWriter",
+    "Larcv3Events",
     "LarcvError",
+    "LarcvEvents",
+    "NpzEvents",
+    "NpzWriter",
+    "PilarnetEvents",
+    "PilarnetWriter",
     "Recipe",
     "collate",
+    "create_events",
     "crop",
+    "open_events",
     "read_larcv",
     "simulate",
     "statistics",

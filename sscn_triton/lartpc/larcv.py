@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .event import CLASS_NAMES, PARTICLE_DTYPE, UNKNOWN_LABEL, Event, no_particles, particle_label
+from .files import LARGEST_AXIS, EventFile, EventFileError, first_line
 
 DATA_TREE = "sparse3d_data_tree"
 LABEL_TREE = "sparse3d_fivetypes_tree"
@@ -41,7 +43,7 @@ _VECTORS = {
 }
 
 
-class LarcvError(ValueError):
+class LarcvError(EventFileError):
     """A larcv file that cannot be read; the message names file, entry and field."""
 
 
@@ -65,18 +67,57 @@ def read_larcv(
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    wanted = [DATA_TREE] + [LABEL_TREE] * labels + [PARTICLE_TREE] * particles
-    with _open(path) as file:
-        trees = {name: _Tree(file, path, name) for name in wanted}
-        count = trees[DATA_TREE].entries
-        for tree in trees.values():
-            if tree.entries != count:
-                raise LarcvError(f"{path}: {tree.name} has {tree.entries} entries, {DATA_TREE} has {count}")
-        numbers = list(range(count)) if entries is None else [int(entry) for entry in entries]
+    with closing(_Trees(path, labels=labels, particles=particles)) as trees:
+        numbers = list(range(trees.entries)) if entries is None else [int(entry) for entry in entries]
         for number in numbers:
-            if not 0 <= number < count:
-                raise IndexError(f"{path}: no entry {number}; the file has {count}, counted from 0")
-        return [event for run in _runs(numbers) for event in _read_run(trees, path, run)]
+            if not 0 <= number < trees.entries:
+                raise IndexError(f"{path}: no entry {number}; the file has {trees.entries}, counted from 0")
+        return [event for run in _runs(numbers) for event in _read_run(trees.by_name, path, run)]
+
+
+class LarcvEvents(EventFile):
+    """The events of a larcv2 ROOT file, one an entry; see `EventFile` and, for what is read, `read_larcv`.
+
+    Of the damage that can befall a file those bits are found that lie in compressed parts (deflate and LZ4 carry
+    checksums; ROOT compresses whatever becomes smaller by it), in the structure, or that make a value impossible.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, labels: bool = True, particles: bool = True) -> None:
+        self._wanted = {"labels": labels, "particles": particles}
+        super().__init__(path)
+
+    def _open(self) -> _Trees:
+        return _Trees(self.path, **self._wanted)
+
+    def _count(self) -> int:
+        return int(self.handle.entries)
+
+    def _read(self, number: int) -> Event:
+        return _read_run(self.handle.by_name, self.path, range(number, number + 1))[0]
+
+    def __iter__(self) -> Iterator[Event]:
+        for run in _runs(list(range(len(self)))):
+            yield from _read_run(self.handle.by_name, self.path, run)
+
+
+class _Trees:
+    """An open file and those of its trees that are wanted, all of as many entries."""
+
+    def __init__(self, path: Path, *, labels: bool, particles: bool) -> None:
+        self._file = _open(path)
+        try:
+            wanted = [DATA_TREE] + [LABEL_TREE] * labels + [PARTICLE_TREE] * particles
+            self.by_name = {name: _Tree(self._file, path, name) for name in wanted}
+            self.entries = self.by_name[DATA_TREE].entries
+            for tree in self.by_name.values():
+                if tree.entries != self.entries:
+                    raise LarcvError(f"{path}: {tree.name} has {tree.entries} entries, {DATA_TREE} has {self.entries}")
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _runs(numbers: list[int]) -> Iterator[range]:
@@ -95,7 +136,7 @@ def _open(path: Path) -> Any:
     try:
         return uproot.open(path)
     except Exception as error:
-        raise LarcvError(f"{path}: not a ROOT file, or one cut short ({_first_line(error)})") from error
+        raise LarcvError(f"{path}: not a ROOT file, or one cut short ({first_line(error)})") from error
 
 
 class _Tree:
@@ -113,7 +154,7 @@ class _Tree:
         except LarcvError:
             raise
         except Exception as error:
-            raise LarcvError(f"{path}: {name}: cannot be read ({_first_line(error)})") from error
+            raise LarcvError(f"{path}: {name}: cannot be read ({first_line(error)})") from error
 
     def __contains__(self, field: str) -> bool:
         return field in self._branches
@@ -126,7 +167,7 @@ class _Tree:
         try:
             values = self._branches[field].array(entry_start=run.start, entry_stop=run.stop, library="np")
         except Exception as error:
-            raise LarcvError(f"{where}: cannot be read ({_first_line(error)})") from error
+            raise LarcvError(f"{where}: cannot be read ({first_line(error)})") from error
         if len(values) != len(run):
             raise LarcvError(f"{where}: {len(values)} entries where {len(run)} were announced")
         return values
@@ -173,8 +214,8 @@ def _meta(fields: dict[str, Any], where: str) -> tuple[tuple[int, ...], np.ndarr
     origin = np.array([fields[f"_meta._p1.{axis}"] for axis in "xyz"], dtype=np.float64)
     if fields["_meta._unit"] != _CENTIMETRES:
         raise LarcvError(f"{where}/_meta._unit: {fields['_meta._unit']}, expected {_CENTIMETRES} (cm)")
-    if min(shape) < 1 or max(shape) > 2**20:
-        raise LarcvError(f"{where}/_meta._xnum, _ynum, _znum: {shape} voxels; allowed are 1 to {2**20} an axis")
+    if min(shape) < 1 or max(shape) > LARGEST_AXIS:
+        raise LarcvError(f"{where}/_meta._xnum, _ynum, _znum: {shape} voxels; allowed are 1 to {LARGEST_AXIS} an axis")
     if not np.isfinite(sizes).all() or min(sizes) <= 0 or np.ptp(sizes) > 1e-6 * max(sizes):
         raise LarcvError(f"{where}/_meta._xlen, _ylen, _zlen: {sizes.tolist()} cm; expected cubes of positive size")
     if not np.isfinite(origin).all():
@@ -231,8 +272,3 @@ def _particles(fields: dict[str, Any], where: str) -> np.ndarray:
         particle_label(int(row["pdg"]), int(row["parent_pdg"]), str(row["process"])) for row in particles
     ]
     return particles
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__

@@ -1,0 +1,63 @@
+"""One entrance to every event file: which reader and which writer a path wants."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from .files import EventFile, EventFileError, EventWriter, first_line
+from .larcv import LarcvEvents
+from .larcv3 import Larcv3Events
+from .pilarnet import PilarnetEvents, PilarnetWriter
+from .tables import CsvEvents, CsvWriter, NpzEvents, NpzWriter
+
+_HDF5, _ROOT, _ZIP = b"\x89HDF\r\n\x1a\n", b"root", b"PK\x03\x04"
+_WRITERS: dict[str, Callable[[Path], EventWriter]] = {
+    ".h5": PilarnetWriter,
+    ".hdf5": PilarnetWriter,
+    ".npz": NpzWriter,
+    ".csv": CsvWriter,
+}
+WRITTEN = tuple(_WRITERS)
+"""Suffixes of the files that can be written."""
+
+
+def open_events(path: str | os.PathLike[str]) -> EventFile:
+    """The events of a file: larcv2 ROOT, PILArNet-M HDF5, larcv3 HDF5, npz, or CSV, as its first bytes tell, else its
+    name. See `EventFile` for how they are read and what is raised."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    with path.open("rb") as file:
+        start = file.read(8)
+    suffix = path.suffix.lower()
+    if start.startswith(_ROOT) or suffix == ".root":
+        return LarcvEvents(path)
+    if start == _HDF5 or suffix in (".h5", ".hdf5"):
+        return PilarnetEvents(path) if "Data" not in _groups(path) else Larcv3Events(path)
+    if start.startswith(_ZIP) or suffix == ".npz":
+        return NpzEvents(path)
+    if suffix == ".csv":
+        return CsvEvents(path)
+    raise EventFileError(
+        f"{path}: neither larcv2 ROOT nor PILArNet-M or larcv3 HDF5 nor npz by its content, nor .csv by its name"
+    )
+
+
+def _groups(path: Path) -> set[str]:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return set(file.keys())
+    except Exception as error:
+        raise EventFileError(f"{path}: not an HDF5 file, or one cut short ({first_line(error)})") from error
+
+
+def create_events(path: str | os.PathLike[str]) -> EventWriter:
+    """A writer for the file that the name asks for: PILArNet-M (.h5, .hdf5), .npz or .csv. Else ValueError."""
+    path = Path(path)
+    if path.suffix.lower() not in _WRITERS:
+        raise ValueError(f"{path}: files are written as {', '.join(WRITTEN)}, as the name's end tells")
+    return _WRITERS[path.suffix.lower()](path)

@@ -1,0 +1,140 @@
+"""What all event files have in common: read event by event, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, overload
+
+from .event import Event
+
+LARGEST_AXIS = 2**20
+"""Voxels along an axis of an image that a file may ask for."""
+
+
+class EventFileError(ValueError):
+    """An event file that cannot be read; the message names file, event and field."""
+
+
+class EventFile(Sequence[Event], ABC):
+    """The events of a file as a sequence: `len(events)`, `events[i]` (also from the end), slices, iteration.
+
+    Nothing is read but the event asked for. The file is opened once in every process that reads, also in those forked
+    from one that has it open, so that a data loader may have any number of workers; pickling passes on the path alone.
+
+    Opening and reading raise FileNotFoundError, IndexError for an event the file has not, and EventFileError (a
+    ValueError) for a file that is foreign, cut short, inconsistent or holds impossible values.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._handle: Any = None
+        self._process = -1
+        if not self.path.is_file():
+            raise FileNotFoundError(f"{self.path}: no such file")
+        try:
+            self._length = self._count()
+        except BaseException:
+            self.close()
+            raise
+
+    @abstractmethod
+    def _open(self) -> Any:
+        """Opens the file, in this process."""
+
+    @abstractmethod
+    def _count(self) -> int:
+        """Checks the file's structure and gives the number of its events."""
+
+    @abstractmethod
+    def _read(self, number: int) -> Event: ...
+
+    @property
+    def handle(self) -> Any:
+        """The file as opened by this process."""
+        if self._handle is None or self._process != os.getpid():
+            self._handle, self._process = self._open(), os.getpid()
+        return self._handle
+
+    def close(self) -> None:
+        """Closes the file; reading on opens it again."""
+        if self._handle is not None and self._process == os.getpid():
+            self._handle.close()
+        self._handle = None
+
+    def __enter__(self) -> EventFile:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, number: int) -> Event: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Event]: ...
+    def __getitem__(self, number: int | slice) -> Event | list[Event]:
+        if isinstance(number, slice):
+            return [self._read(one) for one in range(*number.indices(len(self)))]
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"{self.path}: no event {number}; the file has {len(self)}, counted from 0")
+        return self._read(number % len(self))
+
+    def __iter__(self) -> Iterator[Event]:
+        return (self._read(number) for number in range(len(self)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_handle": None}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r}): {len(self)} events"
+
+
+class EventWriter(ABC):
+    """Writes events one after the other, in a `with` block: the file has its name only when it is whole.
+
+    Until then it is a hidden one beside it, removed if the block ends by an exception. A file already at `path` is
+    replaced at the end.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.unfinished = self.path.with_name(f".{self.path.name}.part")
+        self.count = 0
+
+    def append(self, event: Event) -> None:
+        """Writes one more event."""
+        self._append(event)
+        self.count += 1
+
+    @abstractmethod
+    def _append(self, event: Event) -> None: ...
+
+    @abstractmethod
+    def _close(self, complete: bool) -> None:
+        """Closes the unfinished file, after what a complete one ends with."""
+
+    def __enter__(self) -> EventWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._close(complete=kind is None)
+            if kind is None:
+                self.unfinished.replace(self.path)
+        finally:
+            self.unfinished.unlink(missing_ok=True)
+
+
+def first_line(error: Exception) -> str:
+    """What an exception of another library says, in one line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__

@@ -1,0 +1,197 @@
+"""Events in PILArNet-M's HDF5 layout, the project's own format: tools for it read ours, ours reads it.
+
+Three datasets with a row of numbers for each event, to be reshaped: `point` [N, 8] (x, y, z, value in MeV, energy
+deposited in MeV, time in ns, electrons, dx in mm), `cluster` [M, 6] (size, fragment, group, interaction, shape, pid;
+without pid in version 1), `cluster_extra` [M, 5] (mass in MeV, momentum in GeV/c, vertex x, y, z), [M, 6] in version 3
+(whether a primary), none in version 1. Points follow the clusters in their order; the first cluster, perhaps empty, is
+what belongs to none.
+
+Written is version 3. What an `Event` has and the layout has no place for is in the group `sscn`, which other tools
+pass over: image and name of every event, its particles, and checksums of its rows. HDF5 itself finds damage in
+everything but the rows, as these lie outside of what its own checksums cover.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .event import PARTICLE_DTYPE, Event
+from .files import EventFile, EventFileError, EventWriter, first_line
+from .pilarnet_rows import as_event, as_rows, check_image
+
+ROWS = ("point", "cluster", "cluster_extra")
+_TYPES = {"point": np.float32, "cluster": np.int32, "cluster_extra": np.float32}
+_OWN = "sscn"
+_IMAGE = np.dtype(
+    [("name", "S288"), ("voxel_size", np.float64), ("origin", np.float64, (3,)), ("spatial_shape", np.int32, (3,))]
+)
+_EXTENT = np.dtype([("first", np.int64), ("count", np.int64)])
+_STORED_PARTICLE = np.dtype(
+    [(name, "S32") if name == "process" else (name, *form) for name, *form in PARTICLE_DTYPE.descr]
+)
+
+
+class PilarnetWriter(EventWriter):
+    """Writes three-dimensional events, voxels in the order of their clusters. See `EventWriter`.
+
+    seed, configuration: kept as attributes of the file, the latter as JSON, beside the version of this package.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        seed: int | None = None,
+        configuration: Mapping[str, Any] | None = None,
+    ) -> None:
+        import h5py
+
+        from sscn_triton import __version__
+
+        super().__init__(path)
+        self._file = h5py.File(self.unfinished, "w", libver=("v110", "v110"))
+        attributes = {"format": "PILArNet-M", "revision": "v3", "sscn_version": __version__}
+        self._file.attrs.update(attributes | {"configuration": json.dumps(dict(configuration or {}), sort_keys=True)})
+        if seed is not None:
+            self._file.attrs["seed"] = seed
+        for name in ROWS:
+            self._add(name, h5py.vlen_dtype(_TYPES[name]), 64)
+        self._add(f"{_OWN}/image", _IMAGE, 64, gzip=True)
+        self._add(f"{_OWN}/checksum", np.dtype((np.uint32, (3,))), 256)
+        self._add(f"{_OWN}/extent", _EXTENT, 256)
+        self._add(f"{_OWN}/particle", _STORED_PARTICLE, 256, gzip=True)
+
+    def _add(self, name: str, dtype: Any, chunk: int, gzip: bool = False) -> None:
+        options: dict[str, Any] = {} if name in ROWS else {"fletcher32": True}  # HDF5 has none for rows of any length
+        options |= {"compression": "gzip"} if gzip else {}
+        self._file.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(chunk,), **options)
+
+    def _append(self, event: Event) -> None:
+        rows = dict(zip(ROWS, as_rows(event), strict=True))
+        name = event.name.encode()
+        if len(name) > _IMAGE["name"].itemsize:
+            raise ValueError(f"an event's name may have {_IMAGE['name'].itemsize} bytes, got {event.name!r}")
+        for field, values in rows.items():
+            self._extend(field, [values])
+        own = self._file[_OWN]
+        first = len(own["particle"])
+        stored = event.particles.astype(_STORED_PARTICLE)
+        self._extend(f"{_OWN}/particle", stored)
+        image = np.array([(name, event.voxel_size, event.origin, event.spatial_shape)], dtype=_IMAGE)
+        self._extend(f"{_OWN}/image", image)
+        self._extend(f"{_OWN}/extent", np.array([(first, len(stored))], dtype=_EXTENT))
+        sums = np.array([[zlib.crc32(values.tobytes()) for values in rows.values()]], dtype=np.uint32)
+        self._extend(f"{_OWN}/checksum", sums)
+
+    def _extend(self, name: str, values: Any) -> None:
+        dataset = self._file[name]
+        first = len(dataset)
+        dataset.resize(first + len(values), axis=0)
+        if name in ROWS:
+            dataset[first] = values[0]
+        elif len(values):
+            dataset[first:] = values
+
+    def _close(self, complete: bool) -> None:
+        self._file.close()
+
+
+class PilarnetEvents(EventFile):
+    """The events of a PILArNet-M file of version 1, 2 or 3; see `EventFile`. Voxels are in the order of the clusters.
+
+    `version` is 1 to 3, `attributes` what the file says of itself (seed, configuration, ...; empty for public files).
+
+    In a file that was not written by us images have 768 voxels of 3 mm an axis and their origin at 0; every cluster
+    with a group is a particle, of which group (as `track_id`), kind (by pid, the sign unknown), label, energies and
+    voxels are known, all other lengths and momenta being NaN. Of points in one voxel energies are summed, and the one
+    with the most decides the rest.
+    """
+
+    def _open(self) -> Any:
+        import h5py
+
+        try:
+            return h5py.File(self.path, "r")
+        except Exception as error:
+            raise EventFileError(f"{self.path}: not an HDF5 file, or one cut short ({first_line(error)})") from error
+
+    def _count(self) -> int:
+        names = self._try("", lambda: set(self.handle.keys()))
+        missing = [name for name in ("point", "cluster") if name not in names]
+        if missing:
+            raise EventFileError(f"{self.path}: no dataset {missing[0]}; the file holds {sorted(names)}")
+        self.own = _OWN in names
+        lengths = {name: self._try(name, lambda name=name: len(self.handle[name])) for name in ROWS if name in names}
+        if self.own:
+            for name in ("image", "checksum", "extent"):
+                field = f"{_OWN}/{name}"
+                lengths[field] = self._try(field, lambda field=field: len(self.handle[field]))
+        for name, length in lengths.items():
+            if length != lengths["point"]:
+                raise EventFileError(f"{self.path}: {length} rows in {name}, {lengths['point']} in point")
+        self.attributes: dict[str, Any] = self._try("attributes", lambda: dict(self.handle.attrs))
+        self.version = self._find_version("cluster_extra" in names, lengths["point"])
+        return lengths["point"]
+
+    def _find_version(self, extra: bool, count: int) -> int:
+        if self.own:
+            return 3
+        for number in range(count):
+            clusters = len(self._row("cluster", number))
+            if clusters and extra:
+                return 3 if len(self._row("cluster_extra", number)) == clusters else 2
+            if clusters:
+                return 1
+        return 3 if extra else 1
+
+    def _try(self, field: str, read: Any) -> Any:
+        try:
+            return read()
+        except Exception as error:
+            what = f"{self.path}: {field}" if field else f"{self.path}"
+            raise EventFileError(f"{what}: cannot be read ({first_line(error)})") from error
+
+    def _row(self, name: str, number: int) -> np.ndarray:
+        where = f"event {number}: {name}"
+        row = np.asarray(self._try(where, lambda: self.handle[name][number]))
+        if row.ndim != 1 or row.dtype.kind not in "fiu":
+            raise EventFileError(f"{self.path}: {where}: expected a row of numbers, got {row.dtype} of {row.shape}")
+        return row
+
+    def _read(self, number: int) -> Event:
+        rows = [self._row(name, number) for name in ROWS[: 1 if self.version == 1 else None]]
+        if self.version == 1:
+            rows += [self._row("cluster", number), np.zeros(0, np.float32)]
+        where = f"{self.path}: event {number}"
+        known = self._own(number, rows) if self.own else None
+        try:
+            return as_event(rows, self.version, f"{self.path.name}:{number}", known)
+        except ValueError as error:
+            raise EventFileError(f"{where}: {error}") from error
+
+    def _own(self, number: int, rows: list[np.ndarray]) -> dict[str, Any]:
+        """What the layout has no place for, after a check that the rows are as they were written."""
+        where = f"event {number}: {_OWN}"
+        sums = self._try(f"{where}/checksum", lambda: self.handle[f"{_OWN}/checksum"][number])
+        for name, row, expected in zip(ROWS, rows, sums, strict=True):
+            if zlib.crc32(row.astype(_TYPES[name]).tobytes()) != expected:
+                raise EventFileError(f"{self.path}: event {number}: {name}: damaged, its checksum does not agree")
+        image = self._try(f"{where}/image", lambda: self.handle[f"{_OWN}/image"][number])
+        first, count = self._try(f"{where}/extent", lambda: self.handle[f"{_OWN}/extent"][number]).tolist()
+        stored = self._try(f"{where}/particle", lambda: self.handle[f"{_OWN}/particle"][first : first + count])
+        if len(stored) != count:
+            raise EventFileError(f"{self.path}: {where}/particle: {len(stored)} particles, expected {count}")
+        shape = check_image(f"{self.path}: {where}/image", image["spatial_shape"])
+        return {
+            "name": image["name"].decode(),
+            "voxel_size": float(image["voxel_size"]),
+            "origin": image["origin"],
+            "spatial_shape": shape,
+            "particles": stored.astype(PARTICLE_DTYPE),
+        }
