@@ -42,10 +42,12 @@ def study(config: StudyConfig) -> Path:
 
 
 def _run(config: StudyConfig, split: Split, output: OutputFolder, clock: float) -> None:
+    busy = machine.load_average()
     try:
         held_out = {False: held_out_crops(split.held_out, config.size, config.seed), True: split.held_out}
         outcomes = _measure(config, split, held_out, output, clock)
-        _write(output, outcomes, _record(config, split, outcomes, time.monotonic() - clock), held_out)
+        record = _record(config, split, outcomes, time.monotonic() - clock) | {"load_before": busy}
+        _write(output, outcomes, record, held_out)
     except (RunError, OSError) as error:
         raise RunError(f"{error}; {_kept(output)}") from error
 

@@ -26,6 +26,11 @@ def describe() -> dict[str, Any]:
     }
 
 
+def load_average() -> float | None:
+    """Processes that wanted a core, over the last minute; None where the system does not tell."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

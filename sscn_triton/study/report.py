@@ -131,8 +131,9 @@ def notes(record: dict[str, Any]) -> list[str]:
         f"Memory: {sparse['memory_method']}; what is listed is the rise above what was held then. Forward memory is "
         "one pass without gradients on the largest held-out image.",
         f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB; {machine['system']}, "
-        f"Python {machine['python']}, torch {machine['torch']}, sscn {machine['sscn']}. The study took "
-        f"{seconds(record['seconds'])} before drawing, seed {config['seed']}, {record['created']}.",
+        f"Python {machine['python']}, torch {machine['torch']}, sscn {machine['sscn']}; load average before "
+        f"training {record['load_before']} (well above 1, other work has slowed all times and cost steps). The study "
+        f"took {seconds(record['seconds'])} before drawing, seed {config['seed']}, {record['created']}.",
         f"2018: {record['published']['source']}; {record['published']['task']}. Other events, a GPU, a far longer "
         "training: they are here for orientation, not as a race.",
     ]
