@@ -43,7 +43,27 @@ def _study(config: Any) -> None:
     print(f"report: {study(config)}")
 
 
+def _on_events(name: str) -> tuple[Callable[[], Callable[..., Any]], Callable[[Any], None]]:
+    """Options and deed of a command on event files."""
+
+    def options() -> Callable[..., Any]:
+        from sscn_triton import commands
+
+        return getattr(commands, name.capitalize())
+
+    def do(values: Any) -> None:
+        from sscn_triton import commands
+
+        getattr(commands, name)(values)
+
+    return options, do
+
+
 COMMANDS = {
+    "simulate": Command("simulate liquid-argon events into a file", *_on_events("simulate")),
+    "inspect": Command("say what is in an event file", *_on_events("inspect")),
+    "display": Command("draw an event, to turn or as a still picture", *_on_events("display")),
+    "convert": Command("copy events from one file format to another", *_on_events("convert")),
     "study": Command("train a sparse and a dense UResNet side by side and write a report", _study_options, _study),
 }
 
@@ -59,7 +79,7 @@ def build_parser() -> ArgumentParser:
         options = command.options()
         sub = ArgumentParser(description=_first_paragraphs(options), exit_on_error=False, formatter_class=_formatter())
         sub.add_argument("--config", action="config", help="YAML file with options; those on the command line win.")
-        sub.add_class_arguments(options, as_group=False)
+        sub.add_class_arguments(options, as_group=False, as_positional=True)
         commands.add_subcommand(name, sub, help=command.summary)
     return parser
 
@@ -116,6 +136,7 @@ def _do(name: str, command: Command, values: dict[str, Any]) -> int:
 def _plain(message: str) -> str:
     """The parser's words for a bad value, without Python's."""
     message = re.sub(r'^Parser key "(\w+)":', r"--\1:", message)
+    message = re.sub(r"(?<= )\w+\.(\w+)(?=,|$)", r"\1", message) if "are required:" in message else message
     option, _, alternatives = message.partition("Does not validate against any of the Union subtypes")
     expected = re.findall(r"Expected (?:a <class ')?(\w+)", alternatives)
     if expected:  # a type that may also be left out

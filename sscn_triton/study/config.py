@@ -18,7 +18,7 @@ class StudyConfig:
     class, time per step, peak memory, and the numbers of the 2018 study beside them.
 
     Args:
-        data: larcv ROOT file with the events to use; left out, events are simulated on the spot.
+        data: file with the events to use, of any format that `sscn inspect` reads; left out, events are simulated.
         out: folder for the report; one written before is replaced, when the new one is complete.
         size: edge of the crops in voxels; divisible by 2 ** (depth - 1), which is 16 at the default depth.
         minutes: time the whole study may take, though every network makes one step at least; 10 if left out.

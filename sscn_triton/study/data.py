@@ -79,9 +79,10 @@ def load(config: StudyConfig) -> Split:
         events = _simulated(config.seed, config.events, config.image)
         source = f"{config.events} simulated events of {config.image} px, seed {config.seed}"
     else:
-        from sscn_triton.lartpc import read_larcv
+        from sscn_triton.lartpc import open_events
 
-        events = [event for event in read_larcv(config.data) if (event.labels >= 0).sum() >= LEAST_VOXELS]
+        with open_events(config.data) as file:
+            events = [event for event in file if (event.labels >= 0).sum() >= LEAST_VOXELS]
         source = f"{len(events)} events of {Path(config.data).name}"
         _check(events, config)
     order = np.random.default_rng(config.seed).permutation(len(events))
@@ -95,6 +96,8 @@ def _check(events: list[Event], config: StudyConfig) -> None:
             f"{config.data}: a study needs 2 events or more with {LEAST_VOXELS} labelled voxels, found {len(events)}"
         )
     for event in events:
+        if event.ndim != 3:
+            raise ValueError(f"{config.data}: a study needs three-dimensional events, {event.name} has {event.ndim}")
         if min(event.spatial_shape) < config.size:
             raise ValueError(f"size must fit into the images of {event.name}, {event.spatial_shape}, got {config.size}")
 

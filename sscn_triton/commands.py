@@ -1,0 +1,197 @@
+"""The commands on event files: simulate, inspect, display, convert. Each is a dataclass of its options, whose docstring
+is its help and which refuses bad values when made, and a function that does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sscn_triton.study.errors import Interrupted, RunError
+from sscn_triton.study.progress import Progress
+
+
+@dataclass(frozen=True)
+class Simulate:
+    """Simulate liquid-argon events into a file.
+
+    Event i of a seed is the same event on any machine, with any number of workers. An interrupted command, started
+    again with the same options, goes on where it was.
+
+    Args:
+        out: file to write, in PILArNet-M's HDF5 layout; one that is there is not touched.
+        events: number of events.
+        size: edge of the image in voxels of 3 mm, 8 to 4096.
+        seed: that names the sequence of events.
+        workers: processes that simulate.
+    """
+
+    out: str = "events.h5"
+    events: int = 1000
+    size: int = 192
+    seed: int = 0
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        for name, least in (("events", 1), ("seed", 0), ("workers", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if not 8 <= self.size <= 4096:
+            raise ValueError(f"size must be 8 to 4096 voxels, got {self.size}")
+        if Path(self.out).suffix.lower() not in (".h5", ".hdf5"):
+            raise ValueError(f"out must end with .h5 or .hdf5, got {self.out}")
+        _check_new("out", self.out)
+
+
+def simulate(options: Simulate) -> None:
+    from concurrent.futures.process import BrokenProcessPool
+
+    from sscn_triton.lartpc.production import simulate_file
+
+    seed, size, workers = options.seed, options.size, options.workers
+    try:
+        with Progress("simulating events", options.events) as progress:
+
+            def show(done: int) -> None:
+                progress.to(done, f"{done} of {options.events}")
+
+            rate = simulate_file(options.out, options.events, seed=seed, size=size, workers=workers, progress=show)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; {_kept(options)}") from None
+    except BrokenProcessPool:
+        raise RunError(f"a worker was killed, perhaps for want of memory; {_kept(options)}") from None
+    speed = f"{rate:.1f} events per second, {workers} worker{'s' if workers > 1 else ''}" if rate else "all were there"
+    print(f"{options.out}: {options.events} events ({speed})")
+
+
+def _kept(options: Simulate) -> str:
+    from sscn_triton.lartpc.production import kept_events, parts_folder
+
+    kept = f"{kept_events(options.out)} of {options.events} events are kept in {parts_folder(options.out)}"
+    return f"{kept}, and the same command goes on from there"
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Say what is in an event file: counts, occupancy, class shares, energies.
+
+    Reads larcv2 ROOT, PILArNet-M and larcv3 HDF5, npz and CSV.
+
+    Args:
+        file: the event file.
+        out: HTML page to write too; it needs no network.
+    """
+
+    file: str
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.out is not None:
+            _check_suffix("out", self.out, (".html",))
+
+
+def inspect(options: Inspect) -> None:
+    from sscn_triton.lartpc import open_events
+    from sscn_triton.lartpc.inspection import inspect_events
+
+    with open_events(options.file) as events, Progress("reading events", len(events)) as progress:
+        inspection = inspect_events(events, Path(options.file).name, progress.to)
+    print(inspection.text())
+    if options.out is not None:
+        _write_text(Path(options.out), inspection.page())
+        print(f"\npage: {options.out}")
+
+
+@dataclass(frozen=True)
+class Display:
+    """Draw an event: a page to turn it in, or a still picture.
+
+    Args:
+        file: the event file, of any format that `sscn inspect` reads.
+        event: number of the event in the file, from 0.
+        color: what the colours say, energy or label; left out, both side by side.
+        out: picture to write, .html (turned with the mouse, needs no network) or .png.
+    """
+
+    file: str
+    event: int = 0
+    color: str | None = None
+    out: str = "event.html"
+
+    def __post_init__(self) -> None:
+        _check_suffix("out", self.out, (".html", ".png"))
+        if self.color not in (None, "energy", "label"):
+            raise ValueError(f"color must be energy or label, got {self.color}")
+        if self.event < 0:
+            raise ValueError(f"event must be 0 or more, got {self.event}")
+
+
+def display(options: Display) -> None:
+    from sscn_triton.lartpc import open_events
+    from sscn_triton.lartpc.display import draw_event, event_html, plot_event, write_png
+
+    with open_events(options.file) as events:
+        if options.event >= len(events):
+            raise ValueError(f"{options.file}: no event {options.event}; the file has {len(events)}, counted from 0")
+        event = events[options.event]
+    color = ("energy", "label") if options.color is None else options.color
+    out = Path(options.out)
+    if out.suffix.lower() == ".png":
+        write_png(draw_event(event, color), out)
+    else:
+        _write_text(out, event_html(plot_event(event, color)))
+    print(f"picture: {options.out}")
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Copy events from one file format to another, one at a time.
+
+    PILArNet-M keeps everything of three-dimensional events; npz and CSV keep voxels, energies and labels, not
+    particles.
+
+    Args:
+        source: the event file, of any format that `sscn inspect` reads.
+        target: file to write, .h5 (PILArNet-M), .npz or .csv; one that is there is not touched.
+    """
+
+    source: str
+    target: str
+
+    def __post_init__(self) -> None:
+        _check_suffix("target", self.target, (".h5", ".hdf5", ".npz", ".csv"))
+        _check_new("target", self.target)
+
+
+def convert(options: Convert) -> None:
+    from sscn_triton.lartpc import create_events, open_events
+
+    with (
+        open_events(options.source) as events,
+        Progress("converting events", len(events)) as progress,
+        create_events(options.target) as writer,
+    ):
+        for event in events:
+            writer.append(event)
+            progress.to(writer.count)
+    print(f"{options.target}: {writer.count} events")
+
+
+def _check_suffix(name: str, path: str, allowed: tuple[str, ...]) -> None:
+    if Path(path).suffix.lower() not in allowed:
+        raise ValueError(f"{name} must end with {' or '.join(allowed)}, got {path}")
+
+
+def _check_new(name: str, path: str) -> None:
+    if Path(path).exists():
+        raise ValueError(f"{name} must be a new file, but {path} is there already")
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Under its final name only when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

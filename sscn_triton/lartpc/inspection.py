@@ -1,0 +1,151 @@
+"""What is in an event file, in one pass: as text, and as a small page that opens offline."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .event import CLASS_COLORS, CLASS_NAMES, UNKNOWN_COLOR, Event
+
+_EDGES = np.arange(-3.0, 2.01, 0.1)  # log10 of a voxel's energy in MeV
+_NAMES = (*CLASS_NAMES, "unknown")
+_WIDE, _HIGH = 560, 180
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Numbers of a file. rows: name and value, in words; classes: name, mean share of an event's voxels (unknown ones
+    counted), voxels, energy in MeV; histogram: voxels by the logarithm of their energy, between edges 0.1 apart."""
+
+    title: str
+    rows: list[tuple[str, str]]
+    classes: list[tuple[str, float, int, float]]
+    histogram: np.ndarray
+
+    def text(self) -> str:
+        """For a terminal."""
+        width = max(len(name) for name, _ in self.rows)
+        lines = [self.title, *(f"  {name:<{width}}  {value}" for name, value in self.rows), ""]
+        lines.append(f"  {'class':<8} {'mean share':>11} {'voxels':>12} {'energy [MeV]':>14}")
+        for name, share, voxels, energy in self.classes:
+            lines.append(f"  {name:<8} {100 * share:>9.2f} % {voxels:>12,d} {energy:>14,.1f}")
+        return "\n".join(lines)
+
+    def page(self) -> str:
+        """As HTML that needs nothing else."""
+        rows = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>" for name, value in self.rows
+        )
+        colors = (*CLASS_COLORS, UNKNOWN_COLOR)
+        classes = "".join(
+            f'<tr><td><i style="background:{color}"></i>{name}</td><td>{100 * share:.2f} %</td>'
+            f"<td>{voxels:,d}</td><td>{energy:,.1f}</td></tr>"
+            for color, (name, share, voxels, energy) in zip(colors, self.classes, strict=True)
+        )
+        title = html.escape(self.title)
+        return _PAGE.format(title=title, rows=rows, classes=classes, histogram=_drawn(self.histogram))
+
+
+def inspect_events(
+    events: Sequence[Event], title: str, progress: Callable[[int], None] = lambda done: None
+) -> Inspection:
+    """Reads every event once, one at a time. Raises ValueError for no events."""
+    if not len(events):
+        raise ValueError(f"{title}: no events")
+    numbers, shares, particles = [], [], []
+    voxels, energies = np.zeros(len(_NAMES), np.int64), np.zeros(len(_NAMES))
+    histogram = np.zeros(len(_EDGES) - 1, np.int64)
+    shapes: set[tuple[int, ...]] = set()
+    for number, event in enumerate(events):
+        counts = np.bincount(event.labels % len(_NAMES), minlength=len(_NAMES))
+        voxels += counts
+        energies += np.bincount(event.labels % len(_NAMES), event.energy, len(_NAMES))
+        if len(event):
+            shares.append(counts / len(event))
+            inside = np.clip(np.log10(np.maximum(event.energy, 1e-9)), _EDGES[0], _EDGES[-1])
+            histogram += np.histogram(inside, _EDGES)[0]
+        total = float(event.energy.sum(dtype=np.float64))
+        middle = float(np.median(event.energy)) if len(event) else np.nan
+        least = float(event.energy.min()) if len(event) else np.nan
+        numbers.append((len(event), len(event) / math.prod(event.spatial_shape), total, middle, least))
+        particles.append(len(event.particles))
+        shapes.add((*event.spatial_shape, event.voxel_size))  # type: ignore[arg-type]
+        progress(number + 1)
+    columns = np.array(numbers).T
+    mean = np.mean(shares, axis=0) if shares else np.zeros(len(_NAMES))
+    classes = list(zip(_NAMES, mean.tolist(), voxels.tolist(), energies.tolist(), strict=True))
+    return Inspection(title, _rows(columns, particles, shapes), classes, histogram)
+
+
+def _rows(columns: np.ndarray, particles: list[int], shapes: set[tuple[int, ...]]) -> list[tuple[str, str]]:
+    count, occupancy, energy, middle, least = columns
+    images = sorted(f"{' x '.join(str(n) for n in shape)} voxels of {size:g} mm" for *shape, size in shapes)
+    more = f" and {len(images) - 3} others" if len(images) > 3 else ""
+    return [
+        ("events", f"{len(count):,d}"),
+        ("images", ", ".join(images[:3]) + more),
+        ("voxels", f"{int(count.sum()):,d}"),
+        ("voxels of an event", _spread(count, "{:,.0f}")),
+        ("occupancy [%]", _spread(100 * occupancy, "{:.4f}") + f", mean {100 * occupancy.mean():.4f}"),
+        ("energy of an event [MeV]", _spread(energy, "{:,.1f}")),
+        ("median voxel [MeV]", _spread(middle, "{:.4f}")),
+        ("least voxel [MeV]", _spread(least, "{:.4f}")),
+        ("particles of an event", _spread(np.array(particles), "{:,.0f}")),
+    ]
+
+
+def _spread(values: np.ndarray, form: str) -> str:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return "none"
+    low, middle, high = (form.format(value) for value in (values.min(), np.median(values), values.max()))
+    return f"median {middle}, from {low} to {high}"
+
+
+def _drawn(histogram: np.ndarray) -> str:
+    """Bars, and a tick at every power of ten."""
+    wide, high = _WIDE / len(histogram), max(int(histogram.max()), 1)
+    bars = "".join(
+        f'<rect x="{place * wide:.1f}" y="{_HIGH * (1 - n / high):.1f}" width="{wide - 1:.1f}" '
+        f'height="{_HIGH * n / high:.1f}"/>'
+        for place, n in enumerate(histogram.tolist())
+    )
+    powers = np.arange(int(_EDGES[0]), int(_EDGES[-1]) + 1)
+    places = _WIDE * (powers - _EDGES[0]) / (_EDGES[-1] - _EDGES[0])
+    ticks = "".join(
+        f'<text x="{place:.1f}" y="{_HIGH + 18}">{10.0**power:g}</text>'
+        for place, power in zip(places, powers, strict=True)
+    )
+    return f'<svg viewBox="-20 0 {_WIDE + 40} {_HIGH + 24}" role="img">{bars}{ticks}</svg>'
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; color: #303030; max-width: 42rem; margin: 2rem auto; padding: 0 1rem; }}
+table {{ border-collapse: collapse; width: 100%; }}
+td, th {{ padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #ddd; text-align: left; font-weight: normal; }}
+th {{ color: #707070; }}
+.numbers td + td, .numbers th + th {{ text-align: right; font-variant-numeric: tabular-nums; }}
+i {{ display: inline-block; width: .8em; height: .8em; border-radius: 50%; margin-right: .5em; }}
+svg {{ width: 100%; fill: #0072B2; }}
+text {{ font-size: 12px; fill: #707070; text-anchor: middle; }}
+</style>
+<h1>{title}</h1>
+<table>{rows}</table>
+<h2>Classes</h2>
+<table class="numbers">
+<tr><th>class</th><th>mean share of an event</th><th>voxels</th><th>energy [MeV]</th></tr>
+{classes}
+</table>
+<h2>Energies of voxels [MeV]</h2>
+{histogram}
+</html>
+"""
