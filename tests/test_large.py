@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from sscn_triton import SparseTensor, functional
 from sscn_triton.ops.convolution import convolution, weight_gradient
 from sscn_triton.ops.cpu import sites
 from sscn_triton.ops.cpu.keys import ranked, unique_sites
@@ -116,8 +118,52 @@ def test_rows_that_begin_beyond_two_to_the_31_elements_are_read() -> None:
     assert (weight_gradient(y, g, [first, last, span], 1) == 3).all()
 
 
-def test_more_sites_than_int32_can_number_are_refused() -> None:
-    many = np.broadcast_to(np.zeros((1, 4), np.int32), (FAR, 4))
-    for function in (lambda: ranked(many, [0] * 4), lambda: unique_sites(many)):
-        with pytest.raises(ValueError, match="2147483648 sites: rows are numbered by int32, so at most 2147483647"):
-            function()
+class Many:
+    """More sites than fit in memory: all that may be asked is their number."""
+
+    def __len__(self) -> int:
+        return FAR
+
+
+@pytest.mark.parametrize("function", [lambda many: ranked(many, [0] * 4), unique_sites])
+def test_more_sites_than_int32_can_number_are_refused(function: Callable[[Many], object]) -> None:
+    with pytest.raises(ValueError, match="2147483648 sites: rows are numbered by int32, so at most 2147483647"):
+        function(Many())
+
+
+def corners(height: int) -> SparseTensor:
+    """Two sites at opposite corners of a box of 2^32 x height positions, the last one first."""
+    far = torch.tensor([[0, FAR - 1, height - 1], [0, -FAR, 0]])
+    return SparseTensor(torch.tensor([[1.0], [2.0]]), far)
+
+
+def test_a_box_of_just_under_two_to_the_63_positions_is_packed_and_unpacked() -> None:
+    x = corners(FAR - 1)
+    y = functional.sparse_conv(x, torch.ones(1, 1, 1), kernel_size=1)
+    assert torch.equal(y.coordinates, x.coordinates.flip(0))
+    assert torch.equal(functional.inverse_conv(y, torch.ones(1, 1, 1), kernel_size=1).features, x.features)
+
+
+def test_a_box_of_two_to_the_63_positions_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"span 0\.\.0, -2147483648\.\.2147483647, 0\.\.2147483647 .* more than 2\*\*63"
+    ):
+        corners(FAR)
+
+
+@pytest.mark.parametrize(
+    ("site", "padding", "end"),
+    [(FAR - 2, 0, FAR - 1), (FAR - 1, 0, FAR), (-FAR + 1, 1, -FAR), (-FAR, 1, -FAR - 1)],
+)
+@pytest.mark.parametrize("kind", ["strided", "transposed"])
+def test_sites_reach_to_both_ends_of_int32_and_no_further(kind: str, site: int, padding: int, end: int) -> None:
+    """A kernel of two from a single site, whose outermost output is `end`."""
+    build = {"strided": sites.strided_rules, "transposed": sites.transposed_rules}[kind]
+    padding = padding if kind == "transposed" else 1 - padding  # the one reaches left where the other reaches right
+    arguments = np.array([[0, site]], np.int32), (2,), (1,), (padding,), (1,), ()
+    if -FAR <= end < FAR:
+        reached, *_ = build(*arguments)
+        assert end in reached[:, 1]
+    else:
+        with pytest.raises(ValueError, match=rf"coordinates of axis 0 would run from .*{end}.*; allowed is"):
+            build(*arguments)

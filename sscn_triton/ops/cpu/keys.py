@@ -84,7 +84,7 @@ def sort_keys(keys: Array) -> tuple[Array, Array]:
     rows = np.arange(len(keys)).astype(np.int32)
     spare_keys, spare_rows = np.empty_like(keys), np.empty_like(rows)
     here, shift = keys.copy(), np.int64(0)
-    while greatest >> shift:
+    while shift < 63 and greatest >> shift:  # a shift by 64 or more is not defined
         ends = np.zeros((1 << DIGIT) + 1, np.int64)
         for key in here:
             ends[((key >> shift) & ((1 << DIGIT) - 1)) + 1] += 1
