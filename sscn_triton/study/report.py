@@ -119,7 +119,7 @@ def notes(record: dict[str, Any]) -> list[str]:
         "same weights and see the same crops in the same order. It is not the larger dense network of the 2018 study.",
         f"Training: Adam, one-cycle learning rate up to {config['learning_rate']:g}, {config['batch']} crop(s) a step "
         f"(whole events one by one), {limit}. Loss: cross-entropy on active voxels only, for both, averaged per "
-        f"event. Input: a voxel's energy in units of {data['energy_unit_mev']} MeV. The defaults, a rate of 0.003 and 2 "
+        f"event. Input: a voxel's energy in units of {data['energy_unit_mev']} MeV. The defaults, rate 0.003 and 2 "
         "crops a step, come from short trials of the sparse network alone, on simulated events, so they lean its way; "
         "the 2018 study used 0.001.",
         "Accuracy: correct nonzero voxels over nonzero voxels per image, then the mean over images, as the 2018 study "
