@@ -78,8 +78,8 @@ def read_larcv(
 class LarcvEvents(EventFile):
     """The events of a larcv2 ROOT file, one an entry; see `EventFile` and, for what is read, `read_larcv`.
 
-    Of the damage that can befall a file those bits are found that lie in compressed parts (deflate and LZ4 carry
-    checksums; ROOT compresses whatever becomes smaller by it), in the structure, or that make a value impossible.
+    Turned bits are found in compressed parts (deflate and LZ4 carry checksums), in the structure, and where they make a
+    value impossible; not in the rest of what ROOT stored uncompressed, as it does where a list would not shrink.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, labels: bool = True, particles: bool = True) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 
 from .event import PARTICLE_DTYPE, Event
 from .files import EventFile, EventFileError, EventWriter, first_line
+from .heap import check_row
 from .pilarnet_rows import as_event, as_rows, check_image
 
 ROWS = ("point", "cluster", "cluster_extra")
@@ -57,7 +58,9 @@ class PilarnetWriter(EventWriter):
         super().__init__(path)
         self._file = h5py.File(self.unfinished, "w", libver=("v110", "v110"))
         attributes = {"format": "PILArNet-M", "revision": "v3", "sscn_version": __version__}
-        self._file.attrs.update(attributes | {"configuration": json.dumps(dict(configuration or {}), sort_keys=True)})
+        attributes["configuration"] = json.dumps(dict(configuration or {}), sort_keys=True)
+        # of fixed length, which HDF5's checksums cover
+        self._file.attrs.update({name: np.bytes_(text.encode()) for name, text in attributes.items()})
         if seed is not None:
             self._file.attrs["seed"] = seed
         for name in ROWS:
@@ -110,7 +113,7 @@ class PilarnetEvents(EventFile):
     In a file that was not written by us images have 768 voxels of 3 mm an axis and their origin at 0; every cluster
     with a group is a particle, of which group (as `track_id`), kind (by pid, the sign unknown), label, energies and
     voxels are known, all other lengths and momenta being NaN. Of points in one voxel energies are summed, and the one
-    with the most decides the rest.
+    with the most decides the rest. Such a file has no checksums: of its numbers, only impossible ones are found.
     """
 
     def _open(self) -> Any:
@@ -135,9 +138,13 @@ class PilarnetEvents(EventFile):
         for name, length in lengths.items():
             if length != lengths["point"]:
                 raise EventFileError(f"{self.path}: {length} rows in {name}, {lengths['point']} in point")
-        self.attributes: dict[str, Any] = self._try("attributes", lambda: dict(self.handle.attrs))
+        self.attributes = self._try("attributes", self._attributes) if self.own else {}
         self.version = self._find_version("cluster_extra" in names, lengths["point"])
         return lengths["point"]
+
+    def _attributes(self) -> dict[str, Any]:
+        values = dict(self.handle.attrs)
+        return {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
 
     def _find_version(self, extra: bool, count: int) -> int:
         if self.own:
@@ -159,10 +166,15 @@ class PilarnetEvents(EventFile):
 
     def _row(self, name: str, number: int) -> np.ndarray:
         where = f"event {number}: {name}"
-        row = np.asarray(self._try(where, lambda: self.handle[name][number]))
+        row = np.asarray(self._try(where, lambda: self._checked_row(name, number)))
         if row.ndim != 1 or row.dtype.kind not in "fiu":
             raise EventFileError(f"{self.path}: {where}: expected a row of numbers, got {row.dtype} of {row.shape}")
         return row
+
+    def _checked_row(self, name: str, number: int) -> Any:
+        dataset = self.handle[name]
+        check_row(dataset, number)
+        return dataset[number]
 
     def _read(self, number: int) -> Event:
         rows = [self._row(name, number) for name in ROWS[: 1 if self.version == 1 else None]]
