@@ -1,0 +1,36 @@
+"""The two counters of the module, which scripts read and set to zero."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from torch import Tensor
+
+from sscn_triton.rulebook import Rulebook
+
+
+def count(multiply_adds: int, output: Tensor) -> None:
+    """Add to ``forward_pass_multiplyAdd_count``, and the elements of ``output`` to ``forward_pass_hidden_states``."""
+    module = _module()
+    module.forward_pass_multiplyAdd_count += multiply_adds
+    module.forward_pass_hidden_states += output.numel()
+
+
+def multiply_adds(rules: Rulebook, weight: Tensor) -> int:
+    """Products of a convolution: its rules times the products of each, with weight ``[V, groups, in, out]``."""
+    return rules.rule_count * weight[0].numel()
+
+
+def read() -> tuple[int, int]:
+    """Both counters: multiply-adds, hidden states."""
+    return _module().forward_pass_multiplyAdd_count, _module().forward_pass_hidden_states
+
+
+def reset() -> None:
+    """Set both to zero."""
+    _module().forward_pass_multiplyAdd_count = _module().forward_pass_hidden_states = 0
+
+
+def _module() -> Any:
+    return sys.modules[__name__.rpartition(".")[0]]
