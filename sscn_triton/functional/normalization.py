@@ -29,6 +29,8 @@ def batch_norm(
     With no site the running statistics stay as they are; a single site has variance 0. Negative results are
     multiplied by ``leakiness``: 0 makes it batch norm with ReLU.
     """
+    if features.is_meta:  # PyTorch would take its own batch norm apart, in Python
+        return torch.empty_like(features)
     if not training or features.shape[0] > 1:
         normal = torch.nn.functional.batch_norm(
             features, running_mean, running_var, weight, bias, training, momentum, eps

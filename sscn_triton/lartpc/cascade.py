@@ -1,17 +1,16 @@
 """The loop that follows every particle of an event, compiled once and kept.
 
-Numba keeps machine code as long as the file of the outermost function is unchanged, whatever happens to the files of
-the functions inside. So here, and only here, a compiled function that calls into other files is kept, and what it
-closes over, which Numba does look at, holds a fingerprint of those files.
+Here, and nowhere else in this package, a compiled function that calls into other files is kept: it closes over their
+fingerprint (`sscn_triton.fingerprint` says why).
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
-from pathlib import Path
 
 from numba import njit
+
+from sscn_triton.fingerprint import fingerprint
 
 from . import argon, showers, stream, tracks, world
 from .showers import follow_electron, follow_photon
@@ -19,11 +18,11 @@ from .tracks import decay_neutral_pion, follow_track
 from .world import PHOTON, PION_ZERO, POSITRON, World
 
 
-def _compiled(fingerprint: int) -> Callable[[World], None]:
+def _compiled(sources: int) -> Callable[[World], None]:
     @njit(cache=True)
     def follow(world: World) -> None:
         """Follows tracks, the newest first, until none is left or an array is full."""
-        _ = fingerprint
+        _ = sources
         while world.counts[0] > 0 and world.counts[3] == 0:
             world.counts[0] -= 1
             track = world.tracks[world.counts[0]]
@@ -41,11 +40,4 @@ def _compiled(fingerprint: int) -> Callable[[World], None]:
     return follow
 
 
-def _fingerprint() -> int:
-    code = 0
-    for module in (argon, showers, stream, tracks, world):
-        code = zlib.crc32(Path(str(module.__file__)).read_bytes(), code)
-    return code
-
-
-follow = _compiled(_fingerprint())
+follow = _compiled(fingerprint(argon, showers, stream, tracks, world))

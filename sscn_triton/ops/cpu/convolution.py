@@ -17,6 +17,8 @@ import torch
 from numba import carray, types  # type: ignore[attr-defined]
 from torch import Tensor
 
+from sscn_triton.fingerprint import fingerprint
+from sscn_triton.ops.cpu import jobs, microkernel, products
 from sscn_triton.ops.cpu.jobs import inlined, inner, job, pointer, run
 from sscn_triton.ops.cpu.products import Array, Rules, add_outer, multiply
 
@@ -82,9 +84,11 @@ def _convolve_rows(x: Array, w: Array, y: Array, rules: Rules, spans: Array, low
 @cache
 def _convolve_job(real: Any) -> Any:
     """The job of `convolve` for one type of features."""
+    sources = fingerprint(jobs, microkernel, products)
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
+        _ = sources
         a = carray(words, 17)
         x = carray(pointer(a[0]), (a[1], a[2]), real)
         w = carray(pointer(a[3]), (a[4], a[5], a[6]), real)
@@ -156,9 +160,11 @@ def _weight_units(
 @cache
 def _weight_job(real: Any) -> Any:
     """The job of `weight_gradient` for one type of features."""
+    sources = fingerprint(jobs, microkernel, products)
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
+        _ = sources
         a = carray(words, 18)
         x = carray(pointer(a[0]), (a[1], a[2]), real)
         g = carray(pointer(a[3]), (a[4], a[5]), real)
