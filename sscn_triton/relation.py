@@ -10,24 +10,29 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from numbers import Integral
 
 Axes = tuple[int, ...]
 MAX_NDIM = 4
+LARGEST = 2**31 - 1  # of a layer's or a tensor's settings, so that stride * coordinate fits in int64
 
 
 def per_axis(value: int | Sequence[int], ndim: int, name: str, minimum: int) -> Axes:
     """One integer for each of ``ndim`` axes: ``value`` itself if it is a sequence, else ``value`` repeated.
 
-    Raises TypeError for anything but integers, ValueError for a wrong length or a value below ``minimum``.
+    Integers may be NumPy's. Raises TypeError for anything else, ValueError for a wrong length or a value that is not
+    from ``minimum`` to ``LARGEST``.
     """
     values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * ndim
-    if any(isinstance(v, bool) or not isinstance(v, int) for v in values):
+    if any(isinstance(v, bool) or not isinstance(v, Integral) for v in values):
         raise TypeError(f"{name} must be an integer or {ndim} integers (one per axis), got {value!r}")
     if len(values) != ndim:
         raise ValueError(f"{name} must be one integer or {ndim} (one per axis), got {len(values)}: {value!r}")
     if min(values) < minimum:
         raise ValueError(f"{name} must be at least {minimum} on every axis, got {value!r}")
-    return values
+    if max(values) > LARGEST:
+        raise ValueError(f"{name} must be at most {LARGEST} on every axis, got {value!r}")
+    return tuple(int(v) for v in values)
 
 
 def taps(kernel_size: Axes) -> list[Axes]:

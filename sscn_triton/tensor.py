@@ -13,6 +13,7 @@ from sscn_triton.grid import Grid, Step
 from sscn_triton.relation import MAX_NDIM, Axes, per_axis
 
 __all__ = ["DUPLICATES", "Grid", "SparseTensor", "Step", "same_grid"]
+INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
 DUPLICATES = ("error", "sum", "mean", "max", "first", "last")
 
 
@@ -100,6 +101,8 @@ class SparseTensor:
 
     def replace(self, features: Tensor) -> SparseTensor:
         """The same sites with other features ``[N, C']``."""
+        if not isinstance(features, Tensor):
+            raise TypeError(f"features must be a tensor, got {_kind(features)}")
         if features.ndim != 2 or features.shape[0] != self.features.shape[0]:
             raise ValueError(
                 f"features must be [{self.features.shape[0]}, channels], a row for each site, "
@@ -191,10 +194,14 @@ def _checked_grid(
 ) -> Grid:
     if not isinstance(features, Tensor) or not features.is_floating_point():
         raise TypeError(f"features must be a floating-point tensor [N, channels], got {_kind(features)}")
-    if not isinstance(coordinates, Tensor) or coordinates.is_floating_point() or coordinates.dtype == torch.bool:
+    if not isinstance(coordinates, Tensor) or coordinates.dtype not in INTEGERS:
         raise TypeError(
-            f"coordinates must be an integer tensor [N, 1 + D], batch index first, got {_kind(coordinates)}"
+            f"coordinates must be an integer tensor [N, 1 + D], batch index first, of type int8 to int64 or uint8, "
+            f"got {_kind(coordinates)}"
         )
+    for name, value in (("features", features), ("coordinates", coordinates)):
+        if value.layout != torch.strided:
+            raise TypeError(f"{name} must be a tensor of layout torch.strided, got {value.layout}")
     if coordinates.ndim != 2 or not 2 <= coordinates.shape[1] <= 1 + MAX_NDIM:
         raise ValueError(
             f"coordinates must be [N, 1 + D], batch index first, D from 1 to {MAX_NDIM}, "
@@ -209,6 +216,8 @@ def _checked_grid(
         raise ValueError(
             f"features are on {features.device}, coordinates on {coordinates.device}: put both on one device"
         )
+    if coordinates.is_meta:
+        raise ValueError("coordinates are on meta, which holds no values: sites must be known")
     ndim = coordinates.shape[1] - 1
     shape = None if spatial_shape is None else per_axis(spatial_shape, ndim, "spatial_shape", 1)
     batch_size = _checked_range(coordinates, shape, batch_size)

@@ -75,6 +75,14 @@ def given_as(**changes: Any) -> Callable[[], SparseTensor]:
         (given_as(coordinates=SITES.float()), TypeError, "coordinates must be an integer tensor.*torch.float32 tensor"),
         (given_as(coordinates=SITES.numpy()), TypeError, "coordinates must be an integer tensor.*got ndarray"),
         (given_as(coordinates=SITES > 0), TypeError, "coordinates must be an integer tensor.*torch.bool"),
+        (given_as(coordinates=SITES.to(torch.uint32)), TypeError, "int8 to int64 or uint8, got a torch.uint32 tensor"),
+        (given_as(coordinates=SITES.to_sparse()), TypeError, "coordinates must be .* layout torch.strided"),
+        (given_as(features=ROWS.to_sparse()), TypeError, "features must be .* layout torch.strided"),
+        (
+            given_as(features=ROWS.to("meta"), coordinates=SITES.to("meta")),
+            ValueError,
+            "coordinates are on meta, which holds no values",
+        ),
         (given_as(coordinates=SITES[:, :1]), ValueError, r"batch index first, D from 1 to 4, got shape \(2, 1\)"),
         (given_as(coordinates=SITES.repeat(1, 2)), ValueError, r"D from 1 to 4, got shape \(2, 8\)"),
         (given_as(coordinates=-SITES), ValueError, r"of batch \(column 0\) run from -1 to 0; allowed is 0 to"),
@@ -85,6 +93,7 @@ def given_as(**changes: Any) -> Callable[[], SparseTensor]:
         (given_as(spatial_shape=8.0), TypeError, "spatial_shape must be an integer or 3 integers"),
         (given_as(batch_size=1), ValueError, r"of batch \(column 0\) run from 0 to 1; allowed is 0 to 0"),
         (given_as(batch_size=-1), ValueError, "batch_size must be at least 0"),
+        (given_as(batch_size=2**31), ValueError, "batch_size must be at most 2147483647"),
         (given_as(coordinates=SITES[[1, 1]]), ValueError, r"rows 0 and 1 are both \[1, -4, 5, 6\]; merge them with"),
     ],
 )
