@@ -43,6 +43,18 @@ def _study(config: Any) -> None:
     print(f"report: {study(config)}")
 
 
+def _bench_options() -> Callable[..., Any]:
+    from sscn_triton.study.bench import Bench
+
+    return Bench
+
+
+def _bench(options: Any) -> None:
+    from sscn_triton.study.bench import bench
+
+    bench(options)
+
+
 def _on_events(name: str) -> tuple[Callable[[], Callable[..., Any]], Callable[[Any], None]]:
     """Options and deed of a command on event files."""
 
@@ -65,6 +77,7 @@ COMMANDS = {
     "display": Command("draw an event, to turn or as a still picture", *_on_events("display")),
     "convert": Command("copy events from one file format to another", *_on_events("convert")),
     "study": Command("train a sparse and a dense UResNet side by side and write a report", _study_options, _study),
+    "bench": Command("time a training step on this machine", _bench_options, _bench),
 }
 
 
