@@ -1,6 +1,6 @@
 """Damages event files and reads them: run by test_damage in a process of its own, which prints a line of JSON a case.
 
-Usage: mutations.py FOLDER SEED CASES_A_FILE
+Usage: mutations.py FOLDER SEED CASES_A_FILE [FILE ...], the files to damage, all if none is named.
 """
 
 from __future__ import annotations
@@ -173,8 +173,10 @@ def outcome(path: Path, expected: list[Event] | None) -> str:
     return "other particles" if voxels else "other"
 
 
-def main(folder: Path, seed: int, cases: int) -> None:
+def main(folder: Path, seed: int, cases: int, files: list[str]) -> None:
     for place, whole in enumerate(list(whole_files(folder))):
+        if files and whole.name not in files:
+            continue
         expected, content = read_all(whole), whole.read_bytes()
         rng = np.random.default_rng((seed, place))
         for _ in range(cases):
@@ -189,4 +191,4 @@ def main(folder: Path, seed: int, cases: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])

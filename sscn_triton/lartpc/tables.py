@@ -17,6 +17,7 @@ AXES = "xyz"
 VOXEL_SIZE = 3.0
 """Edge of a voxel in mm where a table does not tell."""
 
+_IMAGE = ("spatial_shape", "voxel_size", "origin", "name")
 _FIRST_LINE = "# sscn events"
 _END = "# end: {} events"
 _META = re.compile(
@@ -26,8 +27,8 @@ _META = re.compile(
 
 class NpzWriter(EventWriter):
     """Writes an npz file: for event 0 arrays `0/x`, `0/y`, `0/z`, `0/value` (MeV), `0/label` (-1 unknown) and its
-    image, `0/spatial_shape`, `0/voxel_size` and `0/origin` (mm), `0/name`; and so on. Planes have no z. See
-    `EventWriter`."""
+    image, `0/spatial_shape`, `0/voxel_size` and `0/origin` (mm), `0/name`; and so on, and at the end `events`, their
+    number. Planes have no z. See `EventWriter`."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path)
@@ -38,10 +39,15 @@ class NpzWriter(EventWriter):
         image = {"spatial_shape": event.spatial_shape, "voxel_size": event.voxel_size, "origin": event.origin}
         columns |= {"value": event.energy, "label": event.labels, **image, "name": event.name}
         for field, values in columns.items():
-            with self._file.open(f"{self.count}/{field}.npy", "w") as member:
-                np.lib.format.write_array(member, np.array(values, order="C"), allow_pickle=False)
+            self._write(f"{self.count}/{field}", values)
+
+    def _write(self, name: str, values: Any) -> None:
+        with self._file.open(f"{name}.npy", "w") as member:
+            np.lib.format.write_array(member, np.array(values, order="C"), allow_pickle=False)
 
     def _close(self, complete: bool) -> None:
+        if complete:
+            self._write("events", self.count)
         self._file.close()
 
 
@@ -64,12 +70,19 @@ class NpzEvents(EventFile):
             raise EventFileError(f"{self.path}: not an npz file but a single array")
         names = set(self.handle.files)
         self.single = "value" in names
-        count = 1 if self.single else len({name.split("/")[0] for name in names})
+        count = 1 if self.single else len({name.split("/")[0] for name in names if "/" in name})
+        if not self.single and (told := self._number_told()) != count:
+            raise EventFileError(f"{self.path}: neither an array value nor as many events as it tells of ({told})")
+        needed = ("x", "y", "value") if self.single else ("x", "y", "value", "label", *_IMAGE)
         for number in range(count):
-            for field in ("x", "y", "value"):
+            for field in needed:
                 if self._key(number, field) not in names:
                     raise EventFileError(f"{self.path}: event {number}: no array {self._key(number, field)}")
         return count
+
+    def _number_told(self) -> int | None:
+        told = self._array("events", "events") if "events" in self.handle.files else None
+        return int(told) if told is not None and told.shape == () and told.dtype.kind in "iu" else None
 
     def _key(self, number: int, field: str) -> str:
         return field if self.single else f"{number}/{field}"
@@ -78,16 +91,17 @@ class NpzEvents(EventFile):
         key = self._key(number, field)
         if key not in self.handle.files:
             return None
+        return self._array(key, f"event {number}: {field}")
+
+    def _array(self, key: str, what: str) -> np.ndarray:
         try:
             return np.asarray(self.handle[key])
         except Exception as error:
-            raise EventFileError(
-                f"{self.path}: event {number}: {field}: cannot be read ({first_line(error)})"
-            ) from error
+            raise EventFileError(f"{self.path}: {what}: cannot be read ({first_line(error)})") from error
 
     def _read(self, number: int) -> Event:
         columns = {field: self._column(number, field) for field in (*AXES, "value", "label")}
-        image = {field: self._column(number, field) for field in ("spatial_shape", "voxel_size", "origin", "name")}
+        image = {field: self._column(number, field) for field in _IMAGE}
         try:
             return _event({k: v for k, v in columns.items() if v is not None}, image, f"{self.path.name}:{number}")
         except (ValueError, TypeError) as error:
