@@ -35,6 +35,15 @@ def per_axis(value: int | Sequence[int], ndim: int, name: str, minimum: int) -> 
     return tuple(int(v) for v in values)
 
 
+def one_integer(value: int, name: str, minimum: int) -> int:
+    """``value`` as a Python integer. Raises as `per_axis` does."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if not minimum <= value <= LARGEST:
+        raise ValueError(f"{name} must be at least {minimum} and at most {LARGEST}, got {value!r}")
+    return int(value)
+
+
 def taps(kernel_size: Axes) -> list[Axes]:
     """All positions of the kernel, numbered with the last axis fastest."""
     return list(itertools.product(*(range(k) for k in kernel_size)))

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from sscn_triton import rulebook
 from sscn_triton.grid import Grid, Step
-from sscn_triton.relation import MAX_NDIM, Axes, per_axis
+from sscn_triton.relation import MAX_NDIM, Axes, one_integer, per_axis
 
 __all__ = ["DUPLICATES", "Grid", "SparseTensor", "Step", "same_grid"]
 INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 DUPLICATES = ("error", "sum", "mean", "max", "first", "last")
 
 
@@ -192,8 +193,10 @@ def _kind(value: object) -> str:
 def _checked_grid(
     features: Tensor, coordinates: Tensor, spatial_shape: int | Sequence[int] | None, batch_size: int | None
 ) -> Grid:
-    if not isinstance(features, Tensor) or not features.is_floating_point():
-        raise TypeError(f"features must be a floating-point tensor [N, channels], got {_kind(features)}")
+    if not isinstance(features, Tensor) or features.dtype not in FLOATS:
+        raise TypeError(
+            f"features must be a float16, bfloat16, float32 or float64 tensor [N, channels], got {_kind(features)}"
+        )
     if not isinstance(coordinates, Tensor) or coordinates.dtype not in INTEGERS:
         raise TypeError(
             f"coordinates must be an integer tensor [N, 1 + D], batch index first, of type int8 to int64 or uint8, "
@@ -221,12 +224,12 @@ def _checked_grid(
     ndim = coordinates.shape[1] - 1
     shape = None if spatial_shape is None else per_axis(spatial_shape, ndim, "spatial_shape", 1)
     batch_size = _checked_range(coordinates, shape, batch_size)
-    return Grid(coordinates.to(torch.int32).contiguous(), shape, batch_size)
+    return Grid(coordinates.to(torch.int32, copy=True).contiguous(), shape, batch_size)
 
 
 def _checked_range(coordinates: Tensor, shape: Axes | None, batch_size: int | None) -> int:
     if batch_size is not None:
-        (batch_size,) = per_axis(batch_size, 1, "batch_size", 0)
+        batch_size = one_integer(batch_size, "batch_size", 0)
     if not len(coordinates):
         return batch_size or 0
     low, high = (bound.tolist() for bound in coordinates.aminmax(dim=0))

@@ -67,7 +67,11 @@ def given_as(**changes: Any) -> Callable[[], SparseTensor]:
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (given_as(features=[[1.0]]), TypeError, r"features must be a floating-point tensor \[N, channels\], got list"),
+        (
+            given_as(features=[[1.0]]),
+            TypeError,
+            r"features must be a float16, bfloat16, float32 or float64 tensor \[N, channels\], got list",
+        ),
         (given_as(features=ROWS.long()), TypeError, "got a torch.int64 tensor"),
         (given_as(features=torch.zeros(3, 3)), ValueError, r"with N = 2 rows as in coordinates, got shape \(3, 3\)"),
         (given_as(features=torch.zeros(2)), ValueError, r"features must be \[N, channels\].*got shape \(2,\)"),
@@ -93,7 +97,7 @@ def given_as(**changes: Any) -> Callable[[], SparseTensor]:
         (given_as(spatial_shape=8.0), TypeError, "spatial_shape must be an integer or 3 integers"),
         (given_as(batch_size=1), ValueError, r"of batch \(column 0\) run from 0 to 1; allowed is 0 to 0"),
         (given_as(batch_size=-1), ValueError, "batch_size must be at least 0"),
-        (given_as(batch_size=2**31), ValueError, "batch_size must be at most 2147483647"),
+        (given_as(batch_size=2**31), ValueError, "batch_size must be at least 0 and at most 2147483647"),
         (given_as(coordinates=SITES[[1, 1]]), ValueError, r"rows 0 and 1 are both \[1, -4, 5, 6\]; merge them with"),
     ],
 )

@@ -103,6 +103,10 @@ def _convolve(features: Tensor, weight: Tensor, bias: Tensor | None, rules: Rule
         dtype = torch.get_autocast_dtype(device)
         features, weight = features.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
+    elif device != "meta" and (features.dtype != weight.dtype or (bias is not None and bias.dtype != weight.dtype)):
+        given = f"features {features.dtype}, weight {weight.dtype}"
+        given += "" if bias is None else f", bias {bias.dtype}"
+        raise TypeError(f"features, weight and bias must have one dtype, got {given}; convert one, or use autocast")
     output = convolution(features, weight, rules.rules, rules.output_count)
     return output if bias is None else output + bias
 

@@ -10,7 +10,7 @@ from torch.nn import Identity, Module
 
 from sscn_triton import nn
 from sscn_triton.functional import add, concatenate
-from sscn_triton.relation import per_axis
+from sscn_triton.relation import one_integer
 from sscn_triton.tensor import SparseTensor
 
 EPS, MOMENTUM = 1e-4, 0.01  # those of the study's engine, whose momentum 0.99 counts the other way
@@ -87,10 +87,10 @@ class SparseUResNet(Module):
         ndim: int = 3,
     ) -> None:
         super().__init__()
-        per_axis(num_classes, 1, "num_classes", 1)
-        per_axis(filters, 1, "filters", 1)
-        per_axis(depth, 1, "depth", 1)
-        per_axis(repetitions, 1, "repetitions", 1)
+        one_integer(num_classes, "num_classes", 1)
+        one_integer(filters, "filters", 1)
+        one_integer(depth, "depth", 1)
+        one_integer(repetitions, "repetitions", 1)
         self.stem = nn.SubmanifoldConv(in_channels, filters, 3, bias=False, ndim=ndim)
         self.levels = Level([filters * (level + 1) for level in range(depth)], repetitions, ndim)
         self.head = nn.Sequential(nn.BatchNormReLU(filters, EPS, MOMENTUM), nn.Linear(filters, num_classes))

@@ -10,7 +10,7 @@ import torch
 from sscn_triton import functional
 from sscn_triton.functional import Size, transposed_step
 from sscn_triton.nn.checks import expect
-from sscn_triton.relation import MAX_NDIM, per_axis, volume
+from sscn_triton.relation import MAX_NDIM, one_integer, per_axis, volume
 from sscn_triton.tensor import SparseTensor
 
 
@@ -42,22 +42,25 @@ class Convolution(torch.nn.Module):
         super().__init__()
         if ndim is None:
             ndim = len(kernel_size) if isinstance(kernel_size, Sequence) else 3
-        (self.ndim,) = per_axis(ndim, 1, "ndim", 1)
+        self.ndim = one_integer(ndim, "ndim", 1)
         if self.ndim > MAX_NDIM:
             raise ValueError(f"ndim must be 1 to {MAX_NDIM}, got {ndim}")
-        (self.groups,) = per_axis(groups, 1, "groups", 1)
-        (self.in_channels,) = per_axis(in_channels, 1, "in_channels", 1)
-        (self.out_channels,) = per_axis(out_channels, 1, "out_channels", 1)
-        if in_channels % groups or out_channels % groups:
+        self.groups = one_integer(groups, "groups", 1)
+        self.in_channels = one_integer(in_channels, "in_channels", 1)
+        self.out_channels = one_integer(out_channels, "out_channels", 1)
+        if not isinstance(bias, bool):
+            raise TypeError(f"bias must be True or False, got {bias!r}")
+        if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ValueError(
                 f"in_channels and out_channels must be multiples of groups = {groups}, "
                 f"got {in_channels} and {out_channels}"
             )
         self.kernel_size = per_axis(kernel_size, self.ndim, "kernel_size", 1)
         self.dilation = per_axis(dilation, self.ndim, "dilation", 1)
-        shape = (volume(self.kernel_size), groups, in_channels // groups, out_channels // groups)
+        channels = (self.in_channels // self.groups, self.out_channels // self.groups)
+        shape = (volume(self.kernel_size), self.groups, *channels)
         self.weight = torch.nn.Parameter(torch.empty(shape))
-        self.bias = torch.nn.Parameter(torch.empty(out_channels)) if bias else None
+        self.bias = torch.nn.Parameter(torch.empty(self.out_channels)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

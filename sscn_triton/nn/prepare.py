@@ -17,6 +17,9 @@ def prepare(model: torch.nn.Module, tensor: SparseTensor) -> SparseTensor:
     Afterwards ``model(tensor)`` builds nothing, so it can be compiled to one graph, captured, or timed by itself. Where
     sites depend on features (`Prune`) they are not known yet: a model is prepared up to there.
     """
+    if not isinstance(model, torch.nn.Module) or not isinstance(tensor, SparseTensor):
+        given = f"{type(model).__name__} and {type(tensor).__name__}"
+        raise TypeError(f"prepare takes a torch.nn.Module and a SparseTensor, got {given}")
     state = {name: value.to("meta") for name, value in (*model.named_parameters(), *model.named_buffers())}
     shadow = SparseTensor.on(tensor.features.detach().to("meta"), tensor.grid, tensor.path)
     with torch.no_grad(), contextlib.suppress(UnknownSitesError):
