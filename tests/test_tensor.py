@@ -70,7 +70,7 @@ def given_as(**changes: Any) -> Callable[[], SparseTensor]:
         (
             given_as(features=[[1.0]]),
             TypeError,
-            r"features must be a float16, bfloat16, float32 or float64 tensor \[N, channels\], got list",
+            r"or float64 tensor \[N, channels\], got list",
         ),
         (given_as(features=ROWS.long()), TypeError, "got a torch.int64 tensor"),
         (given_as(features=torch.zeros(3, 3)), ValueError, r"with N = 2 rows as in coordinates, got shape \(3, 3\)"),
