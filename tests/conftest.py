@@ -1,11 +1,13 @@
 """Hypothesis profiles: the default draws the same cases every time; "deep" (`make test-deep`) many more, new ones.
-And where the real events are."""
+Where the real events are. And that Triton interprets its kernels, which it must know before it is imported."""
 
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+os.environ.setdefault("TRITON_INTERPRET", "1")
 
 settings.register_profile(
     "default", max_examples=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -24,3 +26,13 @@ def real_file() -> Path:
     if not path.is_file():
         pytest.skip(f"SSCN_DATA={folder} holds no small_192px.root")
     return path
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Interpreted kernels are slow: the suite over all engines leaves them to `make test-deep`; the default run has
+    test_triton.py."""
+    for item in items:
+        engine = getattr(item, "callspec", None) and item.callspec.params.get("engine")
+        if getattr(engine, "name", "") == "triton" and item.path.name != "test_triton.py":
+            item.add_marker("deep")

@@ -20,12 +20,14 @@ import oracle
 import pytest
 import torch
 from cases import Case
+from interpreted import interpreted
 from torch import Tensor
 
 import sscn_ref
 import sscn_ref.jit
 from sscn_triton import SparseTensor, functional
-from sscn_triton.grid import Step
+from sscn_triton.grid import Grid, Step
+from sscn_triton.rulebook import Rulebook
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -152,6 +154,12 @@ class Library:
         self.name, self.device = name, device
 
     def build(self, case: Case) -> Rules:
+        book, ends, path = self.rulebook(case)
+        sides = [end.coordinates.cpu().numpy() for end in ends]
+        return Rules(*sides, book.pairs(), (case, ends[0], path))
+
+    def rulebook(self, case: Case) -> tuple[Rulebook, tuple[Grid, Grid], tuple[Any, ...]]:
+        """The rulebook, the grids it leads from and to, and the path of a tensor on the first."""
         sites = torch.tensor(case.coordinates, device=self.device)
         grid = SparseTensor(self.tensor(np.zeros((len(sites), 1))), sites, case.spatial_shape).grid
         if case.kind == "submanifold":
@@ -163,8 +171,7 @@ class Library:
             ends, path = (grid, reached), ()
             if case.kind == "inverse":
                 book, ends, path = book.transposed(), (reached, grid), ((grid, step),)
-        sides = [end.coordinates.cpu().numpy() for end in ends]
-        return Rules(*sides, book.pairs(), (case, ends[0], path))
+        return book, ends, path
 
     def forward(self, rules: Rules, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         case, grid, path = rules.handle
@@ -249,10 +256,31 @@ class Library:
         return tuple(gradient.cpu().numpy() for gradient in found)
 
 
+class Interpreted(Library):
+    """sscn_triton on CPU tensors by its Triton kernels, under Triton's interpreter."""
+
+    def rulebook(self, case: Case) -> tuple[Rulebook, tuple[Grid, Grid], tuple[Any, ...]]:
+        with interpreted():
+            return super().rulebook(case)
+
+    def forward(self, rules: Rules, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        with interpreted():
+            return super().forward(rules, features, weight, bias)
+
+    def differentiated(self, function: Callable[..., Tensor], grad_output: np.ndarray, *leaves: np.ndarray) -> Arrays:
+        with interpreted():
+            return super().differentiated(function, grad_output, *leaves)
+
+    def reduce_duplicates(self, coordinates: np.ndarray, features: np.ndarray, how: str) -> Arrays:
+        with interpreted():
+            return super().reduce_duplicates(coordinates, features, how)
+
+
 ENGINES: dict[str, Engine] = {
     "numpy": Reference("numpy", sscn_ref),
     "numba": Reference("numba", sscn_ref.jit),
     "cpu": Library("cpu", "cpu"),
+    "triton": Interpreted("triton", "cpu"),
 }
 
 every_engine = pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES.keys())

@@ -25,15 +25,24 @@ from sscn_triton.ops.cpu import convolution as cpu
 
 def transposed_rules(rules: Sequence[Tensor]) -> list[Tensor]:
     """The same rules read backwards: inputs and outputs change places."""
-    input_rows, output_rows, spans, *backwards = rules
-    if backwards:
-        return [*backwards, spans, input_rows, output_rows]
+    input_rows, output_rows, spans, *readings = rules
+    if len(readings) == 6:  # of a GPU: a table for each reading
+        return [output_rows, input_rows, spans, *readings[3:], *readings[:3]]
+    if readings:
+        return [*readings, spans, input_rows, output_rows]
     return [input_rows, output_rows, spans.flip(0)]
 
 
-@torch.library.custom_op("sscn::convolution", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("sscn::convolution", mutates_args=())
 def convolution(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
     """``y[o] += x[i] w[v]``: ``[N_in, groups * in]``, ``[V, groups, in, out]`` to ``[output_count, groups * out]``."""
+    from sscn_triton.ops.triton import convolution as triton
+
+    return triton.convolve(features, weight, rules, output_count)
+
+
+@convolution.register_kernel("cpu")
+def _(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
     return cpu.convolve(features, weight, rules[:3], output_count)
 
 
@@ -42,9 +51,16 @@ def _(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: i
     return features.new_empty(output_count, weight.shape[1] * weight.shape[3])
 
 
-@torch.library.custom_op("sscn::weight_gradient", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("sscn::weight_gradient", mutates_args=())
 def weight_gradient(features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:
     """``W[v] += x[i]^T g[o]``: ``[N_in, groups * in]``, ``[N_out, groups * out]`` to ``[V, groups, in, out]``."""
+    from sscn_triton.ops.triton import weight_gradient as triton
+
+    return triton.weight_gradient(features, grad_output, rules, groups)
+
+
+@weight_gradient.register_kernel("cpu")
+def _(features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:
     return cpu.weight_gradient(features, grad_output, rules[:3], groups)
 
 

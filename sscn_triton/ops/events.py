@@ -47,12 +47,19 @@ def _largest_rows(x: Array, order: Array, starts: Array, largest: Array, winners
                     largest[event, c], winners[event, c] = x[row, c], row
 
 
-@torch.library.custom_op("sscn::sum_events", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("sscn::sum_events", mutates_args=())
 def sum_events(features: Tensor, events: Sequence[Tensor]) -> Tensor:
     """``y[b] = sum of x[n] over the rows n of event b``: ``[N, C]`` to ``[B, C]``; zeros for an empty event.
 
     Sums are float64 whatever the features are, in the order of the rows.
     """
+    from sscn_triton.ops.triton import events as triton
+
+    return triton.sum_events(features, events)
+
+
+@sum_events.register_kernel("cpu")
+def _(features: Tensor, events: Sequence[Tensor]) -> Tensor:
     _, order, starts = events
     sums = torch.zeros(len(starts) - 1, features.shape[1], dtype=torch.float64)
     wide = widened(features)
@@ -76,12 +83,19 @@ def _(values: Tensor, events: Sequence[Tensor]) -> Tensor:
     return values.new_empty(events[0].shape[0], values.shape[1])
 
 
-@torch.library.custom_op("sscn::largest_of_events", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("sscn::largest_of_events", mutates_args=())
 def largest_of_events(features: Tensor, events: Sequence[Tensor]) -> Tensor:
     """``[N, C]`` to ``[B, C]`` int64: which row of an event has the largest value; -1 for an empty event.
 
     Among equals the first row; not a number is larger than any.
     """
+    from sscn_triton.ops.triton import events as triton
+
+    return triton.largest_of_events(features, events)
+
+
+@largest_of_events.register_kernel("cpu")
+def _(features: Tensor, events: Sequence[Tensor]) -> Tensor:
     _, order, starts = events
     winners = torch.full((len(starts) - 1, features.shape[1]), -1)
     wide = widened(features)

@@ -58,9 +58,16 @@ def _return_rows(y: Array, winners: Array, inputs: Array, outputs: Array, x: Arr
                 x[i, c] += y[o, c]
 
 
-@torch.library.custom_op("sscn::pool_sum", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("sscn::pool_sum", mutates_args=())
 def pool_sum(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
     """``y[o] += x[i]`` over all rules: ``[N_in, C]`` to ``[output_count, C]``; zeros where no rule leads."""
+    from sscn_triton.ops.triton import pooling as triton
+
+    return triton.pool_sum(features, rules, output_count)
+
+
+@pool_sum.register_kernel("cpu")
+def _(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
     wide = widened(features)
     output = wide.new_zeros(output_count, features.shape[1])
     _sum_rows(*arrays(wide, *rules[:2], output))
@@ -72,13 +79,20 @@ def _(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
     return features.new_empty(output_count, features.shape[1])
 
 
-@torch.library.custom_op("sscn::pool_max", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("sscn::pool_max", mutates_args=())
 def pool_max(features: Tensor, rules: Sequence[Tensor], output_count: int) -> tuple[Tensor, Tensor]:
     """``[N_in, C]`` to ``[output_count, C]`` twice: the largest value, and the input row (int32) that has it.
 
     Among equals the first tap; not a number is larger than any: as in `torch.nn.functional.max_pool3d`. Where no rule
     leads the value is 0 and the row -1.
     """
+    from sscn_triton.ops.triton import pooling as triton
+
+    return triton.pool_max(features, rules, output_count)
+
+
+@pool_max.register_kernel("cpu")
+def _(features: Tensor, rules: Sequence[Tensor], output_count: int) -> tuple[Tensor, Tensor]:
     wide = widened(features)
     output = wide.new_zeros(output_count, features.shape[1])
     winners = torch.full(output.shape, -1, dtype=torch.int32)
@@ -92,12 +106,19 @@ def _(features: Tensor, rules: Sequence[Tensor], output_count: int) -> tuple[Ten
     return output, torch.empty_like(output, dtype=torch.int32)
 
 
-@torch.library.custom_op("sscn::pool_take", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("sscn::pool_take", mutates_args=())
 def pool_take(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Tensor:
     """``y[o, c] = x[w[o, c], c]``, 0 where ``w`` is -1: ``[N_in, C]`` and ``[N_out, C]`` to ``[N_out, C]``.
 
     ``rules`` are those that chose the winners; the derivative walks them.
     """
+    from sscn_triton.ops.triton import pooling as triton
+
+    return triton.pool_take(features, winners, rules)
+
+
+@pool_take.register_kernel("cpu")
+def _(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Tensor:
     wide = widened(features)
     output = wide.new_zeros(winners.shape)
     _take_rows(*arrays(wide, winners, output))
@@ -109,9 +130,16 @@ def _(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Tensor:
     return features.new_empty(winners.shape)
 
 
-@torch.library.custom_op("sscn::pool_return", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("sscn::pool_return", mutates_args=())
 def pool_return(values: Tensor, winners: Tensor, rules: Sequence[Tensor], input_count: int) -> Tensor:
     """``x[i, c] += y[o, c]`` where ``w[o, c] = i``: ``[N_out, C]`` twice to ``[input_count, C]``."""
+    from sscn_triton.ops.triton import pooling as triton
+
+    return triton.pool_return(values, winners, rules, input_count)
+
+
+@pool_return.register_kernel("cpu")
+def _(values: Tensor, winners: Tensor, rules: Sequence[Tensor], input_count: int) -> Tensor:
     wide = widened(values)
     output = wide.new_zeros(input_count, values.shape[1])
     _return_rows(*arrays(wide, winners, *rules[:2], output))

@@ -1,0 +1,246 @@
+"""Convolution: an implicit matrix product that stays at its output.
+
+A program owns a tile of positions of a reading (`sscn_triton.ops.triton.layout`) and a block of output channels. It
+walks through the taps that are active in its tile, gathers the rows they name, multiplies them with the weight of the
+tap and adds up in float32. Each output is written once, by one program, in a fixed order of taps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from sscn_triton.ops.triton.launch import ceil_div, is_interpreted, launch
+from sscn_triton.ops.triton.layout import UNIT, WORD, Reading, read_forward, rows_or_zero
+from sscn_triton.ops.triton.precision import float32_precision
+
+
+class Tile(NamedTuple):
+    """Shape of a program: positions, channels in per product, channels out; warps; stages of the pipeline."""
+
+    rows: int
+    depth: int
+    width: int
+    warps: int
+    stages: int
+
+
+@triton.jit
+def popcount(bits):
+    """Number of set bits of a non-negative int64."""
+    bits = bits - ((bits >> 1) & 0x5555555555555555)
+    bits = (bits & 0x3333333333333333) + ((bits >> 2) & 0x3333333333333333)
+    bits = (bits + (bits >> 4)) & 0x0F0F0F0F0F0F0F0F
+    bits += bits >> 8
+    bits += bits >> 16
+    return ((bits + (bits >> 32)) & 0x7F).to(tl.int32)
+
+
+@triton.jit
+def lowest_bit(bits):
+    """Position of the lowest set bit: the exponent of a power of two in float32."""
+    power = (bits & -bits).to(tl.float32)
+    return (power.to(tl.int32, bitcast=True) >> 23) - 127
+
+
+@triton.jit
+def tile_mask(masks, word, units, ROWS: tl.constexpr, UNIT: tl.constexpr):
+    """The taps of one word that are active somewhere in the program's tile."""
+    first = tl.program_id(0) * (ROWS // UNIT)
+    mask = tl.load(masks + word * units + first)
+    for unit in tl.static_range(1, ROWS // UNIT):
+        mask |= tl.load(masks + word * units + first + unit, mask=first + unit < units, other=0)
+    return mask
+
+
+@triton.jit(do_not_specialize=["positions", "units"])
+def convolution_kernel(
+    features,
+    weight,
+    bias,
+    output,
+    table,
+    order,
+    masks,
+    positions,
+    units,
+    TAPS: tl.constexpr,
+    GROUPS: tl.constexpr,
+    IN: tl.constexpr,
+    OUT: tl.constexpr,
+    TRANSPOSED: tl.constexpr,
+    MIRRORED: tl.constexpr,
+    BIAS: tl.constexpr,
+    UPCAST: tl.constexpr,
+    PRECISION: tl.constexpr,
+    ROWS: tl.constexpr,
+    DEPTH: tl.constexpr,
+    WIDTH: tl.constexpr,
+    UNIT: tl.constexpr,
+    WORD: tl.constexpr,
+):
+    """``output[order[p], group] = bias + sum over taps of features[table[tap, p], group] @ weight[tap, group]``.
+
+    IN and OUT are channels per group. TRANSPOSED: the weight lies in memory as ``[taps, groups, OUT, IN]``.
+    """
+    blocks: tl.constexpr = (OUT + WIDTH - 1) // WIDTH
+    parts: tl.constexpr = (IN + DEPTH - 1) // DEPTH if DEPTH > 1 else 1
+    group = tl.program_id(1) // blocks
+    column = tl.program_id(1) % blocks * WIDTH + tl.arange(0, WIDTH)
+    position = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    inside = position < positions
+    total = tl.zeros([ROWS, WIDTH], tl.float32)
+    for word in range((TAPS + WORD - 1) // WORD):
+        mask = tile_mask(masks, word, units, ROWS, UNIT)
+        for step in range(popcount(mask) * parts):
+            part = step % parts
+            line = word * WORD + lowest_bit(mask)
+            mask = tl.where(part == parts - 1, mask & (mask - 1), mask)
+            row = tl.load(table + line.to(tl.int64) * positions + position, mask=inside, other=-1).to(tl.int64)
+            tap = TAPS - 1 - line if MIRRORED else line
+            block = weight + (tap * GROUPS + group).to(tl.int64) * (IN * OUT)
+            if DEPTH == 1:  # so few channels that a matrix unit would mostly multiply padding
+                for channel in tl.static_range(IN):
+                    a = tl.load(features + row * (GROUPS * IN) + group * IN + channel, mask=row >= 0, other=0)
+                    place = channel + column * IN if TRANSPOSED else channel * OUT + column
+                    b = tl.load(block + place, mask=column < OUT, other=0)
+                    total += a.to(tl.float32)[:, None] * b.to(tl.float32)
+            else:
+                channel = part * DEPTH + tl.arange(0, DEPTH)
+                place = features + row[:, None] * (GROUPS * IN) + group * IN + channel
+                a = tl.load(place, mask=(row >= 0)[:, None] & (channel < IN), other=0)
+                place = channel[:, None] + column * IN if TRANSPOSED else channel[:, None] * OUT + column
+                b = tl.load(block + place, mask=(channel < IN)[:, None] & (column < OUT), other=0)
+                if UPCAST:
+                    a, b = a.to(tl.float32), b.to(tl.float32)
+                total = tl.dot(a, b, total, input_precision=PRECISION)
+    if BIAS:
+        total += tl.load(bias + group * OUT + column, mask=column < OUT, other=0).to(tl.float32)
+    row = tl.load(order + position, mask=inside, other=0).to(tl.int64)
+    place = output + row[:, None] * (GROUPS * OUT) + group * OUT + column
+    tl.store(place, total.to(output.dtype.element_ty), mask=inside[:, None] & (column < OUT))
+
+
+@triton.jit(do_not_specialize=["positions", "units"])
+def depthwise_kernel(
+    features,
+    weight,
+    bias,
+    output,
+    table,
+    order,
+    masks,
+    positions,
+    units,
+    TAPS: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    MULTIPLE: tl.constexpr,
+    MIRRORED: tl.constexpr,
+    BIAS: tl.constexpr,
+    ROWS: tl.constexpr,
+    WIDTH: tl.constexpr,
+    UNIT: tl.constexpr,
+    WORD: tl.constexpr,
+):
+    """The same for groups of one channel in and MULTIPLE out, CHANNELS out together: no sum over channels."""
+    column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
+    position = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    inside = position < positions
+    total = tl.zeros([ROWS, WIDTH], tl.float32)
+    for word in range((TAPS + WORD - 1) // WORD):
+        mask = tile_mask(masks, word, units, ROWS, UNIT)
+        for _ in range(popcount(mask)):
+            line = word * WORD + lowest_bit(mask)
+            mask &= mask - 1
+            row = tl.load(table + line.to(tl.int64) * positions + position, mask=inside, other=-1).to(tl.int64)
+            tap = TAPS - 1 - line if MIRRORED else line
+            place = features + row[:, None] * (CHANNELS // MULTIPLE) + column // MULTIPLE
+            a = tl.load(place, mask=(row >= 0)[:, None] & (column < CHANNELS), other=0)
+            b = tl.load(weight + tap.to(tl.int64) * CHANNELS + column, mask=column < CHANNELS, other=0)
+            total += a.to(tl.float32) * b.to(tl.float32)
+    if BIAS:
+        total += tl.load(bias + column, mask=column < CHANNELS, other=0).to(tl.float32)
+    row = tl.load(order + position, mask=inside, other=0).to(tl.int64)
+    place = output + row[:, None] * CHANNELS + column
+    tl.store(place, total.to(output.dtype.element_ty), mask=inside[:, None] & (column < CHANNELS))
+
+
+def choose_tile(features: Tensor, rows: int, channels_in: int, channels_out: int, precision: str) -> Tile:
+    """A shape that works untuned: small where there are few rows, and where a product takes many registers."""
+    width = min(max(triton.next_power_of_2(channels_out), 16), 128)
+    full = features.dtype == torch.float32 and precision != "tf32"
+    depth = _depth(channels_in, 16 if full else 128 // features.element_size())
+    if is_interpreted(features):
+        return Tile(256, depth, width, 4, 1)
+    if full:
+        return Tile(32 if rows < 1 << 13 else 64, depth, width, 8 if width > 64 else 4, 3)
+    tile = 32 if rows < 1 << 13 else 64 if rows < 1 << 16 or width < 64 else 128
+    # With NVIDIA's asynchronous copies five stages keep two or three tiles in flight; AMD has 64 KiB for all of them.
+    stages = 5 if features.element_size() == 2 and torch.version.hip is None else 3
+    return Tile(tile, depth, width, 8 if tile * width >= 128 * 128 else 4, stages)
+
+
+def _depth(channels: int, most: int) -> int:
+    """Channels of one product: the largest block that leaves little padding."""
+    if channels <= 4:
+        return 1
+    blocks = [size for size in (16, 32, 64) if size <= most]
+    return min(blocks, key=lambda size: (ceil_div(channels, size) * size, -size))
+
+
+def convolve(
+    features: Tensor,
+    weight: Tensor,
+    rules: Sequence[Tensor],
+    output_count: int,
+    bias: Tensor | None = None,
+    tile: Tile | None = None,
+) -> Tensor:
+    """``y[o] = bias + sum x[i] w[v]``: ``[N_in, groups * in]``, ``[V, groups, in, out]`` to ``[output_count,
+    groups * out]``, in the type of the features. Sums are float32, or float64 for float64 features."""
+    reading = read_forward(rules)
+    taps, groups, channels_in, channels_out = weight.shape
+    features, weight = features.contiguous(), weight.to(features.dtype)
+    if features.dtype == torch.float64:
+        return _convolve_float64(features, weight, reading, bias)
+    transposed = not weight.is_contiguous() and weight.transpose(2, 3).is_contiguous()
+    weight = weight if transposed else weight.contiguous()
+    output = features.new_empty(output_count, groups * channels_out)
+    depthwise = channels_in == 1 and groups > 1
+    columns = groups * channels_out if depthwise else channels_out
+    precision = float32_precision()
+    tile = tile or choose_tile(features, output_count, channels_in, columns, precision)
+    tensors = (features, weight, features if bias is None else bias, output, *reading[:3])
+    options = {
+        "TAPS": taps, "MIRRORED": reading.mirrored, "BIAS": bias is not None, "ROWS": tile.rows, "WIDTH": tile.width,
+        "UNIT": UNIT, "WORD": WORD, "num_warps": tile.warps, "num_stages": tile.stages,
+    }  # fmt: skip
+    sizes = output_count, reading.masks.shape[1]
+    tiles = ceil_div(output_count, tile.rows)
+    if depthwise:
+        grid = tiles, ceil_div(columns, tile.width)
+        launch(depthwise_kernel, grid, *tensors, *sizes, CHANNELS=columns, MULTIPLE=channels_out, **options)
+    else:
+        launch(
+            convolution_kernel, (tiles, groups * ceil_div(channels_out, tile.width)), *tensors, *sizes, GROUPS=groups,
+            IN=channels_in, OUT=channels_out, TRANSPOSED=transposed, UPCAST=is_interpreted(features),
+            PRECISION=precision, DEPTH=tile.depth, **options,
+        )  # fmt: skip
+    return output
+
+
+def _convolve_float64(features: Tensor, weight: Tensor, reading: Reading, bias: Tensor | None) -> Tensor:
+    """Gather, multiply, add, tap after tap: each output row is written once by each tap."""
+    _, groups, channels_in, channels_out = weight.shape
+    table = reading.table.flip(0) if reading.mirrored else reading.table
+    total = features.new_zeros(table.shape[1], groups, channels_out)
+    for rows, block in zip(table.long(), weight, strict=True):
+        gathered = rows_or_zero(features, rows).view(-1, groups, channels_in)
+        total += torch.einsum("pgi,gio->pgo", gathered, block)
+    output = torch.empty_like(total).index_copy(0, reading.order.long(), total).flatten(1)
+    return output if bias is None else output + bias

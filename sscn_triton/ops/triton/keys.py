@@ -1,0 +1,76 @@
+"""One int64 key for each site, in lexicographic order.
+
+A *frame* is the box that the keys number: int64 ``[2, 1 + D]``, its lowest site and its extents. It is computed and
+used on the device; the host reads it together with the sizes it has to wait for anyway, and only then refuses a box
+with more sites than an int64 can number. Until then a wrapped key can mislead no one: it is compared, never followed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from sscn_triton.ops.triton.launch import BLOCK, ceil_div, launch
+
+NOWHERE = tl.constexpr(2**63 - 1)  # the key of no site; sorts behind all others
+
+
+@triton.jit
+def axis_key(key, coordinate, frame, axis: tl.constexpr, AXES: tl.constexpr):
+    """A key with one more axis; NOWHERE once a coordinate is outside the frame."""
+    low = tl.load(frame + axis)
+    extent = tl.load(frame + AXES + axis)
+    digit = coordinate - low
+    inside = (key != NOWHERE) & (digit >= 0) & (digit < extent)
+    return tl.where(inside, key * extent + digit, NOWHERE)
+
+
+@triton.jit(do_not_specialize=["count"])
+def pack_kernel(coordinates, frame, keys, count, AXES: tl.constexpr, BLOCK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = row < count
+    key = tl.zeros([BLOCK], tl.int64)
+    for axis in tl.static_range(AXES):
+        coordinate = tl.load(coordinates + row * AXES + axis, mask=inside, other=0).to(tl.int64)
+        key = axis_key(key, coordinate, frame, axis, AXES)
+    tl.store(keys + row, key, mask=inside)
+
+
+def frame_of(coordinates: Tensor) -> Tensor:
+    """The smallest frame around the sites."""
+    if not len(coordinates):
+        return torch.zeros(2, coordinates.shape[1], dtype=torch.int64, device=coordinates.device)
+    low, high = torch.aminmax(coordinates, dim=0)
+    return torch.stack([low.long(), high.long() - low + 1])
+
+
+def pack(coordinates: Tensor, frame: Tensor) -> Tensor:
+    """``[N]`` int64."""
+    count, axes = coordinates.shape
+    keys = torch.empty(count, dtype=torch.int64, device=coordinates.device)
+    grid = (ceil_div(count, BLOCK),)
+    launch(pack_kernel, grid, coordinates.contiguous(), frame, keys, count, AXES=axes, BLOCK=BLOCK)
+    return keys
+
+
+def check_frame(frame: Sequence[int]) -> None:
+    """Refuse a frame, given as its ``2 (1 + D)`` numbers, whose sites no int32 can hold or no int64 key can number."""
+    axes = len(frame) // 2
+    low, extent = frame[:axes], [max(n, 0) for n in frame[axes:]]
+    high = [a + n - 1 for a, n in zip(low, extent, strict=True)]
+    for axis in range(1, axes):
+        if extent[axis] and (low[axis] < -(2**31) or high[axis] >= 2**31):
+            raise ValueError(
+                f"coordinates of axis {axis - 1} would run from {low[axis]} to {high[axis]}; "
+                f"allowed is {-(2**31)} to {2**31 - 1}"
+            )
+    if math.prod(extent) >= 2**63:
+        ranges = ", ".join(f"{a}..{b}" for a, b in zip(low, high, strict=True))
+        raise ValueError(
+            f"coordinates span {ranges} (batch first): more than 2**63 sites, which no int64 key can number"
+        )

@@ -1,0 +1,189 @@
+"""How the kernels want a rulebook: the list of tensors that `rules` is on a GPU.
+
+    0 input_rows, 1 output_rows   ``[R]`` int32, sorted by tap, then by output row: for the weight gradient
+    2 spans                       ``[V, 2]`` int64, on the device: the rules of tap v are ``spans[v, 0]:spans[v, 1]``
+    3 table, 4 order, 5 masks     the reading from inputs to outputs: for the convolution
+    6 table, 7 order, 8 masks     the reading from outputs to inputs: for its input gradient
+
+A reading lists the sites it writes in an order that puts rows with the same active taps together, so that a tile of
+consecutive positions can leave out the taps that none of its rows has:
+
+    table  ``[V, N]`` int32: the row to read at each tap for the site at each position, -1 where there is none
+    order  ``[N]`` int32: the row to write for each position
+    masks  ``[words, units]`` int64: which taps are active in each unit of UNIT positions, WORD taps to a word
+
+Where one reading is the other with its taps reversed (a submanifold convolution whose taps lie opposite each other), it
+is left empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from sscn_triton.ops.triton.launch import BLOCK, ceil_div, launch
+
+UNIT = 16  # positions that share a mask: the least rows of a matrix instruction
+WORD = 63  # taps in a word of a mask
+UNITS = 128  # units of a program that makes masks
+
+
+class Reading(NamedTuple):
+    """One reading of a layout, as the kernels take it; ``mirrored``: tap v is in line V - 1 - v of the table."""
+
+    table: Tensor
+    order: Tensor
+    masks: Tensor
+    mirrored: bool
+
+
+def read_forward(rules: Sequence[Tensor]) -> Reading:
+    """The reading from inputs to outputs."""
+    mirrored = rules[3].shape[0] == 0
+    table, order, masks = rules[6:9] if mirrored else rules[3:6]
+    return Reading(table, order, masks, mirrored)
+
+
+def read_backward(rules: Sequence[Tensor]) -> Reading:
+    """The reading from outputs to inputs."""
+    return read_forward([*rules[:3], *rules[6:9], *rules[3:6]])
+
+
+@triton.jit
+def table_place(rows, BLOCK: tl.constexpr):
+    """Place, tap and row of the program's elements of a table ``[V, rows]``, taken as one line."""
+    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    return place, place // rows, place % rows
+
+
+@triton.jit(do_not_specialize=["size"])
+def count_kernel(table, counts, size, BLOCK: tl.constexpr):
+    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    active = tl.load(table + place, mask=place < size, other=-1) >= 0
+    tl.store(counts + tl.program_id(0), tl.sum(active.to(tl.int64)))
+
+
+@triton.jit(do_not_specialize=["size", "rows"])
+def fill_kernel(table, ends, input_rows, output_rows, spans, size, rows, BLOCK: tl.constexpr):
+    """The entries of the table that name a row, in their order, and where those of each tap are."""
+    place, tap, row = table_place(rows, BLOCK)
+    found = tl.load(table + place, mask=place < size, other=-1)
+    active = (found >= 0).to(tl.int64)
+    after = tl.load(ends + tl.program_id(0)) - tl.sum(active) + tl.cumsum(active)
+    rule = after - active
+    tl.store(input_rows + rule, found, mask=active > 0)
+    tl.store(output_rows + rule, row.to(tl.int32), mask=active > 0)
+    tl.store(spans + 2 * tap, rule, mask=(row == 0) & (place < size))
+    tl.store(spans + 2 * tap + 1, after, mask=(row == rows - 1) & (place < size))
+
+
+@triton.jit(do_not_specialize=["size", "rows", "columns"])
+def transpose_kernel(table, transposed, size, rows, columns, BLOCK: tl.constexpr):
+    place, tap, row = table_place(rows, BLOCK)
+    found = tl.load(table + place, mask=place < size, other=-1)
+    tl.store(transposed + tap * columns + found, row.to(tl.int32), mask=found >= 0)
+
+
+@triton.jit(do_not_specialize=["size", "rows"])
+def arrange_kernel(table, order, arranged, size, rows, BLOCK: tl.constexpr):
+    place, tap, position = table_place(rows, BLOCK)
+    row = tl.load(order + position, mask=place < size, other=0)
+    found = tl.load(table + tap * rows + row, mask=place < size, other=-1)
+    tl.store(arranged + place, found, mask=place < size)
+
+
+@triton.jit(do_not_specialize=["rows"])
+def row_masks_kernel(table, masks, rows, TAPS: tl.constexpr, WORD: tl.constexpr, BLOCK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    word = tl.program_id(1).to(tl.int64)
+    mask = tl.zeros([BLOCK], tl.int64)
+    for bit in range(tl.minimum(WORD, TAPS - word * WORD).to(tl.int32)):
+        found = tl.load(table + (word * WORD + bit) * rows + row, mask=row < rows, other=-1)
+        mask |= (found >= 0).to(tl.int64) << bit
+    tl.store(masks + word * rows + row, mask, mask=row < rows)
+
+
+@triton.jit(do_not_specialize=["word", "rows"])
+def gray_rank_kernel(masks, ranks, word, rows, BLOCK: tl.constexpr):
+    """The place of each mask in a Gray code, in which neighbours differ by one bit."""
+    row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    rank = tl.load(masks + word * rows + row, mask=row < rows, other=0)
+    for power in tl.static_range(6):
+        rank ^= rank >> (1 << power)
+    tl.store(ranks + row, rank, mask=row < rows)
+
+
+@triton.jit(do_not_specialize=["rows", "units"])
+def unit_masks_kernel(row_masks, order, masks, rows, units, UNIT: tl.constexpr, BLOCK: tl.constexpr):
+    unit = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    word = tl.program_id(1).to(tl.int64)
+    mask = tl.zeros([BLOCK], tl.int64)
+    for position in tl.static_range(UNIT):
+        inside = unit * UNIT + position < rows
+        row = tl.load(order + unit * UNIT + position, mask=inside, other=0)
+        mask |= tl.load(row_masks + word * rows + row, mask=inside, other=0)
+    tl.store(masks + word * units + unit, mask, mask=unit < units)
+
+
+def rule_ends(table: Tensor) -> Tensor:
+    """How many entries of a table ``[V, N]`` name a row, up to the end of each block of it and of the whole."""
+    blocks = ceil_div(table.numel(), BLOCK)
+    counts = torch.zeros(blocks + 1, dtype=torch.int64, device=table.device)
+    launch(count_kernel, (blocks,), table, counts, table.numel(), BLOCK=BLOCK)
+    return counts.cumsum(0)
+
+
+def pairs(table: Tensor, ends: Tensor, rule_count: int) -> list[Tensor]:
+    """``[input_rows, output_rows, spans]`` of a table in the order of its rows."""
+    taps, rows = table.shape
+    input_rows, output_rows = table.new_empty(rule_count), table.new_empty(rule_count)
+    spans = torch.zeros(taps, 2, dtype=torch.int64, device=table.device)
+    grid = (ceil_div(table.numel(), BLOCK),)
+    launch(fill_kernel, grid, table, ends, input_rows, output_rows, spans, table.numel(), rows, BLOCK=BLOCK)
+    return [input_rows, output_rows, spans]
+
+
+def transposed_table(table: Tensor, columns: int) -> Tensor:
+    """``[V, columns]``: which row of the table names each of its entries."""
+    taps, rows = table.shape
+    transposed = table.new_full((taps, columns), -1)
+    grid = (ceil_div(table.numel(), BLOCK),)
+    launch(transpose_kernel, grid, table, transposed, table.numel(), rows, columns, BLOCK=BLOCK)
+    return transposed
+
+
+def reading(table: Tensor) -> list[Tensor]:
+    """``[table, order, masks]`` from a table in the order of its rows."""
+    taps, rows = table.shape
+    words, blocks = ceil_div(taps, WORD), ceil_div(rows, BLOCK)
+    row_masks = torch.empty(words, rows, dtype=torch.int64, device=table.device)
+    launch(row_masks_kernel, (blocks, words), table, row_masks, rows, TAPS=taps, WORD=WORD, BLOCK=BLOCK)
+    ranks = torch.empty_like(row_masks[0])
+    launch(gray_rank_kernel, (blocks,), row_masks, ranks, words // 2, rows, BLOCK=BLOCK)
+    order = torch.sort(ranks, stable=True).indices.int()
+    arranged, units = torch.empty_like(table), ceil_div(rows, UNIT)
+    grid = (ceil_div(table.numel(), BLOCK),)
+    launch(arrange_kernel, grid, table, order, arranged, table.numel(), rows, BLOCK=BLOCK)
+    masks = row_masks.new_empty(words, units)
+    launch(
+        unit_masks_kernel, (ceil_div(units, UNITS), words), row_masks, order, masks, rows, units, UNIT=UNIT, BLOCK=UNITS
+    )  # fmt: skip
+    return [arranged, order, masks]
+
+
+def no_reading(device: torch.device) -> list[Tensor]:
+    """What stands for the reading that is the other one with its taps reversed."""
+    shapes = (((0, 0), torch.int32), ((0,), torch.int32), ((0, 0), torch.int64))
+    return [torch.empty(shape, dtype=dtype, device=device) for shape, dtype in shapes]
+
+
+def rows_or_zero(features: Tensor, rows: Tensor) -> Tensor:
+    """The rows named by a line of a table, zero where it names none."""
+    if not features.shape[0]:
+        return features.new_zeros(rows.shape[0], features.shape[1])
+    return features[rows.clamp(min=0)].masked_fill((rows < 0)[:, None], 0)

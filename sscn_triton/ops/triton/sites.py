@@ -1,0 +1,323 @@
+"""Operators on sites: which are distinct, and which rules join them.
+
+Host synchronisations, where the host waits for the device to learn sizes: one in each operator, at `_read`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from sscn_triton.ops.triton.keys import NOWHERE, axis_key, check_frame, frame_of, pack
+from sscn_triton.ops.triton.launch import BLOCK, ceil_div, launch
+from sscn_triton.ops.triton.layout import no_reading, pairs, reading, rule_ends, table_place, transposed_table
+from sscn_triton.relation import submanifold_padding, volume
+
+
+def _read(*values: Tensor) -> list[int]:
+    """The numbers of some tensors, on the host: this waits for the device."""
+    return torch.cat([value.reshape(-1).long() for value in values]).tolist()
+
+
+def unique_sites(coordinates: Tensor) -> tuple[Tensor, Tensor]:
+    """``(first, inverse)``: the row where each distinct site first appears (ascending), and for every row the
+    position of its site in ``first``; int64."""
+    count = len(coordinates)
+    rows = torch.arange(count, device=coordinates.device)
+    if not count:
+        return rows, rows.clone()
+    frame = frame_of(coordinates)
+    keys, order = torch.sort(pack(coordinates, frame), stable=True)
+    new = torch.ones(count, dtype=torch.bool, device=keys.device)
+    new[1:] = keys[1:] != keys[:-1]
+    # A stable sort keeps equal sites in their order, so the first of a run is the first appearance of its site.
+    run_start = torch.where(new, rows, 0).cummax(0).values
+    first_row = torch.empty_like(rows)
+    first_row[order] = order[run_start]
+    position = (first_row == rows).cumsum(0) - 1
+    *box, last = _read(frame, position[-1])
+    check_frame(box)
+    first = torch.empty(last + 1, dtype=torch.int64, device=keys.device)
+    inverse = position[first_row]
+    first[inverse] = first_row  # rows of one site all write the same number
+    return first, inverse
+
+
+@triton.jit(do_not_specialize=["size", "count", "steps"])
+def search_kernel(
+    coordinates,
+    frame,
+    sorted_keys,
+    order,
+    table,
+    size,
+    count,
+    steps,
+    AXES: tl.constexpr,
+    KERNEL: tl.constexpr,
+    DILATION: tl.constexpr,
+    PADDING: tl.constexpr,
+    TAPS: tl.constexpr,
+    MIRROR: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """``table[tap, row]``: the row of the site at this tap of the row's site, found by bisection of the sorted keys.
+
+    With MIRROR the opposite tap is written too: if i feeds j through a tap, j feeds i through the opposite one.
+    """
+    place, tap, row = table_place(count, BLOCK)
+    inside = place < size
+    key = tl.load(coordinates + row * AXES, mask=inside, other=0).to(tl.int64)
+    key = axis_key(tl.zeros_like(row), key, frame, 0, AXES)
+    rest, volume = tap, TAPS
+    for axis in tl.static_range(1, AXES):
+        volume = volume // KERNEL[axis - 1]
+        step = rest // volume
+        rest = rest % volume
+        here = tl.load(coordinates + row * AXES + axis, mask=inside, other=0).to(tl.int64)
+        key = axis_key(key, here + step * DILATION[axis - 1] - PADDING[axis - 1], frame, axis, AXES)
+    low = tl.zeros_like(row)
+    high = low + count
+    for _ in range(steps):
+        middle = (low + high) // 2
+        below = tl.load(sorted_keys + middle, mask=middle < high, other=NOWHERE) < key
+        low = tl.where(below, middle + 1, low)
+        high = tl.where(below, high, middle)
+    hit = inside & (low < count)
+    hit &= tl.load(sorted_keys + low, mask=hit, other=NOWHERE) == key
+    hit &= key != NOWHERE
+    found = tl.load(order + low, mask=hit, other=-1)
+    tl.store(table + place, found.to(tl.int32), mask=hit)
+    if MIRROR:
+        tl.store(table + (TAPS - 1 - tap) * count + found, row.to(tl.int32), mask=hit)
+
+
+def submanifold_rules(coordinates: Tensor, kernel_size: Sequence[int], dilation: Sequence[int]) -> list[Tensor]:
+    """Rules from the sites to themselves, stride 1, the kernel centred."""
+    kernel, spread = tuple(kernel_size), tuple(dilation)
+    count, axes = coordinates.shape
+    taps, padding = volume(kernel), submanifold_padding(kernel, spread)
+    mirror = all(2 * p == d * (k - 1) for k, d, p in zip(kernel, spread, padding, strict=True))
+    frame = frame_of(coordinates)
+    keys, order = torch.sort(pack(coordinates, frame))
+    table = torch.full((taps, count), -1, dtype=torch.int32, device=keys.device)
+    size = ((taps + 1) // 2 if mirror else taps) * count
+    launch(
+        search_kernel, (ceil_div(size, BLOCK),), coordinates.contiguous(), frame, keys, order, table, size, count,
+        count.bit_length(), AXES=axes, KERNEL=kernel, DILATION=spread, PADDING=padding, TAPS=taps, MIRROR=mirror,
+        BLOCK=BLOCK,
+    )  # fmt: skip
+    ends = rule_ends(table)
+    *box, rule_count = _read(frame, ends[-1])
+    check_frame(box)
+    backward = no_reading(table.device) if mirror else reading(transposed_table(table, count))
+    return [*pairs(table, ends, rule_count), *reading(table), *backward]
+
+
+@triton.jit
+def floor_mod(value, divisor):
+    """The remainder in 0..divisor - 1 for any sign (a compiled ``%`` rounds to zero, an interpreted one down)."""
+    rest = value % divisor
+    return tl.where(rest < 0, rest + divisor, rest)
+
+
+@triton.jit
+def reached_key(
+    coordinates, row, inside, choice, frame, AXES: tl.constexpr, GEOMETRY: tl.constexpr, BACKWARD: tl.constexpr
+):
+    """Key of a site that a row reaches, by which tap; NOWHERE if there is none. ``GEOMETRY``: see `_geometry`."""
+    site = coordinates + row * AXES
+    key = axis_key(tl.zeros_like(row), tl.load(site, mask=inside, other=-1).to(tl.int64), frame, 0, AXES)
+    tap = tl.zeros_like(row)
+    rest, volume = choice, GEOMETRY[0]
+    for axis in tl.static_range(1, AXES):
+        kernel = GEOMETRY[axis][0]
+        stride = GEOMETRY[axis][1]
+        padding = GEOMETRY[axis][2]
+        dilation = GEOMETRY[axis][3]
+        common = GEOMETRY[axis][4]
+        inverse = GEOMETRY[axis][5]
+        volume = volume // GEOMETRY[axis][6]
+        here = tl.load(site + axis, mask=inside, other=0).to(tl.int64)
+        if BACKWARD:
+            step = rest // volume
+            reached = here * stride + step * dilation - padding
+        else:
+            moved = here + padding
+            period = stride // common
+            step = floor_mod(floor_mod(moved // common, period) * inverse, period) + rest // volume * period
+            key = tl.where((floor_mod(moved, common) == 0) & (step < kernel), key, NOWHERE)
+            reached = (moved - step * dilation) // stride
+        rest = rest % volume
+        key = axis_key(key, reached, frame, axis, AXES)
+        tap = tap * kernel + step
+    return key, tap
+
+
+@triton.jit
+def reached_frame_kernel(
+    frame, reached, AXES: tl.constexpr, GEOMETRY: tl.constexpr, BOUNDS: tl.constexpr, BACKWARD: tl.constexpr
+):
+    """The frame of all sites that sites in ``frame`` can reach; one program."""
+    tl.store(reached, tl.load(frame))
+    tl.store(reached + AXES, tl.load(frame + AXES))
+    for axis in tl.static_range(1, AXES):
+        stride = GEOMETRY[axis][1]
+        padding = GEOMETRY[axis][2]
+        reach = GEOMETRY[axis][3] * (GEOMETRY[axis][0] - 1)
+        low = tl.load(frame + axis)
+        high = low + tl.load(frame + AXES + axis) - 1
+        if BACKWARD:
+            low = low * stride - padding
+            high = high * stride + reach - padding
+        else:
+            low += padding - reach
+            high += padding
+            low = (low - floor_mod(low, stride)) // stride
+            high = (high - floor_mod(high, stride)) // stride
+        if len(BOUNDS) > 0:
+            low = tl.maximum(low, 0)
+            high = tl.minimum(high, BOUNDS[axis - 1] - 1)
+        tl.store(reached + axis, low)
+        tl.store(reached + AXES + axis, high - low + 1)
+
+
+@triton.jit(do_not_specialize=["count"])
+def reach_kernel(
+    coordinates,
+    frame,
+    keys,
+    count,
+    AXES: tl.constexpr,
+    GEOMETRY: tl.constexpr,
+    BACKWARD: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    place, choice, row = table_place(count, BLOCK)
+    inside = choice < GEOMETRY[0]
+    key, _ = reached_key(coordinates, row, inside, choice, frame, AXES, GEOMETRY, BACKWARD)
+    tl.store(keys + place, key, mask=inside)
+
+
+@triton.jit(do_not_specialize=["total", "count", "reached_count"])
+def join_kernel(
+    coordinates,
+    frame,
+    keys,
+    candidates,
+    ordinals,
+    reached,
+    forward,
+    backward,
+    total,
+    count,
+    reached_count,
+    AXES: tl.constexpr,
+    GEOMETRY: tl.constexpr,
+    BACKWARD: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Number the distinct keys: their sites, and both tables of the rules that reach them."""
+    position = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    key = tl.load(keys + position, mask=position < total, other=NOWHERE)
+    there = key != NOWHERE
+    output = tl.load(ordinals + position, mask=there, other=1).to(tl.int64) - 1
+    candidate = tl.load(candidates + position, mask=there, other=0)
+    row = candidate % count
+    _, tap = reached_key(coordinates, row, there, candidate // count, frame, AXES, GEOMETRY, BACKWARD)
+    tl.store(forward + tap * reached_count + output, row.to(tl.int32), mask=there)
+    tl.store(backward + tap * count + row, output.to(tl.int32), mask=there)
+    first = there & (tl.load(keys + position - 1, mask=there & (position > 0), other=-1) != key)
+    for back in tl.static_range(AXES):
+        axis = AXES - 1 - back
+        extent = tl.load(frame + AXES + axis)
+        coordinate = tl.load(frame + axis) + key % extent
+        tl.store(reached + output * AXES + axis, coordinate.to(tl.int32), mask=first)
+        key = key // extent
+
+
+class Window(NamedTuple):
+    """Geometry of a layer that changes its sites, one number per axis; ``bounds`` may be empty."""
+
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    bounds: tuple[int, ...]
+    backward: bool  # whether sites are reached by the relation read backwards
+
+
+def _geometry(window: Window) -> tuple[Any, ...]:
+    """For `reached_key`: how many sites a row can reach, then for each axis the kernel, stride, padding, dilation and
+
+    - the common divisor g of stride and dilation: ``x + padding`` has to be a multiple of it;
+    - the inverse of ``dilation / g`` modulo ``stride / g``, which gives the first tap; others follow ``stride / g``
+      apart;
+    - the number of taps that can be reached from one coordinate.
+    """
+    axes = []
+    for kernel, stride, padding, dilation in zip(*window[:4], strict=True):
+        common = math.gcd(stride, dilation)
+        period = 1 if window.backward else stride // common
+        inverse = pow(dilation // common, -1, stride // common)
+        axes.append((kernel, stride, padding, dilation, common, inverse, ceil_div(kernel, period)))
+    return math.prod(axis[-1] for axis in axes), *axes
+
+
+def strided_rules(
+    coordinates: Tensor,
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    bounds: Sequence[int],
+) -> list[Tensor]:
+    """``[output_coordinates, *rules]`` to every site that some input reaches, in lexicographic order."""
+    kernel, steps, margins, spread, limits = map(tuple, (kernel_size, stride, padding, dilation, bounds))
+    return _rules_to_reached(coordinates, Window(kernel, steps, margins, spread, limits, backward=False))
+
+
+def transposed_rules(
+    coordinates: Tensor,
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    bounds: Sequence[int],
+) -> list[Tensor]:
+    """The same for the sites reached by the relation read backwards."""
+    kernel, steps, margins, spread, limits = map(tuple, (kernel_size, stride, padding, dilation, bounds))
+    return _rules_to_reached(coordinates, Window(kernel, steps, margins, spread, limits, backward=True))
+
+
+def _rules_to_reached(coordinates: Tensor, window: Window) -> list[Tensor]:
+    count, axes = coordinates.shape
+    taps, geometry = volume(window.kernel_size), _geometry(window)
+    coordinates = coordinates.contiguous()
+    given = frame_of(coordinates)
+    frame = torch.empty_like(given)
+    options = {"AXES": axes, "GEOMETRY": geometry, "BACKWARD": window.backward}
+    launch(reached_frame_kernel, (1,), given, frame, BOUNDS=window.bounds, **options)
+    total = geometry[0] * count
+    keys = torch.empty(total, dtype=torch.int64, device=coordinates.device)
+    launch(reach_kernel, (ceil_div(total, BLOCK),), coordinates, frame, keys, count, **options, BLOCK=BLOCK)
+    keys, candidates = torch.sort(keys)
+    new = keys != NOWHERE.value
+    rule_count = new.sum()
+    new[1:] &= keys[1:] != keys[:-1]
+    ordinals = new.cumsum(0, dtype=torch.int32)
+    *box, reached_count, rule_count = _read(frame, new.sum(), rule_count)
+    check_frame(box)
+    reached = coordinates.new_empty(reached_count, axes)
+    forward, backward = coordinates.new_full((taps, reached_count), -1), coordinates.new_full((taps, count), -1)
+    launch(
+        join_kernel, (ceil_div(total, BLOCK),), coordinates, frame, keys, candidates, ordinals, reached, forward,
+        backward, total, count, reached_count, **options, BLOCK=BLOCK,
+    )  # fmt: skip
+    return [reached, *pairs(forward, rule_ends(forward), rule_count), *reading(forward), *reading(backward)]

@@ -1,0 +1,223 @@
+"""Weight gradient: for each tap the product of the input rows and the output gradients that its rules join.
+
+The rules of all taps are cut into segments; a program sums one segment for one block of the weight in float32, and
+the segments of a tap are then added in order. How they are cut depends on the sizes alone, so a run repeats itself
+bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from sscn_triton.ops.triton.launch import BLOCK, ceil_div, is_interpreted, launch
+from sscn_triton.ops.triton.layout import read_forward, rows_or_zero
+from sscn_triton.ops.triton.precision import float32_precision
+
+PROGRAMS = 1024  # enough to fill a device a few times over
+
+
+class Tile(NamedTuple):
+    """Shape of a program: rules per product, channels in and out; warps; stages of the pipeline."""
+
+    rules: int
+    height: int
+    width: int
+    warps: int
+    stages: int
+
+
+@triton.jit
+def segments_of_taps(spans, segment, TAPS: tl.constexpr, LANES: tl.constexpr):
+    """For each tap its first rule and the rule after its last, and the number of segments up to and with it."""
+    tap = tl.arange(0, LANES)
+    first = tl.load(spans + 2 * tap, mask=tap < TAPS, other=0)
+    last = tl.load(spans + 2 * tap + 1, mask=tap < TAPS, other=0)
+    return first, last, tl.cumsum((last - first + segment - 1) // segment)
+
+
+@triton.jit
+def rules_of_segment(spans, index, segment, TAPS: tl.constexpr, LANES: tl.constexpr):
+    """The first rule of a segment and the rule after its last; nothing for a segment beyond all taps."""
+    first, last, ends = segments_of_taps(spans, segment, TAPS, LANES)
+    lane = tl.arange(0, LANES)
+    tap = tl.sum((ends <= index).to(tl.int32))
+    done = tl.max(tl.where(lane < tap, ends, 0))
+    start = tl.sum(tl.where(lane == tap, first, 0)) + (index - done) * segment
+    return start, tl.minimum(start + segment, tl.sum(tl.where(lane == tap, last, 0)))
+
+
+@triton.jit(do_not_specialize=["segment"])
+def weight_gradient_kernel(
+    features,
+    gradient,
+    partial,
+    input_rows,
+    output_rows,
+    spans,
+    segment,
+    TAPS: tl.constexpr,
+    LANES: tl.constexpr,
+    GROUPS: tl.constexpr,
+    IN: tl.constexpr,
+    OUT: tl.constexpr,
+    UPCAST: tl.constexpr,
+    PRECISION: tl.constexpr,
+    RULES: tl.constexpr,
+    HEIGHT: tl.constexpr,
+    WIDTH: tl.constexpr,
+):
+    """``partial[s, group] = sum over the rules of segment s of features[i, group]^T gradient[o, group]``."""
+    blocks: tl.constexpr = (OUT + WIDTH - 1) // WIDTH
+    group = tl.program_id(1) // blocks
+    channel = tl.program_id(2) * HEIGHT + tl.arange(0, HEIGHT)
+    column = tl.program_id(1) % blocks * WIDTH + tl.arange(0, WIDTH)
+    index = tl.program_id(0)
+    start, stop = rules_of_segment(spans, index, segment, TAPS, LANES)
+    total = tl.zeros([HEIGHT, WIDTH], tl.float32)
+    for rule in range(start, stop, RULES):
+        rules = rule + tl.arange(0, RULES)
+        inside = rules < stop
+        i = tl.load(input_rows + rules, mask=inside, other=0).to(tl.int64)
+        o = tl.load(output_rows + rules, mask=inside, other=0).to(tl.int64)
+        place = features + i[:, None] * (GROUPS * IN) + group * IN + channel
+        x = tl.load(place, mask=inside[:, None] & (channel < IN), other=0)
+        place = gradient + o[:, None] * (GROUPS * OUT) + group * OUT + column
+        g = tl.load(place, mask=inside[:, None] & (column < OUT), other=0)
+        if UPCAST:
+            x, g = x.to(tl.float32), g.to(tl.float32)
+        total = tl.dot(tl.trans(x), g, total, input_precision=PRECISION)
+    place = partial + (index.to(tl.int64) * GROUPS + group) * (IN * OUT) + channel[:, None] * OUT + column
+    tl.store(place, total, mask=(channel < IN)[:, None] & (column < OUT))
+
+
+@triton.jit(do_not_specialize=["segment"])
+def depthwise_kernel(
+    features,
+    gradient,
+    partial,
+    input_rows,
+    output_rows,
+    spans,
+    segment,
+    TAPS: tl.constexpr,
+    LANES: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    MULTIPLE: tl.constexpr,
+    RULES: tl.constexpr,
+    WIDTH: tl.constexpr,
+):
+    """The same for groups of one channel in and MULTIPLE out, CHANNELS out together."""
+    column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
+    index = tl.program_id(0)
+    start, stop = rules_of_segment(spans, index, segment, TAPS, LANES)
+    total = tl.zeros([RULES, WIDTH], tl.float32)
+    for rule in range(start, stop, RULES):
+        rules = rule + tl.arange(0, RULES)
+        inside = (rules < stop)[:, None] & (column < CHANNELS)
+        i = tl.load(input_rows + rules, mask=rules < stop, other=0).to(tl.int64)
+        o = tl.load(output_rows + rules, mask=rules < stop, other=0).to(tl.int64)
+        x = tl.load(features + i[:, None] * (CHANNELS // MULTIPLE) + column // MULTIPLE, mask=inside, other=0)
+        g = tl.load(gradient + o[:, None] * CHANNELS + column, mask=inside, other=0)
+        total += x.to(tl.float32) * g.to(tl.float32)
+    tl.store(partial + index.to(tl.int64) * CHANNELS + column, tl.sum(total, 0), mask=column < CHANNELS)
+
+
+@triton.jit(do_not_specialize=["segment"])
+def reduce_kernel(
+    partial, output, spans, segment, TAPS: tl.constexpr, LANES: tl.constexpr, SIZE: tl.constexpr, BLOCK: tl.constexpr
+):
+    """``output[tap]``: the sum of the tap's segments, in their order."""
+    tap, element = tl.program_id(0), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    _, _, ends = segments_of_taps(spans, segment, TAPS, LANES)
+    lane = tl.arange(0, LANES)
+    start, stop = tl.max(tl.where(lane < tap, ends, 0)), tl.sum(tl.where(lane == tap, ends, 0))
+    total = tl.zeros([BLOCK], tl.float32)
+    for index in range(start, stop):
+        total += tl.load(partial + index * SIZE + element, mask=element < SIZE, other=0)
+    place = output + tap.to(tl.int64) * SIZE + element
+    tl.store(place, total.to(output.dtype.element_ty), mask=element < SIZE)
+
+
+def choose_tile(features: Tensor, channels_in: int, channels_out: int, precision: str) -> Tile:
+    """A shape that works untuned: small where a product takes many registers."""
+    height, width = (min(max(triton.next_power_of_2(n), 16), 64) for n in (channels_in, channels_out))
+    if is_interpreted(features):
+        return Tile(256, height, width, 4, 1)
+    if features.dtype == torch.float32 and precision not in ("ieee", "tf32"):
+        return Tile(32, min(height, 32), width, 4, 3)
+    return Tile(64, height, width, 4, 3)
+
+
+def choose_segment(rules: int, blocks: int) -> int:
+    """Rules of a segment, where the weight of a tap has so many blocks: a power of two, so that few sizes occur."""
+    return max(triton.next_power_of_2(ceil_div(rules * blocks, PROGRAMS)), 256)
+
+
+def weight_gradient(
+    features: Tensor,
+    grad_output: Tensor,
+    rules: Sequence[Tensor],
+    groups: int,
+    tile: Tile | None = None,
+    segment: int | None = None,
+) -> Tensor:
+    """``W[v] = sum x[i]^T g[o]``: ``[N_in, groups * in]``, ``[N_out, groups * out]`` to ``[V, groups, in, out]``, in
+    the type of the features. Sums are float32, or float64 for float64 features."""
+    input_rows, output_rows, spans = rules[:3]
+    channels_in, channels_out = features.shape[1] // groups, grad_output.shape[1] // groups
+    shape = spans.shape[0], groups, channels_in, channels_out
+    features, grad_output = features.contiguous(), grad_output.to(features.dtype).contiguous()
+    if features.dtype == torch.float64:
+        return _weight_gradient_float64(features, grad_output, rules, shape)
+    precision = float32_precision()
+    tile = tile or choose_tile(features, channels_in, channels_out, precision)
+    depthwise = channels_in == 1 and groups > 1
+    columns = groups * channels_out if depthwise else channels_out
+    blocks = (1 if depthwise else groups) * ceil_div(columns, tile.width), ceil_div(channels_in, tile.height)
+    segment = segment or choose_segment(len(input_rows), blocks[0] * blocks[1])
+    segments = len(input_rows) // segment + shape[0]  # at least as many as there are
+    partial = torch.empty(segments, *shape[1:], dtype=torch.float32, device=features.device)
+    tensors = features, grad_output, partial, input_rows, output_rows, spans
+    taps = {"TAPS": shape[0], "LANES": triton.next_power_of_2(shape[0])}
+    options = {**taps, "RULES": tile.rules, "WIDTH": tile.width, "num_warps": tile.warps, "num_stages": tile.stages}
+    if depthwise:
+        launch(
+            depthwise_kernel,
+            (segments, blocks[0]),
+            *tensors,
+            segment,
+            CHANNELS=columns,
+            MULTIPLE=channels_out,
+            **options,
+        )
+    else:
+        launch(
+            weight_gradient_kernel, (segments, *blocks), *tensors, segment, GROUPS=groups, IN=channels_in,
+            OUT=channels_out, UPCAST=is_interpreted(features), PRECISION=precision, HEIGHT=tile.height,
+            **options,
+        )  # fmt: skip
+    output, size = features.new_empty(shape), groups * channels_in * channels_out
+    grid = shape[0], ceil_div(size, BLOCK)
+    launch(reduce_kernel, grid, partial, output, spans, segment, **taps, SIZE=size, BLOCK=BLOCK)
+    return output
+
+
+def _weight_gradient_float64(
+    features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], shape: tuple[int, int, int, int]
+) -> Tensor:
+    """One product for each tap, over the positions of its neighbour table."""
+    _, groups, channels_in, channels_out = shape
+    reading = read_forward(rules)
+    table = reading.table.flip(0) if reading.mirrored else reading.table
+    gradient = grad_output[reading.order.long()].view(-1, groups, channels_out)
+    output = features.new_empty(shape)
+    for rows, block in zip(table.long(), output, strict=True):
+        gathered = rows_or_zero(features, rows).view(-1, groups, channels_in)
+        block.copy_(torch.einsum("pgi,pgo->gio", gathered, gradient))
+    return output
