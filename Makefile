@@ -26,7 +26,7 @@ study: $(READY)
 	$(BIN)/sscn study $(ARGS)
 
 test: $(READY)
-	$(BIN)/pytest $(ARGS) tests
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS) tests
 	$(BIN)/pytest $(ARGS) --nbval tutorial
 
 test-deep: $(READY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from importlib import metadata
@@ -73,6 +74,26 @@ def copy_notebooks(app: Sphinx, config: object) -> None:
         shutil.copy2(notebook, copies)
 
 
+def draw_results(app: Sphinx, config: object) -> None:
+    """Write the tables of the page on speed from the measurements in results/, so that no number is typed."""
+    rows = ["| voxels | threads | engine | training step | times ours | peak memory |", "|---|---|---|---|---|---|"]
+    notes = []
+    for path in sorted((Path(app.srcdir) / "results").glob("*-cpu-*.json")):
+        run = json.loads(path.read_text(encoding="utf-8"))
+        machine, threads = run["machine"], run["options"]["threads"]
+        for name, engine in run["engines"].items():
+            megabytes = engine["resident before MB"] + engine["peak above MB"]
+            times = f"{engine['wall ms']:,.0f} ms | {engine['wall ratio']:.2f}"
+            rows.append(f"| {run['voxels']:,} | {threads} | {name} | {times} | {megabytes:,.0f} MB |")
+        notes.append(
+            f"- `{path.name}`: {run['options']['data']}, {machine['processor']}, {machine['cores']} cores, torch "
+            f"{machine['torch']}, load average {machine['load average'][0]} before, {run['date'][:16]}; rulebooks and "
+            f"a pass without arithmetic take {run['rulebooks ms']:.0f} ms, "
+            f"{run['rulebooks share of step']:.0%} of the step."
+        )
+    (Path(app.srcdir) / "speed_tables.txt").write_text("\n".join([*rows, "", *notes, ""]), encoding="utf-8")
+
+
 def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
     """Put MathJax 3.2.2 beside the pages: the one file that needs no fonts, out of the package that ships it."""
     if error is None and app.builder.format == "html":
@@ -89,5 +110,6 @@ def escape_shapes(app: Sphinx, what: str, name: str, obj: object, options: objec
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("config-inited", copy_notebooks)
+    app.connect("config-inited", draw_results)
     app.connect("autodoc-process-docstring", escape_shapes)
     app.connect("build-finished", copy_mathjax)
