@@ -189,11 +189,11 @@ class Library:
     def convolve(
         self, rules: Rules, features: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None
     ) -> np.ndarray:
-        moved = None if bias is None else self.tensor(bias)
+        moved = None if bias is None else self.tensor(bias.astype(features.dtype))
         return self.forward(rules, self.tensor(features), self.tensor(weight), moved).cpu().numpy()
 
     def gradients(self, rules: Rules, grad_output: np.ndarray, features: np.ndarray, weight: np.ndarray) -> Arrays:
-        bias = np.zeros(grad_output.shape[1])
+        bias = np.zeros(grad_output.shape[1], features.dtype)
         return self.differentiated(lambda *leaves: self.forward(rules, *leaves), grad_output, features, weight, bias)
 
     def pooled(self, rules: Rules, features: Tensor, how: str) -> Tensor:
