@@ -21,7 +21,6 @@ from sscn_triton.ops.events import largest_of_events, sort_events, sum_events
 from sscn_triton.ops.pooling import pool_max, pool_return, pool_sum, pool_take
 from sscn_triton.ops.triton import convolution as forward
 from sscn_triton.ops.triton import weight_gradient as backward
-from sscn_triton.ops.triton.precision import float32_precision
 
 TYPES = {torch.float32: 1e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3, torch.float64: 1e-14}
 every_type = pytest.mark.parametrize("dtype", TYPES, ids=str)
@@ -168,20 +167,6 @@ def test_coordinates_that_no_key_can_number_are_refused() -> None:
     far = torch.tensor([[0, 2 * 10**9]], dtype=torch.int32)
     with interpreted(), pytest.raises(ValueError, match="axis 0 would run from 4000000000 to 4000000000; allowed is"):
         rulebook.transposed(far, None, (1,), (2,), (0,), (1,), (0,))
-
-
-def test_float32_products_are_taken_as_pytorch_is_told() -> None:
-    matmul, before = torch.backends.cuda.matmul, torch.get_float32_matmul_precision()
-    try:
-        for told, taken in {"highest": "ieee", "high": "tf32x3", "medium": "tf32"}.items():
-            torch.set_float32_matmul_precision(told)
-            assert float32_precision() == taken
-        for told in ("ieee", "tf32"):
-            matmul.fp32_precision = told
-            assert float32_precision() == told
-    finally:
-        matmul.fp32_precision = "none"
-        torch.set_float32_matmul_precision(before)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sscn_triton.ops.triton.launch import ceil_div, is_interpreted, launch
 from sscn_triton.ops.triton.layout import UNIT, WORD, Reading, read_forward, rows_or_zero
-from sscn_triton.ops.triton.precision import float32_precision
+from sscn_triton.precision import float32_precision
 
 
 class Tile(NamedTuple):
