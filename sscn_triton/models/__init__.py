@@ -1,6 +1,7 @@
 """Networks."""
 
 from sscn_triton.models.dense_uresnet import DenseUResNet
+from sscn_triton.models.encoder import SparseEncoder
 from sscn_triton.models.uresnet import SparseUResNet
 
-__all__ = ["DenseUResNet", "SparseUResNet"]
+__all__ = ["DenseUResNet", "SparseEncoder", "SparseUResNet"]
