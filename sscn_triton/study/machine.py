@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ from typing import Any
 def describe() -> dict[str, Any]:
     """Processor, cores, memory and versions; nothing that names the machine or its user."""
     import torch
+
+    from sscn_triton import __version__
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
@@ -22,7 +23,7 @@ def describe() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "sscn": version("sscn"),
+        "sscn": __version__,
     }
 
 
