@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from sscn_triton.lartpc import CLASS_NAMES, Event
-from sscn_triton.models import DenseUResNet, SparseUResNet
+from sscn_triton.study import networks
 from sscn_triton.study.config import StudyConfig
 from sscn_triton.study.data import Batch, as_batch, training_crops, training_events
 from sscn_triton.study.errors import RunError
@@ -82,17 +82,16 @@ class Outcome:
         return record
 
 
-def make_network(kind: Literal["sparse", "dense"], config: StudyConfig, ndim: int) -> SparseUResNet | DenseUResNet:
+def make_network(kind: Literal["sparse", "dense"], config: StudyConfig, ndim: int) -> networks.Network:
     """A fresh network. Both kinds start from the same weights."""
-    arguments: dict[str, Any] = {"filters": config.filters, "depth": config.depth, "ndim": ndim}
-    arguments["num_classes"] = len(CLASS_NAMES)
-    torch.manual_seed(config.seed)
-    sparse = SparseUResNet(**arguments)
-    if kind == "sparse":
-        return sparse
-    dense = DenseUResNet(**arguments)
-    dense.load_sparse_weights(sparse)
-    return dense
+    settings = networks.NetworkSettings(
+        kind="sparse" if kind == "sparse" else "matched",
+        num_classes=len(CLASS_NAMES),
+        filters=config.filters,
+        depth=config.depth,
+        ndim=ndim,
+    )
+    return networks.make_network(settings, config.seed)
 
 
 def run(job: Job) -> Outcome:

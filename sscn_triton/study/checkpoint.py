@@ -1,0 +1,144 @@
+"""Checkpoints: plain, complete, and never half written.
+
+A checkpoint is a dictionary of tensors, numbers, strings and containers of these, written by `torch.save`, so that it
+loads with ``weights_only=True`` and nothing in it can run. `Checkpoint` lists what it holds.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import random
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sscn_triton.study.networks import Network, NetworkSettings, make_network
+
+FORMAT, VERSION = "sscn checkpoint", 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything a training needs to go on as if it had never stopped.
+
+    settings: what the training was asked for, the fields of `TrainConfig`; with `step` it fixes learning rate, sampler
+    position and the randomness of every sample, which are functions of it
+    network: what `make_network` takes
+    classes: names of the outputs, in order
+    energy_unit: MeV; the network reads a voxel's energy in this unit
+    step: optimiser steps done
+    samples: images taken from the sampler
+    weights, optimizer: state dictionaries
+    random: states of the generators, of `random_states`
+    sscn: the version of this package that wrote it
+    """
+
+    settings: dict[str, Any]
+    network: NetworkSettings
+    classes: tuple[str, ...]
+    energy_unit: float
+    step: int
+    samples: int
+    weights: dict[str, Any]
+    optimizer: dict[str, Any]
+    random: dict[str, Any]
+    sscn: str
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
+    """Write it under a temporary name, then put it in the place of the one before.
+
+    At any moment `path` is either the old checkpoint or the new one, whole. Raises OSError, and leaves the old one, if
+    it cannot be written.
+    """
+    content: dict[str, Any] = {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)}
+    content["network"] = asdict(checkpoint.network)
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, "version": VERSION, **content}, buffer)
+    write_whole(Path(path), buffer.getbuffer())
+
+
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """`content` into a file that appears, or replaces the one before, when it is whole and on the disk."""
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    if os.name == "posix":  # the new name, too, has to reach the disk
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """The checkpoint in a file, on the CPU.
+
+    Raises FileNotFoundError, and ValueError naming the file for one that is foreign, damaged or of another version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    written = path.read_bytes()
+    try:
+        content = torch.load(io.BytesIO(written), map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise ValueError(
+            f"{path}: not a checkpoint, or a damaged one ({type(error).__name__}: {first[:80]})"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{path}: not a checkpoint of this package")
+    if content["version"] != VERSION:
+        raise ValueError(f"{path}: a checkpoint of version {content['version']}; this package reads {VERSION}")
+    missing = [field.name for field in fields(Checkpoint) if field.name not in content]
+    if missing:
+        raise ValueError(f"{path}: a checkpoint without {', '.join(missing)}")
+    values = {field.name: content[field.name] for field in fields(Checkpoint)}
+    return Checkpoint(**{**values, "network": NetworkSettings(**values["network"])})
+
+
+def load_network(path: str | os.PathLike[str]) -> Network:
+    """The trained network of a checkpoint, on the CPU and in evaluation mode. Raises what `load_checkpoint` does."""
+    return network_of(load_checkpoint(path))
+
+
+def network_of(checkpoint: Checkpoint) -> Network:
+    """The checkpoint's network, on the CPU and in evaluation mode."""
+    with torch.random.fork_rng(devices=[]):
+        network = make_network(checkpoint.network)
+    network.load_state_dict(checkpoint.weights)
+    return network.eval()
+
+
+def random_states() -> dict[str, Any]:
+    """States of the generators of Python, NumPy and PyTorch (CPU and every GPU) in this process."""
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_states(states: dict[str, Any]) -> None:
+    """Put the generators into the states of `random_states`; of GPUs, as many as there are here."""
+    version, keys, gauss = states["python"]
+    random.setstate((version, tuple(keys), gauss))
+    kind, numbers, *rest = states["numpy"]
+    np.random.set_state((kind, numbers.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(states["torch"])
+    if torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"][: torch.cuda.device_count()])
