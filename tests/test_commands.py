@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,8 @@ def test_parts_of_other_events_are_refused(tmp_path: Path, change: dict[str, int
 def test_ctrl_c_says_what_is_kept(tmp_path: Path) -> None:
     words = ("simulate", "--size", "96", "--events", "100000", "--workers", "2", "--out", "events.h5")
     program = [sys.executable, "-c", "from sscn_triton.cli import main; main()", *words]
-    child = subprocess.Popen(program, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background is born deaf to it
+    child = subprocess.Popen(program, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     while not list(tmp_path.glob("events.h5.parts/0*.h5")):
         assert child.poll() is None, child.communicate()[1]
         time.sleep(0.05)
