@@ -12,18 +12,29 @@ import math
 from collections.abc import Sequence
 from numbers import Integral
 
+import numpy as np
+
 Axes = tuple[int, ...]
+Size = int | Sequence[int] | np.ndarray  # one number, or one per axis
 MAX_NDIM = 4
 LARGEST = 2**31 - 1  # of a layer's or a tensor's settings, so that stride * coordinate fits in int64
 
 
-def per_axis(value: int | Sequence[int], ndim: int, name: str, minimum: int) -> Axes:
-    """One integer for each of ``ndim`` axes: ``value`` itself if it is a sequence, else ``value`` repeated.
+def untied(value: Size) -> int | Axes:
+    """A sequence or an array as a tuple, anything else as it is."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+def per_axis(value: Size, ndim: int, name: str, minimum: int) -> Axes:
+    """One integer for each of ``ndim`` axes: ``value`` itself if it is a sequence or an array, else ``value`` repeated.
 
     Integers may be NumPy's. Raises TypeError for anything else, ValueError for a wrong length or a value that is not
     from ``minimum`` to ``LARGEST``.
     """
-    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * ndim
+    given = untied(value)
+    values = given if isinstance(given, tuple) else (given,) * ndim
     if any(isinstance(v, bool) or not isinstance(v, Integral) for v in values):
         raise TypeError(f"{name} must be an integer or {ndim} integers (one per axis), got {value!r}")
     if len(values) != ndim:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor
 
 from sscn_triton import rulebook
+from sscn_triton.arguments import DUPLICATES, FLOATS, checked_grid, duplicate_message, kind
+from sscn_triton.counterparts import refusal
 from sscn_triton.grid import Grid, Step
-from sscn_triton.relation import MAX_NDIM, Axes, one_integer, per_axis
+from sscn_triton.ops.arrays import widened
+from sscn_triton.ops.events import largest_of_events, sort_events, sum_events
+from sscn_triton.relation import MAX_NDIM, Axes, Size
 
 __all__ = ["DUPLICATES", "Grid", "SparseTensor", "Step", "same_grid"]
-INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
-FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-DUPLICATES = ("error", "sum", "mean", "max", "first", "last")
 
 
 class SparseTensor:
@@ -38,13 +39,13 @@ class SparseTensor:
         self,
         features: Tensor,
         coordinates: Tensor,
-        spatial_shape: int | Sequence[int] | None = None,
+        spatial_shape: Size | None = None,
         batch_size: int | None = None,
     ) -> None:
-        grid = _checked_grid(features, coordinates, spatial_shape, batch_size)
+        grid = checked_grid(features, coordinates, spatial_shape, batch_size)
         first, inverse = rulebook.unique(grid.coordinates)
         if len(first) < len(inverse):
-            raise ValueError(_duplicate_message(grid.coordinates, first, inverse))
+            raise ValueError(duplicate_message(grid.coordinates, first, inverse))
         self.features = features
         self.grid = grid
         self.path: tuple[tuple[Grid, Step], ...] = ()
@@ -61,7 +62,7 @@ class SparseTensor:
         cls,
         features: Tensor,
         coordinates: Tensor,
-        spatial_shape: int | Sequence[int] | None = None,
+        spatial_shape: Size | None = None,
         batch_size: int | None = None,
         duplicates: str = "error",
     ) -> SparseTensor:
@@ -75,7 +76,7 @@ class SparseTensor:
             raise ValueError(f"duplicates must be one of {', '.join(DUPLICATES)}, got {duplicates!r}")
         if duplicates == "error":
             return cls(features, coordinates, spatial_shape, batch_size)
-        grid = _checked_grid(features, coordinates, spatial_shape, batch_size)
+        grid = checked_grid(features, coordinates, spatial_shape, batch_size)
         first, inverse = rulebook.unique(grid.coordinates)
         merged = _merge(features, first, inverse, duplicates)
         return cls.on(merged, Grid(grid.coordinates[first], grid.spatial_shape, grid.batch_size))
@@ -83,10 +84,14 @@ class SparseTensor:
     @classmethod
     def from_dense(cls, dense: Tensor) -> SparseTensor:
         """The sites of ``dense`` ``[B, C, *spatial_shape]`` where some channel is not zero, in lexicographic order."""
-        if not isinstance(dense, Tensor) or not dense.is_floating_point():
-            raise TypeError(f"dense must be a floating-point tensor, got {_kind(dense)}")
+        if not isinstance(dense, Tensor) or dense.dtype not in FLOATS:
+            raise TypeError(f"dense must be a float16, bfloat16, float32 or float64 tensor, got {kind(dense)}")
         if not 3 <= dense.ndim <= 2 + MAX_NDIM:
             raise ValueError(f"dense must be [batch, channels, 1 to {MAX_NDIM} axes], got shape {tuple(dense.shape)}")
+        if 0 in dense.shape[2:]:
+            raise ValueError(f"every spatial axis of dense must have an extent of at least 1, got {tuple(dense.shape)}")
+        if dense.is_meta:
+            raise ValueError("dense is on meta, which holds no values: sites must be known")
         rows = dense.movedim(1, -1)
         sites = (rows.detach() != 0).any(-1).nonzero()
         grid = Grid(sites.int(), tuple(dense.shape[2:]), dense.shape[0])
@@ -103,7 +108,7 @@ class SparseTensor:
     def replace(self, features: Tensor) -> SparseTensor:
         """The same sites with other features ``[N, C']``."""
         if not isinstance(features, Tensor):
-            raise TypeError(f"features must be a tensor, got {_kind(features)}")
+            raise TypeError(f"features must be a tensor, got {kind(features)}")
         if features.ndim != 2 or features.shape[0] != self.features.shape[0]:
             raise ValueError(
                 f"features must be [{self.features.shape[0]}, channels], a row for each site, "
@@ -125,12 +130,47 @@ class SparseTensor:
         return self.replace(self.features + other.features)
 
     def to(self, *args: Any, **kwargs: Any) -> SparseTensor:
-        """Like `torch.Tensor.to`. Rulebooks stay where they are; on another device they are built again."""
+        """Like `torch.Tensor.to`. Rulebooks stay where they are; on another device they are built again.
+
+        Raises TypeError for a dtype that features cannot have, ValueError for the device meta.
+        """
         features = self.features.to(*args, **kwargs)
+        if features.dtype not in FLOATS:
+            raise TypeError(f"features are float16, bfloat16, float32 or float64, and cannot become {features.dtype}")
         if features.device == self.grid.coordinates.device:
             return SparseTensor.on(features, self.grid, self.path)
+        if features.is_meta:
+            raise ValueError("a SparseTensor cannot be on meta, which holds no values: its sites must be known")
         path = tuple((grid.to(features.device), step) for grid, step in self.path)
         return SparseTensor.on(features, self.grid.to(features.device), path)
+
+    def half(self) -> SparseTensor:
+        """Features in float16."""
+        return self.to(torch.float16)
+
+    def bfloat16(self) -> SparseTensor:
+        """Features in bfloat16."""
+        return self.to(torch.bfloat16)
+
+    def float(self) -> SparseTensor:
+        """Features in float32."""
+        return self.to(torch.float32)
+
+    def double(self) -> SparseTensor:
+        """Features in float64."""
+        return self.to(torch.float64)
+
+    def cpu(self) -> SparseTensor:
+        """This tensor on the CPU."""
+        return self.to("cpu")
+
+    def cuda(self, device: int | str | torch.device | None = None) -> SparseTensor:
+        """This tensor on a GPU, by default the current one."""
+        return self.to("cuda" if device is None else device)
+
+    def detach(self) -> SparseTensor:
+        """The same sites and features, outside the graph of gradients."""
+        return self.replace(self.features.detach())
 
     @property
     def coordinates(self) -> Tensor:
@@ -162,6 +202,20 @@ class SparseTensor:
         """Type of the features."""
         return self.features.dtype
 
+    @classmethod
+    def __torch_function__(cls, function: Callable[..., Any], *_: Any) -> NoReturn:
+        """PyTorch's functions, and so its layers, take tensors: one line says what takes a SparseTensor."""
+        raise TypeError(refusal(function))
+
+    if not TYPE_CHECKING:  # or a checker would believe that every attribute exists
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Reached for what a SparseTensor does not have: what PyTorch's norms ask of a tensor, for one."""
+            message = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if hasattr(Tensor, name):
+                message += ": its features, [N, channels], are a tensor; the layers that take it are in sscn_triton.nn"
+            raise AttributeError(message, name=name, obj=self)
+
     def __len__(self) -> int:
         return len(self.grid)
 
@@ -186,83 +240,17 @@ def same_grid(*tensors: SparseTensor) -> None:
             )
 
 
-def _kind(value: object) -> str:
-    return f"a {value.dtype} tensor" if isinstance(value, Tensor) else type(value).__name__
-
-
-def _checked_grid(
-    features: Tensor, coordinates: Tensor, spatial_shape: int | Sequence[int] | None, batch_size: int | None
-) -> Grid:
-    if not isinstance(features, Tensor) or features.dtype not in FLOATS:
-        raise TypeError(
-            f"features must be a float16, bfloat16, float32 or float64 tensor [N, channels], got {_kind(features)}"
-        )
-    if not isinstance(coordinates, Tensor) or coordinates.dtype not in INTEGERS:
-        raise TypeError(
-            f"coordinates must be an integer tensor [N, 1 + D], batch index first, of type int8 to int64 or uint8, "
-            f"got {_kind(coordinates)}"
-        )
-    for name, value in (("features", features), ("coordinates", coordinates)):
-        if value.layout != torch.strided:
-            raise TypeError(f"{name} must be a tensor of layout torch.strided, got {value.layout}")
-    if coordinates.ndim != 2 or not 2 <= coordinates.shape[1] <= 1 + MAX_NDIM:
-        raise ValueError(
-            f"coordinates must be [N, 1 + D], batch index first, D from 1 to {MAX_NDIM}, "
-            f"got shape {tuple(coordinates.shape)}"
-        )
-    if features.ndim != 2 or features.shape[0] != coordinates.shape[0]:
-        raise ValueError(
-            f"features must be [N, channels] with N = {coordinates.shape[0]} rows as in coordinates, "
-            f"got shape {tuple(features.shape)}"
-        )
-    if features.device != coordinates.device:
-        raise ValueError(
-            f"features are on {features.device}, coordinates on {coordinates.device}: put both on one device"
-        )
-    if coordinates.is_meta:
-        raise ValueError("coordinates are on meta, which holds no values: sites must be known")
-    ndim = coordinates.shape[1] - 1
-    shape = None if spatial_shape is None else per_axis(spatial_shape, ndim, "spatial_shape", 1)
-    batch_size = _checked_range(coordinates, shape, batch_size)
-    return Grid(coordinates.to(torch.int32, copy=True).contiguous(), shape, batch_size)
-
-
-def _checked_range(coordinates: Tensor, shape: Axes | None, batch_size: int | None) -> int:
-    if batch_size is not None:
-        batch_size = one_integer(batch_size, "batch_size", 0)
-    if not len(coordinates):
-        return batch_size or 0
-    low, high = (bound.tolist() for bound in coordinates.aminmax(dim=0))
-    names = ["batch", *(f"axis {axis}" for axis in range(len(low) - 1))]
-    limits = [batch_size, *(shape or [None] * (len(low) - 1))]
-    for column, (name, limit) in enumerate(zip(names, limits, strict=True)):
-        least = -(2**31) if column and shape is None else 0
-        most = 2**31 - 1 if limit is None else limit - 1
-        if low[column] < least or high[column] > most:
-            raise ValueError(
-                f"coordinates of {name} (column {column}) run from {low[column]} to {high[column]}; "
-                f"allowed is {least} to {most}"
-            )
-    return high[0] + 1 if batch_size is None else batch_size
-
-
-def _duplicate_message(coordinates: Tensor, first: Tensor, inverse: Tensor) -> str:
-    row = int((first[inverse] != torch.arange(len(inverse), device=inverse.device)).nonzero()[0, 0])
-    return (
-        f"coordinates hold {len(inverse) - len(first)} duplicate sites: rows {int(first[inverse[row]])} and {row} are "
-        f"both {coordinates[row].tolist()}; merge them with SparseTensor.from_points(..., duplicates="
-        f"{' | '.join(repr(how) for how in DUPLICATES[1:])})"
-    )
-
-
 def _merge(features: Tensor, first: Tensor, inverse: Tensor, how: str) -> Tensor:
-    """Combine the feature rows that share a site; ``inverse`` gives each row its site."""
+    """Combine the feature rows that share a site, in their order; ``inverse`` gives each row its site."""
     if how == "first":
         return features[first]
+    sites = sort_events(inverse, len(first))
+    _, order, starts = sites
     if how == "last":
-        rows = torch.arange(len(inverse), device=inverse.device)
-        return features[torch.zeros_like(first).scatter_reduce(0, inverse, rows, "amax", include_self=False)]
-    index = inverse[:, None].expand_as(features)
-    start = features.new_zeros(len(first), features.shape[1])
-    reduce = {"sum": "sum", "mean": "mean", "max": "amax"}[how]
-    return start.scatter_reduce(0, index, features, reduce, include_self=False)
+        return features[order[starts[1:] - 1]]
+    if how == "max":
+        return features.gather(0, largest_of_events(features.detach(), sites))
+    total = sum_events(widened(features), sites)
+    if how == "mean":
+        total = total / starts.diff()[:, None]
+    return total.to(features.dtype)

@@ -8,6 +8,7 @@ import torch
 from clouds import random_cloud
 
 from sscn_triton import SparseTensor, functional, nn, prepare
+from sscn_triton.counterparts import COUNTERPARTS
 from sscn_triton.models import SparseUResNet
 
 
@@ -54,6 +55,15 @@ def test_numpys_integers_are_integers() -> None:
     assert all(type(k) is int for k in (*layer.kernel_size, layer.groups, layer.in_channels))
 
 
+def test_numpys_arrays_are_sizes_and_say_how_many_axes_there_are() -> None:
+    layer = nn.SparseConv(2, 4, np.array([3, 2]), stride=np.array([2, 1]))
+    assert (layer.ndim, layer.kernel_size, layer.stride) == (2, (3, 2), (2, 1))
+    pool = nn.MaxPool(np.array([3, 2]))
+    assert (pool.kernel_size, pool.stride) == ((3, 2), (3, 2))
+    with pytest.raises(TypeError, match="kernel_size must be an integer or 2 integers"):
+        nn.SparseConv(2, 4, np.array([3.0, 2.0]))
+
+
 def test_writing_to_the_given_coordinates_does_not_move_the_sites() -> None:
     sites = torch.tensor([[0, 1], [0, 2]], dtype=torch.int32)
     x = SparseTensor(torch.ones(2, 1), sites)
@@ -69,3 +79,62 @@ def test_only_the_usual_floating_types_are_features() -> None:
 def test_prepare_names_what_it_takes() -> None:
     with pytest.raises(TypeError, match=r"takes a torch\.nn\.Module and a SparseTensor, got SparseUResNet and Tensor"):
         prepare(SparseUResNet(filters=1, depth=1), torch.zeros(3))
+
+
+LAYERS = {
+    "ReLU": {}, "LeakyReLU": {}, "PReLU": {}, "ELU": {}, "SiLU": {}, "GELU": {}, "Softplus": {}, "Sigmoid": {},
+    "Tanh": {}, "Dropout": {}, "Linear": {"in_features": 4, "out_features": 4}, "LayerNorm": {"normalized_shape": 4},
+    "GroupNorm": {"num_groups": 2, "num_channels": 4},
+}  # fmt: skip
+OTHERS = {
+    "SubmanifoldConv": torch.nn.Conv3d(4, 4, 3),
+    "TransposedConv": torch.nn.ConvTranspose3d(4, 4, 3),
+    "MaxPool": torch.nn.MaxPool3d(2),
+    "AveragePool": torch.nn.AvgPool3d(2),
+    "GlobalPool": torch.nn.AdaptiveAvgPool3d(1),
+    "Unpool": torch.nn.Upsample(scale_factor=2),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"), [*((name, getattr(torch.nn, name)(**LAYERS[name])) for name in LAYERS), *OTHERS.items()]
+)
+@pytest.mark.parametrize("sequential", [nn.Sequential, torch.nn.Sequential])
+def test_a_layer_of_pytorch_names_the_one_for_sparse_tensors(
+    name: str, layer: torch.nn.Module, sequential: type[torch.nn.Module]
+) -> None:
+    x = random_cloud(5, channels=4, dtype=torch.float32)
+    with pytest.raises(
+        TypeError, match=rf"of PyTorch takes tensors, not a SparseTensor: use sscn_triton\..*\bnn\.{name}\b"
+    ):
+        sequential(nn.Identity(), layer)(x)
+    assert isinstance(getattr(nn, name), type)
+
+
+def test_a_function_of_pytorch_names_what_takes_sparse_tensors() -> None:
+    x = random_cloud(5)
+    with pytest.raises(TypeError, match=r"relu of PyTorch takes tensors.*use sscn_triton\.nn\.ReLU$"):
+        torch.relu(x)
+    with pytest.raises(TypeError, match=r"use sscn_triton\.functional\.concatenate$"):
+        torch.cat([x, x])
+    with pytest.raises(TypeError, match=r"mish of PyTorch takes tensors.*use x\.map\(function\)"):
+        torch.nn.functional.mish(x)
+    with pytest.raises(AttributeError, match=r"no attribute 'dim': its features.*layers that take it are in sscn_trit"):
+        torch.nn.BatchNorm1d(3)(x)
+    with pytest.raises(AttributeError, match=r"no attribute 'colour'$"):
+        x.colour  # noqa: B018
+    for wrong in (lambda: x + 1, lambda: x + x.features, lambda: x.features + x):
+        with pytest.raises(TypeError, match=r"unsupported operand type\(s\) for \+: .*SparseTensor"):
+            wrong()
+
+
+def test_every_counterpart_exists() -> None:
+    for names in COUNTERPARTS.values():
+        for name in names.split(" or "):
+            home, _, what = name.partition(".")
+            assert what in {"nn": nn, "functional": functional}[home].__all__
+
+
+def test_what_follows_a_global_pool_may_be_pytorchs() -> None:
+    net = nn.Sequential(nn.SubmanifoldConv(3, 4, 3), nn.GlobalPool(), torch.nn.Linear(4, 2), torch.nn.ReLU()).double()
+    assert net(random_cloud(5)).shape == (2, 2)

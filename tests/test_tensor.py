@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import points, seeds, values
 
-from sscn_triton import Grid, SparseTensor
+from sscn_triton import Grid, SparseTensor, nn
 
 ROWS = torch.zeros(2, 3)
 SITES = torch.tensor([[0, 1, 2, 3], [1, -4, 5, 6]])
@@ -95,7 +95,10 @@ def given_as(**changes: Any) -> Callable[[], SparseTensor]:
         (given_as(spatial_shape=(8, 8)), ValueError, "spatial_shape must be one integer or 3"),
         (given_as(spatial_shape=0), ValueError, "spatial_shape must be at least 1"),
         (given_as(spatial_shape=8.0), TypeError, "spatial_shape must be an integer or 3 integers"),
+        (given_as(spatial_shape=np.array([8.0] * 3)), TypeError, r"spatial_shape must be an integer or 3 .* got array"),
+        (given_as(spatial_shape=np.array([8, 8])), ValueError, "spatial_shape must be one integer or 3"),
         (given_as(batch_size=1), ValueError, r"of batch \(column 0\) run from 0 to 1; allowed is 0 to 0"),
+        (given_as(batch_size=0), ValueError, "batch_size is 0, which leaves no event for the 2 rows of coordinates"),
         (given_as(batch_size=-1), ValueError, "batch_size must be at least 0"),
         (given_as(batch_size=2**31), ValueError, "batch_size must be at least 0 and at most 2147483647"),
         (given_as(coordinates=SITES[[1, 1]]), ValueError, r"rows 0 and 1 are both \[1, -4, 5, 6\]; merge them with"),
@@ -134,6 +137,41 @@ def test_merged_points_pass_gradients_on(how: str) -> None:
     torch.testing.assert_close(slope[:, 0], torch.tensor(wanted[how], dtype=torch.float64))
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("how", ["sum", "mean", "max", "first", "last"])
+def test_merging_adds_in_the_order_of_the_rows_and_rounds_once(how: str, dtype: torch.dtype) -> None:
+    """Sums are float64's of each site's rows one after the other: the same bits whatever else is in the batch."""
+    generator = torch.Generator().manual_seed(0)
+    sites = torch.randint(0, 5, (300, 3), generator=generator) * torch.tensor([0, 1, 1])
+    features = torch.randn(300, 2, generator=generator, dtype=torch.float64).to(dtype)
+    x = SparseTensor.from_points(features, sites, duplicates=how)
+    assert x.dtype == dtype
+    _, wanted = oracle.reduce_duplicates(sites.numpy(), features.double().numpy(), how)
+    torch.testing.assert_close(x.features, torch.tensor(wanted).to(dtype), rtol=torch.finfo(dtype).eps, atol=0)
+    rows = torch.randperm(300, generator=generator)
+    for site, row in zip(x.coordinates, x.features, strict=True):
+        mine = rows[(sites[rows] == site).all(1)].sort().values  # alone, in the order in which they were
+        alone = SparseTensor.from_points(features[mine], sites[mine], duplicates=how)
+        assert torch.equal(alone.features[0], row)
+
+
+@pytest.mark.parametrize("how", ["sum", "mean", "max", "first", "last"])
+def test_merging_no_points_gives_no_sites(how: str) -> None:
+    features = torch.zeros(0, 2, requires_grad=True)
+    x = SparseTensor.from_points(features, torch.zeros(0, 4, dtype=torch.int), batch_size=2, duplicates=how)
+    assert (x.features.shape, x.batch_size) == ((0, 2), 2)
+    x.features.sum().backward()
+
+
+def test_a_maximum_among_equals_is_the_first_and_not_a_number_wins() -> None:
+    sites = torch.tensor([[0, 1]] * 3)
+    features = torch.tensor([[1.0, 2.0], [1.0, torch.nan], [0.0, 3.0]], requires_grad=True)
+    merged = SparseTensor.from_points(features, sites, duplicates="max").features
+    assert merged.isnan().tolist() == [[False, True]]
+    merged[0, 0].backward()
+    assert features.grad[:, 0].tolist() == [1, 0, 0]
+
+
 def test_from_points_refuses_duplicates_unless_told_how_to_merge_them() -> None:
     sites = torch.tensor([[0, 1], [0, 1]])
     with pytest.raises(ValueError, match="coordinates hold 1 duplicate sites"):
@@ -151,8 +189,12 @@ def test_from_dense_takes_the_sites_where_some_channel_is_not_zero() -> None:
     torch.testing.assert_close(x.features, torch.tensor([[0.0, -1.0], [5.0, torch.nan]]), equal_nan=True)
     with pytest.raises(ValueError, match=r"dense must be \[batch, channels, 1 to 4 axes\], got shape \(2, 3\)"):
         SparseTensor.from_dense(torch.zeros(2, 3))
-    with pytest.raises(TypeError, match=r"dense must be a floating-point tensor, got a torch\.int64 tensor"):
+    with pytest.raises(TypeError, match=r"dense must be a float16, .* or float64 tensor, got a torch\.int64 tensor"):
         SparseTensor.from_dense(torch.zeros(1, 1, 2, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"every spatial axis .* extent of at least 1, got \(1, 1, 2, 0\)"):
+        SparseTensor.from_dense(torch.zeros(1, 1, 2, 0))
+    with pytest.raises(ValueError, match="dense is on meta"):
+        SparseTensor.from_dense(torch.zeros(1, 1, 2, device="meta"))
 
 
 def test_replaced_features_share_the_grid() -> None:
@@ -170,8 +212,48 @@ def test_conversion_to_a_type_shares_the_grid_and_keeps_the_path() -> None:
     y = x.to(torch.float16)
     assert (y.dtype, y.grid) == (torch.float16, x.grid)
     assert y.path == x.path
-    moved = x.to("meta")
-    assert moved.device == moved.coordinates.device == torch.device("meta")
+    assert x.to(y.features).dtype == torch.float16
+    coarse = nn.SparseConv(3, 3, 2, stride=2).double()(x)
+    assert coarse.half().path == coarse.path
+
+
+def test_names_of_types_and_devices_are_those_of_a_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = random_cloud(10)
+    for name in ("half", "bfloat16", "float", "double"):
+        y = getattr(x, name)()
+        assert torch.equal(y.features, getattr(x.features, name)())
+        assert (y.dtype, y.grid) == (getattr(x.features, name)().dtype, x.grid)
+    asked: list[object] = []
+    monkeypatch.setattr(SparseTensor, "to", lambda self, device: asked.append(device))
+    for move in (x.cpu, x.cuda, lambda: x.cuda(1), lambda: x.cuda("cuda:2")):
+        move()
+    assert asked == ["cpu", "cuda", 1, "cuda:2"]
+
+
+def test_a_detached_tensor_has_no_gradient_and_shares_grid_and_memory() -> None:
+    x = random_cloud(10)
+    y = x.replace(x.features.requires_grad_())
+    z = y.detach()
+    assert (z.grid, z.features.requires_grad, y.features.requires_grad) == (x.grid, False, True)
+    assert z.features.data_ptr() == y.features.data_ptr()
+
+
+def test_conversion_to_what_features_cannot_be_is_refused_by_name() -> None:
+    x = random_cloud(10)
+    for dtype in (torch.int32, torch.bool, torch.complex64, torch.float8_e5m2):
+        with pytest.raises(TypeError, match=f"or float64, and cannot become {dtype}"):
+            x.to(dtype)
+    with pytest.raises(ValueError, match="a SparseTensor cannot be on meta, which holds no values"):
+        x.to("meta")
+
+
+@pytest.mark.parametrize(
+    "shape", [np.array([8, 9, 10]), torch.Size([8, 9, 10]), [np.int64(8), np.int32(9), 10], np.array(10), np.int64(10)]
+)
+def test_a_spatial_shape_may_be_numpys_or_a_size(shape: Any) -> None:
+    x = SparseTensor(ROWS, SITES.abs(), shape)
+    assert x.spatial_shape in ((8, 9, 10), (10, 10, 10))
+    assert all(type(extent) is int for extent in x.spatial_shape)
 
 
 def test_copies_and_pickles_are_equal_and_apart() -> None:

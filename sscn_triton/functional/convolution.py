@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sscn_triton.functional.steps import Size, step_back, strided_step, transposed_step
+from sscn_triton.functional.steps import step_back, strided_step, transposed_step
 from sscn_triton.ops.convolution import convolution
-from sscn_triton.relation import Axes, per_axis, volume
+from sscn_triton.relation import Axes, Size, per_axis, volume
 from sscn_triton.rulebook import Rulebook
 from sscn_triton.tensor import SparseTensor
 
@@ -27,7 +27,7 @@ def submanifold_conv(
     kernel = per_axis(kernel_size, x.ndim, "kernel_size", 1)
     spread = per_axis(dilation, x.ndim, "dilation", 1)
     weight = _checked_weight(x, weight, bias, kernel)
-    return x.replace(_convolve(x.features, weight, bias, x.grid.submanifold(kernel, spread)))
+    return x.replace(convolve(x.features, weight, bias, x.grid.submanifold(kernel, spread)))
 
 
 def sparse_conv(
@@ -44,7 +44,7 @@ def sparse_conv(
     step = strided_step(x.ndim, kernel_size, stride, padding, dilation)
     weight = _checked_weight(x, weight, bias, step.kernel_size)
     rules, grid = x.grid.step(step)
-    return SparseTensor.on(_convolve(x.features, weight, bias, rules), grid, (*x.path, (x.grid, step)))
+    return SparseTensor.on(convolve(x.features, weight, bias, rules), grid, (*x.path, (x.grid, step)))
 
 
 def inverse_conv(
@@ -64,7 +64,7 @@ def inverse_conv(
     step = strided_step(x.ndim, kernel_size, stride, padding, dilation)
     weight = _checked_weight(x, weight, bias, step.kernel_size)
     features, rules, grid, path = step_back(x, step)
-    return SparseTensor.on(_convolve(features, weight, bias, rules), grid, path)
+    return SparseTensor.on(convolve(features, weight, bias, rules), grid, path)
 
 
 def transposed_conv(
@@ -94,10 +94,15 @@ def transposed_conv(
             "give one to SparseTensor, or leave output_padding 0"
         )
     rules, grid = x.grid.step(step)
-    return SparseTensor.on(_convolve(x.features, weight, bias, rules), grid)
+    return SparseTensor.on(convolve(x.features, weight, bias, rules), grid)
 
 
-def _convolve(features: Tensor, weight: Tensor, bias: Tensor | None, rules: Rulebook) -> Tensor:
+def convolve(features: Tensor, weight: Tensor, bias: Tensor | None, rules: Rulebook) -> Tensor:
+    """Features ``[N, groups * in]`` through a rulebook to ``[M, groups * out]``, in autocast's type where that is on.
+
+    ``weight`` is ``[V, groups, in, out]``, ``bias`` ``[groups * out]`` or None. Raises TypeError where the three have
+    different types.
+    """
     device = features.device.type
     if device != "meta" and torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from sscn_triton import rulebook
 from sscn_triton.grid import Grid, Step
-from sscn_triton.relation import per_axis
+from sscn_triton.relation import Size, per_axis
 from sscn_triton.rulebook import Rulebook
 from sscn_triton.tensor import SparseTensor
 
-Size = int | Sequence[int]
 Path = tuple[tuple[Grid, Step], ...]
 
 

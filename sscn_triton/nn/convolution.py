@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 
 from sscn_triton import functional
-from sscn_triton.functional import Size, transposed_step
+from sscn_triton.functional import transposed_step
 from sscn_triton.nn.checks import expect
-from sscn_triton.relation import MAX_NDIM, one_integer, per_axis, volume
+from sscn_triton.relation import MAX_NDIM, Size, one_integer, per_axis, untied, volume
 from sscn_triton.tensor import SparseTensor
 
 
@@ -41,7 +40,8 @@ class Convolution(torch.nn.Module):
     ) -> None:
         super().__init__()
         if ndim is None:
-            ndim = len(kernel_size) if isinstance(kernel_size, Sequence) else 3
+            axes = untied(kernel_size)
+            ndim = len(axes) if isinstance(axes, tuple) else 3
         self.ndim = one_integer(ndim, "ndim", 1)
         if self.ndim > MAX_NDIM:
             raise ValueError(f"ndim must be 1 to {MAX_NDIM}, got {ndim}")

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from sscn_triton import functional
-from sscn_triton.functional import Size, strided_step
+from sscn_triton.functional import strided_step
 from sscn_triton.functional.pooling import checked_choice
 from sscn_triton.nn.checks import expect
+from sscn_triton.relation import Axes, Size, untied
 from sscn_triton.tensor import SparseTensor
 
 
 class _Pool(torch.nn.Module):
     def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1) -> None:
         super().__init__()
-        self.kernel_size, self.padding, self.dilation = kernel_size, padding, dilation
-        self.stride = kernel_size if stride is None else stride
-        sizes = [size for size in self.geometry().values() if isinstance(size, Sequence)]
+        self.kernel_size, self.padding, self.dilation = map(untied, (kernel_size, padding, dilation))
+        self.stride = self.kernel_size if stride is None else untied(stride)
+        sizes = [size for size in self.geometry().values() if isinstance(size, tuple)]
         strided_step(len(sizes[0]) if sizes else 1, **self.geometry())
 
-    def geometry(self) -> dict[str, Size]:
+    def geometry(self) -> dict[str, int | Axes]:
         """The arguments that choose a rulebook."""
         return {
             "kernel_size": self.kernel_size,

@@ -10,8 +10,7 @@ from sscn_triton.compat.sparseconvnet.counts import count, multiply_adds
 from sscn_triton.compat.sparseconvnet.metadata import Metadata, same_sites
 from sscn_triton.compat.sparseconvnet.sizes import Size, SizeError, axes, shown, size_after, size_before, toLongTensor
 from sscn_triton.compat.sparseconvnet.tensor import SparseConvNetTensor, follow, sparse
-from sscn_triton.functional import strided_step, transposed_step
-from sscn_triton.functional.convolution import _convolve
+from sscn_triton.functional import convolve, strided_step, transposed_step
 from sscn_triton.grid import Step
 
 
@@ -64,7 +63,7 @@ class SubmanifoldConvolution(_Convolution):
         if (self.filter_size % 2 == 0).any():
             # The window lies filter // 2 below the site, the library's (filter - 1) // 2: its mirror image.
             rules, weight = rules.transposed(), weight.flip(0)
-        output = _convolve(x.features, weight, self._bias, rules)
+        output = convolve(x.features, weight, self._bias, rules)
         count(multiply_adds(rules, weight), output)
         return input.with_features(output)
 

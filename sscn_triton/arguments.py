@@ -1,0 +1,85 @@
+"""What a sparse tensor is made of, checked before any work."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sscn_triton.grid import Grid
+from sscn_triton.relation import MAX_NDIM, Axes, Size, one_integer, per_axis
+
+INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+DUPLICATES = ("error", "sum", "mean", "max", "first", "last")
+
+
+def kind(value: object) -> str:
+    """What was given, in words."""
+    return f"a {value.dtype} tensor" if isinstance(value, Tensor) else type(value).__name__
+
+
+def checked_grid(features: Tensor, coordinates: Tensor, spatial_shape: Size | None, batch_size: int | None) -> Grid:
+    """The grid of the coordinates, once everything is what `sscn_triton.SparseTensor` says; sites may be duplicate."""
+    if not isinstance(features, Tensor) or features.dtype not in FLOATS:
+        raise TypeError(
+            f"features must be a float16, bfloat16, float32 or float64 tensor [N, channels], got {kind(features)}"
+        )
+    if not isinstance(coordinates, Tensor) or coordinates.dtype not in INTEGERS:
+        raise TypeError(
+            f"coordinates must be an integer tensor [N, 1 + D], batch index first, of type int8 to int64 or uint8, "
+            f"got {kind(coordinates)}"
+        )
+    for name, value in (("features", features), ("coordinates", coordinates)):
+        if value.layout != torch.strided:
+            raise TypeError(f"{name} must be a tensor of layout torch.strided, got {value.layout}")
+    if coordinates.ndim != 2 or not 2 <= coordinates.shape[1] <= 1 + MAX_NDIM:
+        raise ValueError(
+            f"coordinates must be [N, 1 + D], batch index first, D from 1 to {MAX_NDIM}, "
+            f"got shape {tuple(coordinates.shape)}"
+        )
+    if features.ndim != 2 or features.shape[0] != coordinates.shape[0]:
+        raise ValueError(
+            f"features must be [N, channels] with N = {coordinates.shape[0]} rows as in coordinates, "
+            f"got shape {tuple(features.shape)}"
+        )
+    if features.device != coordinates.device:
+        raise ValueError(
+            f"features are on {features.device}, coordinates on {coordinates.device}: put both on one device"
+        )
+    if coordinates.is_meta:
+        raise ValueError("coordinates are on meta, which holds no values: sites must be known")
+    ndim = coordinates.shape[1] - 1
+    shape = None if spatial_shape is None else per_axis(spatial_shape, ndim, "spatial_shape", 1)
+    batch_size = _checked_range(coordinates, shape, batch_size)
+    return Grid(coordinates.to(torch.int32, copy=True).contiguous(), shape, batch_size)
+
+
+def _checked_range(coordinates: Tensor, shape: Axes | None, batch_size: int | None) -> int:
+    if batch_size is not None:
+        batch_size = one_integer(batch_size, "batch_size", 0)
+    if not len(coordinates):
+        return batch_size or 0
+    if batch_size == 0:
+        raise ValueError(f"batch_size is 0, which leaves no event for the {len(coordinates)} rows of coordinates")
+    low, high = (bound.tolist() for bound in coordinates.aminmax(dim=0))
+    names = ["batch", *(f"axis {axis}" for axis in range(len(low) - 1))]
+    limits = [batch_size, *(shape or [None] * (len(low) - 1))]
+    for column, (name, limit) in enumerate(zip(names, limits, strict=True)):
+        least = -(2**31) if column and shape is None else 0
+        most = 2**31 - 1 if limit is None else limit - 1
+        if low[column] < least or high[column] > most:
+            raise ValueError(
+                f"coordinates of {name} (column {column}) run from {low[column]} to {high[column]}; "
+                f"allowed is {least} to {most}"
+            )
+    return high[0] + 1 if batch_size is None else batch_size
+
+
+def duplicate_message(coordinates: Tensor, first: Tensor, inverse: Tensor) -> str:
+    """Which rows share a site, first of all, and what can be done."""
+    row = int((first[inverse] != torch.arange(len(inverse), device=inverse.device)).nonzero()[0, 0])
+    return (
+        f"coordinates hold {len(inverse) - len(first)} duplicate sites: rows {int(first[inverse[row]])} and {row} are "
+        f"both {coordinates[row].tolist()}; merge them with SparseTensor.from_points(..., duplicates="
+        f"{' | '.join(repr(how) for how in DUPLICATES[1:])})"
+    )
