@@ -1,4 +1,4 @@
-"""Triton's kernels on CPU tensors: with the CPU's own kernels switched off, they are what is left.
+"""Triton's kernels on CPU tensors: for a while, what runs on a GPU stands where the CPU's own code was.
 
 Triton must be told to interpret before it is imported: tests/conftest.py does.
 """
@@ -6,30 +6,21 @@ Triton must be told to interpret before it is imported: tests/conftest.py does.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 
-from sscn_triton.ops import convolution, events, pooling, sites
+import torch
 
-OPERATORS = (
-    sites.unique_sites,
-    sites.submanifold_rules,
-    sites.strided_rules,
-    sites.transposed_rules,
-    convolution.convolution,
-    convolution.weight_gradient,
-    pooling.pool_sum,
-    pooling.pool_max,
-    pooling.pool_take,
-    pooling.pool_return,
-    events.sum_events,
-    events.largest_of_events,
-)
+from sscn_triton.ops.registration import ENGINES
 
 
 @contextlib.contextmanager
 def interpreted() -> Iterator[None]:
     """Inside, operators on CPU tensors run their Triton kernels under the interpreter."""
-    with contextlib.ExitStack() as stack:
-        for operator in OPERATORS:
-            stack.enter_context(operator.set_kernel_enabled("cpu", False))
+    with torch.library._scoped_library("sscn", "IMPL") as library:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch's, that a kernel takes the place of another
+            for name, engines in ENGINES.items():
+                if engines.cpu is not engines.gpu:
+                    library.impl(name, engines.gpu, "CPU", allow_override=True)
         yield

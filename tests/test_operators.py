@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from clouds import random_cloud
+from interpreted import interpreted
 from torch.autograd import gradcheck, gradgradcheck
 
 from sscn_triton.functional import strided_step
+from sscn_triton.ops import registration
 from sscn_triton.ops.convolution import convolution, weight_gradient
 from sscn_triton.rulebook import Rulebook
 
@@ -119,3 +124,36 @@ def test_the_same_bits_twice_and_with_one_or_two_threads(kind: str) -> None:
     first = results(2)
     for again in (results(2), results(1)):
         assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_a_pass_does_not_wake_the_compiler() -> None:
+    """PyTorch's compiler takes a second and 130 MB to import: a forward and backward pass does without."""
+    code = (
+        "import sys, torch, sscn_triton as s\n"
+        "x = s.SparseTensor(torch.ones(2, 1), torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]], dtype=torch.int32))\n"
+        "s.models.SparseUResNet(depth=2)(x).features.sum().backward()\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_operators_run_their_gpu_code_on_the_cpu_inside_interpreted_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, weight, _, rulebook = case("submanifold")
+
+    def gpu(features: torch.Tensor, weight: torch.Tensor, rules: list[torch.Tensor], count: int) -> torch.Tensor:
+        return features.new_full((count, 6), 7.0)
+
+    engines = registration.ENGINES["convolution"]._replace(gpu=gpu)
+    monkeypatch.setitem(registration.ENGINES, "convolution", engines)
+
+    def swapped() -> bool:
+        return bool((convolution(features, weight, rulebook.rules, rulebook.output_count) == 7).all())
+
+    assert not swapped()
+    with interpreted():
+        assert swapped()
+        with interpreted():
+            assert swapped()
+        assert swapped()
+    assert not swapped()

@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from sscn_triton.ops.cpu import convolution as cpu
+from sscn_triton.ops.registration import operator
 
 
 def transposed_rules(rules: Sequence[Tensor]) -> list[Tensor]:
@@ -33,41 +33,12 @@ def transposed_rules(rules: Sequence[Tensor]) -> list[Tensor]:
     return [input_rows, output_rows, spans.flip(0)]
 
 
-@torch.library.custom_op("sscn::convolution", mutates_args=())
-def convolution(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
-    """``y[o] += x[i] w[v]``: ``[N_in, groups * in]``, ``[V, groups, in, out]`` to ``[output_count, groups * out]``."""
-    from sscn_triton.ops.triton import convolution as triton
-
-    return triton.convolve(features, weight, rules, output_count)
-
-
-@convolution.register_kernel("cpu")
-def _(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
+def _convolution_cpu(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
     return cpu.convolve(features, weight, rules[:3], output_count)
 
 
-@convolution.register_fake
-def _(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
+def _convolution_fake(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
     return features.new_empty(output_count, weight.shape[1] * weight.shape[3])
-
-
-@torch.library.custom_op("sscn::weight_gradient", mutates_args=())
-def weight_gradient(features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:
-    """``W[v] += x[i]^T g[o]``: ``[N_in, groups * in]``, ``[N_out, groups * out]`` to ``[V, groups, in, out]``."""
-    from sscn_triton.ops.triton import weight_gradient as triton
-
-    return triton.weight_gradient(features, grad_output, rules, groups)
-
-
-@weight_gradient.register_kernel("cpu")
-def _(features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:
-    return cpu.weight_gradient(features, grad_output, rules[:3], groups)
-
-
-@weight_gradient.register_fake
-def _(features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:
-    taps = rules[2].shape[0]
-    return features.new_empty(taps, groups, features.shape[1] // groups, grad_output.shape[1] // groups)
 
 
 def _save_convolution(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -85,6 +56,23 @@ def _convolution_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return grad_features, grad_weight, [None] * len(rules), None
 
 
+@operator(cpu=_convolution_cpu, fake=_convolution_fake, setup_context=_save_convolution, backward=_convolution_backward)
+def convolution(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
+    """``y[o] += x[i] w[v]``: ``[N_in, groups * in]``, ``[V, groups, in, out]`` to ``[output_count, groups * out]``."""
+    from sscn_triton.ops.triton import convolution as triton
+
+    return triton.convolve(features, weight, rules, output_count)
+
+
+def _weight_gradient_cpu(features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:
+    return cpu.weight_gradient(features, grad_output, rules[:3], groups)
+
+
+def _weight_gradient_fake(features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:
+    taps = rules[2].shape[0]
+    return features.new_empty(taps, groups, features.shape[1] // groups, grad_output.shape[1] // groups)
+
+
 def _save_weight_gradient(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     features, grad_output, rules, _ = inputs
     ctx.save_for_backward(features, grad_output, *rules)
@@ -100,5 +88,14 @@ def _weight_gradient_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return grad_features, grad_grad_output, [None] * len(rules), None
 
 
-convolution.register_autograd(_convolution_backward, setup_context=_save_convolution)
-weight_gradient.register_autograd(_weight_gradient_backward, setup_context=_save_weight_gradient)
+@operator(
+    cpu=_weight_gradient_cpu,
+    fake=_weight_gradient_fake,
+    setup_context=_save_weight_gradient,
+    backward=_weight_gradient_backward,
+)
+def weight_gradient(features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:
+    """``W[v] += x[i]^T g[o]``: ``[N_in, groups * in]``, ``[N_out, groups * out]`` to ``[V, groups, in, out]``."""
+    from sscn_triton.ops.triton import weight_gradient as triton
+
+    return triton.weight_gradient(features, grad_output, rules, groups)

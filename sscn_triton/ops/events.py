@@ -18,6 +18,7 @@ from numba import njit
 from torch import Tensor
 
 from sscn_triton.ops.arrays import Array, arrays, widened
+from sscn_triton.ops.registration import operator
 
 
 def sort_events(event: Tensor, batch_size: int) -> list[Tensor]:
@@ -47,19 +48,7 @@ def _largest_rows(x: Array, order: Array, starts: Array, largest: Array, winners
                     largest[event, c], winners[event, c] = x[row, c], row
 
 
-@torch.library.custom_op("sscn::sum_events", mutates_args=())
-def sum_events(features: Tensor, events: Sequence[Tensor]) -> Tensor:
-    """``y[b] = sum of x[n] over the rows n of event b``: ``[N, C]`` to ``[B, C]``; zeros for an empty event.
-
-    Sums are float64 whatever the features are, in the order of the rows.
-    """
-    from sscn_triton.ops.triton import events as triton
-
-    return triton.sum_events(features, events)
-
-
-@sum_events.register_kernel("cpu")
-def _(features: Tensor, events: Sequence[Tensor]) -> Tensor:
+def _sum_events_cpu(features: Tensor, events: Sequence[Tensor]) -> Tensor:
     _, order, starts = events
     sums = torch.zeros(len(starts) - 1, features.shape[1], dtype=torch.float64)
     wide = widened(features)
@@ -67,45 +56,8 @@ def _(features: Tensor, events: Sequence[Tensor]) -> Tensor:
     return sums.to(features.dtype)
 
 
-@sum_events.register_fake
-def _(features: Tensor, events: Sequence[Tensor]) -> Tensor:
+def _sum_events_fake(features: Tensor, events: Sequence[Tensor]) -> Tensor:
     return features.new_empty(events[2].shape[0] - 1, features.shape[1])
-
-
-@torch.library.custom_op("sscn::spread_events", mutates_args=())
-def spread_events(values: Tensor, events: Sequence[Tensor]) -> Tensor:
-    """``x[n] = y[b] for each row n of event b``: ``[B, C]`` to ``[N, C]``."""
-    return values.index_select(0, events[0])
-
-
-@spread_events.register_fake
-def _(values: Tensor, events: Sequence[Tensor]) -> Tensor:
-    return values.new_empty(events[0].shape[0], values.shape[1])
-
-
-@torch.library.custom_op("sscn::largest_of_events", mutates_args=())
-def largest_of_events(features: Tensor, events: Sequence[Tensor]) -> Tensor:
-    """``[N, C]`` to ``[B, C]`` int64: which row of an event has the largest value; -1 for an empty event.
-
-    Among equals the first row; not a number is larger than any.
-    """
-    from sscn_triton.ops.triton import events as triton
-
-    return triton.largest_of_events(features, events)
-
-
-@largest_of_events.register_kernel("cpu")
-def _(features: Tensor, events: Sequence[Tensor]) -> Tensor:
-    _, order, starts = events
-    winners = torch.full((len(starts) - 1, features.shape[1]), -1)
-    wide = widened(features)
-    _largest_rows(*arrays(wide, order, starts, wide.new_empty(winners.shape), winners))
-    return winners
-
-
-@largest_of_events.register_fake
-def _(features: Tensor, events: Sequence[Tensor]) -> Tensor:
-    return features.new_empty(events[2].shape[0] - 1, features.shape[1], dtype=torch.int64)
 
 
 def _save_events(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -116,9 +68,49 @@ def _sum_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return spread_events(grad, ctx.saved_tensors), [None] * 3
 
 
+@operator(cpu=_sum_events_cpu, fake=_sum_events_fake, setup_context=_save_events, backward=_sum_backward)
+def sum_events(features: Tensor, events: Sequence[Tensor]) -> Tensor:
+    """``y[b] = sum of x[n] over the rows n of event b``: ``[N, C]`` to ``[B, C]``; zeros for an empty event.
+
+    Sums are float64 whatever the features are, in the order of the rows.
+    """
+    from sscn_triton.ops.triton import events as triton
+
+    return triton.sum_events(features, events)
+
+
+def _spread_events_fake(values: Tensor, events: Sequence[Tensor]) -> Tensor:
+    return values.new_empty(events[0].shape[0], values.shape[1])
+
+
 def _spread_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return sum_events(grad, ctx.saved_tensors), [None] * 3
 
 
-sum_events.register_autograd(_sum_backward, setup_context=_save_events)
-spread_events.register_autograd(_spread_backward, setup_context=_save_events)
+@operator(fake=_spread_events_fake, setup_context=_save_events, backward=_spread_backward)
+def spread_events(values: Tensor, events: Sequence[Tensor]) -> Tensor:
+    """``x[n] = y[b] for each row n of event b``: ``[B, C]`` to ``[N, C]``."""
+    return values.index_select(0, events[0])
+
+
+def _largest_of_events_cpu(features: Tensor, events: Sequence[Tensor]) -> Tensor:
+    _, order, starts = events
+    winners = torch.full((len(starts) - 1, features.shape[1]), -1)
+    wide = widened(features)
+    _largest_rows(*arrays(wide, order, starts, wide.new_empty(winners.shape), winners))
+    return winners
+
+
+def _largest_of_events_fake(features: Tensor, events: Sequence[Tensor]) -> Tensor:
+    return features.new_empty(events[2].shape[0] - 1, features.shape[1], dtype=torch.int64)
+
+
+@operator(cpu=_largest_of_events_cpu, fake=_largest_of_events_fake)
+def largest_of_events(features: Tensor, events: Sequence[Tensor]) -> Tensor:
+    """``[N, C]`` to ``[B, C]`` int64: which row of an event has the largest value; -1 for an empty event.
+
+    Among equals the first row; not a number is larger than any.
+    """
+    from sscn_triton.ops.triton import events as triton
+
+    return triton.largest_of_events(features, events)

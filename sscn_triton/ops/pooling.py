@@ -22,6 +22,7 @@ from torch import Tensor
 
 from sscn_triton.ops.arrays import Array, arrays, widened
 from sscn_triton.ops.convolution import transposed_rules
+from sscn_triton.ops.registration import operator
 
 
 @njit(nogil=True, cache=True)
@@ -58,97 +59,15 @@ def _return_rows(y: Array, winners: Array, inputs: Array, outputs: Array, x: Arr
                 x[i, c] += y[o, c]
 
 
-@torch.library.custom_op("sscn::pool_sum", mutates_args=())
-def pool_sum(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
-    """``y[o] += x[i]`` over all rules: ``[N_in, C]`` to ``[output_count, C]``; zeros where no rule leads."""
-    from sscn_triton.ops.triton import pooling as triton
-
-    return triton.pool_sum(features, rules, output_count)
-
-
-@pool_sum.register_kernel("cpu")
-def _(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
+def _pool_sum_cpu(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
     wide = widened(features)
     output = wide.new_zeros(output_count, features.shape[1])
     _sum_rows(*arrays(wide, *rules[:2], output))
     return output.to(features.dtype)
 
 
-@pool_sum.register_fake
-def _(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
+def _pool_sum_fake(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
     return features.new_empty(output_count, features.shape[1])
-
-
-@torch.library.custom_op("sscn::pool_max", mutates_args=())
-def pool_max(features: Tensor, rules: Sequence[Tensor], output_count: int) -> tuple[Tensor, Tensor]:
-    """``[N_in, C]`` to ``[output_count, C]`` twice: the largest value, and the input row (int32) that has it.
-
-    Among equals the first tap; not a number is larger than any: as in `torch.nn.functional.max_pool3d`. Where no rule
-    leads the value is 0 and the row -1.
-    """
-    from sscn_triton.ops.triton import pooling as triton
-
-    return triton.pool_max(features, rules, output_count)
-
-
-@pool_max.register_kernel("cpu")
-def _(features: Tensor, rules: Sequence[Tensor], output_count: int) -> tuple[Tensor, Tensor]:
-    wide = widened(features)
-    output = wide.new_zeros(output_count, features.shape[1])
-    winners = torch.full(output.shape, -1, dtype=torch.int32)
-    _max_rows(*arrays(wide, *rules[:2], output, winners))
-    return output.to(features.dtype), winners
-
-
-@pool_max.register_fake
-def _(features: Tensor, rules: Sequence[Tensor], output_count: int) -> tuple[Tensor, Tensor]:
-    output = features.new_empty(output_count, features.shape[1])
-    return output, torch.empty_like(output, dtype=torch.int32)
-
-
-@torch.library.custom_op("sscn::pool_take", mutates_args=())
-def pool_take(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Tensor:
-    """``y[o, c] = x[w[o, c], c]``, 0 where ``w`` is -1: ``[N_in, C]`` and ``[N_out, C]`` to ``[N_out, C]``.
-
-    ``rules`` are those that chose the winners; the derivative walks them.
-    """
-    from sscn_triton.ops.triton import pooling as triton
-
-    return triton.pool_take(features, winners, rules)
-
-
-@pool_take.register_kernel("cpu")
-def _(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Tensor:
-    wide = widened(features)
-    output = wide.new_zeros(winners.shape)
-    _take_rows(*arrays(wide, winners, output))
-    return output.to(features.dtype)
-
-
-@pool_take.register_fake
-def _(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Tensor:
-    return features.new_empty(winners.shape)
-
-
-@torch.library.custom_op("sscn::pool_return", mutates_args=())
-def pool_return(values: Tensor, winners: Tensor, rules: Sequence[Tensor], input_count: int) -> Tensor:
-    """``x[i, c] += y[o, c]`` where ``w[o, c] = i``: ``[N_out, C]`` twice to ``[input_count, C]``."""
-    from sscn_triton.ops.triton import pooling as triton
-
-    return triton.pool_return(values, winners, rules, input_count)
-
-
-@pool_return.register_kernel("cpu")
-def _(values: Tensor, winners: Tensor, rules: Sequence[Tensor], input_count: int) -> Tensor:
-    wide = widened(values)
-    output = wide.new_zeros(input_count, values.shape[1])
-    _return_rows(*arrays(wide, winners, *rules[:2], output))
-    return output.to(values.dtype)
-
-
-@pool_return.register_fake
-def _(values: Tensor, winners: Tensor, rules: Sequence[Tensor], input_count: int) -> Tensor:
-    return values.new_empty(input_count, values.shape[1])
 
 
 def _save_sum(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -162,6 +81,27 @@ def _sum_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return pool_sum(grad, transposed_rules(rules), ctx.input_count), [None] * len(rules), None
 
 
+@operator(cpu=_pool_sum_cpu, fake=_pool_sum_fake, setup_context=_save_sum, backward=_sum_backward)
+def pool_sum(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
+    """``y[o] += x[i]`` over all rules: ``[N_in, C]`` to ``[output_count, C]``; zeros where no rule leads."""
+    from sscn_triton.ops.triton import pooling as triton
+
+    return triton.pool_sum(features, rules, output_count)
+
+
+def _pool_max_cpu(features: Tensor, rules: Sequence[Tensor], output_count: int) -> tuple[Tensor, Tensor]:
+    wide = widened(features)
+    output = wide.new_zeros(output_count, features.shape[1])
+    winners = torch.full(output.shape, -1, dtype=torch.int32)
+    _max_rows(*arrays(wide, *rules[:2], output, winners))
+    return output.to(features.dtype), winners
+
+
+def _pool_max_fake(features: Tensor, rules: Sequence[Tensor], output_count: int) -> tuple[Tensor, Tensor]:
+    output = features.new_empty(output_count, features.shape[1])
+    return output, torch.empty_like(output, dtype=torch.int32)
+
+
 def _save_max(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     features, rules, _ = inputs
     ctx.input_count = features.shape[0]
@@ -171,6 +111,29 @@ def _save_max(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) 
 def _max_backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Any, ...]:
     winners, *rules = ctx.saved_tensors
     return pool_return(grad, winners, rules, ctx.input_count), [None] * len(rules), None
+
+
+@operator(cpu=_pool_max_cpu, fake=_pool_max_fake, setup_context=_save_max, backward=_max_backward)
+def pool_max(features: Tensor, rules: Sequence[Tensor], output_count: int) -> tuple[Tensor, Tensor]:
+    """``[N_in, C]`` to ``[output_count, C]`` twice: the largest value, and the input row (int32) that has it.
+
+    Among equals the first tap; not a number is larger than any: as in `torch.nn.functional.max_pool3d`. Where no rule
+    leads the value is 0 and the row -1.
+    """
+    from sscn_triton.ops.triton import pooling as triton
+
+    return triton.pool_max(features, rules, output_count)
+
+
+def _pool_take_cpu(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Tensor:
+    wide = widened(features)
+    output = wide.new_zeros(winners.shape)
+    _take_rows(*arrays(wide, winners, output))
+    return output.to(features.dtype)
+
+
+def _pool_take_fake(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Tensor:
+    return features.new_empty(winners.shape)
 
 
 def _save_take(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -184,6 +147,28 @@ def _take_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return pool_return(grad, winners, rules, ctx.input_count), None, [None] * len(rules)
 
 
+@operator(cpu=_pool_take_cpu, fake=_pool_take_fake, setup_context=_save_take, backward=_take_backward)
+def pool_take(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Tensor:
+    """``y[o, c] = x[w[o, c], c]``, 0 where ``w`` is -1: ``[N_in, C]`` and ``[N_out, C]`` to ``[N_out, C]``.
+
+    ``rules`` are those that chose the winners; the derivative walks them.
+    """
+    from sscn_triton.ops.triton import pooling as triton
+
+    return triton.pool_take(features, winners, rules)
+
+
+def _pool_return_cpu(values: Tensor, winners: Tensor, rules: Sequence[Tensor], input_count: int) -> Tensor:
+    wide = widened(values)
+    output = wide.new_zeros(input_count, values.shape[1])
+    _return_rows(*arrays(wide, winners, *rules[:2], output))
+    return output.to(values.dtype)
+
+
+def _pool_return_fake(values: Tensor, winners: Tensor, rules: Sequence[Tensor], input_count: int) -> Tensor:
+    return values.new_empty(input_count, values.shape[1])
+
+
 def _save_return(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     _, winners, rules, _ = inputs
     ctx.save_for_backward(winners, *rules)
@@ -194,7 +179,9 @@ def _return_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return pool_take(grad, winners, rules), None, [None] * len(rules), None
 
 
-pool_sum.register_autograd(_sum_backward, setup_context=_save_sum)
-pool_max.register_autograd(_max_backward, setup_context=_save_max)
-pool_take.register_autograd(_take_backward, setup_context=_save_take)
-pool_return.register_autograd(_return_backward, setup_context=_save_return)
+@operator(cpu=_pool_return_cpu, fake=_pool_return_fake, setup_context=_save_return, backward=_return_backward)
+def pool_return(values: Tensor, winners: Tensor, rules: Sequence[Tensor], input_count: int) -> Tensor:
+    """``x[i, c] += y[o, c]`` where ``w[o, c] = i``: ``[N_out, C]`` twice to ``[input_count, C]``."""
+    from sscn_triton.ops.triton import pooling as triton
+
+    return triton.pool_return(values, winners, rules, input_count)

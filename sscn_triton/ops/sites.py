@@ -17,20 +17,31 @@ That is the list on the CPU. On a GPU the first three are followed by the six of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sscn_triton.ops.cpu import keys, sites
+from sscn_triton.ops.registration import operator
 
 
-def _tensors(*arrays: np.ndarray) -> list[Tensor]:
-    return [torch.from_numpy(array) for array in arrays]
+def _on_cpu(build: Callable[..., Iterable[np.ndarray]]) -> Callable[..., list[Tensor]]:
+    """A function of NumPy coordinates and numbers as one of tensors."""
+
+    def built(coordinates: Tensor, *geometry: Sequence[int]) -> list[Tensor]:
+        return [torch.from_numpy(array) for array in build(coordinates.numpy(), *geometry)]
+
+    return built
 
 
-@torch.library.custom_op("sscn::unique_sites", mutates_args=())
+def _unique_on_cpu(coordinates: Tensor) -> tuple[Tensor, Tensor]:
+    first, inverse = keys.unique_sites(coordinates.numpy())
+    return torch.from_numpy(first), torch.from_numpy(inverse)
+
+
+@operator(cpu=_unique_on_cpu)
 def unique_sites(coordinates: Tensor) -> tuple[Tensor, Tensor]:
     """``(first, inverse)``: the row where each distinct site first appears (ascending), and for every row the
     position of its site in ``first``; int64."""
@@ -39,13 +50,7 @@ def unique_sites(coordinates: Tensor) -> tuple[Tensor, Tensor]:
     return triton.unique_sites(coordinates)
 
 
-@unique_sites.register_kernel("cpu")
-def _(coordinates: Tensor) -> tuple[Tensor, Tensor]:
-    first, inverse = keys.unique_sites(coordinates.numpy())
-    return torch.from_numpy(first), torch.from_numpy(inverse)
-
-
-@torch.library.custom_op("sscn::submanifold_rules", mutates_args=())
+@operator(cpu=_on_cpu(sites.submanifold_rules))
 def submanifold_rules(coordinates: Tensor, kernel_size: Sequence[int], dilation: Sequence[int]) -> list[Tensor]:
     """Rules from the sites to themselves, stride 1, the kernel centred (`relation.submanifold_padding`)."""
     from sscn_triton.ops.triton import sites as triton
@@ -53,12 +58,7 @@ def submanifold_rules(coordinates: Tensor, kernel_size: Sequence[int], dilation:
     return triton.submanifold_rules(coordinates, kernel_size, dilation)
 
 
-@submanifold_rules.register_kernel("cpu")
-def _(coordinates: Tensor, kernel_size: Sequence[int], dilation: Sequence[int]) -> list[Tensor]:
-    return _tensors(*sites.submanifold_rules(coordinates.numpy(), kernel_size, dilation))
-
-
-@torch.library.custom_op("sscn::strided_rules", mutates_args=())
+@operator(cpu=_on_cpu(sites.strided_rules))
 def strided_rules(
     coordinates: Tensor,
     kernel_size: Sequence[int],
@@ -77,19 +77,7 @@ def strided_rules(
     return triton.strided_rules(coordinates, kernel_size, stride, padding, dilation, bounds)
 
 
-@strided_rules.register_kernel("cpu")
-def _(
-    coordinates: Tensor,
-    kernel_size: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    bounds: Sequence[int],
-) -> list[Tensor]:
-    return _tensors(*sites.strided_rules(coordinates.numpy(), kernel_size, stride, padding, dilation, bounds))
-
-
-@torch.library.custom_op("sscn::transposed_rules", mutates_args=())
+@operator(cpu=_on_cpu(sites.transposed_rules))
 def transposed_rules(
     coordinates: Tensor,
     kernel_size: Sequence[int],
@@ -103,15 +91,3 @@ def transposed_rules(
     from sscn_triton.ops.triton import sites as triton
 
     return triton.transposed_rules(coordinates, kernel_size, stride, padding, dilation, bounds)
-
-
-@transposed_rules.register_kernel("cpu")
-def _(
-    coordinates: Tensor,
-    kernel_size: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    bounds: Sequence[int],
-) -> list[Tensor]:
-    return _tensors(*sites.transposed_rules(coordinates.numpy(), kernel_size, stride, padding, dilation, bounds))
