@@ -22,9 +22,8 @@ LARGEST = 2**31 - 1  # of a layer's or a tensor's settings, so that stride * coo
 
 def untied(value: Size) -> int | Axes:
     """A sequence or an array as a tuple, anything else as it is."""
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+    given = value.tolist() if isinstance(value, np.ndarray) else value
+    return tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else given
 
 
 def per_axis(value: Size, ndim: int, name: str, minimum: int) -> Axes:
