@@ -187,3 +187,7 @@ def _version() -> str:
     from importlib.metadata import version
 
     return version("sscn")
+
+
+if __name__ == "__main__":
+    main()

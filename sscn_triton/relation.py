@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ LARGEST = 2**31 - 1  # of a layer's or a tensor's settings, so that stride * coo
 
 def untied(value: Size) -> int | Axes:
     """A sequence or an array as a tuple, anything else as it is."""
-    given = value.tolist() if isinstance(value, np.ndarray) else value
+    given: Any = value.tolist() if isinstance(value, np.ndarray) else value
     return tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else given
 
 

@@ -30,6 +30,14 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str], words: tup
         assert command.summary.split()[0] in out
 
 
+@pytest.mark.parametrize("module", ["sscn_triton", "sscn_triton.cli"])
+def test_the_module_run_by_python_is_the_command(module: str) -> None:
+    done = subprocess.run([sys.executable, "-m", module, "stduy"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("sscn: argument COMMAND: invalid choice: 'stduy'")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_option_of_every_command_is_explained(capsys: pytest.CaptureFixture[str], name: str) -> None:
     code, out, _ = sscn(capsys, name, "--help")
