@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -10,10 +11,16 @@ from numba import njit
 
 from .world import DEPOSIT
 
-SMEARING = 0.55  # width of the Gaussian, voxels
+SMEARING = 3.0**-0.5
+"""Width, in voxels, of the Gaussian by whose values at whole voxels, exp(-3/2 d2), a voxel's energy is shared out, two
+voxels to each side. Read off isolated deposits of the public data set, which show its 1 : 0.2231 : 0.0498."""
+
 THRESHOLD = 0.010  # MeV
-_REACH = 2  # voxels to each side that a deposit smears into
 _HASH = np.uint64(0x9E3779B97F4A7C15)
+_REACH = 2
+_GAUSSIAN = np.exp(-0.5 * (np.arange(-_REACH, _REACH + 1) / SMEARING) ** 2)
+_SHARES = _GAUSSIAN / _GAUSSIAN.sum()
+_NEGLIGIBLE = 1e-5  # MeV, of a share
 
 
 class Image(NamedTuple):
@@ -32,20 +39,27 @@ def make_image(deposits: np.ndarray, labels: np.ndarray, size: int, voxel: float
     """The image of `size` voxels an axis, each `voxel` cm, of deposits [M] of DEPOSIT. `labels` [P]: each particle's
     class.
 
-    A voxel is active from 0.010 MeV on. Its class is the one with the largest part of its energy.
+    Energies are summed by voxel, then smeared. A voxel is active from 0.010 MeV on. Its class is the one with the
+    largest part of its energy.
     """
     assert deposits.dtype == DEPOSIT
     count = max(len(labels), 1)
-    capacity = 1024
+    keys, energies = _fill(lambda keys, energies: _collect(deposits, size, voxel, count, keys, energies))
+    keys, energies = _fill(lambda wider, smeared: _spread(keys, energies, size, count, wider, smeared))
+    order = np.argsort(keys)
+    voxels, rows = np.divmod(keys[order], count)
+    return _resolve(voxels, rows, energies[order], np.asarray(labels, dtype=np.int64))
+
+
+def _fill(work: Callable[[np.ndarray, np.ndarray], bool]) -> tuple[np.ndarray, np.ndarray]:
+    """Keys and energies of a table that `work` fills, made again larger for as long as it says False."""
+    capacity = 4096
     while True:
         keys, energies = np.full(capacity, -1), np.zeros(capacity)
-        if _spread(deposits, size, voxel, count, keys, energies):
-            break
+        if work(keys, energies):
+            filled = np.flatnonzero(keys >= 0)
+            return keys[filled], energies[filled]
         capacity *= 4
-    filled = np.flatnonzero(keys >= 0)
-    filled = filled[np.argsort(keys[filled])]
-    voxels, rows = np.divmod(keys[filled], count)
-    return _resolve(voxels, rows, energies[filled], np.asarray(labels, dtype=np.int64))
 
 
 def _resolve(voxels: np.ndarray, rows: np.ndarray, energies: np.ndarray, labels: np.ndarray) -> Image:
@@ -64,39 +78,46 @@ def _resolve(voxels: np.ndarray, rows: np.ndarray, energies: np.ndarray, labels:
 
 
 @njit(cache=True)
-def _spread(deposits: np.ndarray, size: int, voxel: float, count: int, keys: np.ndarray, energies: np.ndarray) -> bool:
-    """Smears deposits into a table of (voxel, particle) by open addressing; False when the table is half full."""
-    weights = np.empty((3, 2 * _REACH + 1))
-    low = np.empty(3, np.int64)
-    used = 0
+def _collect(deposits: np.ndarray, size: int, voxel: float, count: int, keys: np.ndarray, energies: np.ndarray) -> bool:
+    """Sums deposits by (voxel, particle) in an image with a border of `_REACH`; False when the table is half full."""
+    used, wide = 0, size + 2 * _REACH
     for i in range(len(deposits)):
         place = deposits[i]
-        _weigh(place.x / voxel, weights[0], low, 0)
-        _weigh(place.y / voxel, weights[1], low, 1)
-        _weigh(place.z / voxel, weights[2], low, 2)
-        if used + weights.shape[1] ** 3 > len(keys) // 2:
+        x = math.floor(place.x / voxel) + _REACH
+        y = math.floor(place.y / voxel) + _REACH
+        z = math.floor(place.z / voxel) + _REACH
+        if min(x, y, z) < 0 or max(x, y, z) >= wide:
+            continue
+        used += _add(keys, energies, ((z * wide + y) * wide + x) * count + place.row, place.energy)
+        if used > len(keys) // 2:
             return False
-        for c in range(max(0, -low[2]), min(weights.shape[1], size - low[2])):
-            for b in range(max(0, -low[1]), min(weights.shape[1], size - low[1])):
-                across = place.energy * weights[2, c] * weights[1, b]
-                row = ((low[2] + c) * size + low[1] + b) * size + low[0]
-                for a in range(max(0, -low[0]), min(weights.shape[1], size - low[0])):
-                    used += _add(keys, energies, (row + a) * count + place.row, across * weights[0, a])
     return True
 
 
 @njit(cache=True)
-def _weigh(position: float, weights: np.ndarray, low: np.ndarray, axis: int) -> None:
-    """Shares of a Gaussian in the voxels around its centre; they add up to 1."""
-    low[axis] = math.floor(position) - _REACH
-    scale = 1.0 / (math.sqrt(2.0) * SMEARING)
-    below = math.erf((low[axis] - position) * scale)
-    first = below
-    for i in range(len(weights)):
-        above = math.erf((low[axis] + i + 1 - position) * scale)
-        weights[i] = above - below
-        below = above
-    weights /= below - first
+def _spread(
+    sources: np.ndarray, amounts: np.ndarray, size: int, count: int, keys: np.ndarray, energies: np.ndarray
+) -> bool:
+    """Shares what `_collect` found with the neighbours, inside the image; False when the table is half full."""
+    used, wide = 0, size + 2 * _REACH
+    for i in range(len(sources)):
+        row = sources[i] % count
+        x = sources[i] // count % wide - 2 * _REACH
+        y = sources[i] // (count * wide) % wide - 2 * _REACH
+        z = sources[i] // (count * wide * wide) - 2 * _REACH
+        if used + len(_SHARES) ** 3 > len(keys) // 2:
+            return False
+        for c in range(max(0, -z), min(len(_SHARES), size - z)):
+            for b in range(max(0, -y), min(len(_SHARES), size - y)):
+                across = amounts[i] * _SHARES[c] * _SHARES[b]
+                if across < _NEGLIGIBLE:
+                    continue
+                line = ((z + c) * size + y + b) * size + x
+                for a in range(max(0, -x), min(len(_SHARES), size - x)):
+                    share = across * _SHARES[a]
+                    if share >= _NEGLIGIBLE:
+                        used += _add(keys, energies, (line + a) * count + row, share)
+    return True
 
 
 @njit(cache=True)

@@ -13,7 +13,20 @@ from numba import njit
 from . import argon
 from .argon import ELECTRON_MASS
 from .stream import between, exponential, isotropic, normal, uniform
-from .world import ELECTRON, MARGIN, PHOTON, POSITRON, TRACKED, World, deposit, escaped, outside, push, turned
+from .world import (
+    ELECTRON,
+    MARGIN,
+    PHOTON,
+    POSITRON,
+    TRACKED,
+    World,
+    deposit,
+    deposit_along,
+    escaped,
+    outside,
+    push,
+    turned,
+)
 
 SOFTEST_PHOTON = 0.01  # photons below are left where they are
 SOFTEST_RADIATED = 0.05  # bremsstrahlung photons below are part of the continuous loss
@@ -86,8 +99,8 @@ def follow_electron(
         loss = argon.stopping_power(kinetic, ELECTRON_MASS) - carried + _SOFT_RADIATION
         step = step_length(distance, kinetic, loss, 0.2)
         spent = min(loss * step, kinetic)
+        deposit_along(world, row, x, y, z, u, v, w, step, spent)
         x, y, z = x + 0.5 * step * u, y + 0.5 * step * v, z + 0.5 * step * w
-        deposit(world, row, x, y, z, spent)
         kinetic -= spent
         if kinetic > 2.0 * cut and uniform(stream) < count * step:
             energy, cosine = knock_on(stream, kinetic, ELECTRON_MASS, cut)

@@ -18,6 +18,7 @@ from .world import (
     PRIMARY,
     PROCESSES,
     PROTON,
+    VOXEL,
     World,
     add_particle,
     new_world,
@@ -26,25 +27,25 @@ from .world import (
 VOXEL_SIZE = 3.0
 """Edge of a voxel, mm."""
 
-_VOXEL = VOXEL_SIZE / 10  # cm
 _SPECIES = {pdg: kind for kind, pdg in enumerate(PDG)}
 _ATTEMPTS = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What an event is made of; the defaults are those of the public data set.
+    """What an event is made of; the defaults are those of the public data set, as far as they are known.
 
     One vertex inside the image with `vertex_particles` (least, most) of `vertex_species`, and `rain` single particles
     of `rain_species` anywhere in the volume, all in directions of their own. Species are PDG numbers among 11, -11, 22,
-    13, -13, 211, -211, 111, 2212, each as likely as the others. Kinetic energies in MeV are flat between `energy`,
-    those of protons between `proton_energy`.
+    13, -13, 211, -211, 111, 2212; one that is named twice is twice as likely. Kinetic energies in MeV are flat between
+    `energy`, those of protons between `proton_energy`. How often each species comes is not published: the defaults
+    give the mean class shares that are.
     """
 
     vertex_particles: tuple[int, int] = (1, 6)
-    vertex_species: tuple[int, ...] = (11, 13, 22, 2212, 211, -211)
+    vertex_species: tuple[int, ...] = (11, 13, -13, 22, 2212, 211, -211, 111)
     rain: int = 10
-    rain_species: tuple[int, ...] = (11, 13, -13, 2212)
+    rain_species: tuple[int, ...] = (11, 11, 11, 13, 13, -13, -13, 2212)
     energy: tuple[float, float] = (50.0, 1000.0)
     proton_energy: tuple[float, float] = (50.0, 400.0)
 
@@ -74,8 +75,8 @@ def simulate(
     such attempts, ValueError.
 
     Energies in MeV, positions in mm with the image's lower corner at 0. Voxels are ordered by number, x fastest.
-    Labels, clusters and particles are the truth: electrons knocked out with less than 5 MeV belong to the particle that
-    hit them.
+    Labels, clusters and particles are the truth: electrons knocked out with less than 3.5 MeV of total energy belong to
+    the particle that hit them.
     """
     seed, index, size = operator.index(seed), operator.index(index), operator.index(size)
     if seed < 0 or index < 0:
@@ -96,21 +97,21 @@ def _attempt(seed: int, index: int, attempt: int, size: int, recipe: Recipe) -> 
     capacity = 1 << 15
     while True:
         stream = new_stream(seed, index, attempt)
-        world = new_world(stream, size * _VOXEL, _place_cube(stream, size), capacity)
+        world = new_world(stream, size * VOXEL, _place_cube(stream, size), capacity)
         _draw_primaries(world, recipe)
         follow(world)
         if world.counts[3] == 0:
             break
         capacity *= 4
     _, particles, deposits, _ = world.counts
-    return world, make_image(world.deposits[:deposits], world.particles["label"][:particles], size, _VOXEL)
+    return world, make_image(world.deposits[:deposits], world.particles["label"][:particles], size, VOXEL)
 
 
 def _place_cube(stream: np.ndarray, size: int) -> np.ndarray:
     """Lower corner and edge, cm, of the volume; the image's place in it is random."""
     edge = max(size, min(4 * size, 768))
-    corner = [-between(stream, 0.0, float(edge - size)) * _VOXEL for _ in range(3)]
-    return np.array([*corner, edge * _VOXEL])
+    corner = [-between(stream, 0.0, float(edge - size)) * VOXEL for _ in range(3)]
+    return np.array([*corner, edge * VOXEL])
 
 
 def _draw_primaries(world: World, recipe: Recipe) -> None:

@@ -44,13 +44,14 @@ from .world import (
     World,
     add_particle,
     deposit,
+    deposit_along,
     escaped,
     outside,
     push,
     turned,
 )
 
-OWN_DELTA = 5.0  # total energy from which a knocked-out electron is a particle of its own, labelled delta
+OWN_DELTA = 3.5  # total energy from which a knocked-out electron is a particle of its own, labelled delta
 INTERACTING = 30.0
 CAPTURED = 0.75  # share of negative muons that argon captures
 MICHEL_ENDPOINT = 52.83
@@ -77,8 +78,8 @@ def follow_track(
         halfway = max(kinetic - 0.5 * loss * step, stopped)
         loss = argon.stopping_power(halfway, mass) - argon.delta_rays(halfway, mass, cut)[1]
         spent = min(loss * step, kinetic)
+        deposit_along(world, row, x, y, z, u, v, w, step, spent)
         x, y, z = x + 0.5 * step * u, y + 0.5 * step * v, z + 0.5 * step * w
-        deposit(world, row, x, y, z, spent)
         kinetic = _knock_out(world, kind, row, x, y, z, u, v, w, kinetic - spent, count * step, cut)
         x, y, z = x + 0.5 * step * u, y + 0.5 * step * v, z + 0.5 * step * w
         if hadron and kinetic > INTERACTING and uniform(stream) < step / argon.INTERACTION_LENGTH:
@@ -171,7 +172,7 @@ def _interact(
     a, b, c = turned(u, v, w, _forward(stream), between(stream, 0.0, 2.0 * math.pi))
     scatters = chance < 0.8
     new = kind if scatters else PION_ZERO
-    add_particle(world, new, row, PION_INELASTIC, MIP if scatters else SHOWER, x, y, z, a, b, c, kept)
+    add_particle(world, new, row, PION_INELASTIC, MIP, x, y, z, a, b, c, kept)
     _nucleons(world, row, PION_INELASTIC, 1, x, y, z, u, v, w, kinetic - kept)
 
 

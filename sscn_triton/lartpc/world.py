@@ -24,7 +24,7 @@ MASSES = np.array(
     + [argon.PROTON_MASS, argon.NEUTRAL_PION_MASS]
 )
 HIP, MIP, SHOWER, DELTA, MICHEL = range(5)
-LABELS = np.array([SHOWER, SHOWER, SHOWER, MIP, MIP, MIP, MIP, HIP, SHOWER])  # of a particle by kind alone
+LABELS = np.array([SHOWER, SHOWER, SHOWER, MIP, MIP, MIP, MIP, HIP, MIP])  # of a particle by kind alone
 
 PRIMARY, DECAY, CAPTURE_DECAY, MUON_IONISATION, HADRON_IONISATION, PROTON_INELASTIC, PION_INELASTIC, ABSORBED = range(8)
 PROCESSES = (
@@ -51,7 +51,9 @@ PARTICLE = np.dtype(
 )
 """kind to label as above; seen: whether it left energy yet; u, v, w: direction."""
 
-MARGIN = 1.0  # what is left this far outside the image still smears into it
+VOXEL = 0.3  # edge, cm
+MARGIN = 0.65  # what is left this far outside the image still smears into it
+FINE = 0.034  # a ninth of a voxel: pieces in which the energy of a step is left
 TRACKED = 0.1  # electrons below are left where they are: they go less than 0.2 mm
 
 
@@ -149,12 +151,34 @@ def deposit(world: World, row: int, x: float, y: float, z: float, energy: float)
     if outside(world, x, y, z) > MARGIN:
         return
     count = world.counts[2]
+    if count > 0 and _same_voxel(world.deposits[count - 1], row, x, y, z):
+        world.deposits[count - 1].energy += energy
+        return
     if count == len(world.deposits):
         world.counts[3] += 1
         return
     place = world.deposits[count]
     place.x, place.y, place.z, place.energy, place.row = x, y, z, energy, row
     world.counts[2] = count + 1
+
+
+@njit(cache=True)
+def _same_voxel(place: np.void, row: int, x: float, y: float, z: float) -> bool:
+    near = math.floor(place.x / VOXEL) == math.floor(x / VOXEL) and math.floor(place.y / VOXEL) == math.floor(y / VOXEL)
+    return near and place.row == row and math.floor(place.z / VOXEL) == math.floor(z / VOXEL)
+
+
+@njit(cache=True)
+def deposit_along(
+    world: World, row: int, x: float, y: float, z: float, u: float, v: float, w: float, step: float, energy: float
+) -> None:
+    """Leaves energy evenly along a step that begins at a place."""
+    pieces = 1
+    if outside(world, x, y, z) <= step + MARGIN:
+        pieces = math.ceil(step / FINE)
+    for i in range(pieces):
+        along = (i + 0.5) * step / pieces
+        deposit(world, row, x + along * u, y + along * v, z + along * w, energy / pieces)
 
 
 @njit(cache=True)
