@@ -7,7 +7,7 @@ import sys
 from types import ModuleType
 
 __all__ = ["ENGINES", "install"]
-ENGINES = ("sparseconvnet",)
+ENGINES = ("sparseconvnet", "spconv")
 
 
 def install(engine: str) -> ModuleType:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -12,7 +10,7 @@ from sscn_triton.compat.sparseconvnet.convolutions import _positive, back
 from sscn_triton.compat.sparseconvnet.metadata import Metadata
 from sscn_triton.compat.sparseconvnet.sizes import Size, axes, shown, size_after, size_before
 from sscn_triton.compat.sparseconvnet.tensor import SparseConvNetTensor, follow, sparse
-from sscn_triton.rulebook import Rulebook
+from sscn_triton.compat.winners import max_pool_from_zero
 
 
 class _Pooling(torch.nn.Module):
@@ -62,11 +60,7 @@ class MaxPooling(_Pooling):
     def forward(self, input: SparseConvNetTensor) -> SparseConvNetTensor:
         x = self._kept(sparse(self, input))
         size_after(input.spatial_size, self.pool_size, self.pool_stride)
-        with torch.no_grad():
-            pooled = functional.max_pool(x, **self._sizes)
-        fine, step = pooled.path[-1]
-        highest = pooled.features.clamp(min=0)
-        return follow(input, pooled.replace(_ToEveryWinner.apply(x.features, highest, fine.step(step)[0])))
+        return follow(input, max_pool_from_zero(x, **self._sizes))
 
 
 class AveragePooling(_Pooling):
@@ -88,22 +82,3 @@ class UnPooling(_Pooling):
     def input_spatial_size(self, out_size: Tensor) -> Tensor:
         """``(out - pool) / stride + 1``, which must come out even."""
         return size_after(out_size, self.pool_size, self.pool_stride)
-
-
-class _ToEveryWinner(torch.autograd.Function):
-    """``highest``, with the gradient of every output given to each input of its pool that equals it."""
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, highest: Tensor, rules: Rulebook) -> Tensor:
-        ctx.save_for_backward(features, highest)
-        ctx.rules = rules
-        return highest.clone()
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        features, highest = ctx.saved_tensors
-        result = torch.zeros_like(features)
-        for inputs, outputs in ctx.rules.pairs():
-            won = features.detach()[inputs] == highest[outputs]
-            result = result.index_add(0, inputs, torch.where(won, grad[outputs], 0))
-        return result, None, None

@@ -1,0 +1,303 @@
+"""Convolutions with spconv's arguments, initial weights and parameter names."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sscn_triton import Grid
+from sscn_triton.compat.spconv import constants
+from sscn_triton.compat.spconv.core import ConvAlgo
+from sscn_triton.compat.spconv.pytorch.core import IndiceData, SparseConvTensor, check_algo, on_grid, same_sites
+from sscn_triton.compat.spconv.pytorch.modules import SparseModule
+from sscn_triton.functional import Size, convolve
+from sscn_triton.grid import Step
+from sscn_triton.relation import MAX_NDIM, Axes, one_integer, per_axis, volume
+from sscn_triton.rulebook import Rulebook
+
+MOST_VOXELS = "max_num_voxels_during_training"
+
+
+class SparseConvolution(SparseModule):
+    """What all convolutions share.
+
+    The weight is ``[out_channels, *kernel_size, in_channels / groups]``, uniform within ``1 / sqrt(fan_in)``, as is the
+    bias. A ``state_dict`` may hold spconv 1's ``[*kernel_size, in_channels, out_channels]`` instead; other layouts load
+    where the environment variable SPCONV_SAVED_WEIGHT_LAYOUT names them, as in spconv.
+
+    Args:
+        ndim: number of spatial axes.
+        in_channels, out_channels: positive multiples of ``groups``.
+        kernel_size, stride, padding, dilation, output_padding: one number or one per axis.
+        groups: groups of channels that do not mix (spconv has 1 only).
+        bias: whether a learnt constant is added.
+        subm: whether the output sites are the input's. ``stride`` must then be 1; ``padding`` is not used, whatever it
+            is, since the window is centred: ``(kernel_size // 2) * dilation``.
+        transposed, inverse: whether the relation is read backwards, onto all sites reached or onto those that the layer
+            with this ``indice_key`` came from.
+        indice_key: name under which sites and rules are kept. Submanifold layers with one key share them and must have
+            one geometry; any other layer must be the first with its key.
+        algo, large_kernel_fast_algo: have no effect; there is one algorithm.
+        fp32_accum: None or True: sums are always float32, or float64.
+        record_voxel_count: whether the buffer ``max_num_voxels_during_training`` keeps the largest number of output
+            sites seen.
+        name: a label.
+    """
+
+    bias: Tensor | None
+
+    def __init__(
+        self,
+        ndim: int,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size = 3,
+        stride: Size = 1,
+        padding: Size = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        subm: bool = False,
+        output_padding: Size = 0,
+        transposed: bool = False,
+        inverse: bool = False,
+        indice_key: str | None = None,
+        algo: ConvAlgo | None = None,
+        fp32_accum: bool | None = None,
+        record_voxel_count: bool = False,
+        large_kernel_fast_algo: bool = False,
+        name: str | None = None,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(name)
+        self.ndim = one_integer(ndim, "ndim", 1)
+        if self.ndim > MAX_NDIM:
+            raise ValueError(f"ndim must be 1 to {MAX_NDIM}, got {ndim}")
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.groups = one_integer(groups, "groups", 1)
+        if min(in_channels, out_channels) < 1 or in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"in_channels and out_channels must be positive multiples of groups = {groups}, "
+                f"got {in_channels} and {out_channels}"
+            )
+        self.kernel_size = _per_axis(kernel_size, ndim, "kernel_size", 1)
+        self.stride = _per_axis(stride, ndim, "stride", 1)
+        self.padding = _per_axis(padding, ndim, "padding", 0)
+        self.dilation = _per_axis(dilation, ndim, "dilation", 1)
+        self.output_padding = _per_axis(output_padding, ndim, "output_padding", 0)
+        self.subm, self.transposed, self.inverse = subm, transposed, inverse
+        self._check_kind(indice_key)
+        self.indice_key = indice_key
+        self.algo = check_algo(algo) or ConvAlgo.Native
+        if fp32_accum not in (None, True):
+            raise ValueError(f"fp32_accum must be None or True, got {fp32_accum!r}: sums are always float32 or float64")
+        if not isinstance(large_kernel_fast_algo, bool):
+            raise TypeError(f"large_kernel_fast_algo must be True or False, got {large_kernel_fast_algo!r}")
+        self.fp32_accum = fp32_accum
+        self.record_voxel_count = record_voxel_count and not subm and not inverse
+        if self.record_voxel_count:
+            self.register_buffer(MOST_VOXELS, torch.zeros(1, dtype=torch.int32, device=device))
+        shape = (out_channels, *self.kernel_size, in_channels // groups)
+        self.weight = torch.nn.Parameter(torch.zeros(shape, device=device, dtype=dtype))
+        self.bias = torch.nn.Parameter(torch.zeros(out_channels, device=device, dtype=dtype)) if bias else None
+        self.reset_parameters()
+
+    def _check_kind(self, indice_key: str | None) -> None:
+        if self.subm + self.transposed + self.inverse > 1:
+            raise ValueError("only one of subm, transposed and inverse can be True")
+        if self.subm and set(self.stride) != {1}:
+            raise ValueError(f"a submanifold convolution has stride 1, got {self.stride}; SparseConv takes others")
+        if any(self.output_padding) and not self.transposed:
+            raise ValueError(f"output_padding is for transposed convolutions, got {self.output_padding}")
+        if self.inverse and indice_key is None:
+            raise ValueError("an inverse convolution needs the indice_key of the layer that it inverts")
+
+    @property
+    def conv1x1(self) -> bool:
+        """Whether the layer is a matrix on every site, which leaves nothing under its key."""
+        if self.subm or self.inverse:
+            return self.subm and volume(tuple(self.kernel_size)) == 1
+        return set(self.kernel_size) == set(self.stride) == {1} and not any(self.padding) and not self.transposed
+
+    def is_inverseable(self) -> bool:
+        """Whether an inverse convolution can have this layer's key."""
+        return self.indice_key is not None and not self.subm
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew."""
+        fan_in = math.prod(self.weight.shape[1:])
+        for parameter in (self.weight, self.bias):
+            if parameter is not None:
+                torch.nn.init.uniform_(parameter, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))
+
+    def get_max_num_voxels(self) -> Tensor | None:
+        """``[1]`` int32: the largest number of output sites seen, if ``record_voxel_count``."""
+        return getattr(self, MOST_VOXELS, None)
+
+    def forward(self, input: SparseConvTensor, add_input: SparseConvTensor | None = None) -> SparseConvTensor:
+        """The layer of ``input``, plus the features of ``add_input`` on its output sites."""
+        grid = expect(self, input, self.in_channels)
+        if self.conv1x1:
+            output = input.replace_feature(_matrix(input.features, self.weight, self.bias, self.groups))
+        else:
+            data = self._sites_and_rules(input, grid)
+            features = convolve(input.features, self._by_tap(), self.bias, data.rules)
+            same = input.replace_feature(features)
+            output = same if self.subm else on_grid(same, data.out_grid, data.out_indices)
+            if self.indice_key is not None and not self.inverse:
+                output.indice_dict = {**input.indice_dict, self.indice_key: data}
+        record_voxels(self, output)
+        return output if add_input is None else output + add_input
+
+    def _sites_and_rules(self, input: SparseConvTensor, grid: Grid) -> IndiceData:
+        if self.inverse:
+            return self._backwards(input, grid)
+        known = input.find_indice_pair(self.indice_key)
+        if self.subm:
+            if known is not None:
+                self._check_shared(known, grid)
+                return known
+            window, taps = _odd(self.kernel_size)
+            rules = grid.submanifold(window, tuple(self.dilation))
+            return self._data(input, grid, grid, rules, input.indices, taps)
+        if known is not None:
+            raise ValueError(f"indice_key {self.indice_key!r} exists already in this tensor")
+        rules, reached = grid.step(self._step())
+        return self._data(input, grid, reached, rules, reached.coordinates.clone())
+
+    def _step(self) -> Step:
+        kernel, stride, padding, dilation = map(tuple, (self.kernel_size, self.stride, self.padding, self.dilation))
+        if not self.transposed:
+            return Step("strided", kernel, stride, padding, dilation, (0,) * self.ndim)
+        # spconv's extent, (in - 1) stride - 2 padding + kernel + output_padding, knows no dilation
+        axes = zip(self.output_padding, kernel, dilation, strict=True)
+        extra = tuple(o - (k - 1) * (d - 1) for o, k, d in axes)
+        return Step("transposed", kernel, stride, padding, dilation, extra)
+
+    def _data(
+        self,
+        input: SparseConvTensor,
+        grid: Grid,
+        reached: Grid,
+        rules: Rulebook,
+        indices: Tensor,
+        taps: list[int] | None = None,
+    ) -> IndiceData:
+        assert reached.spatial_shape is not None
+        shapes = (list(input.spatial_shape), list(reached.spatial_shape))
+        sizes = (self.kernel_size, self.stride, self.padding, self.dilation)
+        return IndiceData(input.indices, indices, *shapes, self.subm, *sizes, self.algo, grid, reached, rules, taps)
+
+    def _check_shared(self, known: IndiceData, grid: Grid) -> None:
+        """Raises unless a submanifold layer left ``known``, with this geometry and on these sites."""
+        key = f"indice_key {self.indice_key!r}"
+        if not known.is_subm:
+            raise ValueError(f"{key} is that of a layer that changes the sites; a submanifold layer needs another")
+        for name, own, theirs in (
+            ("kernel_size", self.kernel_size, known.ksize),
+            ("dilation", self.dilation, known.dilation),
+        ):
+            if own != theirs:
+                raise ValueError(f"submanifold layers with {key} must have one {name}: {theirs}, this one has {own}")
+        if not same_sites(known.grid, grid):
+            raise ValueError(f"submanifold layers with {key} must have the same sites: {known.grid!r}, not {grid!r}")
+
+    def _backwards(self, input: SparseConvTensor, grid: Grid) -> IndiceData:
+        """What the layer with this key left, its input and output exchanged."""
+        known = input.find_indice_pair(self.indice_key)
+        if known is None or known.is_subm:
+            held = "a submanifold layer left it" if known else f"known are {sorted(map(str, input.indice_dict))}"
+            raise ValueError(f"indice_key {self.indice_key!r} leads to no layer that can be inverted: {held}")
+        if known.ksize != self.kernel_size:
+            raise ValueError(
+                f"an inverse convolution has the kernel_size of the layer it inverts, {known.ksize}, "
+                f"got {self.kernel_size}"
+            )
+        if not same_sites(known.out_grid, grid):
+            raise ValueError(
+                f"indice_key {self.indice_key!r} leads back from other sites, {known.out_grid!r}, not {grid!r}"
+            )
+        return self._data(input, grid, known.grid, known.rules.transposed(), known.grid.coordinates.clone())
+
+    def _by_tap(self) -> Tensor:
+        """The weight as the library wants it, ``[V, groups, in / groups, out / groups]``."""
+        weight: Tensor = self.weight
+        if self.subm and any(size % 2 == 0 for size in self.kernel_size):
+            ends = [n for size in reversed(self.kernel_size) for n in (0, 1 - size % 2)]
+            weight = torch.nn.functional.pad(weight, (0, 0, *ends))
+        weight = weight.reshape(self.groups, self.out_channels // self.groups, -1, self.in_channels // self.groups)
+        return weight.permute(2, 0, 3, 1).contiguous()
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        name = f"{prefix}weight"
+        if name in state_dict:
+            state_dict[name] = _as_krsc(state_dict[name], self.weight.shape)
+        if self.record_voxel_count:
+            state_dict.setdefault(f"{prefix}{MOST_VOXELS}", torch.zeros(1, dtype=torch.int32))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def extra_repr(self) -> str:
+        shown = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
+        defaults = {"padding": [0], "dilation": [1], "output_padding": [0]}
+        set_here = (name for name, usual in defaults.items() if getattr(self, name) != usual * self.ndim)
+        shown += [f"{name}={getattr(self, name)}" for name in set_here]
+        shown += [f"groups={self.groups}"] if self.groups != 1 else []
+        shown += ["bias=False"] if self.bias is None else []
+        return ", ".join(shown)
+
+
+def expect(layer: Any, x: SparseConvTensor, channels: int | None = None) -> Grid:
+    """The sites of ``x``; raises unless it has as many axes as ``layer``, and as many channels as given."""
+    name = type(layer).__name__
+    if not isinstance(x, SparseConvTensor):
+        raise TypeError(f"{name} takes a SparseConvTensor, got {type(x).__name__}")
+    if len(x.spatial_shape) != layer.ndim:
+        raise ValueError(f"{name} has {layer.ndim} spatial axes, the tensor {len(x.spatial_shape)}")
+    if channels is not None and x.features.shape[1] != channels:
+        raise ValueError(f"{name} takes {channels} channels, the tensor has {x.features.shape[1]}")
+    return x.sites()
+
+
+def record_voxels(layer: torch.nn.Module, output: SparseConvTensor) -> None:
+    """Let the layer's buffer, if it has one, know the number of output sites."""
+    most = getattr(layer, MOST_VOXELS, None)
+    if most is not None:
+        most.clamp_(min=len(output.indices))
+
+
+def _per_axis(size: Size, ndim: int, name: str, minimum: int) -> list[int]:
+    return list(per_axis(tuple(int(n) for n in size) if hasattr(size, "__iter__") else size, ndim, name, minimum))
+
+
+def _matrix(features: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+    """A matrix for each group of channels of every row."""
+    rows = features.unflatten(1, (groups, -1))
+    matrices = weight.reshape(groups, weight.shape[0] // groups, weight.shape[-1])
+    product = torch.einsum("ngi,goi->ngo", rows, matrices).flatten(1)
+    return product if bias is None else product + bias
+
+
+def _odd(kernel_size: list[int]) -> tuple[Axes, list[int] | None]:
+    """The odd window that holds an even one, whose last tap then lies at the site below, and which taps it uses."""
+    window = tuple(size + 1 - size % 2 for size in kernel_size)
+    if list(window) == kernel_size:
+        return window, None
+    taps = torch.arange(volume(window)).reshape(window)
+    for axis, size in enumerate(kernel_size):
+        taps = taps.narrow(axis, 0, size)
+    return window, taps.flatten().tolist()
+
+
+def _as_krsc(weight: Tensor, shape: torch.Size) -> Tensor:
+    """A saved weight as ``[out, *kernel, in]``, where its layout is known to be another."""
+    ndim = weight.ndim - 2
+    layout = constants.SAVED_WEIGHT_LAYOUT
+    if not layout:
+        layout = "RSCK" if weight.shape != shape and weight.shape == (*shape[1:], shape[0]) else "KRSC"
+    if layout == "RSCK":
+        return weight.permute(ndim + 1, *range(ndim), ndim).contiguous()
+    return weight.permute(ndim, *range(ndim), ndim + 1).contiguous() if layout == "RSKC" else weight

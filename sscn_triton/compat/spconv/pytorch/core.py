@@ -1,0 +1,276 @@
+"""spconv's tensor, and what it remembers under an ``indice_key``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, NoReturn
+
+import torch
+from torch import Tensor
+
+from sscn_triton import Grid, SparseTensor
+from sscn_triton.compat.spconv.core import ConvAlgo
+from sscn_triton.relation import MAX_NDIM, Axes, one_integer, per_axis
+from sscn_triton.rulebook import Rulebook
+
+
+class _Known(NamedTuple):
+    """The grid of an ``indices`` tensor as it was at a version of its values; keeps it alive, so that its id is its."""
+
+    identity: int
+    version: int
+    grid: Grid
+    indices: Tensor
+
+
+class SparseConvTensor:
+    """Features on sites, with the rulebooks that layers left under their keys.
+
+    Sites are checked when a layer first asks for them, so that ``features`` and ``indices`` may be replaced one after
+    the other. They must then be distinct, within ``spatial_shape``, one for each row.
+
+    Args:
+        features: ``[N, C]``, floating point.
+        indices: ``[N, 1 + D]`` int32, batch index first, D from 1 to 4.
+        spatial_shape: extent of each of the D axes.
+        batch_size: number of events, 1 at least.
+        grid, voxel_num: kept and handed on; spconv's own buffers, without a meaning for results.
+        indice_dict: what layers left under their keys.
+        benchmark, enable_timer: must be False; PyTorch's profiler measures layers.
+        permanent_thrust_allocator: has no effect; memory is PyTorch's.
+        force_algo: has no effect; there is one algorithm.
+    """
+
+    def __init__(
+        self,
+        features: Tensor,
+        indices: Tensor,
+        spatial_shape: Sequence[int],
+        batch_size: int,
+        grid: Tensor | None = None,
+        voxel_num: Tensor | None = None,
+        indice_dict: dict[str, Any] | None = None,
+        benchmark: bool = False,
+        permanent_thrust_allocator: bool = False,
+        enable_timer: bool = False,
+        force_algo: ConvAlgo | None = None,
+    ) -> None:
+        _check_rows(features)
+        if not isinstance(indices, Tensor) or indices.dtype != torch.int32:
+            raise TypeError(f"indices must be an int32 tensor, got {getattr(indices, 'dtype', type(indices).__name__)}")
+        if indices.ndim != 2 or not 2 <= indices.shape[1] <= 1 + MAX_NDIM:
+            raise ValueError(
+                f"indices must be [N, 1 + D], batch index first, D from 1 to {MAX_NDIM}, got {tuple(indices.shape)}"
+            )
+        if benchmark or enable_timer:
+            raise ValueError("benchmark and enable_timer must be False: measure with torch.profiler")
+        if not isinstance(permanent_thrust_allocator, bool):
+            raise TypeError(f"permanent_thrust_allocator must be True or False, got {permanent_thrust_allocator!r}")
+        self._features = features
+        self.indices = indices
+        sizes = [int(size) for size in spatial_shape]
+        self.spatial_shape = list(per_axis(sizes, indices.shape[1] - 1, "spatial_shape", 1))
+        self.batch_size = one_integer(int(batch_size), "batch_size", 1)
+        self.grid: Tensor | None = torch.Tensor() if grid is None else grid
+        self.voxel_num = voxel_num
+        self.indice_dict: dict[str, Any] = {} if indice_dict is None else indice_dict
+        self.benchmark = False
+        self.force_algo = check_algo(force_algo)
+        self._known: _Known | None = None
+
+    @property
+    def features(self) -> Tensor:
+        """``[N, C]``."""
+        return self._features
+
+    @features.setter
+    def features(self, value: Any) -> NoReturn:
+        raise ValueError("features cannot be set: x = x.replace_feature(features) makes a tensor that has them")
+
+    @property
+    def is_quantized(self) -> bool:
+        """False: there are no 8-bit layers here."""
+        return False
+
+    @property
+    def spatial_size(self) -> int:
+        """Number of sites of an event were all active."""
+        return math.prod(self.spatial_shape)
+
+    def replace_feature(self, feature: Tensor) -> SparseConvTensor:
+        """The same sites with other features ``[N, C']``; what layers left under their keys is shared."""
+        _check_rows(feature)
+        other = self.shadow_copy()
+        other._features = feature
+        return other
+
+    def shadow_copy(self) -> SparseConvTensor:
+        """A tensor with the same members."""
+        other = SparseConvTensor.__new__(SparseConvTensor)
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def select_by_index(self, valid_indices: Tensor) -> SparseConvTensor:
+        """The rows that ``valid_indices`` chooses, without what layers left under their keys."""
+        other = self.replace_feature(self.features[valid_indices])
+        other.indices, other.indice_dict = self.indices[valid_indices], {}
+        return other
+
+    def minus(self) -> SparseConvTensor:
+        """The same sites with features of the other sign."""
+        return self.replace_feature(-self.features)
+
+    @classmethod
+    def from_dense(cls, x: Tensor) -> SparseConvTensor:
+        """The sites of ``x`` ``[B, *spatial_shape, C]``, channels last, where some channel is not zero."""
+        y = SparseTensor.from_dense(x.movedim(-1, 1))
+        return cls(y.features, y.coordinates.clone(), x.shape[1:-1], x.shape[0])
+
+    def find_indice_pair(self, key: str | None) -> IndiceData | None:
+        """What a layer left under ``key``, or None."""
+        return None if key is None else self.indice_dict.get(key)
+
+    def dense(self, channels_first: bool = True) -> Tensor:
+        """``[B, C, *spatial_shape]``, or ``[B, *spatial_shape, C]``; zero where no site is active."""
+        image = SparseTensor.on(self.features, self.sites()).dense()
+        return image.contiguous() if channels_first else image.movedim(1, -1).contiguous()
+
+    def sites(self) -> Grid:
+        """The library's grid of these sites, on the features' device; layers share it.
+
+        Raises ValueError where sites are repeated, outside ``spatial_shape``, or not as many as rows.
+        """
+        indices, features = self.indices, self._features
+        place = (tuple(self.spatial_shape), self.batch_size)
+        version = _version(indices)
+        known = self._known
+        if known is None or known[:2] != (id(indices), version) or _place(known.grid) != place:
+            if len(features) != len(indices):
+                raise ValueError(f"features have {len(features)} rows, indices {len(indices)}: there must be as many")
+            rows = indices.new_zeros((len(indices), 0), dtype=torch.float32)
+            known = _Known(id(indices), version, SparseTensor(rows, indices, *place).grid, indices)
+        if known.grid.coordinates.device != features.device and not features.is_meta:
+            known = known._replace(grid=known.grid.to(features.device))
+        self._known = known
+        if len(features) != len(known.grid):
+            raise ValueError(f"features have {len(features)} rows, the tensor {len(known.grid)} sites")
+        return known.grid
+
+    def __add__(self, other: SparseConvTensor | Tensor) -> SparseConvTensor:
+        return self.replace_feature(self.features + _summand(self, other))
+
+    def __radd__(self, other: SparseConvTensor | Tensor) -> SparseConvTensor:
+        return self + other
+
+    def __iadd__(self, other: SparseConvTensor | Tensor) -> SparseConvTensor:
+        self._features = self.features + _summand(self, other)
+        return self
+
+    def __repr__(self) -> str:
+        return f"SparseConvTensor[shape={self._features.shape}]"
+
+
+@dataclass
+class IndiceData:
+    """What a layer left under its ``indice_key``: its geometry, sites before and after, and rules.
+
+    Attributes:
+        indices, out_indices: ``[N, 1 + D]`` int32, before and after the layer.
+        spatial_shape, out_spatial_shape: extents before and after.
+        is_subm: whether the sites are the same.
+        ksize, stride, padding, dilation: the layer's, one number for each axis.
+        algo: the layer's name of an algorithm.
+        grid, out_grid, rules: the library's.
+        taps: which taps of ``rules`` the kernel has; None for all.
+    """
+
+    indices: Tensor
+    out_indices: Tensor
+    spatial_shape: list[int]
+    out_spatial_shape: list[int]
+    is_subm: bool
+    ksize: list[int]
+    stride: list[int]
+    padding: list[int]
+    dilation: list[int]
+    algo: ConvAlgo
+    grid: Grid = field(repr=False)
+    out_grid: Grid = field(repr=False)
+    rules: Rulebook = field(repr=False)
+    taps: list[int] | None = field(default=None, repr=False)
+
+    def pairs(self) -> list[tuple[Tensor, Tensor]]:
+        """For each tap its (input rows, output rows), int64."""
+        pairs = self.rules.pairs()
+        return pairs if self.taps is None else [pairs[tap] for tap in self.taps]
+
+    @property
+    def indice_pair_num(self) -> Tensor:
+        """``[V]`` int32: the number of rules of every tap."""
+        return torch.tensor([len(inputs) for inputs, _ in self.pairs()], dtype=torch.int32, device=self.indices.device)
+
+    @property
+    def indice_pairs(self) -> Tensor:
+        """``[2, V, N]`` int32: for every tap its input rows and its output rows, then -1."""
+        pairs = self.pairs()
+        result = self.indices.new_full((2, len(pairs), len(self.indices)), -1)
+        for tap, rows in enumerate(pairs):
+            for side in (0, 1):
+                result[side, tap, : len(rows[side])] = rows[side].int()
+        return result
+
+
+def on_grid(x: SparseConvTensor, grid: Grid, indices: Tensor) -> SparseConvTensor:
+    """``x`` with its features on ``grid``, of which ``indices`` is a copy."""
+    assert grid.spatial_shape is not None
+    result = x.shadow_copy()
+    result.indices, result.spatial_shape, result.batch_size = indices, list(grid.spatial_shape), grid.batch_size
+    result._known = _Known(id(indices), _version(indices), grid, indices)
+    return result
+
+
+def same_sites(one: Grid, other: Grid) -> bool:
+    """Whether two grids hold the same sites in the same order."""
+    if one is other:
+        return True
+    return _place(one) == _place(other) and torch.equal(one.coordinates, other.coordinates.to(one.coordinates.device))
+
+
+def check_algo(algo: ConvAlgo | None) -> ConvAlgo | None:
+    """``algo`` itself, if it is one of spconv's names or None."""
+    if algo is not None and not isinstance(algo, ConvAlgo):
+        raise TypeError(f"algo must be a ConvAlgo or None, got {algo!r}")
+    return algo
+
+
+def expand_nd(ndim: int, val: int | Sequence[int]) -> list[int]:
+    """One number for each axis."""
+    return list(per_axis(val if isinstance(val, int) else [int(v) for v in val], ndim, "sizes", 0))
+
+
+def _place(grid: Grid) -> tuple[Axes | None, int]:
+    return grid.spatial_shape, grid.batch_size
+
+
+def _version(indices: Tensor) -> int:
+    return -1 if indices.is_inference() else indices._version
+
+
+def _summand(x: SparseConvTensor, other: Any) -> Tensor:
+    if isinstance(other, Tensor):
+        return other
+    if not isinstance(other, SparseConvTensor):
+        raise TypeError(f"a SparseConvTensor or a tensor can be added, got {type(other).__name__}")
+    if not same_sites(x.sites(), other.sites()):
+        raise ValueError(
+            "tensors to add must have the same sites in the same order; functional.sparse_add takes others"
+        )
+    return other.features
+
+
+def _check_rows(features: Any) -> None:
+    if not isinstance(features, Tensor) or not features.is_floating_point() or features.ndim != 2:
+        given = f"{features.dtype} {tuple(features.shape)}" if isinstance(features, Tensor) else type(features).__name__
+        raise TypeError(f"features must be a floating-point tensor [N, C], got {given}")

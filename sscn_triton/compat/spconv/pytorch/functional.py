@@ -1,0 +1,83 @@
+"""Sums of tensors whose sites differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+import torch
+from torch import Tensor
+
+from sscn_triton import Grid, rulebook
+from sscn_triton.compat.spconv.pytorch.core import SparseConvTensor, on_grid
+
+
+def sparse_add(*tens: SparseConvTensor) -> SparseConvTensor:
+    """The sum of tensors of one spatial shape, on every site that one of them has.
+
+    If a tensor has all of these sites, the largest such, the sum is on its sites, in its order, with what layers left
+    under their keys. Otherwise sites are in lexicographic order and nothing is under a key.
+    """
+    if not tens:
+        raise ValueError("sparse_add takes at least one tensor")
+    for name in ("spatial_shape", "batch_size"):
+        values = [getattr(x, name) for x in tens]
+        if any(value != values[0] for value in values):
+            raise ValueError(f"tensors to add must have one {name}, got {values}")
+    grids = [x.sites() for x in tens]
+    most = max(range(len(tens)), key=lambda n: len(grids[n]))
+    order = [most, *(n for n in range(len(tens)) if n != most)]
+    sites = torch.cat([grids[n].coordinates for n in order])
+    first, place = rulebook.unique(sites)
+    if len(first) > len(grids[most]):
+        kept = sites[first]
+        rank = _lexicographic(kept)
+        place = torch.argsort(rank)[place]
+        union, given = Grid(kept[rank], tuple(tens[0].spatial_shape), tens[0].batch_size), None
+    else:
+        union, given = grids[most], tens[most]
+    places = dict(zip(order, place.split([len(grids[n]) for n in order]), strict=True))
+    features = add_features(
+        [
+            x.features.new_zeros(len(union), x.features.shape[1]).index_copy(0, places[n], x.features)
+            for n, x in enumerate(tens)
+        ]
+    )
+    if given is not None:
+        return given.replace_feature(features)
+    result = on_grid(tens[0].replace_feature(features), union, union.coordinates.clone())
+    result.indice_dict = {}
+    return result
+
+
+sparse_add_hash_based = sparse_add
+
+
+def add_features(features: Sequence[Tensor]) -> Tensor:
+    """The sum of feature matrices of one shape.
+
+    Raises ValueError where the numbers of channels differ.
+    """
+    channels = [x.shape[1] for x in features]
+    if len(set(channels)) > 1:
+        raise ValueError(f"tensors to add must have equally many channels, got {channels}")
+    total = features[0]
+    for x in features[1:]:
+        total = total + x
+    return total
+
+
+def _lexicographic(sites: Tensor) -> Tensor:
+    """The rows of ``[N, 1 + D]`` in lexicographic order."""
+    rank = torch.arange(len(sites), device=sites.device)
+    for column in reversed(range(sites.shape[1])):
+        rank = rank[torch.argsort(sites[rank, column], stable=True)]
+    return rank
+
+
+def __getattr__(name: str) -> NoReturn:
+    if name in ("indice_conv", "indice_inverse_conv", "indice_subm_conv", "implicit_gemm"):
+        raise AttributeError(f"sscn_triton does not have spconv's {name}; use the layers, or sscn_triton.functional")
+    if name in ("indice_maxpool", "indice_maxpool_implicit_gemm", "indice_avgpool_implicit_gemm"):
+        raise AttributeError(f"sscn_triton does not have spconv's {name}; use SparseMaxPool and SparseAvgPool")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
