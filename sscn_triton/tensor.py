@@ -114,6 +114,8 @@ class SparseTensor:
                 f"features must be [{self.features.shape[0]}, channels], a row for each site, "
                 f"got shape {tuple(features.shape)}"
             )
+        if features.device != self.features.device:
+            raise ValueError(f"features are on {features.device}, the sites on {self.device}: move them with `to`")
         return SparseTensor.on(features, self.grid, self.path)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> SparseTensor:

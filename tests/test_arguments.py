@@ -21,6 +21,18 @@ def test_features_and_weights_must_have_one_dtype() -> None:
         functional.submanifold_conv(x, torch.zeros(27, 2, 3), torch.zeros(3, dtype=torch.float64), kernel_size=3)
 
 
+def test_features_and_weights_must_be_on_one_device() -> None:
+    x = random_cloud(10, channels=2)
+    layer = nn.SubmanifoldConv(2, 3, 3).double()
+    with pytest.raises(ValueError, match="features are on cpu, weight is on meta: put both on one device"):
+        layer.to("meta")(x)
+    bias = torch.zeros(3, dtype=torch.float64, device="meta")
+    with pytest.raises(ValueError, match="features are on cpu, bias is on meta"):
+        functional.submanifold_conv(x, torch.zeros(27, 2, 3, dtype=torch.float64), bias, kernel_size=3)
+    with pytest.raises(ValueError, match="features are on meta, the sites on cpu: move them with `to`"):
+        x.map(lambda features: features.to("meta"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

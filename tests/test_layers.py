@@ -281,3 +281,53 @@ def test_a_network_of_every_layer_takes_no_site_and_one_site(count: int) -> None
     y.sum().backward()
     assert y.shape == (3, 3)
     assert all(torch.isfinite(p.grad).all() for p in net.parameters())
+
+
+def test_a_network_of_every_layer_has_right_first_and_second_derivatives() -> None:
+    torch.manual_seed(0)
+    net, x = every_layer().double(), random_cloud(8, channels=2, size=4)
+
+    def function(features: torch.Tensor) -> torch.Tensor:
+        return net(x.replace(features))
+
+    leaves = (x.features.requires_grad_(),)
+    assert gradcheck(function, leaves)
+    assert gradgradcheck(function, leaves)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_a_network_of_every_layer_in_low_precision_is_the_exact_one_rounded(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    net, x = every_layer().double(), random_cloud(200, channels=2)
+    wanted = net(x)
+    y = copy.deepcopy(net).to(dtype)(x.to(dtype))
+    assert y.dtype == dtype
+    assert (y.double() - wanted).norm() < 20 * torch.finfo(dtype).eps * wanted.norm()
+
+
+def test_a_network_of_every_layer_is_saved_loaded_copied_and_pickled() -> None:
+    torch.manual_seed(0)
+    net, x = every_layer().double(), random_cloud(40, channels=2)
+    net(x)  # running statistics are no longer those of a new layer
+    net.eval()
+    loaded = every_layer().double().eval()
+    loaded.load_state_dict(net.state_dict())
+    for twin in (loaded, copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert torch.equal(twin(x), net(x))
+        assert repr(twin) == repr(net)
+
+
+def test_hooks_see_features_and_parameters_and_pytorch_says_which_do_not() -> None:
+    layer, x = nn.SubmanifoldConv(3, 2, 3).double(), random_cloud(10)
+    x.features.requires_grad_()
+    seen: list[str] = []
+    layer.register_forward_pre_hook(lambda module, arguments: seen.append("before"))
+    layer.register_forward_hook(lambda module, arguments, output: seen.append("after"))
+    layer.weight.register_hook(lambda gradient: seen.append("weight"))
+    x.features.register_hook(lambda gradient: seen.append("features"))
+    layer(x).features.sum().backward()
+    assert seen[:2] == ["before", "after"]
+    assert sorted(seen[2:]) == ["features", "weight"]
+    layer.register_full_backward_hook(lambda module, into, out: seen.append("never"))
+    with pytest.warns(UserWarning, match="module output should be a Tensor or a tuple of Tensors"):
+        layer(x)

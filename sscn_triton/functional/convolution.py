@@ -101,9 +101,12 @@ def convolve(features: Tensor, weight: Tensor, bias: Tensor | None, rules: Ruleb
     """Features ``[N, groups * in]`` through a rulebook to ``[M, groups * out]``, in autocast's type where that is on.
 
     ``weight`` is ``[V, groups, in, out]``, ``bias`` ``[groups * out]`` or None. Raises TypeError where the three have
-    different types.
+    different types, ValueError where they are on different devices.
     """
     device = features.device.type
+    for name, value in (("weight", weight), ("bias", bias)):
+        if value is not None and value.device != features.device and device != "meta":
+            raise ValueError(f"features are on {features.device}, {name} is on {value.device}: put both on one device")
     if device != "meta" and torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
         features, weight = features.to(dtype), weight.to(dtype)
