@@ -1,0 +1,91 @@
+"""The exercises of the notebooks: their solutions are accepted, and known wrong answers rejected."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import pytest
+from wrong_answers import EXERCISES, Exercise
+
+import sscn_ref
+
+TUTORIAL = Path(__file__).parents[1] / "tutorial"
+
+Answer = Callable[..., Any]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def the_notebooks_folder() -> Iterator[None]:
+    sys.path.insert(0, str(TUTORIAL))
+    yield
+    sys.path.remove(str(TUTORIAL))
+
+
+def solutions(notebook: Path) -> Iterator[str]:
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        if "### BEGIN SOLUTION" in cell.source:
+            yield cell.source
+
+
+def source(exercise: Exercise) -> str:
+    """The solution as it stands in the notebook."""
+    start = f"def {exercise.function}("
+    return next(text for text in solutions(TUTORIAL / f"{exercise.notebook}.ipynb") if start in text)
+
+
+def written(exercise: Exercise, text: str) -> Answer:
+    scope: dict[str, Any] = {"np": np} | {name: getattr(sscn_ref, name) for name in sscn_ref.__all__}
+    exec(text, scope)
+    return scope[exercise.function]
+
+
+def check(exercise: Exercise, answer: Answer) -> None:
+    module = importlib.import_module(f"exercises.{exercise.notebook.partition('_')[2]}")
+    getattr(module, f"check_{exercise.function}")(answer)
+
+
+NAMES = [f"{exercise.notebook}-{exercise.function}" for exercise in EXERCISES]
+ONE_BY_ONE = pytest.mark.parametrize("exercise", EXERCISES, ids=NAMES)
+
+
+def test_every_exercise_of_every_notebook_has_its_wrong_answers():
+    known = {(exercise.notebook, exercise.function) for exercise in EXERCISES} | {("03_dilation", "reached")}
+    there = {
+        (path.stem, re.search(r"def (\w+)\(", text)[1]) for path in TUTORIAL.glob("*.ipynb") for text in solutions(path)
+    }
+    assert there == known
+
+
+@ONE_BY_ONE
+def test_the_solution_is_accepted(exercise, capsys):
+    check(exercise, written(exercise, source(exercise)))
+    assert capsys.readouterr().out.startswith("[ok] ")
+
+
+@ONE_BY_ONE
+def test_an_unwritten_answer_is_told_so(exercise, capsys):
+    def unwritten(*args: Any, **case: Any) -> None:
+        raise NotImplementedError
+
+    check(exercise, unwritten)
+    assert capsys.readouterr().out == "[todo] unwritten is not written yet\n"
+
+
+@pytest.mark.parametrize(
+    ("exercise", "name"),
+    [(exercise, name) for exercise in EXERCISES for name in exercise.wrong],
+    ids=[f"{exercise.function}-{name}" for exercise in EXERCISES for name in exercise.wrong],
+)
+def test_a_known_wrong_answer_is_rejected(exercise, name, capsys):
+    right, wrong = exercise.wrong[name]
+    text = source(exercise)
+    assert text.count(right) == 1, "the wrong answer no longer fits the solution"
+    check(exercise, written(exercise, text.replace(right, wrong)))
+    assert capsys.readouterr().out.startswith("[wrong] ")
