@@ -11,6 +11,7 @@ import numpy as np
 import oracle
 import pytest
 import torch
+import torch._dynamo.testing
 from cases import Case, block, expected
 from clouds import random_cloud
 from hypothesis import given
@@ -260,6 +261,16 @@ def test_a_network_of_every_layer_trains_compiled_as_it_does_eagerly() -> None:
         gradients.append([p.grad for p in net.parameters()])
     for eager, traced in zip(*gradients, strict=True):
         torch.testing.assert_close(traced, eager)
+
+
+def test_a_network_of_every_layer_compiles_to_one_graph_for_every_size() -> None:
+    torch._dynamo.reset()
+    net, counter = every_layer().double().eval(), torch._dynamo.testing.CompileCounter()
+    compiled = torch.compile(net, fullgraph=True, dynamic=True, backend=counter)
+    for count in (2, 33, 57, 300):
+        x = prepare(net, random_cloud(count, channels=2, seed=count))
+        torch.testing.assert_close(compiled(x), net(x))
+    assert counter.frame_count == 1
 
 
 def test_a_network_of_every_layer_runs_under_autocast() -> None:
