@@ -1,4 +1,4 @@
-# Every target builds .venv first if it has to: a fresh machine needs only python3 and make.
+# Every target but gpu builds .venv first if it has to: a fresh machine needs only python3 and make.
 #   make study ARGS="--data events.root"    make test ARGS="-k rulebook"    make book PYTHON=python3.12
 PYTHON ?= python3
 ARGS ?=
@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/ready
 BOOK := book/_build/html
 
-.PHONY: help study test test-deep lint book notebooks clean
+.PHONY: help study test test-deep lint book notebooks gpu gpu-full clean
 
 help:
 	@echo "make study      train a sparse and a dense UResNet on simulated events; results in study/"
@@ -15,6 +15,8 @@ help:
 	@echo "make lint       ruff and mypy"
 	@echo "make book       build the book, warnings as errors"
 	@echo "make notebooks  open the tutorials in JupyterLab"
+	@echo "make gpu        tests and times on a GPU, by the system's Python (PYTHON=python3), without .venv or network"
+	@echo "make gpu-full   the whole grid of times, a part of it each time; goes on where it stopped"
 	@echo "make clean      remove .venv and everything built"
 
 $(READY): pyproject.toml constraints.txt
@@ -47,6 +49,12 @@ book: $(READY)
 
 notebooks: .venv/notebooks
 	$(BIN)/jupyter lab tutorial
+
+gpu:
+	PYTHONPATH=. TRITON_INTERPRET=0 $(PYTHON) -m sscn_triton.study.gpu $(ARGS)
+
+gpu-full:
+	PYTHONPATH=. TRITON_INTERPRET=0 $(PYTHON) -m sscn_triton.study.gpu --full $(ARGS)
 
 clean:
 	rm -rf .venv study $(dir $(BOOK)) build dist sscn.egg-info

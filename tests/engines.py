@@ -10,6 +10,7 @@ global_pool over whole events: how is "max", "mean" or "sum"
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cached_property
 from types import ModuleType
@@ -30,6 +31,7 @@ from sscn_triton.grid import Grid, Step
 from sscn_triton.rulebook import Rulebook
 
 Arrays = tuple[np.ndarray, ...]
+ON_GPU = torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1"
 
 
 class Rules:
@@ -271,6 +273,10 @@ class Interpreted(Library):
         with interpreted():
             return super().differentiated(function, grad_output, *leaves)
 
+    def batch_norm(self, features: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> np.ndarray:
+        with interpreted():
+            return super().batch_norm(features, weight, bias, eps)
+
     def reduce_duplicates(self, coordinates: np.ndarray, features: np.ndarray, how: str) -> Arrays:
         with interpreted():
             return super().reduce_duplicates(coordinates, features, how)
@@ -280,7 +286,7 @@ ENGINES: dict[str, Engine] = {
     "numpy": Reference("numpy", sscn_ref),
     "numba": Reference("numba", sscn_ref.jit),
     "cpu": Library("cpu", "cpu"),
-    "triton": Interpreted("triton", "cpu"),
+    "triton": Library("triton", "cuda") if ON_GPU else Interpreted("triton", "cpu"),
 }
 
 every_engine = pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES.keys())

@@ -1,0 +1,230 @@
+"""Correctness on the device, then a few named times: `make gpu`; the whole grid in parts: `make gpu-full`.
+
+    python3 -m sscn_triton.study.gpu [--full] [--toy] [--seconds N] [--only TEXT] [--out FILE]
+
+Needs a clone, torch with its Triton, numpy, numba, pytest and hypothesis; no network, nothing installed. Where there is
+no CUDA device, or with --toy, everything runs on the CPU through Triton's interpreter at toy size: this shows that it
+runs, and times nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sscn_triton.study.gpu_cells import QUICK, TOY, Cell, full_grid
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "book" / "results"
+WARNING = "*** NO CUDA DEVICE: kernels are interpreted on the CPU. These are NOT timings of a GPU. ***"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Exit code: 0; 1 if something computes wrong or failed; 2 if the machine lacks something that is needed."""
+    options = _options(words)
+    os.environ["TRITON_INTERPRET"] = "1" if options.toy else os.environ.get("TRITON_INTERPRET", "0")
+    missing = _missing(options.toy)
+    if missing:
+        print(f"cannot run here: {missing}", file=sys.stderr)
+        return 2
+    if options.toy:
+        print(WARNING)
+    start = time.perf_counter()
+    from sscn_triton.study import gpu_tests
+
+    if not options.no_tests and not gpu_tests.run(options.toy):
+        print("a correctness test failed, so nothing is timed", file=sys.stderr)
+        return 1
+    with gpu_tests.engine(options.toy):
+        code = _times(options, start)
+    if options.toy:
+        print(WARNING)
+    return code
+
+
+def _options(words: Sequence[str] | None) -> argparse.Namespace:
+    import torch
+
+    parser = argparse.ArgumentParser(prog="make gpu", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--full", action="store_true", help="the whole grid, as far as it goes in the given time")
+    parser.add_argument("--toy", action="store_true", help="toy size, on the CPU, interpreted; writes no results")
+    parser.add_argument("--seconds", type=float, help="start no cell after so many (270; 420 for a part of the grid)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only cells with this in their name")
+    parser.add_argument("--out", type=Path, help="JSON file; by default a dated one in book/results")
+    parser.add_argument("--no-tests", action="store_true", help="leave out the tests, which were run before")
+    parser.add_argument("--warm", help=argparse.SUPPRESS)  # k/n: run every n-th cell once, so that kernels are compiled
+    options = parser.parse_args(words)
+    options.toy = options.toy or not torch.cuda.is_available()
+    options.seconds = options.seconds or (420.0 if options.full else 270.0)
+    return options
+
+
+def _missing(toy: bool) -> str | None:
+    """What a run needs and this machine has not; where Triton keeps its binaries is seen to."""
+    try:
+        import triton  # noqa: F401
+    except ImportError:
+        return (
+            "no triton; PyTorch for CUDA and ROCm brings it, for the CPU it comes with pip install 'sscn[interpreter]'"
+        )
+    for module in ("pytest", "hypothesis", "numba"):
+        try:
+            __import__(module)
+        except ImportError:
+            return f"no {module}"
+    if not toy and not (os.environ.get("CC") or any(map(shutil.which, ("cc", "gcc", "clang")))):
+        return "no C compiler (cc, gcc, clang, or one named by CC), which Triton needs at its first launch"
+    home = Path(os.environ.get("TRITON_CACHE_DIR") or Path.home() / ".triton")
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=home).close()
+    except OSError:
+        os.environ["TRITON_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / "triton")
+    return None
+
+
+def _cells(options: argparse.Namespace) -> list[Cell]:
+    chosen = TOY if options.toy else full_grid() if options.full else QUICK
+    return [cell for cell in chosen if options.only in str(cell)]
+
+
+def _target(options: argparse.Namespace) -> Path:
+    if options.out is not None:
+        return options.out
+    if options.toy:
+        return Path(tempfile.mkdtemp()) / "toy.json"
+    if options.full:
+        return RESULTS / "gpu-full.json"
+    return RESULTS / f"{datetime.date.today().isoformat()}-gpu.json"
+
+
+@cache
+def _kept_events() -> Path:
+    """Where events are kept for the next part."""
+    return Path(tempfile.gettempdir()) / "sscn-events"
+
+
+def _batch(cell: Cell, options: argparse.Namespace, device: str) -> Any:
+    from sscn_triton.study.gpu_events import batch_of, events
+
+    distinct = min(cell.images, 64 if options.full else 16)
+    return batch_of(events(cell.size, distinct, _kept_events()), cell.images, cell.size, cell.density, device)
+
+
+def _times(options: argparse.Namespace, start: float) -> int:
+    from sscn_triton.study.gpu_beside import installed
+    from sscn_triton.study.gpu_report import line, table
+    from sscn_triton.study.gpu_results import Results, about
+    from sscn_triton.study.gpu_timing import Stopwatch, measure_ceilings
+
+    device = "cpu" if options.toy else "cuda"
+    cells = _cells(options)
+    if options.warm:
+        return _warm(cells, options, device)
+    watch = Stopwatch(device, 1 if options.toy else 20)
+    results = Results(_target(options), about(device))
+    todo = [cell for cell in cells if str(cell) not in results]
+    if not options.toy:
+        _compile_ahead(todo, options, start)
+    ceilings, numbers = measure_ceilings(device, watch)
+    results.note(ceilings=numbers, rivals=installed())
+    print(", ".join(f"{name} {value:.3g}" for name, value in numbers.items()), flush=True)
+    wrong, checked = 0, set[tuple[str, str]]()
+    for cell in todo:
+        if time.perf_counter() - start > options.seconds:
+            break
+        record = _one(cell, lambda: _batch(cell, options, device), device, watch, ceilings, checked)  # noqa: B023
+        wrong += "wrong" in record
+        results.add(str(cell), record)
+        print(line(str(cell), record), flush=True)
+    print(table(results.record))
+    left = sum(str(cell) not in results for cell in cells)
+    print(f"{len(results)} cells in {results.path}" + (f"; {left} are left: run it again" if left else ""))
+    if options.toy and options.out is None:
+        shutil.rmtree(results.path.parent)
+    return 1 if wrong else 0
+
+
+def _one(
+    cell: Cell, batch: Callable[[], Any], device: str, watch: Any, ceilings: Any, checked: set[tuple[str, str]]
+) -> dict[str, Any]:
+    """The record of a cell: what was measured, ``wrong`` if it computes something else, ``failed`` if it cannot run."""
+    import torch
+
+    from sscn_triton.study.gpu_measure import WrongResult, check, measure
+
+    try:
+        made, errors = batch(), {}
+        if (cell.network, cell.precision) not in checked:
+            errors = {"errors": check(cell, made, device)}
+            checked.add((cell.network, cell.precision))
+        return {**measure(cell, made, device, watch, ceilings), **errors}
+    except WrongResult as error:
+        return {"cell": cell._asdict(), "wrong": str(error)}
+    except Exception as error:  # the other cells are measured all the same
+        short = isinstance(error, torch.OutOfMemoryError)
+        if not short:
+            traceback.print_exc()
+        return {"cell": cell._asdict(), "failed": "out of memory" if short else f"{type(error).__name__}: {error}"}
+    finally:
+        if device == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _compile_ahead(cells: list[Cell], options: argparse.Namespace, start: float) -> None:
+    """Run the cells once in several processes: kernels compile side by side, and are then found in Triton's cache."""
+    import subprocess
+
+    workers = min(8, os.cpu_count() or 1, len(cells))
+    limit = max(30.0, 0.4 * (options.seconds - (time.perf_counter() - start)))
+    words = [
+        sys.executable,
+        "-m",
+        "sscn_triton.study.gpu",
+        "--no-tests",
+        f"--seconds={limit}",
+        f"--only={options.only}",
+    ]
+    words += ["--full"] if options.full else []
+    jobs = [
+        subprocess.Popen(
+            [*words, f"--warm={k}/{workers}"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+        )
+        for k in range(workers)
+    ]
+    end = time.perf_counter() + limit
+    for job in jobs:
+        try:
+            job.wait(max(1.0, end - time.perf_counter()))
+        except subprocess.TimeoutExpired:
+            job.kill()
+            job.wait()
+
+
+def _warm(cells: list[Cell], options: argparse.Namespace, device: str) -> int:
+    from sscn_triton.study.gpu_subjects import Subject
+
+    start, (k, n) = time.perf_counter(), map(int, options.warm.split("/"))
+    eager = list(dict.fromkeys(cell._replace(mode="eager", rulebook="in") for cell in cells))
+    for cell in eager[k::n]:
+        if time.perf_counter() - start > options.seconds:
+            break
+        try:
+            Subject(cell, _batch(cell, options, device), device).once()
+        except Exception:  # it will fail again where it is reported
+            continue
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

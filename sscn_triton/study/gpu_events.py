@@ -1,0 +1,72 @@
+"""Events to time with: simulated where they are needed, kept as an npz file for the next part."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sscn_triton.lartpc import simulate
+from sscn_triton.study.bench_batch import BenchBatch
+
+THRESHOLDS = {"real": 0.0, "pilarnet": 0.13}
+"""MeV under which a voxel is dropped: the simulation's own threshold, and the one that leaves the density of
+PILArNet-M's public benchmark."""
+SEED = 4
+
+
+def _simulate(size: int, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    event = simulate(SEED, index, size=size)
+    return event.coordinates, event.energy, event.labels
+
+
+def _events(size: int, count: int) -> list[tuple[np.ndarray, ...]]:
+    if count < 4:
+        return [_simulate(size, index) for index in range(count)]
+    workers = min(count, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 16)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(_simulate, [size] * count, range(count)))
+
+
+def events(size: int, count: int, folder: Path) -> list[tuple[np.ndarray, ...]]:
+    """Coordinates ``[n, 3]``, energies and labels of so many events of ``size`` px; kept in the folder."""
+    path = folder / f"events-{size}px-{count}.npz"
+    names = ("coordinates", "energy", "labels")
+    if path.is_file():
+        with np.load(path) as file:
+            return [tuple(file[f"{name}{index}"] for name in names) for index in range(count)]
+    made = _events(size, count)
+    arrays = {f"{name}{index}": array for index, event in enumerate(made) for name, array in zip(names, event)}  # noqa: B905
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        np.savez(unfinished, **arrays)  # type: ignore[arg-type]
+        unfinished.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+    return made
+
+
+def batch_of(made: Sequence[tuple[np.ndarray, ...]], images: int, size: int, density: str, device: str) -> BenchBatch:
+    """A batch of so many images, the events over and over where there are fewer, on a device."""
+    sites, energies, labels = [], [], []
+    for image in range(images):
+        coordinates, energy, label = made[image % len(made)]
+        kept = energy > THRESHOLDS[density]
+        sites.append(np.column_stack([np.full(int(kept.sum()), image), coordinates[kept]]).astype(np.int32))
+        energies.append(energy[kept])
+        labels.append(label[kept])
+    return BenchBatch(
+        torch.from_numpy(np.concatenate(sites)).to(device),
+        torch.from_numpy(np.concatenate(energies)).float().view(-1, 1).to(device),
+        torch.from_numpy(np.concatenate(labels)).long().to(device),
+        (size,) * 3,
+        images,
+    )

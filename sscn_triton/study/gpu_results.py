@@ -1,0 +1,97 @@
+"""Measurements that are kept cell by cell: a file that is always whole, and goes on where it stopped."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from sscn_triton.study.output import as_json
+
+ROOT = Path(__file__).parents[2]
+
+
+class Results:
+    """A JSON file of cells by name, read if it is there; every change is written under a temporary name and renamed.
+
+    A file of another device or other versions is refused: its numbers do not belong beside new ones.
+    """
+
+    def __init__(self, path: Path, about: dict[str, Any]) -> None:
+        self.path, self.record = path, {**about, "cells": {}}
+        if path.is_file():
+            found = json.loads(path.read_text(encoding="utf-8"))
+            for key in ("device", "versions"):
+                if found.get(key) != about[key]:
+                    raise ValueError(f"{path} was measured with {key} {found.get(key)}, this is {about[key]}")
+            self.record = found
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.record["cells"]
+
+    def __len__(self) -> int:
+        return len(self.record["cells"])
+
+    def add(self, name: str, cell: dict[str, Any]) -> None:
+        """Keep a cell."""
+        self.record["cells"][name] = cell
+        self.write()
+
+    def note(self, **about: Any) -> None:
+        """Keep something about the whole run."""
+        self.record.update(about)
+        self.write()
+
+    def write(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            unfinished.write_text(as_json(self.record) + "\n", encoding="utf-8")
+            unfinished.replace(self.path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def about(device: str) -> dict[str, Any]:
+    """Date, commit, device and versions."""
+    import torch
+    import triton
+
+    from sscn_triton.study import machine
+
+    name: dict[str, Any] = {"name": "this CPU"}
+    if device == "cuda":
+        found = torch.cuda.get_device_properties(0)
+        name = {
+            "name": found.name,
+            "capability": f"{found.major}.{found.minor}",
+            "multiprocessors": found.multi_processor_count,
+            "memory GB": round(found.total_memory / 1e9),
+            "cache MB": round(getattr(found, "L2_cache_size", 0) / 1e6),
+        }
+    cuda = torch.version.cuda or torch.version.hip
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "device": name,
+        "versions": {"torch": torch.__version__, "triton": triton.__version__, "cuda": cuda},
+        "machine": machine.describe(),
+    }
+
+
+def commit() -> str | None:
+    """The clone's commit, with a star where files differ from it; None where git does not tell."""
+    head = _git("rev-parse", "--short=12", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    return None if head is None else head + ("*" if changed else "")
+
+
+def _git(*words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

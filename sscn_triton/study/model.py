@@ -1,0 +1,189 @@
+"""What a pass must cost at least: bytes, gathered rows and products of every operator, counted while it runs.
+
+The floor of an operator is the longest of three times:
+
+    memory    every tensor it takes or makes, once, tables of the rulebook included / bandwidth of the memory
+    gather    a row of channels for every rule / rate of the common cache
+    products  2 x rows x channels in x channels out, over tiles of TILE rows with all taps that one of their rows has,
+              channels padded to a matrix instruction / rate of the matrix units
+
+The count is of operators as they run: what a fused operator does not write is not counted. A pass that is bound by the
+host's launches takes longer than any floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from sscn_triton.study.model_devices import Device
+
+TILE, STEP, UNIT, WORD = 64, 16, 16, 63
+"""Rows of a tile, channels of a matrix instruction, rows that share a mask, taps in a word of a mask: the Triton
+engine's."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an operator has to do.
+
+    Attributes:
+        memory: bytes of all tensors it takes and makes.
+        gathered: bytes of the rows that its rules name.
+        products: floating-point operations on matrix units, padding included.
+        useful: those of them that are not padding.
+        rules: how many rules it follows.
+    """
+
+    memory: int = 0
+    gathered: int = 0
+    products: int = 0
+    useful: int = 0
+    rules: int = 0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(*(a + b for a, b in zip(_numbers(self), _numbers(other), strict=True)))
+
+    def seconds(self, device: Device, precision: str) -> dict[str, float]:
+        """The three times on a device; ``precision`` is bf16, tf32 or fp32."""
+        return {
+            "memory": self.memory / device.bandwidth,
+            "gather": self.gathered / device.gather,
+            "products": self.products / device.matrix[precision],
+        }
+
+    def floor(self, device: Device, precision: str) -> float:
+        """The longest of the three, in seconds."""
+        return max(self.seconds(device, precision).values())
+
+
+def _numbers(work: Work) -> tuple[int, ...]:
+    return work.memory, work.gathered, work.products, work.useful, work.rules
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operator that ran: its name, what tells it from others of the name, and its work."""
+
+    name: str
+    shape: str
+    work: Work
+
+
+def tile_taps(output_rows: Tensor, spans: Tensor, count: int, tile: int = TILE) -> int:
+    """Active taps summed over the tiles of ``tile`` positions, rows in the order of `sscn_triton.ops.triton.layout`.
+
+    ``output_rows`` ``[R]`` by tap, those of tap v at ``spans[v, 0]:spans[v, 1]``; ``count`` rows in all.
+    """
+    taps = spans.shape[0]
+    masks = torch.zeros(-(-taps // WORD), count, dtype=torch.int64, device=output_rows.device)
+    for tap, (start, stop) in enumerate(spans.tolist()):
+        masks[tap // WORD, output_rows[start:stop].long()] |= 1 << tap % WORD
+    rank = masks[len(masks) // 2].clone()
+    for power in range(6):
+        rank ^= rank >> (1 << power)
+    ranked = masks[:, torch.sort(rank, stable=True).indices]
+    tiles = torch.nn.functional.pad(ranked, (0, -count % tile)).view(len(masks), -1, tile)
+    return sum(int((tiles >> bit & 1).amax(2).sum()) for bit in range(min(WORD, taps)))
+
+
+def table_bytes(taps: int, rows: int) -> int:
+    """Bytes of one reading of a rulebook: its table, order and masks."""
+    return 4 * taps * rows + 4 * rows + 8 * -(-taps // WORD) * -(-rows // UNIT)
+
+
+def _padded(channels: int) -> int:
+    return -(-channels // STEP) * STEP
+
+
+def _convolution(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int) -> Work:
+    taps, groups, width_in, width_out = weight.shape
+    count = rules[0].shape[0]
+    size = features.element_size()
+    padded = tile_taps(rules[1], rules[2], output_count) * TILE * _padded(width_in) * _padded(width_out) * groups
+    return Work(
+        size * (features.numel() + weight.numel() + output_count * groups * width_out)
+        + table_bytes(taps, output_count),
+        size * count * groups * width_in,
+        2 * padded,
+        2 * count * groups * width_in * width_out,
+        count,
+    )
+
+
+def _weight_gradient(features: Tensor, gradient: Tensor, rules: Sequence[Tensor], groups: int) -> Work:
+    spans, count = rules[2], rules[0].shape[0]
+    width_in, width_out = features.shape[1] // groups, gradient.shape[1] // groups
+    rows = int((-((spans[:, 0] - spans[:, 1]) // TILE)).sum()) * TILE
+    weight = spans.shape[0] * groups * width_in * width_out
+    size = features.element_size()
+    return Work(
+        size * (features.numel() + gradient.numel()) + 4 * weight + 8 * count + 16 * spans.shape[0],
+        size * count * groups * (width_in + width_out),
+        2 * rows * groups * _padded(width_in) * _padded(width_out),
+        2 * count * groups * width_in * width_out,
+        count,
+    )
+
+
+class Counter(TorchDispatchMode):
+    """Inside, every operator that moves data is noted in ``operations``; what only changes a view is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: list[Operation] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        results = func(*args, **(kwargs or {}))
+        name = func._schema.name.split("::")[-1]
+        if not func.is_view and not name.startswith(("empty", "detach", "_to_copy_view")):
+            self._note(name, args, kwargs or {}, results)
+        return results
+
+    def _note(self, name: str, args: Any, kwargs: Any, results: Any) -> None:
+        made = [leaf for leaf in tree_leaves(results) if isinstance(leaf, Tensor)]
+        if name == "convolution" and len(args) >= 4 and isinstance(args[2], (list, tuple)):
+            work, weight = _convolution(*args[:4]), args[1]
+            what = f"{weight.shape[0]} taps, {weight.shape[2]} > {weight.shape[3]}"
+        elif name == "weight_gradient":
+            work = _weight_gradient(*args[:4])
+            what = f"{args[2][2].shape[0]} taps, {args[0].shape[1]} x {args[1].shape[1]}"
+        else:
+            taken = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+            work, what = _generic(name, [*taken, *made]), ""
+        shape = "x".join(str(n) for n in made[0].shape) if made else ""
+        if work.memory:
+            self.operations.append(Operation(name, f"{what}; {shape}" if what else shape, work))
+
+
+def _generic(name: str, tensors: list[Tensor]) -> Work:
+    memory = sum({(t.data_ptr(), t.numel()): t.numel() * t.element_size() for t in tensors}.values())
+    if name not in ("mm", "addmm"):
+        return Work(memory)
+    a, b = tensors[-3:-1]
+    products = 2 * a.shape[0] * a.shape[1] * b.shape[1]
+    padded = 2 * a.shape[0] * _padded(a.shape[1]) * _padded(b.shape[1])
+    return Work(memory, 0, padded, products)
+
+
+def count_work(run: Callable[[], Any]) -> list[Operation]:
+    """Every operator that ``run`` calls, in order, gradients included; rulebooks should be built before."""
+    with Counter() as counter:
+        run()
+    return counter.operations
+
+
+def total(operations: Sequence[Operation]) -> Work:
+    """The work of all of them."""
+    return sum((operation.work for operation in operations), Work())
+
+
+def floor(operations: Sequence[Operation], device: Device, precision: str) -> float:
+    """Seconds: the floors of all of them, one after the other."""
+    return sum(operation.work.floor(device, precision) for operation in operations)
