@@ -61,7 +61,7 @@ def _checked_range(coordinates: Tensor, shape: Axes | None, batch_size: int | No
         return batch_size or 0
     if batch_size == 0:
         raise ValueError(f"batch_size is 0, which leaves no event for the {len(coordinates)} rows of coordinates")
-    low, high = (bound.tolist() for bound in coordinates.aminmax(dim=0))
+    low, high = torch.stack(coordinates.aminmax(dim=0)).tolist()  # the host waits here for the device, once
     names = ["batch", *(f"axis {axis}" for axis in range(len(low) - 1))]
     limits = [batch_size, *(shape or [None] * (len(low) - 1))]
     for column, (name, limit) in enumerate(zip(names, limits, strict=True)):
