@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from types import ModuleType
 
 __all__ = ["ENGINES", "install"]
-ENGINES = ("sparseconvnet", "spconv")
+ENGINES = ("sparseconvnet", "spconv", "spine")
+SPINE_BACKENDS, SPINE_VARIABLE = "spine.model.sparse.backends", "SPINE_SPARSE_BACKEND"
 
 
 def install(engine: str) -> ModuleType:
     """Make ``import <engine>`` find this library's module of that name, and return the module.
 
-    Call it before anything imports the engine. Calling it again changes nothing.
+    Call it before anything imports the engine. Calling it again changes nothing. For "spine" it is SPINE's own
+    package that is imported, and this library that it computes with: its backend "sscn", chosen by the environment
+    variable SPINE_SPARSE_BACKEND, which is set.
 
     Raises:
         ValueError: there is no such module here.
-        RuntimeError: the real package is already imported; its classes would be mixed with these.
+        RuntimeError: the real package, or another backend, is already imported; its classes would be mixed with these.
     """
     if engine not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
     ours = f"{__name__}.{engine}"
     module = importlib.import_module(ours)
+    if engine == "spine":
+        _choose_backend(module)
+        return module
     if sys.modules.get(engine, module) is not module:
         raise RuntimeError(
             f"{engine} is already imported from {getattr(sys.modules[engine], '__file__', 'elsewhere')}: "
@@ -31,3 +38,15 @@ def install(engine: str) -> ModuleType:
     for name in [name for name in sys.modules if name == ours or name.startswith(f"{ours}.")]:
         sys.modules[engine + name[len(ours) :]] = sys.modules[name]
     return module
+
+
+def _choose_backend(module: ModuleType) -> None:
+    """Let SPINE find ``module`` as its backend "sscn", and choose it."""
+    known = sys.modules.get("spine.model.sparse.backend")
+    if known is not None and os.environ.get(SPINE_VARIABLE) != "sscn":
+        raise RuntimeError(
+            "spine.model.sparse is already imported with another backend: "
+            "call sscn_triton.compat.install('spine') before anything imports it"
+        )
+    sys.modules[f"{SPINE_BACKENDS}.sscn"] = module
+    os.environ[SPINE_VARIABLE] = "sscn"

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sscn_triton import functional
+from sscn_triton.compat.norms import norm_rows
 from sscn_triton.compat.spconv.pytorch.core import SparseConvTensor
 
 
@@ -76,7 +76,7 @@ class SparseBatchNorm(torch.nn.BatchNorm1d):
     def forward(self, input: Any) -> Any:
         if isinstance(input, SparseConvTensor):
             return input.replace_feature(self.forward(input.features))
-        return _norm_few_rows(self, input) if self.training and len(input) < 2 else super().forward(input)
+        return norm_rows(self, input)
 
 
 class SparseSyncBatchNorm(torch.nn.SyncBatchNorm):
@@ -122,16 +122,5 @@ def assign_name_for_sparse_modules(module: torch.nn.Module) -> None:
 
 def on_features(module: torch.nn.Module, features: Tensor) -> Tensor:
     """``module(features)``; a batch norm in training takes one row, and none, as well."""
-    if isinstance(module, torch.nn.BatchNorm1d) and module.training and len(features) < 2:
-        return _norm_few_rows(module, features)
-    return module(features)
-
-
-def _norm_few_rows(norm: torch.nn.BatchNorm1d, features: Tensor) -> Tensor:
-    """Batch norm in training of one row, whose variance is 0, or of none, which leaves the running statistics."""
-    momentum = norm.momentum
-    if norm.num_batches_tracked is not None and len(features):
-        norm.num_batches_tracked.add_(1)
-        momentum = 1 / float(norm.num_batches_tracked) if momentum is None else momentum
-    mean, variance = norm.running_mean, norm.running_var
-    return functional.batch_norm(features, mean, variance, norm.weight, norm.bias, True, momentum or 0.0, norm.eps)
+    few = isinstance(module, torch.nn.BatchNorm1d) and module.training and len(features) < 2
+    return norm_rows(module, features) if few else module(features)  # type: ignore[arg-type]

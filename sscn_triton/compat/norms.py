@@ -1,0 +1,23 @@
+"""PyTorch's batch norm on feature rows, of which there may be one or none."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sscn_triton import functional
+
+
+def norm_rows(norm: torch.nn.BatchNorm1d, features: Tensor) -> Tensor:
+    """`torch.nn.BatchNorm1d` of ``[N, C]`` for any N.
+
+    In training one row has variance 0, and with none the running statistics stay as they are.
+    """
+    if not norm.training or len(features) > 1:
+        return torch.nn.BatchNorm1d.forward(norm, features)
+    momentum = norm.momentum
+    if norm.num_batches_tracked is not None and len(features):
+        norm.num_batches_tracked.add_(1)
+        momentum = 1 / float(norm.num_batches_tracked) if momentum is None else momentum
+    mean, variance = norm.running_mean, norm.running_var
+    return functional.batch_norm(features, mean, variance, norm.weight, norm.bias, True, momentum or 0.0, norm.eps)

@@ -1,0 +1,142 @@
+"""A backend of SPINE on this library: ``SPINE_SPARSE_BACKEND=sscn`` after `sscn_triton.compat.install("spine")`.
+
+It fulfils the contract of ``spine.model.sparse.backend``, whose reference is MinkowskiEngine 0.5: its coordinates
+(multiples of the tensor stride, of any sign), windows, initial weights and parameter names, so that SPINE's weights
+load. SPINE itself is not needed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sscn_triton.compat.spine import convolution, pooling
+from sscn_triton.compat.spine import features as rows
+from sscn_triton.compat.spine.convolution import ConvolutionMode
+from sscn_triton.compat.spine.coordinates import CoordinateManager, CoordinateMapKey
+from sscn_triton.compat.spine.pooling import PoolingMode
+from sscn_triton.compat.spine.tensor import BackendTensor
+
+__all__ = [
+    "OPERATIONS",
+    "BackendTensor",
+    "ConvolutionMode",
+    "CoordinateManager",
+    "CoordinateMapKey",
+    "PoolingMode",
+    "concatenate",
+    "coordinate_manager",
+    "coordinate_map_key",
+    "coordinates",
+    "create_tensor",
+    "features",
+    "features_at_coordinates",
+    "inverse_mapping",
+    "module",
+    "tensor_stride",
+    "unique_index",
+]
+
+OPERATIONS = {
+    "Network": rows.Network,
+    "Convolution": convolution.Convolution,
+    "ConvolutionTranspose": convolution.ConvolutionTranspose,
+    "ChannelwiseConvolution": convolution.ChannelwiseConvolution,
+    "Linear": rows.Linear,
+    "BatchNorm": rows.BatchNorm,
+    "InstanceNorm": rows.InstanceNorm,
+    "Dropout": rows.Dropout,
+    "ReLU": rows.ReLU,
+    "PReLU": rows.PReLU,
+    "SELU": rows.SELU,
+    "CELU": rows.CELU,
+    "LeakyReLU": rows.LeakyReLU,
+    "ELU": rows.ELU,
+    "Tanh": rows.Tanh,
+    "Sigmoid": rows.Sigmoid,
+    "Softplus": rows.Softplus,
+    "MaxPooling": pooling.MaxPooling,
+    "AvgPooling": pooling.AvgPooling,
+    "SumPooling": pooling.SumPooling,
+    "PoolingTranspose": pooling.PoolingTranspose,
+    "GlobalPooling": pooling.GlobalPooling,
+    "GlobalAvgPooling": pooling.GlobalAvgPooling,
+    "GlobalSumPooling": pooling.GlobalSumPooling,
+    "GlobalMaxPooling": pooling.GlobalMaxPooling,
+    "Pruning": pooling.Pruning,
+    "Broadcast": pooling.Broadcast,
+    "BroadcastMultiplication": pooling.BroadcastMultiplication,
+}
+
+
+def module(operation: str) -> type[torch.nn.Module]:
+    """The class that is an operation of SPINE's.
+
+    Raises ValueError for a name that is not one of `OPERATIONS`.
+    """
+    if operation not in OPERATIONS:
+        raise ValueError(f"sscn_triton does not implement {operation!r}; it has {', '.join(OPERATIONS)}")
+    return OPERATIONS[operation]
+
+
+def create_tensor(duplicate_reduction: str | None = None, **kwargs: Any) -> BackendTensor:
+    """A tensor of features on coordinates, or on a map that exists: arguments of `BackendTensor`."""
+    return BackendTensor(**kwargs, duplicate_reduction=duplicate_reduction)
+
+
+def concatenate(*tensors: BackendTensor) -> BackendTensor:
+    """The channels of tensors on one coordinate map, side by side; of one list of them too."""
+    given = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], list | tuple) else list(tensors)
+    if not given:
+        raise ValueError("concatenate takes at least one tensor")
+    first = given[0]
+    for other in given:
+        same = other.coordinate_manager is first.coordinate_manager
+        if not same or other.coordinate_map_key != first.coordinate_map_key:
+            raise ValueError(
+                f"tensors to concatenate must be on one coordinate map, got {first.coordinate_map_key} and "
+                f"{other.coordinate_map_key}{'' if same else ' of another manager'}; a sum joins different sites"
+            )
+    return first.on(torch.cat([x.F for x in given], 1))
+
+
+def coordinates(tensor: BackendTensor) -> Tensor:
+    """``[N, 1 + D]`` int32, batch index first, multiples of the tensor stride."""
+    return tensor.C
+
+
+def features(tensor: BackendTensor) -> Tensor:
+    """``[N, C]``."""
+    return tensor.F
+
+
+def tensor_stride(tensor: BackendTensor) -> tuple[int, ...]:
+    """One number for each axis."""
+    return tuple(tensor.tensor_stride)
+
+
+def coordinate_map_key(tensor: BackendTensor) -> CoordinateMapKey:
+    """The name of the tensor's map."""
+    return tensor.coordinate_map_key
+
+
+def coordinate_manager(tensor: BackendTensor) -> CoordinateManager:
+    """Where the tensor's map is kept."""
+    return tensor.coordinate_manager
+
+
+def unique_index(tensor: BackendTensor) -> Tensor | None:
+    """``[N]``: which of the rows given is the first of each site; None for a tensor that was not given rows."""
+    return tensor.unique_index
+
+
+def inverse_mapping(tensor: BackendTensor) -> Tensor | None:
+    """The site of each of the rows given; None for a tensor that was not given rows."""
+    return tensor.inverse_mapping
+
+
+def features_at_coordinates(tensor: BackendTensor, queries: Tensor) -> Tensor:
+    """Features ``[M, C]`` at points ``[M, 1 + D]``, interpolated between sites."""
+    return tensor.features_at_coordinates(queries)
