@@ -1,9 +1,8 @@
 """A damaged event file gives an error that names it, or the events as they were: no crash, no hang, no other data.
 
 What cannot be found: turned bits in files without checksums, which are public PILArNet-M files, CSV files of others,
-and in larcv2 files what ROOT stored uncompressed (short lists of particles' numbers that do not shrink). And
-the HDF5 library itself crashes on a few bits turned in the headers of files of its old format, which carry no
-checksums: seen once in some 400 cases of public PILArNet-M files, and not in those tried by default.
+in larcv2 files what ROOT stored uncompressed (short lists of particles' numbers that do not shrink), and in larcv3
+files the structure (one case in a thousand, none of those tried by default).
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ for needed in ("h5py", "uproot"):
 
 WITHOUT_CHECKSUMS = ("public.h5", "plain.csv")
 FILES = ("ours.h5", "ours.npz", "ours.csv", "larcv2.root", "larcv3.h5", *WITHOUT_CHECKSUMS)
-OLD_HDF5 = ("public.h5", "larcv3.h5")
 CASES = 60  # of each file
 
 Cases = list[dict[str, str]]
@@ -43,13 +41,15 @@ def run(folder: Path, seed: int, cases: int, files: tuple[str, ...] = ()) -> Cas
     return [line for line in lines if "outcome" in line]
 
 
-def check(cases: Cases) -> None:
+def check(cases: Cases, many: bool = False) -> None:
     for case in cases:
         allowed = {"error", "equal"}
         if case["file"] == "larcv2.root":
             allowed.add("other particles")
         if case["file"] in WITHOUT_CHECKSUMS:
             allowed |= {"other", "other particles"}
+        if case["file"] == "larcv3.h5" and many:
+            allowed.add("other")
         if case["file"] not in FILES:  # wrong content, not damaged bytes
             allowed = {"error"}
         assert case["outcome"] in allowed, case
@@ -82,4 +82,4 @@ def test_most_damage_is_found(cases: Cases) -> None:
 @pytest.mark.deep
 @pytest.mark.parametrize("seed", range(2, 6))
 def test_many_more_mutations(tmp_path: Path, seed: int) -> None:
-    check(run(tmp_path, seed, 1000, tuple(file for file in FILES if file not in OLD_HDF5)))
+    check(run(tmp_path, seed, 1000), many=True)

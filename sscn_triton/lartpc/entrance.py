@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .files import EventFile, EventFileError, EventWriter, first_line
+from .hdf5 import open_hdf5
 from .larcv import LarcvEvents
 from .larcv3 import Larcv3Events
 from .pilarnet import PilarnetEvents, PilarnetWriter
@@ -45,14 +46,14 @@ def open_events(path: str | os.PathLike[str]) -> EventFile:
     )
 
 
-def _groups(path: Path) -> set[str]:
-    import h5py
-
+def _groups(path: Path) -> list[str]:
+    reading = open_hdf5(path)
     try:
-        with h5py.File(path, "r") as file:
-            return set(file.keys())
+        return reading.names()
     except Exception as error:
-        raise EventFileError(f"{path}: not an HDF5 file, or one cut short ({first_line(error)})") from error
+        raise EventFileError(f"{path}: cannot be read ({first_line(error)})") from error
+    finally:
+        reading.close()
 
 
 def create_events(path: str | os.PathLike[str]) -> EventWriter:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .event import CLASS_NAMES, UNKNOWN_LABEL, Event, no_particles
 from .files import LARGEST_AXIS, EventFile, EventFileError, first_line
+from .hdf5 import Reading, open_hdf5
 
 _GROUP = re.compile(r"sparse([23])d_(.+)_group")
 _TABLES = {
@@ -44,16 +45,11 @@ class Larcv3Events(EventFile):
         self.data, self.labels, self.voxel_size = data, labels, voxel_size
         super().__init__(path)
 
-    def _open(self) -> Any:
-        import h5py
-
-        try:
-            return h5py.File(self.path, "r")
-        except Exception as error:
-            raise EventFileError(f"{self.path}: not an HDF5 file, or one cut short ({first_line(error)})") from error
+    def _open(self) -> Reading:
+        return open_hdf5(self.path)
 
     def _count(self) -> int:
-        names = self._try("Data", lambda: sorted(self.handle["Data"].keys()))
+        names = self._try("Data", lambda: self.handle.names("Data"))
         sparse = [name for name in names if _GROUP.fullmatch(name)]
         self.data, self.labels = _choose(str(self.path), sparse, self.data, self.labels)
         match = _GROUP.fullmatch(self.data)
@@ -72,16 +68,15 @@ class Larcv3Events(EventFile):
     def _check_group(self, group: str) -> np.ndarray:
         """Images of each entry, after a check that the tables are there and follow each other without gaps."""
         for table, fields in _TABLES.items():
-            found = self._try(
-                f"Data/{group}/{table}", lambda table=table: self.handle["Data"][group][table].dtype.names
-            )
-            missing = [field for field in fields if field not in (found or ())]
+            where = f"Data/{group}/{table}"
+            found = self._try(where, lambda where=where: self.handle.fields(where))
+            missing = [field for field in fields if field not in found]
             if missing:
                 raise EventFileError(f"{self.path}: Data/{group}/{table}: no field {missing[0]}")
-        extents = self._table(group, "extents", slice(None))
-        images = self._table(group, "voxel_extents", slice(None))
+        extents, images = self._table(group, "extents"), self._table(group, "voxel_extents")
         lengths = {
-            table: self._try(table, lambda table=table: len(self.handle["Data"][group][table])) for table in _TABLES
+            table: self._try(table, lambda table=table: self.handle.length(f"Data/{group}/{table}"))
+            for table in _TABLES
         }
         _check_runs(f"{self.path}: Data/{group}/extents", extents, lengths["voxel_extents"])
         _check_runs(f"{self.path}: Data/{group}/voxel_extents", images, lengths["voxels"])
@@ -98,19 +93,24 @@ class Larcv3Events(EventFile):
         except Exception as error:
             raise EventFileError(f"{self.path}: {field}: cannot be read ({first_line(error)})") from error
 
-    def _table(self, group: str, table: str, rows: Any) -> np.ndarray:
-        return np.asarray(self._try(f"Data/{group}/{table}", lambda: self.handle["Data"][group][table][rows]))
+    def _table(self, group: str, table: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+        where = f"Data/{group}/{table}"
+        return np.asarray(self._try(where, lambda: self.handle.rows(where, start, stop)))
+
+    def _item(self, group: str, table: str, number: int) -> np.ndarray:
+        where = f"Data/{group}/{table}"
+        return np.asarray(self._try(where, lambda: self.handle.item(where, number)))
 
     def _read(self, number: int) -> Event:
         entry, plane = int(self._images[number]), int(self._planes[number])
         where = f"{self.path}: event {number}: Data"
         assert self.data
-        meta = self._table(self.data, "image_meta", number)
+        meta = self._item(self.data, "image_meta", number)
         shape, origin, voxel_size = _meta(meta, f"{where}/{self.data}/image_meta", self.dimensions, self.voxel_size)
         ids, energy = self._image(self.data, number, shape, where)
         labels = np.full(len(ids), UNKNOWN_LABEL)
         if self.labels:
-            meta = self._table(self.labels, "image_meta", number)
+            meta = self._item(self.labels, "image_meta", number)
             if tuple(meta["number_of_voxels"].tolist()) != shape:
                 raise EventFileError(f"{where}/{self.labels}/image_meta: another image than the data's {shape}")
             labels = _labels(*self._image(self.labels, number, shape, where), ids, f"{where}/{self.labels}/voxels")
@@ -125,9 +125,9 @@ class Larcv3Events(EventFile):
     def _image(self, group: str, number: int, shape: tuple[int, ...], where: str) -> tuple[np.ndarray, np.ndarray]:
         """Voxel numbers, ascending, and values."""
         where = f"{where}/{group}/voxels"
-        extent = self._table(group, "voxel_extents", number)
+        extent = self._item(group, "voxel_extents", number)
         first, count = int(extent["first"]), int(extent["N"])
-        rows = self._table(group, "voxels", slice(first, first + count))
+        rows = self._table(group, "voxels", first, first + count)
         ids, values = rows["id"], rows["value"]
         limit = int(np.prod(shape, dtype=object))
         if count and (len(rows) != count or int(ids.max()) >= limit or int(ids.min()) < 0):

@@ -23,7 +23,7 @@ import numpy as np
 
 from .event import PARTICLE_DTYPE, Event
 from .files import EventFile, EventFileError, EventWriter, first_line
-from .heap import check_row
+from .hdf5 import Reading, open_hdf5
 from .pilarnet_rows import as_event, as_rows, check_image
 
 ROWS = ("point", "cluster", "cluster_extra")
@@ -116,25 +116,20 @@ class PilarnetEvents(EventFile):
     with the most decides the rest. Such a file has no checksums: of its numbers, only impossible ones are found.
     """
 
-    def _open(self) -> Any:
-        import h5py
-
-        try:
-            return h5py.File(self.path, "r")
-        except Exception as error:
-            raise EventFileError(f"{self.path}: not an HDF5 file, or one cut short ({first_line(error)})") from error
+    def _open(self) -> Reading:
+        return open_hdf5(self.path)
 
     def _count(self) -> int:
-        names = self._try("", lambda: set(self.handle.keys()))
+        names = set(self._try("", lambda: self.handle.names()))
         missing = [name for name in ("point", "cluster") if name not in names]
         if missing:
             raise EventFileError(f"{self.path}: no dataset {missing[0]}; the file holds {sorted(names)}")
         self.own = _OWN in names
-        lengths = {name: self._try(name, lambda name=name: len(self.handle[name])) for name in ROWS if name in names}
+        lengths = {name: self._try(name, lambda name=name: self.handle.length(name)) for name in ROWS if name in names}
         if self.own:
             for name in ("image", "checksum", "extent"):
                 field = f"{_OWN}/{name}"
-                lengths[field] = self._try(field, lambda field=field: len(self.handle[field]))
+                lengths[field] = self._try(field, lambda field=field: self.handle.length(field))
         for name, length in lengths.items():
             if length != lengths["point"]:
                 raise EventFileError(f"{self.path}: {length} rows in {name}, {lengths['point']} in point")
@@ -143,7 +138,7 @@ class PilarnetEvents(EventFile):
         return lengths["point"]
 
     def _attributes(self) -> dict[str, Any]:
-        values = dict(self.handle.attrs)
+        values = self.handle.attributes()
         return {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
 
     def _find_version(self, extra: bool, count: int) -> int:
@@ -166,15 +161,10 @@ class PilarnetEvents(EventFile):
 
     def _row(self, name: str, number: int) -> np.ndarray:
         where = f"event {number}: {name}"
-        row = np.asarray(self._try(where, lambda: self._checked_row(name, number)))
+        row = np.asarray(self._try(where, lambda: self.handle.row(name, number)))
         if row.ndim != 1 or row.dtype.kind not in "fiu":
             raise EventFileError(f"{self.path}: {where}: expected a row of numbers, got {row.dtype} of {row.shape}")
         return row
-
-    def _checked_row(self, name: str, number: int) -> Any:
-        dataset = self.handle[name]
-        check_row(dataset, number)
-        return dataset[number]
 
     def _read(self, number: int) -> Event:
         rows = [self._row(name, number) for name in ROWS[: 1 if self.version == 1 else None]]
@@ -190,13 +180,13 @@ class PilarnetEvents(EventFile):
     def _own(self, number: int, rows: list[np.ndarray]) -> dict[str, Any]:
         """What the layout has no place for, after a check that the rows are as they were written."""
         where = f"event {number}: {_OWN}"
-        sums = self._try(f"{where}/checksum", lambda: self.handle[f"{_OWN}/checksum"][number])
+        sums = self._try(f"{where}/checksum", lambda: self.handle.item(f"{_OWN}/checksum", number))
         for name, row, expected in zip(ROWS, rows, sums, strict=True):
             if zlib.crc32(row.astype(_TYPES[name]).tobytes()) != expected:
                 raise EventFileError(f"{self.path}: event {number}: {name}: damaged, its checksum does not agree")
-        image = self._try(f"{where}/image", lambda: self.handle[f"{_OWN}/image"][number])
-        first, count = self._try(f"{where}/extent", lambda: self.handle[f"{_OWN}/extent"][number]).tolist()
-        stored = self._try(f"{where}/particle", lambda: self.handle[f"{_OWN}/particle"][first : first + count])
+        image = self._try(f"{where}/image", lambda: self.handle.item(f"{_OWN}/image", number))
+        first, count = self._try(f"{where}/extent", lambda: self.handle.item(f"{_OWN}/extent", number)).tolist()
+        stored = self._try(f"{where}/particle", lambda: self.handle.rows(f"{_OWN}/particle", first, first + count))
         if len(stored) != count:
             raise EventFileError(f"{self.path}: {where}/particle: {len(stored)} particles, expected {count}")
         shape = check_image(f"{self.path}: {where}/image", image["spatial_shape"])

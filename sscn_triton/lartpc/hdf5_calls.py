@@ -1,0 +1,82 @@
+"""What is asked of an HDF5 file, and a process that does nothing but answer. Imports nothing of the package but `heap`,
+so that the process starts quickly."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+from .heap import check_row
+
+
+class Calls:
+    """An open file, and all that a reader of events asks of it."""
+
+    def __init__(self, path: str) -> None:
+        import h5py
+
+        self._file = h5py.File(path, "r")
+
+    def names(self, group: str = "/") -> list[str]:
+        """Names in a group, in order."""
+        return sorted(self._file[group].keys())
+
+    def attributes(self) -> dict[str, Any]:
+        """What the file says of itself."""
+        return dict(self._file.attrs)
+
+    def length(self, dataset: str) -> int:
+        return len(self._file[dataset])
+
+    def fields(self, dataset: str) -> tuple[str, ...]:
+        """Names of the columns; none if the rows are not structured."""
+        return self._file[dataset].dtype.names or ()
+
+    def row(self, dataset: str, number: int) -> Any:
+        """One row of variable length, after a look at where it lies."""
+        found = self._file[dataset]
+        check_row(found, number)
+        return found[number]
+
+    def rows(self, dataset: str, start: int = 0, stop: int | None = None) -> Any:
+        return self._file[dataset][start:stop]
+
+    def item(self, dataset: str, number: int) -> Any:
+        return self._file[dataset][number]
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def serve() -> None:
+    """Answers (path, call, arguments) on standard input by (value, None) or (None, (error's type, its argument)), until
+    the input ends."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
+    files: dict[str, tuple[Any, Calls]] = {}
+    while True:
+        try:
+            path, call, arguments = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        try:
+            answer: tuple[Any, Any] = _answer(files, path, call, arguments), None
+        except Exception as error:
+            answer = None, (type(error).__name__, str(error.args[0]) if error.args else "")
+        pickle.dump(answer, answers)
+        answers.flush()
+
+
+def _answer(files: dict[str, tuple[Any, Calls]], path: str, call: str, arguments: tuple[Any, ...]) -> Any:
+    if call == "close":
+        return files.pop(path)[1].close() if path in files else None
+    found = Path(path).stat()
+    state = (found.st_ino, found.st_mtime_ns, found.st_size)
+    if path in files and files[path][0] != state:  # another file of the name
+        files.pop(path)[1].close()
+    if path not in files:
+        files[path] = state, Calls(path)
+    return getattr(files[path][1], call)(*arguments)

@@ -1,0 +1,115 @@
+"""HDF5 files of the old format are read by a child process: what ends it does not end the program."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sscn_triton.lartpc import EventFileError, create_events, hdf5, open_events
+
+h5py = pytest.importorskip("h5py")
+from event_files import public_rows, random_event, same_event, write_pilarnet  # noqa: E402
+
+PROGRAM = hdf5._PROGRAM
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    """A child process of this test's own."""
+    yield
+    for child in hdf5._the_child:
+        child.stop()
+
+
+@pytest.fixture
+def public(tmp_path: Path) -> Path:
+    return write_pilarnet(tmp_path / "public.h5", [public_rows(3)] * 2)
+
+
+def child() -> int:
+    """Number of the process that reads."""
+    return hdf5._child()._process.pid
+
+
+def test_files_of_the_old_format_are_read_apart_and_ours_here(public: Path, tmp_path: Path) -> None:
+    with create_events(tmp_path / "ours.h5") as writer:
+        writer.append(random_event(0))
+    assert isinstance(open_events(writer.path).handle, hdf5.Calls)
+    assert not isinstance(open_events(public).handle, hdf5.Calls)
+
+
+def test_one_process_reads_all_files(public: Path, tmp_path: Path) -> None:
+    other = write_pilarnet(tmp_path / "other.h5", [public_rows(2)])
+    first, second = open_events(public), open_events(other)
+    number = child()
+    assert (len(first[1]), len(second[0]), len(first[0])) == (7, 7, 7)
+    assert child() == number
+
+
+def test_a_crash_is_an_error_and_reading_goes_on(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = open_events(public)
+    before = events[0]
+    os.kill(child(), signal.SIGSEGV)
+    with pytest.raises(EventFileError, match=r"public\.h5: event 1: point: cannot be read \(OSError: .* crashed on it"):
+        events[1]
+    assert same_event(events[0], before)
+    monkeypatch.setattr(hdf5, "_PROGRAM", "import os; os.abort()")
+    os.kill(child(), signal.SIGKILL)
+    for _ in range(2):
+        with pytest.raises(EventFileError, match="crashed on it"):
+            events[0]
+    with pytest.raises(EventFileError, match=r"public\.h5: not an HDF5 file, or one cut short \(OSError: the HDF5 lib"):
+        open_events(public)
+
+
+def test_a_read_that_does_not_come_back_is_ended(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5, "PATIENCE", 0.2)
+    monkeypatch.setattr(hdf5, "_PROGRAM", "import time; time.sleep(600)")
+    with pytest.raises(EventFileError, match=r"did not come back from it in 0\.2 s"):
+        open_events(public)
+
+
+def test_a_file_that_takes_the_place_of_another_is_read_anew(public: Path) -> None:
+    events = open_events(public)
+    assert len(events[0]) == 7
+    points, clusters, extra = public_rows(3)
+    replacement = write_pilarnet(public.with_name("new.h5"), [(points[:2], clusters[:1], extra[:1])] * 2)
+    replacement.replace(public)
+    assert len(events[0]) == 2
+
+
+def _read_in_a_fork(events: object, answers: multiprocessing.Queue) -> None:
+    answers.put((len(events[1]), child()))  # type: ignore[index]
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+def test_a_forked_process_has_a_reader_of_its_own(public: Path) -> None:
+    events, context = open_events(public), multiprocessing.get_context("fork")
+    answers = context.Queue()
+    worker = context.Process(target=_read_in_a_fork, args=(events, answers))
+    worker.start()
+    length, number = answers.get()
+    worker.join()
+    assert length == len(events[1]) == 7
+    assert number != child()
+
+
+def test_errors_of_the_library_come_through(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "empty.h5", "w"):
+        pass
+    with pytest.raises(EventFileError, match=r"empty\.h5: no dataset point; the file holds \[\]"):
+        open_events(tmp_path / "empty.h5")
+    (tmp_path / "text.h5").write_text("nothing\n" * 100)
+    with pytest.raises(EventFileError, match=r"text\.h5: not an HDF5 file, or one cut short \(OSError: Unable to"):
+        open_events(tmp_path / "text.h5")
+    with h5py.File(tmp_path / "numbers.h5", "w") as file:
+        for name in ("point", "cluster"):
+            file[name] = np.zeros((2, 8), np.float32)
+    with pytest.raises(EventFileError, match=r"numbers\.h5: event 0: cluster: "):
+        open_events(tmp_path / "numbers.h5")[0]
