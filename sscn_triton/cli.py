@@ -29,6 +29,7 @@ class Command:
     summary: str
     options: Callable[[], Callable[..., Any]]
     do: Callable[[Any], None]
+    positional: bool = True  # whether options without a default are given by their place
 
 
 def _study_options() -> Callable[..., Any]:
@@ -41,6 +42,31 @@ def _study(config: Any) -> None:
     from sscn_triton.study.comparison import study
 
     print(f"report: {study(config)}")
+
+
+def _train_options() -> Callable[..., Any]:
+    from sscn_triton.study.train_config import TrainConfig
+
+    return TrainConfig
+
+
+def _train(config: Any) -> None:
+    from sscn_triton.study.trainer import train
+
+    if path := train(config):
+        print(f"network: {path}")
+
+
+def _evaluate_options() -> Callable[..., Any]:
+    from sscn_triton.study.train_config import EvaluateConfig
+
+    return EvaluateConfig
+
+
+def _evaluate(config: Any) -> None:
+    from sscn_triton.study.evaluation import evaluate
+
+    evaluate(config)
 
 
 def _bench_options() -> Callable[..., Any]:
@@ -76,6 +102,8 @@ COMMANDS = {
     "inspect": Command("say what is in an event file", *_on_events("inspect")),
     "display": Command("draw an event, to turn or as a still picture", *_on_events("display")),
     "convert": Command("copy events from one file format to another", *_on_events("convert")),
+    "train": Command("train a network; goes on after an interruption", _train_options, _train),
+    "evaluate": Command("judge a trained network by the events of a file", _evaluate_options, _evaluate, False),
     "study": Command("train a sparse and a dense UResNet side by side and write a report", _study_options, _study),
     "bench": Command("time a training step on this machine", _bench_options, _bench),
 }
@@ -92,7 +120,7 @@ def build_parser() -> ArgumentParser:
         options = command.options()
         sub = ArgumentParser(description=_first_paragraphs(options), exit_on_error=False, formatter_class=_formatter())
         sub.add_argument("--config", action="config", help="YAML file with options; those on the command line win.")
-        sub.add_class_arguments(options, as_group=False, as_positional=True)
+        sub.add_class_arguments(options, as_group=False, as_positional=command.positional)
         commands.add_subcommand(name, sub, help=command.summary)
     return parser
 
@@ -121,7 +149,7 @@ def _run(words: list[str]) -> int:
         parser.print_help()
         return 0
     try:
-        parsed = parser.parse_args(words)
+        parsed = parser.parse_args(_with_packaged_config(words))
     except ArgumentError as error:
         _end(_program(words), _plain(str(error)), BAD_INPUT)
     if parsed.command is None:
@@ -130,6 +158,16 @@ def _run(words: list[str]) -> int:
     values = parsed[parsed.command].as_dict()
     values.pop("config", None)
     return _do(parsed.command, command, values)
+
+
+def _with_packaged_config(words: list[str]) -> list[str]:
+    """`sscn train --config NAME` with the packaged file for its name."""
+    from sscn_triton.study.train_config import config_path
+
+    if words[0] != "train":
+        return words
+    named = [f"--config={config_path(w[9:])}" if w.startswith("--config=") else w for w in words]
+    return [config_path(w) if before == "--config" else w for before, w in zip(["", *named], named, strict=False)]
 
 
 def _do(name: str, command: Command, values: dict[str, Any]) -> int:

@@ -18,11 +18,11 @@ from torch.nn import functional as F
 
 from sscn_triton.lartpc import Event, simulate
 from sscn_triton.models import DenseUResNet
-from sscn_triton.study import comparison, data, figures, published, report, runs, training
+from sscn_triton.study import comparison, data, figures, published, report, runs, segmentation, training
 from sscn_triton.study.config import StudyConfig
 from sscn_triton.study.errors import Interrupted, RunError
 from sscn_triton.study.memory import PeakMemory
-from sscn_triton.study.metrics import Tally, nonzero_accuracy, segmentation_loss
+from sscn_triton.study.metrics import Tally, event_accuracies, segmentation_loss
 from sscn_triton.study.output import OutputFolder
 from sscn_triton.study.runs import Job, Outcome, run_apart
 from sscn_triton.study.training import Limit
@@ -41,7 +41,10 @@ def test_nonzero_accuracy_is_the_mean_over_events_not_over_voxels() -> None:
     # event 0: 3 of 4 right; event 2: 0 of 1; event 1 has no voxel at all; unknown voxels count nowhere
     labels, events = torch.tensor([0, 1, 2, 0, 1, -1]), torch.tensor([0, 0, 0, 0, 2, 2])
     logits = logits_for([0, 1, 2, 2, 0, 0])
-    assert nonzero_accuracy(logits, labels, events, 3) == pytest.approx((3 / 4 + 0) / 2)
+    accuracy, by_class = event_accuracies(logits, labels, events, 3)
+    assert float(accuracy.nanmean()) == pytest.approx((3 / 4 + 0) / 2)
+    expected = torch.tensor([[0.5, 1, 1], [math.nan] * 3, [math.nan, 0, math.nan]]).double()
+    torch.testing.assert_close(by_class, expected, equal_nan=True)
 
 
 def test_loss_is_the_mean_over_events_of_their_mean_cross_entropy() -> None:
@@ -134,7 +137,7 @@ def test_one_cycle_is_that_of_pytorch() -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=steps)
     for step in range(steps):
-        ours = training.one_cycle(step / (steps - 1), 0.01)
+        ours = segmentation.one_cycle(step / (steps - 1), 0.01)
         assert ours == pytest.approx(optimizer.param_groups[0]["lr"], abs=4e-5)
         optimizer.step()
         if step < steps - 1:
@@ -156,7 +159,7 @@ def test_dense_logits_are_those_of_the_active_voxels(events: list[Event]) -> Non
 
     batch = data.as_batch(events[:2])
     expected = torch.cat([batch.features, 2 * batch.features], 1)
-    assert torch.equal(training.voxel_logits(Identity(filters=1, depth=1), batch), expected)
+    assert torch.equal(segmentation.voxel_logits(Identity(filters=1, depth=1), batch), expected)
 
 
 def test_both_kinds_start_from_the_same_weights() -> None:
@@ -192,7 +195,7 @@ def test_statistics_are_plain_means_over_the_batches(events: list[Event]) -> Non
     network = DenseUResNet(filters=1, depth=1)
     network.network = norm
     batches = [data.as_batch([event]) for event in events[:2]]
-    training.voxel_logits(network.train(), data.as_batch(events[2:3]))  # leaves a trace to be forgotten
+    segmentation.voxel_logits(network.train(), data.as_batch(events[2:3]))  # leaves a trace to be forgotten
     training.estimate_statistics(network, batches)
     dense = [data_as_image(batch) for batch in batches]
     assert norm.running_mean is not None

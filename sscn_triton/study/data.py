@@ -53,10 +53,11 @@ class Batch:
 
 
 def as_batch(images: list[Event]) -> Batch:
-    """Images of one shape as a batch."""
+    """Images as a batch, whose shape is the largest of theirs along each axis."""
     coordinates, energy, labels = (torch.from_numpy(array) for array in collate(images))
     names = tuple(image.name for image in images)
-    return Batch(coordinates, energy / ENERGY_UNIT, labels, images[0].spatial_shape, len(images), names)
+    shape = tuple(int(n) for n in np.max([image.spatial_shape for image in images], axis=0))
+    return Batch(coordinates, energy / ENERGY_UNIT, labels, shape, len(images), names)
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def load(config: StudyConfig) -> Split:
     if config.data is None:
         assert config.events is not None
         assert config.image is not None
-        events = _simulated(config.seed, config.events, config.image)
+        events = simulated(config.seed, config.events, config.image)
         source = f"{config.events} simulated events of {config.image} px, seed {config.seed}"
     else:
         from sscn_triton.lartpc import open_events
@@ -102,7 +103,7 @@ def _check(events: list[Event], config: StudyConfig) -> None:
             raise ValueError(f"size must fit into the images of {event.name}, {event.spatial_shape}, got {config.size}")
 
 
-def _simulated(seed: int, number: int, size: int) -> list[Event]:
+def simulated(seed: int, number: int, size: int) -> list[Event]:
     """Events 0, 1, 2, ... of the seed, those with too few voxels passed over."""
     from sscn_triton.lartpc import simulate
 
@@ -122,10 +123,11 @@ def training_crops(events: list[Event], size: int, images: int, seed: int) -> It
     """Without end: batches of random crops, each around a voxel of an event. Batch i depends on (seed, i) alone."""
     for step in count():
         generator = np.random.default_rng((seed, step))
-        yield as_batch([_random_crop(events, size, generator) for _ in range(images)])
+        yield as_batch([random_crop(events, size, generator) for _ in range(images)])
 
 
-def _random_crop(events: list[Event], size: int, generator: np.random.Generator) -> Event:
+def random_crop(events: list[Event], size: int, generator: np.random.Generator) -> Event:
+    """A crop around a voxel of one of the events; the best of 100 trials if none has enough voxels."""
     best = None
     for _ in range(100):
         event = events[generator.integers(len(events))]

@@ -27,6 +27,15 @@ def describe() -> dict[str, Any]:
     }
 
 
+def device_name(wanted: str) -> str:
+    """cpu or cuda, of auto, cpu and cuda; ValueError for a GPU that is not there."""
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device is cuda, but PyTorch finds no GPU here")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+
+
 def load_average() -> float | None:
     """Processes that wanted a core, over the last minute; None where the system does not tell."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None

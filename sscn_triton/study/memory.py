@@ -27,11 +27,16 @@ class PeakMemory:
         with contextlib.suppress(OSError):
             _CLEAR.write_text("5")
             self.method = "high-water mark of a process of its own (VmHWM), reset before the network is made"
-        self.before = _resident("VmRSS") or _high_water()
+        self.before = resident_memory()
 
     def bytes(self) -> int:
         """Bytes above the start at the highest point so far."""
         return max(0, _high_water() - self.before)
+
+
+def resident_memory() -> int:
+    """Bytes that this process holds now; its highest so far where the system does not tell."""
+    return _resident("VmRSS") or _high_water()
 
 
 def _resident(field: str) -> int | None:

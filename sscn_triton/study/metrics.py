@@ -7,6 +7,7 @@ of two thousand voxels weighs as much as one of ten thousand. A label of -1 mean
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 UNKNOWN = -1
+
+ClassWeights = Literal["none", "balanced", "sqrt"]
 
 
 def event_means(values: Tensor, events: Tensor, number: int) -> tuple[Tensor, Tensor]:
@@ -27,23 +30,54 @@ def event_means(values: Tensor, events: Tensor, number: int) -> tuple[Tensor, Te
     return total[present] / count[present], present
 
 
+def event_losses(
+    logits: Tensor, labels: Tensor, events: Tensor, number: int, class_weights: ClassWeights = "none"
+) -> Tensor:
+    """Mean cross-entropy of each event that has a voxel of known label, [M]; logits [N, classes], labels, events [N].
+
+    With class weights a voxel's entropy is weighted as `voxel_weights` says, by the counts of its own event.
+    """
+    known = labels != UNKNOWN
+    entropy = F.cross_entropy(logits[known], labels[known], reduction="none")
+    if class_weights != "none":
+        entropy = entropy * voxel_weights(labels[known], events[known], number, logits.shape[1], class_weights)
+    return event_means(entropy, events[known], number)[0]
+
+
+def voxel_weights(labels: Tensor, events: Tensor, number: int, classes: int, kind: ClassWeights) -> Tensor:
+    """A weight for each voxel [N] that lifts the rare classes of its event; over an event weights average to 1.
+
+    balanced: proportional to 1 / count of the voxel's class in its event, so that each class the event has weighs the
+    same. The 2018 study has N / (classes * count); here classes the event has not take no share.
+    sqrt: proportional to 1 / sqrt(count), half way to that.
+    """
+    counts = torch.bincount(events * classes + labels, minlength=number * classes).reshape(number, classes)
+    power = {"balanced": 1.0, "sqrt": 0.5}[kind]
+    weights = torch.where(counts > 0, counts.clamp(min=1).double() ** -power, 0.0)
+    scale = counts.sum(1) / (counts * weights).sum(1).clamp(min=1e-300)
+    return (weights * scale[:, None])[events, labels].float()
+
+
 def segmentation_loss(logits: Tensor, labels: Tensor, events: Tensor, number: int) -> Tensor:
-    """Mean over events of the event's mean cross-entropy. logits [N, classes], labels [N], events [N].
+    """Mean of `event_losses`; 0 where no voxel has a known label.
 
     The study sums over the events of the batch instead of averaging: the same gradient times their number.
     """
-    known = labels != UNKNOWN
-    if not known.any():
-        return logits.sum() * 0
-    entropy = F.cross_entropy(logits[known], labels[known], reduction="none")
-    return event_means(entropy, events[known], number)[0].mean()
+    losses = event_losses(logits, labels, events, number)
+    return losses.sum() / max(1, len(losses))
 
 
-def nonzero_accuracy(logits: Tensor, labels: Tensor, events: Tensor, number: int) -> float:
-    """Mean over events of (correct nonzero voxels / nonzero voxels); nan if no voxel has a known label."""
-    known = labels != UNKNOWN
-    correct = (logits.argmax(1) == labels).double()[known]
-    return float(event_means(correct, events[known], number)[0].mean())
+def event_accuracies(logits: Tensor, labels: Tensor, events: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """Nonzero accuracy of each event, [number] float64, and accuracy of each of its classes, [number, classes].
+
+    Correct voxels of known label over voxels of known label; nan where an event has none.
+    """
+    classes, known = logits.shape[1], labels != UNKNOWN
+    labels, cells = labels[known], events[known] * classes + labels[known]
+    true = torch.bincount(cells, minlength=number * classes).reshape(number, classes).double()
+    right = logits[known].argmax(1) == labels
+    correct = torch.bincount(cells[right], minlength=number * classes).reshape(number, classes).double()
+    return correct.sum(1) / true.sum(1), correct / true
 
 
 @dataclass(frozen=True)

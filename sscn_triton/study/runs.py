@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -22,7 +22,8 @@ from sscn_triton.study.data import Batch, as_batch, training_crops, training_eve
 from sscn_triton.study.errors import RunError
 from sscn_triton.study.memory import PeakMemory
 from sscn_triton.study.metrics import Scores, Tally, segmentation_loss
-from sscn_triton.study.training import Limit, Step, estimate_statistics, train, voxel_logits
+from sscn_triton.study.segmentation import voxel_logits
+from sscn_triton.study.training import Limit, Step, estimate_statistics, train
 
 STATISTICS_BATCHES = 16
 """Training batches from which batch norm's statistics are taken before judging."""
@@ -139,17 +140,23 @@ def _warm_up(job: Job, batch: Batch) -> None:
     segmentation_loss(voxel_logits(network, batch), batch.labels, batch.events, batch.images).backward()
 
 
-def judge(network: torch.nn.Module, images: list[Event]) -> tuple[Scores, list[np.ndarray], list[float]]:
-    """Scores on `images` one at a time, the class predicted for each voxel, seconds for each (loss included)."""
+def judge(
+    network: torch.nn.Module, images: Iterable[Event], classes: int = len(CLASS_NAMES)
+) -> tuple[Scores, list[np.ndarray], list[float]]:
+    """Scores on `images` one at a time, the class predicted for each voxel, seconds for each (loss included).
+
+    Images go to the network's own device.
+    """
     network.eval()
-    tally, predictions, seconds = Tally(len(CLASS_NAMES)), [], []
+    device = next(network.parameters()).device
+    tally, predictions, seconds = Tally(classes), [], []
     with torch.no_grad():
         for image in images:
-            batch = as_batch([image])
+            batch = as_batch([image]).to(device)
             start = time.perf_counter()
             logits = voxel_logits(network, batch)
             tally.add(logits, batch.labels)
-            predictions.append(logits.argmax(1).numpy().astype(np.int8))
+            predictions.append(logits.argmax(1).cpu().numpy().astype(np.int8))
             seconds.append(time.perf_counter() - start)
     return tally.scores(), predictions, seconds
 

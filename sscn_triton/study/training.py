@@ -12,14 +12,12 @@ from typing import Any
 
 import lightning
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from sscn_triton import SparseTensor
-from sscn_triton.models import DenseUResNet
 from sscn_triton.study.data import Batch
-from sscn_triton.study.metrics import nonzero_accuracy, segmentation_loss
 from sscn_triton.study.progress import Progress
+from sscn_triton.study.segmentation import Segmentation, one_cycle, set_learning_rate, voxel_logits
 
 
 @dataclass(frozen=True)
@@ -48,48 +46,6 @@ class Limit:
         return min(1.0, seconds / self.seconds) if self.seconds > 0 else float(steps > 0)
 
 
-def voxel_logits(network: nn.Module, batch: Batch) -> Tensor:
-    """Logits [N, classes] of the active voxels, by a sparse network or by a dense one that reads the whole image."""
-    tensor = SparseTensor(batch.features, batch.coordinates, batch.spatial_shape, batch.images)
-    if not isinstance(network, DenseUResNet):
-        return network(tensor).features
-    logits = network(tensor.dense())
-    return logits.movedim(1, -1)[batch.coordinates.long().unbind(1)]
-
-
-def one_cycle(progress: float, peak: float) -> float:
-    """Learning rate of the one-cycle schedule (Smith, arXiv:1708.07120): up for 30 %, then down, along cosines.
-
-    It begins at a 25th of the peak and ends at a 10,000th of that, as `torch.optim.lr_scheduler.OneCycleLR` does, which
-    needs the number of steps beforehand; here progress may be counted in time.
-    """
-    start, end, up = peak / 25, peak / 25e4, 0.3
-    if progress < up:
-        return peak + (start - peak) * (1 + math.cos(math.pi * progress / up)) / 2
-    return end + (peak - end) * (1 + math.cos(math.pi * (progress - up) / (1 - up))) / 2
-
-
-class Segmentation(lightning.LightningModule):
-    """A network that labels voxels, its loss and its optimiser."""
-
-    def __init__(self, network: nn.Module, learning_rate: float) -> None:
-        super().__init__()
-        self.network, self.learning_rate = network, learning_rate
-        self.loss, self.accuracy = math.nan, math.nan
-
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        logits = voxel_logits(self.network, batch)
-        loss = segmentation_loss(logits, batch.labels, batch.events, batch.images)
-        self.loss = float(loss.detach())
-        if not math.isfinite(self.loss):
-            raise FloatingPointError(f"the loss of step {batch_index + 1} is {self.loss} ({', '.join(batch.names)})")
-        self.accuracy = nonzero_accuracy(logits.detach(), batch.labels, batch.events, batch.images)
-        return loss
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.network.parameters(), lr=self.learning_rate)
-
-
 class Recorder(lightning.Callback):
     """Sets the learning rate, writes down every step, shows progress and stops at the limit."""
 
@@ -105,16 +61,15 @@ class Recorder(lightning.Callback):
     def on_train_batch_start(self, trainer: Any, module: Any, batch: Batch, batch_index: int) -> None:
         self._step_start = time.perf_counter()
         progress = self.limit.progress(self._step_start - self._start, len(self.steps))
-        for group in trainer.optimizers[0].param_groups:
-            group["lr"] = one_cycle(progress, module.learning_rate)
+        set_learning_rate(trainer, one_cycle(progress, module.learning_rate))
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Batch, batch_index: int) -> None:
         now = time.perf_counter()
         step = Step(
             iteration=len(self.steps) + 1,
             wall=now - self._start,
-            accuracy=module.accuracy,
-            loss=module.loss,
+            accuracy=module.seen.nonzero_accuracy,
+            loss=module.seen.mean_loss,
             seconds=now - self._step_start,
             voxels=len(batch.labels),
         )

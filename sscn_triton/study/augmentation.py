@@ -1,0 +1,34 @@
+"""The symmetries of a cube: an event turned or mirrored is as likely as the event itself."""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+
+import numpy as np
+
+from sscn_triton.lartpc import Event
+
+Symmetry = tuple[tuple[int, ...], tuple[bool, ...]]
+
+
+def symmetries(shape: tuple[int, ...]) -> list[Symmetry]:
+    """All that map an image of this shape onto itself: which axis goes where, and which are mirrored then.
+
+    48 for a cube, 8 for a square; axes of different length do not change places.
+    """
+    axes = [order for order in permutations(range(len(shape))) if all(shape[i] == n for i, n in zip(order, shape))]  # noqa: B905
+    return list(product(axes, product((False, True), repeat=len(shape))))
+
+
+def transform(event: Event, symmetry: Symmetry) -> Event:
+    """The event's voxels turned or mirrored about the middle of the image. Particles, in mm, stay as they are."""
+    order, mirrored = symmetry
+    coordinates = event.coordinates[:, order]
+    flipped = np.array(event.spatial_shape) - 1 - coordinates
+    return event.replace(coordinates=np.where(mirrored, flipped, coordinates))
+
+
+def random_transform(event: Event, generator: np.random.Generator) -> Event:
+    """The event under one of its image's symmetries, each as likely."""
+    choices = symmetries(event.spatial_shape)
+    return transform(event, choices[generator.integers(len(choices))])

@@ -1,0 +1,88 @@
+"""`sscn evaluate`: what a trained network makes of events it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from sscn_triton.lartpc import Event, EventFile, crop, open_events
+from sscn_triton.study import machine
+from sscn_triton.study.checkpoint import Checkpoint, load_checkpoint, network_of, write_whole
+from sscn_triton.study.data import LEAST_VOXELS
+from sscn_triton.study.labels import project, relabel
+from sscn_triton.study.metrics import Scores
+from sscn_triton.study.output import as_json
+from sscn_triton.study.progress import Progress
+from sscn_triton.study.runs import judge
+from sscn_triton.study.train_config import EvaluateConfig, TrainConfig
+
+
+def evaluate(config: EvaluateConfig) -> dict[str, Any]:
+    """Judge, print the scores as JSON, write them if asked to, and return them.
+
+    Raises FileNotFoundError, and ValueError naming the file, for what cannot be used.
+    """
+    checkpoint = load_checkpoint(config.checkpoint)
+    network = network_of(checkpoint)
+    device = machine.device_name(config.device)
+    with open_events(config.data) as events:
+        number = len(events) if config.events is None else config.events
+        if not 0 < number <= len(events):
+            raise ValueError(f"{config.data}: has {len(events)} events, asked for {number}")
+        with Progress("judging events", number) as progress:
+            images = _images(events, number, TrainConfig(**checkpoint.settings), config.crop, progress)
+            scores, _, _ = judge(network.to(device), images, len(checkpoint.classes))
+    record = scores_record(scores, checkpoint) | {"data": Path(config.data).name, "crop": config.crop}
+    text = as_json(record)
+    if config.out is not None:
+        Path(config.out).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(Path(config.out), f"{text}\n".encode())
+    print(text)
+    return record
+
+
+def _images(
+    events: EventFile, number: int, training: TrainConfig, size: int | None, progress: Progress
+) -> Iterator[Event]:
+    """The file's first events as the network knows them, whole or in tiles, those with too few voxels passed over."""
+    for i in range(number):
+        event = project(relabel(events[i], training.classes, training.labels), training.ndim)
+        for image in [event] if size is None else tiles(event, size):
+            for edge in image.spatial_shape:
+                training.check_size(f"{image.name}: image", edge)
+            if (image.labels >= 0).sum() >= LEAST_VOXELS:
+                yield image
+        progress.to(i + 1)
+
+
+def tiles(event: Event, size: int) -> list[Event]:
+    """The crops of this edge that cover the event; those at the far ends overlap others where the image is no multiple.
+
+    Raises ValueError for tiles larger than the image.
+    """
+    if min(event.spatial_shape) < size:
+        raise ValueError(f"crop must fit into the images of {event.name}, {event.spatial_shape}, got {size}")
+    corners = [sorted({*range(0, whole - size + 1, size), whole - size}) for whole in event.spatial_shape]
+    return [crop(event, size, corner=corner) for corner in product(*corners)]
+
+
+def scores_record(scores: Scores, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Scores with what they are scores of, fit for JSON."""
+    return {"classes": list(checkpoint.classes), "step": checkpoint.step, "network": asdict(checkpoint.network)} | (
+        asdict(scores)
+    )
+
+
+def summary(record: dict[str, Any]) -> str:
+    """Scores in a few lines."""
+    lines = [f"nonzero accuracy {_percent(record['nonzero_accuracy'])} of {record['events']} held-out images"]
+    for name, accuracy, share in zip(record["classes"], record["class_accuracy"], record["class_share"], strict=True):
+        lines.append(f"  {name:<8} {_percent(accuracy):>7}   {_percent(share):>7} of the voxels")
+    return "\n".join(lines)
+
+
+def _percent(value: float) -> str:
+    return "none" if value != value else f"{100 * value:.1f} %"
