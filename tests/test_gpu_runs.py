@@ -11,7 +11,7 @@ import torch
 from clouds import random_cloud
 
 from sscn_triton.models import SparseEncoder, SparseUResNet
-from sscn_triton.study import gpu, gpu_measure, gpu_tests
+from sscn_triton.study import gpu, gpu_events, gpu_measure, gpu_tests
 from sscn_triton.study.bench_batch import BenchBatch
 from sscn_triton.study.gpu_beside import compare, passes
 from sscn_triton.study.gpu_cells import NETWORKS, QUICK, TOY, Cell, full_grid
@@ -29,7 +29,7 @@ CELL = TOY[0]
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(gpu, "_kept_events", lambda: tmp_path / "events")
+    monkeypatch.setattr(gpu_events, "kept_events", lambda: tmp_path / "events")
 
 
 def toy_batch(images: int = 1, size: int = 8) -> BenchBatch:

@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 from sscn_triton.study.errors import RunError
+from sscn_triton.study.model_devices import device_named
 
 TOLERANCE = 1e-3
 """Logits of two engines may differ by so much, relative to the largest, before timing them is refused."""
@@ -30,6 +31,8 @@ class Bench:
         repeat: steps that are timed; the median counts.
         threads: threads to compute with.
         device: what to run on; only cpu so far.
+        model: a100, h100, h200, b200 or mi300x: what such a GPU needs at least, counted and printed; nothing is timed
+            or written.
         out: JSON file to write.
     """
 
@@ -40,6 +43,7 @@ class Bench:
     repeat: int = 7
     threads: int = 2
     device: str = "cpu"
+    model: str | None = None
     out: str = "bench.json"
 
     def __post_init__(self) -> None:
@@ -52,6 +56,8 @@ class Bench:
             raise ValueError(f"size must be 8 to 4096 voxels, got {self.size}")
         if self.device != "cpu":
             raise ValueError(f"device must be cpu, got {self.device}")
+        if self.model is not None:
+            device_named(self.model)
         if Path(self.out).suffix.lower() != ".json":
             raise ValueError(f"out must end with .json, got {self.out}")
 
@@ -67,6 +73,10 @@ def bench(options: Bench) -> None:
     from sscn_triton.study.output import as_json
 
     batch, source = load_batch(options)
+    if options.model is not None:
+        from sscn_triton.study.model_report import print_model
+
+        return print_model(options.model, batch)
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     network = SparseUResNet()

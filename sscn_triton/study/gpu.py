@@ -18,7 +18,6 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -108,17 +107,11 @@ def _target(options: argparse.Namespace) -> Path:
     return RESULTS / f"{datetime.date.today().isoformat()}-gpu.json"
 
 
-@cache
-def _kept_events() -> Path:
-    """Where events are kept for the next part."""
-    return Path(tempfile.gettempdir()) / "sscn-events"
-
-
 def _batch(cell: Cell, options: argparse.Namespace, device: str) -> Any:
-    from sscn_triton.study.gpu_events import batch_of, events
+    from sscn_triton.study.gpu_events import batch_of, events, kept_events
 
     distinct = min(cell.images, 64 if options.full else 16)
-    return batch_of(events(cell.size, distinct, _kept_events()), cell.images, cell.size, cell.density, device)
+    return batch_of(events(cell.size, distinct, kept_events()), cell.images, cell.size, cell.density, device)
 
 
 def _times(options: argparse.Namespace, start: float) -> int:

@@ -99,7 +99,8 @@ def table_bytes(taps: int, rows: int) -> int:
 
 
 def _padded(channels: int) -> int:
-    return -(-channels // STEP) * STEP
+    """Channels that are multiplied: a few are not padded, since the kernels take them one by one."""
+    return channels if channels <= 4 else -(-channels // STEP) * STEP
 
 
 def _convolution(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int) -> Work:
@@ -132,17 +133,38 @@ def _weight_gradient(features: Tensor, gradient: Tensor, rules: Sequence[Tensor]
     )
 
 
-class Counter(TorchDispatchMode):
-    """Inside, every operator that moves data is noted in ``operations``; what only changes a view is not."""
+def _convolved(features: Tensor, weight: Tensor, rules: Sequence[Tensor], count: int) -> tuple[int, ...]:
+    return count, weight.shape[1] * weight.shape[3]
 
-    def __init__(self) -> None:
+
+def _weighted(features: Tensor, gradient: Tensor, rules: Sequence[Tensor], groups: int) -> tuple[int, ...]:
+    return len(rules[2]), groups, features.shape[1] // groups, gradient.shape[1] // groups
+
+
+SHAPES: dict[str, Callable[..., tuple[int, ...]]] = {
+    "sscn::convolution": _convolved,
+    "sscn::weight_gradient": _weighted,
+}
+
+
+class Counter(TorchDispatchMode):
+    """Inside, every operator that moves data is noted in ``operations``; what only changes a view is not.
+
+    ``dry``: convolutions and their weight gradients are counted and not computed; they give zeros.
+    """
+
+    def __init__(self, dry: bool = False) -> None:
         super().__init__()
-        self.operations: list[Operation] = []
+        self.dry, self.operations = dry, list[Operation]()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        results = func(*args, **(kwargs or {}))
-        name = func._schema.name.split("::")[-1]
-        if not func.is_view and not name.startswith(("empty", "detach", "_to_copy_view")):
+        name = func._schema.name
+        if self.dry and name in SHAPES:
+            results = args[0].new_zeros(SHAPES[name](*args))
+        else:
+            results = func(*args, **(kwargs or {}))
+        name = name.split("::")[-1]
+        if not func.is_view and not name.startswith(("empty", "detach")):
             self._note(name, args, kwargs or {}, results)
         return results
 
@@ -172,9 +194,12 @@ def _generic(name: str, tensors: list[Tensor]) -> Work:
     return Work(memory, 0, padded, products)
 
 
-def count_work(run: Callable[[], Any]) -> list[Operation]:
-    """Every operator that ``run`` calls, in order, gradients included; rulebooks should be built before."""
-    with Counter() as counter:
+def count_work(run: Callable[[], Any], dry: bool = False) -> list[Operation]:
+    """Every operator that ``run`` calls, in order, gradients included; rulebooks should be built before.
+
+    ``dry``: see `Counter`.
+    """
+    with Counter(dry) as counter:
         run()
     return counter.operations
 
