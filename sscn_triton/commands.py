@@ -152,23 +152,30 @@ class Convert:
     Args:
         source: the event file, of any format that `sscn inspect` reads.
         target: file to write, .h5 (PILArNet-M), .npz or .csv; one that is there is not touched.
+        project: wire plane, y, u or v, whose two-dimensional images are written (.npz or .csv) in place of the events.
+        labels: slides for the labels as they are, attached to call detached delta rays and Michel electrons shower.
     """
 
     source: str
     target: str
+    project: str | None = None
+    labels: str = "slides"
 
     def __post_init__(self) -> None:
         _check_suffix("target", self.target, (".h5", ".hdf5", ".npz", ".csv"))
         _check_new("target", self.target)
+        _check_view(self.project, self.labels)
+        if self.project is not None and Path(self.target).suffix.lower() in (".h5", ".hdf5"):
+            raise ValueError(f"target must end with .npz or .csv for images of a wire plane, got {self.target}")
 
 
 def convert(options: Convert) -> None:
     from sscn_triton.lartpc import create_events, open_events
 
     with (
-        open_events(options.source) as events,
+        open_events(options.source, labels=options.labels, plane=options.project) as events,
         Progress("converting events", len(events)) as progress,
-        create_events(options.target) as writer,
+        create_events(options.target, like=events) as writer,
     ):
         for event in events:
             writer.append(event)
@@ -179,6 +186,15 @@ def convert(options: Convert) -> None:
 def _check_suffix(name: str, path: str, allowed: tuple[str, ...]) -> None:
     if Path(path).suffix.lower() not in allowed:
         raise ValueError(f"{name} must end with {' or '.join(allowed)}, got {path}")
+
+
+def _check_view(project: str | None, labels: str) -> None:
+    from sscn_triton.lartpc import PLANES
+
+    if project is not None and project not in PLANES:
+        raise ValueError(f"project must be {' or '.join(PLANES)}, got {project}")
+    if labels not in ("slides", "attached"):
+        raise ValueError(f"labels must be slides or attached, got {labels}")
 
 
 def _check_new(name: str, path: str) -> None:

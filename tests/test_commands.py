@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sscn_triton import cli
-from sscn_triton.lartpc import EventFile, create_events, open_events, simulate
+from sscn_triton.lartpc import EventFile, PilarnetWriter, create_events, open_events, project, relabel, simulate
 from sscn_triton.lartpc.production import PART, kept_events, parts_folder, simulate_file
 
 pytest.importorskip("h5py")
@@ -158,6 +158,28 @@ def test_convert_copies(capsys: pytest.CaptureFixture[str], events: EventFile, t
         assert same_event(one, other, particles=suffix == ".hdf5")
 
 
+def test_convert_keeps_what_a_file_of_ours_says_of_itself(
+    capsys: pytest.CaptureFixture[str], events: EventFile, tmp_path: Path
+) -> None:
+    with PilarnetWriter(tmp_path / "first.h5", seed=7, configuration={"size": 16}) as writer:
+        writer.append(events[0])
+    for source, target in (("first.h5", "second.h5"), ("second.h5", "third.hdf5")):
+        assert sscn(capsys, "convert", tmp_path / source, tmp_path / target, "--labels", "attached")[0] == 0
+    told = open_events(tmp_path / "third.hdf5").attributes
+    assert (told["seed"], told["configuration"]) == (7, '{"size": 16}')
+    assert open_events(events.path).attributes.get("seed") is None
+
+
+def test_convert_projects_and_relabels(capsys: pytest.CaptureFixture[str], events: EventFile, tmp_path: Path) -> None:
+    target = tmp_path / "plane.npz"
+    assert sscn(capsys, "convert", events.path, target, "--project", "u", "--labels", "attached")[0] == 0
+    for one, other in zip(events, open_events(target), strict=True):
+        assert same_event(project(relabel(one, "attached"), "u"), other, particles=False)
+    code, out, _ = sscn(capsys, "inspect", target)
+    assert code == 0
+    assert "7 voxels of 3 mm" in out
+
+
 def test_events_are_converted_one_at_a_time(
     capsys: pytest.CaptureFixture[str], events: EventFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +220,10 @@ BAD = {
     "flat": (["display", "flat.csv"], "sscn display: only three-dimensional events are drawn"),
     "flat to h5": (["convert", "flat.csv", "a.h5"], "sscn convert: PILArNet-M holds three-dimensional events"),
     "target": (["convert", "three.h5", "a.root"], "sscn convert: target must end with .h5 or .hdf5 or .npz or .csv"),
+    "plane": (["convert", "three.h5", "a.npz", "--project", "x"], "sscn convert: project must be y or u or v, got x"),
+    "labels": (["convert", "three.h5", "a.npz", "--labels", "x"], "sscn convert: labels must be slides or attached"),
+    "plane to h5": (["convert", "three.h5", "a.h5", "--project", "u"], "sscn convert: target must end with .npz or .c"),
+    "flat plane": (["convert", "flat.csv", "a.csv", "--project", "u"], "sscn convert: flat.csv:0: only three-dim"),
     "there": (["convert", "three.h5", "flat.csv"], "sscn convert: target must be a new file, but flat.csv is there"),
     "out": (["simulate", "--out", "a.csv"], "sscn simulate: out must end with .h5 or .hdf5, got a.csv"),
     "out there": (["simulate", "--out", "three.h5"], "sscn simulate: out must be a new file, but three.h5 is there"),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from .files import EventFile, EventFileError, EventWriter, first_line
+from .event import Event
+from .files import ChangedEvents, EventFile, EventFileError, EventWriter, first_line
 from .hdf5 import open_hdf5
 from .larcv import LarcvEvents
 from .larcv3 import Larcv3Events
 from .pilarnet import PilarnetEvents, PilarnetWriter
+from .projection import check_plane, project
+from .relabelling import check_labels, relabel
 from .tables import CsvEvents, CsvWriter, NpzEvents, NpzWriter
 
 _HDF5, _ROOT, _ZIP = b"\x89HDF\r\n\x1a\n", b"root", b"PK\x03\x04"
@@ -24,10 +29,23 @@ WRITTEN = tuple(_WRITERS)
 """Suffixes of the files that can be written."""
 
 
-def open_events(path: str | os.PathLike[str]) -> EventFile:
+def open_events(path: str | os.PathLike[str], *, labels: str = "slides", plane: str | None = None) -> EventFile:
     """The events of a file: larcv2 ROOT, PILArNet-M HDF5, larcv3 HDF5, npz, or CSV, as its first bytes tell, else its
-    name. See `EventFile` for how they are read and what is raised."""
-    path = Path(path)
+    name. See `EventFile` for how they are read and what is raised.
+
+    labels: "slides" as they are in the file, "attached" with detached delta rays and Michel electrons made shower
+    (`relabel`). plane: y, u or v for what that wire plane sees of three-dimensional events (`project`).
+    """
+    changes: list[Callable[[Event], Event]] = []
+    if check_labels(labels) != "slides":
+        changes.append(partial(relabel, labels=labels))
+    if plane is not None:
+        changes.append(partial(project, plane=check_plane(plane)))
+    events = _open(Path(path))
+    return ChangedEvents(events, *changes) if changes else events
+
+
+def _open(path: Path) -> EventFile:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     with path.open("rb") as file:
@@ -56,9 +74,17 @@ def _groups(path: Path) -> list[str]:
         reading.close()
 
 
-def create_events(path: str | os.PathLike[str]) -> EventWriter:
-    """A writer for the file that the name asks for: PILArNet-M (.h5, .hdf5), .npz or .csv. Else ValueError."""
+def create_events(path: str | os.PathLike[str], like: EventFile | None = None) -> EventWriter:
+    """A writer for the file that the name asks for: PILArNet-M (.h5, .hdf5), .npz or .csv. Else ValueError.
+
+    like: the file that the events come from, whose seed and configuration are written again where there is a place for
+    them, in PILArNet-M's layout.
+    """
     path = Path(path)
     if path.suffix.lower() not in _WRITERS:
         raise ValueError(f"{path}: files are written as {', '.join(WRITTEN)}, as the name's end tells")
-    return _WRITERS[path.suffix.lower()](path)
+    writer = _WRITERS[path.suffix.lower()]
+    if like is None or writer is not PilarnetWriter:
+        return writer(path)
+    told = like.attributes
+    return PilarnetWriter(path, seed=told.get("seed"), configuration=json.loads(told.get("configuration", "{}")))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, overload
 
 from .event import Event
@@ -28,6 +28,9 @@ class EventFile(Sequence[Event], ABC):
     Opening and reading raise FileNotFoundError, IndexError for an event the file has not, and EventFileError (a
     ValueError) for a file that is foreign, cut short, inconsistent or holds impossible values.
     """
+
+    attributes: Mapping[str, Any] = MappingProxyType({})
+    """What the file says of itself (seed, configuration, ...); empty for files that this package did not write."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -93,6 +96,34 @@ class EventFile(Sequence[Event], ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}): {len(self)} events"
+
+
+class ChangedEvents(EventFile):
+    """The events of a file, each changed when it is read, by functions called one after the other."""
+
+    def __init__(self, events: EventFile, *changes: Callable[[Event], Event]) -> None:
+        self.events, self.changes = events, changes
+        super().__init__(events.path)
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:  # type: ignore[override]
+        return self.events.attributes
+
+    def _open(self) -> Any:
+        return self.events
+
+    def _count(self) -> int:
+        return len(self.events)
+
+    def _read(self, number: int) -> Event:
+        event = self.events[number]
+        for change in self.changes:
+            event = change(event)
+        return event
+
+    def close(self) -> None:
+        """Closes the file; reading on opens it again."""
+        self.events.close()
 
 
 class EventWriter(ABC):

@@ -1,0 +1,55 @@
+"""The study's two definitions of delta rays and Michel electrons."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+
+from .event import CLASS_NAMES, Event
+
+Labels = Literal["slides", "attached"]
+"""`slides`: what was shown in 2018, labels by the particle; `attached`: what came after, see `detached_to_shower`."""
+
+ATTACHED = 2 * 2**0.5
+"""Voxels. Clusters nearer than this touch: the study's 2.83."""
+
+
+def detached_to_shower(coordinates: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Labels [N] in which clusters of delta or Michel voxels that touch neither a HIP nor a MIP voxel are shower.
+
+    Clusters of one class at a time: voxels [N, D] within 2 sqrt(2) of each other. A cluster touches where the distance
+    is less than that (bin/relabel_showers.py of the study, github.com/Temigo/uresnet_pytorch).
+    """
+    from scipy.spatial import cKDTree
+    from sklearn.cluster import DBSCAN
+
+    hip, mip, shower, delta, michel = range(len(CLASS_NAMES))
+    result = np.array(labels)
+    track = np.isin(labels, (hip, mip))
+    for kind in (delta, michel):
+        rows = np.flatnonzero(labels == kind)
+        if not len(rows):
+            continue
+        clusters = DBSCAN(eps=ATTACHED + 1e-6, min_samples=1).fit(coordinates[rows]).labels_
+        near = np.zeros(len(rows), dtype=bool)
+        if track.any():
+            distance, _ = cKDTree(coordinates[track]).query(coordinates[rows])
+            near = distance < ATTACHED - 1e-9
+        touching = np.bincount(clusters, weights=near) > 0
+        result[rows[~touching[clusters]]] = shower
+    return result
+
+
+def relabel(event: Event, labels: str) -> Event:
+    """The event with labels by one of the two definitions. Raises ValueError for another word."""
+    if check_labels(labels) == "slides":
+        return event
+    return event.replace(labels=detached_to_shower(event.coordinates, event.labels))
+
+
+def check_labels(labels: str) -> str:
+    """The definition's name, if it is one."""
+    if labels not in get_args(Labels):
+        raise ValueError(f"labels must be one of {', '.join(get_args(Labels))}, got {labels!r}")
+    return labels
