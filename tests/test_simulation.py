@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import multiprocessing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sscn_triton.lartpc import CLASS_NAMES, Event, Recipe, argon, read_larcv, simulate, tracks, world
+from sscn_triton.lartpc import CLASS_NAMES, Event, Recipe, argon, hadrons, read_larcv, simulate, tracks, world
 from sscn_triton.lartpc.cascade import follow
 from sscn_triton.lartpc.event import particle_label
 from sscn_triton.lartpc.imaging import SMEARING, THRESHOLD, make_image
@@ -121,6 +122,37 @@ def test_michel_energies_follow_their_spectrum() -> None:
     assert (shares**2).mean() == pytest.approx(8 / 15, abs=0.006)
 
 
+def test_a_fast_neutron_knocks_out_protons_and_a_slow_one_is_captured() -> None:
+    """The nucleus that captures emits 6.1 MeV; energy does not grow."""
+    knocked, captures = 0, 0
+    for kinetic, index in itertools.product((5.0, 200.0), range(60)):
+        made = world.new_world(new_stream(15, index), 57.6, np.array([-500.0, -500.0, -500.0, 1000.0]), 1 << 15)
+        world.add_particle(made, world.NEUTRON, -1, world.PRIMARY, 1, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0, kinetic)
+        follow(made)
+        rows = made.particles[1 : made.counts[1]]
+        own = rows[rows["parent"] == 0]
+        knocked += np.count_nonzero(own["kind"] == world.PROTON)
+        assert own["kinetic"][own["kind"] >= world.PROTON].sum() < kinetic
+        emitted = rows[rows["process"] == world.CAPTURED_NEUTRON]
+        for parent in np.unique(emitted["parent"]):
+            captures += 1
+            assert emitted["kinetic"][emitted["parent"] == parent].sum() == pytest.approx(6.1)
+    assert 30 < knocked < 90
+    assert captures > 60
+
+
+def test_a_hadron_meets_a_nucleus_after_85_cm() -> None:
+    """Those that interact inelastically, of pions that would go 4 m: as many as the interaction length says."""
+    ended, path = 0, 0.0
+    for index in range(150):
+        made = world.new_world(new_stream(16, index), 400.0, np.array([0.0, 0.0, 0.0, 400.0]), 1 << 17)
+        world.add_particle(made, world.PION_PLUS, -1, world.PRIMARY, 1, 200.0, 200.0, 1.0, 0.0, 0.0, 1.0, 900.0)
+        follow(made)
+        ended += bool((made.particles["process"][1 : made.counts[1]] == world.PION_INELASTIC).any())
+        path += made.particles["end_z"][0] - 1.0
+    assert ended / path == pytest.approx((1 - hadrons.ELASTIC) / argon.INTERACTION_LENGTH, rel=0.25)
+
+
 def test_delta_rays_follow_their_spectrum() -> None:
     """Above 10 MeV, along 57 cm and more of 1 GeV muons: as many as the formula says."""
     count, _ = argon.delta_rays(900.0, argon.MUON_MASS, 10.0)
@@ -169,7 +201,7 @@ def test_an_event_of_this_version_is_pinned() -> None:
     assert event.energy.sum() == pytest.approx(PINNED[2], abs=1e-3)
 
 
-PINNED = (1617, [426, 188, 1003, 0, 0], 186.017)
+PINNED = (1680, [490, 199, 991, 0, 0], 203.334)
 
 
 def test_truth_is_consistent() -> None:

@@ -12,10 +12,11 @@ from numba import njit
 
 from sscn_triton.fingerprint import fingerprint
 
-from . import argon, showers, stream, tracks, world
+from . import argon, hadrons, showers, stream, tracks, world
+from .hadrons import decay_neutral_pion, follow_neutron
 from .showers import follow_electron, follow_photon
-from .tracks import decay_neutral_pion, follow_track
-from .world import PHOTON, PION_ZERO, POSITRON, World
+from .tracks import follow_track
+from .world import NEUTRON, PHOTON, PION_ZERO, POSITRON, World
 
 
 def _compiled(sources: int) -> Callable[[World], None]:
@@ -34,10 +35,12 @@ def _compiled(sources: int) -> Callable[[World], None]:
                 follow_photon(world, row, x, y, z, u, v, w, kinetic)
             elif kind == PION_ZERO:
                 decay_neutral_pion(world, row, x, y, z, u, v, w, kinetic)
+            elif kind == NEUTRON:
+                follow_neutron(world, row, x, y, z, u, v, w, kinetic)
             else:
                 follow_track(world, kind, row, x, y, z, u, v, w, kinetic)
 
     return follow
 
 
-follow = _compiled(fingerprint(argon, showers, stream, tracks, world))
+follow = _compiled(fingerprint(argon, hadrons, showers, stream, tracks, world))

@@ -14,6 +14,7 @@ from .stream import between, isotropic, new_stream, uniform
 from .world import (
     LABELS,
     MASSES,
+    NEUTRON,
     PDG,
     PRIMARY,
     PROCESSES,
@@ -27,7 +28,7 @@ from .world import (
 VOXEL_SIZE = 3.0
 """Edge of a voxel, mm."""
 
-_SPECIES = {pdg: kind for kind, pdg in enumerate(PDG)}
+_SPECIES = {pdg: kind for kind, pdg in enumerate(PDG) if kind != NEUTRON}
 _ATTEMPTS = 100
 
 

@@ -7,26 +7,27 @@ and makes the event again, which gives the same event as the stream starts anew.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from . import argon
 
-ELECTRON, POSITRON, PHOTON, MUON, ANTIMUON, PION_MINUS, PION_PLUS, PROTON, PION_ZERO = range(9)
-PDG = (11, -11, 22, 13, -13, -211, 211, 2212, 111)
+ELECTRON, POSITRON, PHOTON, MUON, ANTIMUON, PION_MINUS, PION_PLUS, PROTON, PION_ZERO, NEUTRON = range(10)
+PDG = (11, -11, 22, 13, -13, -211, 211, 2212, 111, 2112)
 MASSES = np.array(
     [argon.ELECTRON_MASS] * 2
     + [0.0]
     + [argon.MUON_MASS] * 2
     + [argon.PION_MASS] * 2
-    + [argon.PROTON_MASS, argon.NEUTRAL_PION_MASS]
+    + [argon.PROTON_MASS, argon.NEUTRAL_PION_MASS, argon.NEUTRON_MASS]
 )
 HIP, MIP, SHOWER, DELTA, MICHEL = range(5)
-LABELS = np.array([SHOWER, SHOWER, SHOWER, MIP, MIP, MIP, MIP, HIP, MIP])  # of a particle by kind alone
+LABELS = np.array([SHOWER, SHOWER, SHOWER, MIP, MIP, MIP, MIP, HIP, MIP, MIP])  # of a particle by kind alone
 
 PRIMARY, DECAY, CAPTURE_DECAY, MUON_IONISATION, HADRON_IONISATION, PROTON_INELASTIC, PION_INELASTIC, ABSORBED = range(8)
+NEUTRON_INELASTIC, CAPTURED_NEUTRON = 8, 9
 PROCESSES = (
     "primary",
     "Decay",
@@ -36,6 +37,8 @@ PROCESSES = (
     "protonInelastic",
     "pionInelastic",
     "hBertiniCaptureAtRest",
+    "neutronInelastic",
+    "nCapture",
 )
 
 TRACK = np.dtype(
@@ -163,7 +166,7 @@ def deposit(world: World, row: int, x: float, y: float, z: float, energy: float)
 
 
 @njit(cache=True)
-def _same_voxel(place: np.void, row: int, x: float, y: float, z: float) -> bool:
+def _same_voxel(place: Any, row: int, x: float, y: float, z: float) -> bool:
     near = math.floor(place.x / VOXEL) == math.floor(x / VOXEL) and math.floor(place.y / VOXEL) == math.floor(y / VOXEL)
     return near and place.row == row and math.floor(place.z / VOXEL) == math.floor(z / VOXEL)
 
