@@ -1,0 +1,1 @@
+"""What students get wrong: for each chapter, changes to the solutions that its checkers must notice."""

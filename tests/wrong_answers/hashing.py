@@ -1,0 +1,27 @@
+"""What students get wrong in chapter 5, hash tables: changes to a solution, (right, wrong)."""
+
+WRONG = {
+    "probed": {
+        "a slot too far": ("a = 7", "a = 8"),
+        "steps, not looks": ("b = 4 ", "b = 3 "),
+        "stops at the end of the array": ("c = 6 ", "c = 5 "),
+        "every other key is found": ("d = 1 ", "d = 4 "),
+    },
+    "found": {
+        "not around the end": ("(home + step) % len(slot_keys)", "min(home + step, len(slot_keys) - 1)"),
+        "an error at the end": ("(home + step) % len(slot_keys)", "home + step"),
+        "home alone": ("range(len(slot_keys))", "range(1)"),
+        "last slot forgotten": ("range(len(slot_keys))", "range(len(slot_keys) - 1)"),
+        "its slot, not its row": ("return slot_rows[slot]", "return slot"),
+        "key 0 for empty": ("if slot_rows[slot] < 0", "if slot_keys[slot] == 0"),
+        "yes or no": ("return slot_rows[slot]", "return True"),
+    },
+    "built": {
+        "over the end": ("(slot + 1) % capacity", "slot + 1"),
+        "the last row stays": ("        if rows[slot] < 0:\n    ", ""),
+        "collisions overwrite": ("while rows[slot] >= 0 and keys[rows[slot]] != key", "while False"),
+        "a key twice": (" and keys[rows[slot]] != key", ""),
+        "keys for rows": ("rows[slot] = row", "rows[slot] = key"),
+        "to the left": ("(slot + 1) %", "(slot - 1) %"),
+    },
+}
