@@ -133,6 +133,13 @@ def random_states() -> dict[str, Any]:
     }
 
 
+def seed_random_states(seed: int) -> None:
+    """Put the generators of `random_states` into states that the seed decides."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    torch.manual_seed(seed)
+
+
 def restore_random_states(states: dict[str, Any]) -> None:
     """Put the generators into the states of `random_states`; of GPUs, as many as there are here."""
     version, keys, gauss = states["python"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import lightning
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from sscn_triton.lartpc import Event, EventFile, open_events
@@ -113,7 +115,15 @@ class EventImages(lightning.LightningDataModule):
 
     def _loader(self, batches: Batches, workers: int) -> Any:
         images = TrainingImages(self.train)
-        return DataLoader(images, batch_sampler=batches, collate_fn=as_batch, num_workers=workers)
+        fork = workers and "fork" in multiprocessing.get_all_start_methods()  # shares the events that are in memory
+        return DataLoader(
+            images,
+            batch_sampler=batches,
+            collate_fn=as_batch,
+            num_workers=workers,
+            generator=torch.Generator(),  # the loader seeds its workers, which draw nothing, by this one
+            multiprocessing_context="fork" if fork else None,
+        )
 
     def judged_images(self) -> Iterator[Event]:
         """What the network is judged by: at most so many events, or of these at most so many tiles."""

@@ -21,6 +21,7 @@ from sscn_triton.study.checkpoint import (
     random_states,
     restore_random_states,
     save_checkpoint,
+    seed_random_states,
     write_whole,
 )
 from sscn_triton.study.data import ENERGY_UNIT
@@ -143,9 +144,11 @@ class Keeper(lightning.Callback):
     def on_train_start(self, trainer: Any, module: Any) -> None:
         if self.before is not None:
             restore_random_states(self.before.random)
-        elif trainer.is_global_zero:
-            self.save(module, trainer)
+        else:
+            seed_random_states(self.config.seed)
         if trainer.is_global_zero:
+            if self.before is None:
+                self.save(module, trainer)
             self._show = Progress("training", self.config.steps)
 
     def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_index: int) -> None:
