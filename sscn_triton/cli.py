@@ -81,6 +81,18 @@ def _bench(options: Any) -> None:
     bench(options)
 
 
+def _convert_checkpoint_options() -> Callable[..., Any]:
+    from sscn_triton.convert_checkpoint import ConvertCheckpoint
+
+    return ConvertCheckpoint
+
+
+def _convert_checkpoint(options: Any) -> None:
+    from sscn_triton.convert_checkpoint import convert_checkpoint
+
+    convert_checkpoint(options)
+
+
 def _on_events(name: str) -> tuple[Callable[[], Callable[..., Any]], Callable[[Any], None]]:
     """Options and deed of a command on event files."""
 
@@ -101,7 +113,11 @@ COMMANDS = {
     "simulate": Command("simulate liquid-argon events into a file", *_on_events("simulate")),
     "inspect": Command("say what is in an event file", *_on_events("inspect")),
     "display": Command("draw an event, to turn or as a still picture", *_on_events("display")),
+    "predict": Command("label the voxels of a file by a trained network", *_on_events("predict")),
     "convert": Command("copy events from one file format to another", *_on_events("convert")),
+    "convert-checkpoint": Command(
+        "convert weights from and to other engines' layouts", _convert_checkpoint_options, _convert_checkpoint
+    ),
     "train": Command("train a network; goes on after an interruption", _train_options, _train),
     "evaluate": Command("judge a trained network by the events of a file", _evaluate_options, _evaluate, False),
     "study": Command("train a sparse and a dense UResNet side by side and write a report", _study_options, _study),

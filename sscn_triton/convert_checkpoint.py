@@ -1,0 +1,110 @@
+"""The command `sscn convert-checkpoint`: its options, and what it does."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sscn_triton.compat.checkpoints import Conversion, convert_weights
+from sscn_triton.study.checkpoint import write_whole
+
+HOLDERS = (
+    "weights",
+    "state_dict",
+    "model_state",
+    "model",
+    "net",
+)  # entries that hold the weights of a larger checkpoint
+
+
+@dataclass(frozen=True)
+class ConvertCheckpoint:
+    """Convert a checkpoint's weights from one engine's layout to another's.
+
+    Prints what became of every entry; one that cannot be told is an error. The file written is a plain state
+    dictionary.
+
+    Args:
+        source: a file of `torch.save`: a state dictionary, or a checkpoint that holds one. Only tensors and plain
+            containers are read; nothing in it can run.
+        target: file to write; one that is there is not touched.
+        source_engine: sscn, sparseconvnet, spconv (2.x), spconv1 (1.x) or minkowski.
+        target_engine: sscn, or for a source of sscn: sparseconvnet, spconv or spconv1.
+        architecture: uresnet for the 2018 study's network; left out, names stay as they are.
+        ndim: number of spatial axes.
+        linear: patterns, with commas between, of SparseConvNet weights that are a torch.nn.Linear.
+        network_in_network: patterns of SparseConvNet weights that are a NetworkInNetwork.
+        drop: patterns of entries to leave out.
+    """
+
+    source: str
+    target: str
+    source_engine: str
+    target_engine: str = "sscn"
+    architecture: str | None = None
+    ndim: int = 3
+    linear: str = ""
+    network_in_network: str = ""
+    drop: str = ""
+
+    def __post_init__(self) -> None:
+        if Path(self.target).exists():
+            raise ValueError(f"target must be a new file, but {self.target} is there already")
+        self.conversion()
+
+    def conversion(self) -> Conversion:
+        """The options as `convert_weights` takes them."""
+        return Conversion(
+            self.source_engine,
+            self.target_engine,
+            self.ndim,
+            self.architecture,
+            linear=_patterns(self.linear),
+            network_in_network=_patterns(self.network_in_network),
+            drop=_patterns(self.drop),
+        )
+
+
+def _patterns(words: str) -> tuple[str, ...]:
+    return tuple(words.split(",")) if words else ()
+
+
+def convert_checkpoint(options: ConvertCheckpoint) -> None:
+    """Read, convert, print the mapping, write. Raises ValueError or OSError, and then nothing is written."""
+    state = _weights(Path(options.source))
+    try:
+        converted, moves = convert_weights(state, options.conversion())
+    except ValueError as error:
+        raise ValueError(f"{options.source}: {error}") from None
+    for move in moves:
+        print(move)
+    buffer = io.BytesIO()
+    torch.save(converted, buffer)
+    write_whole(Path(options.target), buffer.getbuffer())
+    print(f"{options.target}: {len(converted)} entries")
+
+
+def _weights(path: Path) -> dict[str, Any]:
+    """The state dictionary in a file. Raises ValueError naming the file where there is none."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise ValueError(f"{path}: not a checkpoint that can be read ({type(error).__name__}: {first[:80]})") from error
+    while isinstance(content, dict) and not _is_state(content):
+        holder = next((name for name in HOLDERS if isinstance(content.get(name), dict)), None)
+        content = None if holder is None else content[holder]
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: a state dictionary is wanted, or one under {', '.join(HOLDERS)}; none is there")
+    return content
+
+
+def _is_state(content: dict[Any, Any]) -> bool:
+    return bool(content) and all(isinstance(value, torch.Tensor) for value in content.values())
