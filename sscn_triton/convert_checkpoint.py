@@ -95,7 +95,7 @@ def _weights(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path}: no such file")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except (RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError) as error:
         first = (str(error).strip().splitlines() or [""])[0]
         raise ValueError(f"{path}: not a checkpoint that can be read ({type(error).__name__}: {first[:80]})") from error
     while isinstance(content, dict) and not _is_state(content):
