@@ -1,10 +1,11 @@
-"""The commands on event files: simulate, inspect, display, convert. Each is a dataclass of its options, whose docstring
-is its help and which refuses bad values when made, and a function that does it."""
+"""The commands on event files: simulate, inspect, display, predict, convert. Each is a dataclass of its options, whose
+docstring is its help and which refuses bad values when made, and a function that does it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from sscn_triton.study.errors import Interrupted, RunError
 from sscn_triton.study.progress import Progress
@@ -143,11 +144,43 @@ def display(options: Display) -> None:
 
 
 @dataclass(frozen=True)
+class Predict:
+    """Label the voxels of a file by a trained network.
+
+    The events are written with the class that the network gives every voxel and its scores, one event at a time.
+    `sscn display` and `sscn inspect` show them beside the truth, which is told in the network's terms: with the labels
+    it was trained on, and summed along the last axis for a network of two dimensions.
+
+    Args:
+        file: event file, of any format that `sscn inspect` reads.
+        checkpoint: last.ckpt or final.ckpt of a training by `sscn train`.
+        out: file to write, .h5 (PILArNet-M), or .npz, which two-dimensional images need; one that is there is not
+            touched.
+        device: auto for a GPU if there is one, cpu or cuda.
+    """
+
+    file: str
+    checkpoint: str = "training/final.ckpt"
+    out: str = "labelled.h5"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        _check_suffix("out", self.out, (".h5", ".hdf5", ".npz"))
+        _check_new("out", self.out)
+
+
+def predict(options: Predict) -> None:
+    from sscn_triton.study import prediction
+
+    prediction.predict(options)
+
+
+@dataclass(frozen=True)
 class Convert:
     """Copy events from one file format to another, one at a time.
 
-    PILArNet-M keeps everything of three-dimensional events; npz and CSV keep voxels, energies and labels, not
-    particles.
+    PILArNet-M keeps everything of three-dimensional events; npz keeps voxels, energies, labels and predictions, CSV the
+    first three.
 
     Args:
         source: the event file, of any format that `sscn inspect` reads.

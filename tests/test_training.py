@@ -108,19 +108,6 @@ def test_projection_sums_energy_and_takes_the_label_of_the_strongest_voxel(event
     assert flat.energy.sum() == pytest.approx(float(event.energy.sum()), rel=1e-5)
 
 
-def test_detached_deltas_and_michels_become_shower_whole_clusters_at_a_time() -> None:
-    hip, mip, shower, delta, michel = range(5)
-    # a track; a Michel touching it that runs away; a delta at distance 2 sqrt(2), too far; a Michel far off
-    sites = np.array([[0, 0, 0], [0, 1, 1], [0, 3, 3], [0, 5, 5], [2, 0, 2], [9, 9, 9], [9, 9, 10], [12, 0, 0]])
-    before = np.array([mip, michel, michel, michel, delta, michel, michel, shower], dtype=np.int8)
-    after = labels.detached_to_shower(sites, before)
-    assert after.tolist() == [mip, michel, michel, michel, shower, shower, shower, shower]
-    before[0] = hip
-    assert labels.detached_to_shower(sites, before).tolist()[1:4] == [michel] * 3
-    before[0] = shower
-    assert labels.detached_to_shower(sites, before).tolist() == [shower] * 8
-
-
 def test_two_classes_are_track_and_shower() -> None:
     sites = np.array([[i, 0, 0] for i in range(6)])
     event = bare(sites, (8, 8, 8), np.array([0, 1, 2, 3, 4, -1]))

@@ -2,13 +2,13 @@
 
 `Event` holds one; `open_events` gives those of a file, whatever its format, `create_events` writes them; `simulate`
 makes them, `crop` cuts them, `project` shows what a wire plane sees, `relabel` chooses between the study's two
-definitions of labels, and `collate` makes arrays of a batch; `statistics` measures them, and `sscn_triton.lartpc.display`
-draws them.
+definitions of labels, and `collate` makes arrays of a batch; `statistics` measures them, and
+`sscn_triton.lartpc.display` draws them.
 """
 
 from .cropping import crop
 from .entrance import create_events, open_events
-from .event import CLASS_COLORS, CLASS_NAMES, PARTICLE_DTYPE, Event, collate
+from .event import CLASS_COLORS, CLASS_NAMES, PARTICLE_DTYPE, Event, Prediction, collate
 from .files import ChangedEvents, EventFile, EventFileError, EventWriter
 from .larcv import LarcvError, LarcvEvents, read_larcv
 from .larcv3 import Larcv3Events
@@ -38,6 +38,7 @@ __all__ = [
     "NpzWriter",
     "PilarnetEvents",
     "PilarnetWriter",
+    "Prediction",
     "Recipe",
     "collate",
     "create_events",

@@ -45,6 +45,7 @@ def crop(
         clusters=event.clusters[keep],
         origin=event.origin + low * event.voxel_size,
         spatial_shape=shape,
+        prediction=None if event.prediction is None else event.prediction.take(keep),
     )
 
 

@@ -40,6 +40,40 @@ PARTICLE_DTYPE = np.dtype(
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a network makes of the voxels of an event, checked when made.
+
+    labels: [N] int8, index into `names`
+    scores: [N, K] float32, what the network gives each of the K classes, as shares of 1 (its softmax)
+    names: names of the classes, `CLASS_NAMES` or track and shower
+    """
+
+    labels: np.ndarray
+    scores: np.ndarray
+    names: tuple[str, ...] = CLASS_NAMES
+
+    def __post_init__(self) -> None:
+        names, scores = tuple(self.names), np.asarray(self.scores)
+        if scores.ndim != 2 or scores.shape[1] != len(names) or scores.dtype.kind != "f":
+            raise ValueError(
+                f"scores must be [voxels, {len(names)}] real numbers for {names}, got {scores.dtype} of {scores.shape}"
+            )
+        labels = _integers(self.labels, len(scores), "predicted labels", len(names))
+        if not np.isfinite(scores).all():
+            raise ValueError("scores must be finite numbers")
+        for field, value in (("labels", labels.astype(np.int8)), ("scores", scores.astype(np.float32))):
+            object.__setattr__(self, field, value)
+        object.__setattr__(self, "names", names)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: np.ndarray) -> Prediction:
+        """That of some voxels, by number or by truth values."""
+        return Prediction(self.labels[rows], self.scores[rows], self.names)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Event:
     """Active voxels of one image, D axes, checked when made.
 
@@ -48,6 +82,7 @@ class Event:
     labels: [N] int8, index into `CLASS_NAMES`, -1 unknown
     particles: [P] of `PARTICLE_DTYPE`, P may be 0
     clusters: [N] int32, row of `particles` that left most of the voxel's energy, -1 unknown (the default)
+    prediction: what a network makes of the voxels, None (the default) where none was asked
     voxel_size: edge of a voxel, mm
     origin: [D] float64, lower corner of voxel (0, 0, 0), mm
     spatial_shape: voxels along each axis
@@ -65,6 +100,7 @@ class Event:
     spatial_shape: tuple[int, ...]
     name: str = ""
     clusters: np.ndarray = None  # type: ignore[assignment]  # filled below
+    prediction: Prediction | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(operator.index(n) for n in self.spatial_shape)
@@ -82,6 +118,8 @@ class Event:
         origin = np.asarray(self.origin, dtype=np.float64)
         if origin.shape != (len(shape),) or not np.isfinite(origin).all():
             raise ValueError(f"origin must be {len(shape)} finite lengths in mm, got {origin}")
+        if self.prediction is not None and len(self.prediction) != count:
+            raise ValueError(f"prediction must be of {count} voxels, got {len(self.prediction)}")
         checked = {
             "coordinates": coordinates,
             "energy": _energy(self.energy, count),
@@ -108,7 +146,9 @@ class Event:
         return self.origin + (self.coordinates + 0.5) * self.voxel_size
 
     def replace(self, **changes: object) -> Event:
-        """The same event with some fields changed, checked again."""
+        """The same event with some fields changed, checked again. Other coordinates leave the prediction behind."""
+        if "coordinates" in changes:
+            changes = {"prediction": None, **changes}
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 

@@ -138,9 +138,15 @@ class EventWriter(ABC):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.unfinished = self.path.with_name(f".{self.path.name}.part")
         self.count = 0
+        self._predicted: tuple[str, ...] | None = None
 
     def append(self, event: Event) -> None:
-        """Writes one more event."""
+        """Writes one more event. Raises ValueError if it has a prediction and those before it have none, or others."""
+        names = None if event.prediction is None else event.prediction.names
+        if self.count == 0:
+            self._predicted = names
+        if names != self._predicted:
+            raise ValueError("either all events of a file have a prediction, of the same classes, or none has")
         self._append(event)
         self.count += 1
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .event import CLASS_COLORS, CLASS_NAMES, UNKNOWN_COLOR, Event
+from .numbering import as_named
 
 _EDGES = np.arange(-3.0, 2.01, 0.1)  # log10 of a voxel's energy in MeV
 _NAMES = (*CLASS_NAMES, "unknown")
@@ -60,7 +61,9 @@ def inspect_events(
     voxels, energies = np.zeros(len(_NAMES), np.int64), np.zeros(len(_NAMES))
     histogram = np.zeros(len(_EDGES) - 1, np.int64)
     shapes: set[tuple[int, ...]] = set()
+    judged = _Judged()
     for number, event in enumerate(events):
+        judged.add(event)
         counts = np.bincount(event.labels % len(_NAMES), minlength=len(_NAMES))
         voxels += counts
         energies += np.bincount(event.labels % len(_NAMES), event.energy, len(_NAMES))
@@ -78,7 +81,7 @@ def inspect_events(
     columns = np.array(numbers).T
     mean = np.mean(shares, axis=0) if shares else np.zeros(len(_NAMES))
     classes = list(zip(_NAMES, mean.tolist(), voxels.tolist(), energies.tolist(), strict=True))
-    return Inspection(title, _rows(columns, particles, shapes), classes, histogram)
+    return Inspection(title, _rows(columns, particles, shapes) + judged.rows(), classes, histogram)
 
 
 def _rows(columns: np.ndarray, particles: list[int], shapes: set[tuple[int, ...]]) -> list[tuple[str, str]]:
@@ -96,6 +99,40 @@ def _rows(columns: np.ndarray, particles: list[int], shapes: set[tuple[int, ...]
         ("least voxel [MeV]", _spread(least, "{:.4f}")),
         ("particles of an event", _spread(np.array(particles), "{:,.0f}")),
     ]
+
+
+class _Judged:
+    """How much of what a network says is right."""
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+        self.accuracies: list[float] = []
+        self.right = self.known = np.zeros(0, np.int64)
+
+    def add(self, event: Event) -> None:
+        if event.prediction is None:
+            return
+        self.names = event.prediction.names
+        truth = as_named(event.labels, self.names)
+        hit = event.prediction.labels == truth
+        if (truth >= 0).any():
+            self.accuracies.append(float(hit[truth >= 0].mean()))
+        wide = len(self.names)
+        if not len(self.known):
+            self.right = self.known = np.zeros(wide, np.int64)
+        self.right = self.right + np.bincount(truth[hit & (truth >= 0)], minlength=wide)
+        self.known = self.known + np.bincount(truth[truth >= 0], minlength=wide)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Mean over events of the share of right voxels; and of all voxels of a class the share that is right."""
+        if not self.accuracies:
+            return []
+        shares = [
+            f"{name} {100 * right / known:.1f}" if known else f"{name} none"
+            for name, right, known in zip(self.names, self.right.tolist(), self.known.tolist(), strict=True)
+        ]
+        mean = sum(self.accuracies) / len(self.accuracies)
+        return [("nonzero accuracy [%]", f"{100 * mean:.2f}"), ("right of a class [%]", ", ".join(shares))]
 
 
 def _spread(values: np.ndarray, form: str) -> str:

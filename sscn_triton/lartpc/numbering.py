@@ -14,8 +14,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from .event import CLASS_NAMES
+
+TWO_CLASSES = ("track", "shower")
 SHAPE_NAMES = ("shower", "track", "Michel", "delta", "low-energy", "ghost")
 SHOWER, TRACK, MICHEL, DELTA, LOW_ENERGY, GHOST = range(6)
 PID_NAMES = ("photon", "electron", "muon", "pion", "proton", "kaon")
@@ -24,6 +29,7 @@ PHOTON, ELECTRON, MUON, PION, PROTON, KAON = range(6)
 _PDG = np.array([22, 11, 13, 211, 2212, 321, 0])  # pid -1 picks the last
 _PIDS = {22: PHOTON, 11: ELECTRON, 13: MUON, 211: PION, 2212: PROTON, 321: KAON}
 _SHAPES = np.array([TRACK, TRACK, SHOWER, DELTA, MICHEL, -1])  # by five-type label, -1 picks the last
+_TWO = np.array([0, 0, 1, 1, 1, -1], dtype=np.int8)
 _TYPICAL_PID = np.array([PROTON, MUON, ELECTRON, ELECTRON, ELECTRON, -1])
 _FIVE_TYPES = np.array([2, -1, 4, 3, -1, -1, -1])  # by shape; a track's depends on its pid
 _TRACKS = np.array([-1, -1, 1, 1, 0, 1, -1])  # by pid
@@ -57,6 +63,16 @@ def pdg_from_pid(pid: np.ndarray) -> np.ndarray:
     """PDG numbers, int32, of PILArNet-M's pids: of the particle, as the format does not tell it from its antiparticle,
     0 for unknown."""
     return _PDG[_known(pid, len(PID_NAMES), "pid")].astype(np.int32)
+
+
+def as_named(labels: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Five-type labels (-1 to 4) as numbers in `names`, int8: the five types themselves, or track (HIP, MIP) and shower
+    (shower, delta, Michel). Raises ValueError for other names."""
+    if tuple(names) == CLASS_NAMES:
+        return np.asarray(labels, dtype=np.int8)
+    if tuple(names) == TWO_CLASSES:
+        return _TWO[_known(labels, 5, "label")]
+    raise ValueError(f"classes must be {', '.join(CLASS_NAMES)} or {', '.join(TWO_CLASSES)}, got {', '.join(names)}")
 
 
 def _known(given: np.ndarray, limit: int, what: str) -> np.ndarray:

@@ -7,8 +7,8 @@ without pid in version 1), `cluster_extra` [M, 5] (mass in MeV, momentum in GeV/
 what belongs to none.
 
 Written is version 3. What an `Event` has and the layout has no place for is in the group `sscn`, which other tools
-pass over: image and name of every event, its particles, and checksums of its rows. HDF5 itself finds damage in
-everything but the rows, as these lie outside of what its own checksums cover.
+pass over: image and name of every event, its particles, what a network made of its voxels, and checksums of its rows.
+HDF5 itself finds damage in everything but the rows, as these lie outside of what its own checksums cover.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from .event import PARTICLE_DTYPE, Event
+from .event import PARTICLE_DTYPE, Event, Prediction
 from .files import EventFile, EventFileError, EventWriter, first_line
 from .hdf5 import Reading, open_hdf5
-from .pilarnet_rows import as_event, as_rows, check_image
+from .pilarnet_rows import as_event, as_rows, check_image, row_order
 
 ROWS = ("point", "cluster", "cluster_extra")
 _TYPES = {"point": np.float32, "cluster": np.int32, "cluster_extra": np.float32}
@@ -91,6 +91,20 @@ class PilarnetWriter(EventWriter):
         self._extend(f"{_OWN}/extent", np.array([(first, len(stored))], dtype=_EXTENT))
         sums = np.array([[zlib.crc32(values.tobytes()) for values in rows.values()]], dtype=np.uint32)
         self._extend(f"{_OWN}/checksum", sums)
+        if event.prediction is not None:
+            self._append_prediction(event.prediction.take(row_order(event)))
+
+    def _append_prediction(self, prediction: Prediction) -> None:
+        """Of voxels in the order of their points."""
+        if self.count == 0:
+            self._file.attrs["classes"] = np.bytes_(json.dumps(prediction.names).encode())
+            self._add(f"{_OWN}/scores", np.dtype((np.float32, (len(prediction.names),))), 4096, gzip=True)
+            self._add(f"{_OWN}/predicted", np.dtype(np.int8), 16384, gzip=True)
+            self._add(f"{_OWN}/prediction_extent", _EXTENT, 256)
+        first = len(self._file[_OWN]["predicted"])
+        self._extend(f"{_OWN}/scores", prediction.scores)
+        self._extend(f"{_OWN}/predicted", prediction.labels)
+        self._extend(f"{_OWN}/prediction_extent", np.array([(first, len(prediction))], dtype=_EXTENT))
 
     def _extend(self, name: str, values: Any) -> None:
         dataset = self._file[name]
@@ -127,7 +141,9 @@ class PilarnetEvents(EventFile):
         self.own = _OWN in names
         lengths = {name: self._try(name, lambda name=name: self.handle.length(name)) for name in ROWS if name in names}
         if self.own:
-            for name in ("image", "checksum", "extent"):
+            own = self._try(_OWN, lambda: self.handle.names(_OWN))
+            self.predicted = "prediction_extent" in own
+            for name in ("image", "checksum", "extent", *(["prediction_extent"] if self.predicted else [])):
                 field = f"{_OWN}/{name}"
                 lengths[field] = self._try(field, lambda field=field: self.handle.length(field))
         for name, length in lengths.items():
@@ -196,4 +212,16 @@ class PilarnetEvents(EventFile):
             "origin": image["origin"],
             "spatial_shape": shape,
             "particles": stored.astype(PARTICLE_DTYPE),
+            "prediction": self._prediction(number) if self.predicted else None,
         }
+
+    def _prediction(self, number: int) -> Prediction:
+        where = f"event {number}: {_OWN}/prediction"
+
+        def read() -> Prediction:
+            first, count = self.handle.item(f"{_OWN}/prediction_extent", number).tolist()
+            scores = self.handle.rows(f"{_OWN}/scores", first, first + count)
+            names = tuple(json.loads(self.attributes["classes"]))
+            return Prediction(self.handle.rows(f"{_OWN}/predicted", first, first + count), scores, names)
+
+        return self._try(where, read)

@@ -26,7 +26,7 @@ def as_rows(event: Event) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     if event.ndim != 3:
         raise ValueError(f"PILArNet-M holds three-dimensional events, got {event.name!r} of {event.ndim} dimensions")
-    order = np.lexsort((event.labels, event.clusters))
+    order = row_order(event)
     points = np.zeros((len(event), _POINT), np.float32)
     points[:, :3] = event.coordinates[order]
     points[:, 3] = points[:, 4] = event.energy[order]
@@ -44,6 +44,11 @@ def as_rows(event: Event) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     cluster[:, 5] = pid_from_five_types(labels, particles["pdg"][rows])
     cluster[0, 4:] = LOW_ENERGY, -1
     return points.ravel(), cluster.ravel(), _extra(event.particles, roots)[rows].ravel()
+
+
+def row_order(event: Event) -> np.ndarray:
+    """Voxels in the order of their points."""
+    return np.lexsort((event.labels, event.clusters))
 
 
 def _roots(particles: np.ndarray) -> np.ndarray:

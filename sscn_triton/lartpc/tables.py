@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from .event import UNKNOWN_LABEL, Event, no_particles
+from .event import UNKNOWN_LABEL, Event, Prediction, no_particles
 from .files import LARGEST_AXIS, EventFile, EventFileError, EventWriter, first_line
 
 AXES = "xyz"
 VOXEL_SIZE = 3.0
 """Edge of a voxel in mm where a table does not tell."""
 
+_PREDICTION, _FIELDS = ("predicted", "scores", "classes"), ("labels", "scores", "names")
 _IMAGE = ("spatial_shape", "voxel_size", "origin", "name")
 _FIRST_LINE = "# sscn events"
 _END = "# end: {} events"
@@ -27,7 +28,8 @@ _META = re.compile(
 
 class NpzWriter(EventWriter):
     """Writes an npz file: for event 0 arrays `0/x`, `0/y`, `0/z`, `0/value` (MeV), `0/label` (-1 unknown) and its
-    image, `0/spatial_shape`, `0/voxel_size` and `0/origin` (mm), `0/name`; and so on, and at the end `events`, their
+    image, `0/spatial_shape`, `0/voxel_size` and `0/origin` (mm), `0/name`, and where a network was asked its classes,
+    `0/predicted`, `0/scores` and their names, `0/classes`; and so on, and at the end `events`, their
     number. Planes have no z. See `EventWriter`."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -38,6 +40,8 @@ class NpzWriter(EventWriter):
         columns = dict(zip(_axes(event), event.coordinates.T, strict=True))
         image = {"spatial_shape": event.spatial_shape, "voxel_size": event.voxel_size, "origin": event.origin}
         columns |= {"value": event.energy, "label": event.labels, **image, "name": event.name}
+        if event.prediction is not None:
+            columns |= dict(zip(_PREDICTION, (getattr(event.prediction, field) for field in _FIELDS), strict=True))
         for field, values in columns.items():
             self._write(f"{self.count}/{field}", values)
 
@@ -102,8 +106,13 @@ class NpzEvents(EventFile):
     def _read(self, number: int) -> Event:
         columns = {field: self._column(number, field) for field in (*AXES, "value", "label")}
         image = {field: self._column(number, field) for field in _IMAGE}
+        predicted = [self._column(number, field) for field in _PREDICTION]
         try:
-            return _event({k: v for k, v in columns.items() if v is not None}, image, f"{self.path.name}:{number}")
+            event = _event({k: v for k, v in columns.items() if v is not None}, image, f"{self.path.name}:{number}")
+            labels, scores, names = predicted
+            if labels is None or scores is None or names is None:
+                return event
+            return event.replace(prediction=Prediction(labels, scores, tuple(map(str, np.ravel(names)))))
         except (ValueError, TypeError) as error:
             raise EventFileError(f"{self.path}: event {number}: {error}") from error
 
