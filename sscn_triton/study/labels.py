@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-
-from sscn_triton.lartpc import CLASS_NAMES, Event, relabelling
+from sscn_triton.lartpc import CLASS_NAMES, Event, projection, relabelling
 from sscn_triton.lartpc.numbering import TWO_CLASSES, as_named
 from sscn_triton.lartpc.relabelling import Labels
 
@@ -30,23 +28,9 @@ def relabel(event: Event, classes: Classes = "five", labels: Labels = "slides") 
 
 
 def project(event: Event, ndim: Literal[2, 3]) -> Event:
-    """The event itself (ndim = 3), or its sum along the last axis, as one wire plane would show it (ndim = 2).
-
-    A pixel has the energy of all its voxels, and label and cluster of the one with the most energy.
-    """
+    """The event itself (ndim = 3), or what the wire plane y sees of it: voxels summed along y (ndim = 2)."""
     if event.ndim == ndim:
         return event
     if event.ndim != 3:
         raise ValueError(f"{event.name}: has {event.ndim} axes, a network of {ndim} cannot read it")
-    order = np.argsort(event.energy, kind="stable")[::-1]  # the strongest voxel of a pixel comes first
-    pixels = event.coordinates[order, :2]
-    unique, first, pixel = np.unique(pixels, axis=0, return_index=True, return_inverse=True)
-    energy = np.bincount(pixel.ravel(), weights=event.energy[order], minlength=len(unique))
-    return event.replace(
-        coordinates=unique,
-        energy=energy.astype(np.float32),
-        labels=event.labels[order][first],
-        clusters=event.clusters[order][first],
-        origin=event.origin[:2],
-        spatial_shape=event.spatial_shape[:2],
-    )
+    return projection.project(event, "y")

@@ -43,7 +43,7 @@ class TrainConfig:
         events: number of simulated events, 200 if left out; not with a file.
         image: edge of a simulated event in voxels, 192 if left out; not with a file.
         seed: of simulated events, split, order, crops, augmentation and the first weights.
-        ndim: 3, or 2 for images summed along the last axis.
+        ndim: 3, or 2 for what the wire plane y sees: images summed along y.
         classes: five, or two for track (HIP, MIP) against shower (shower, delta, Michel).
         labels: slides for the labels as they are, attached to call detached delta rays and Michel electrons shower.
         crop: edge of the crops in voxels to learn from; left out, whole images.
