@@ -1,0 +1,125 @@
+"""The search for fast tiles: what is tried, how it is checked, how it is timed."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sscn_triton.ops.triton import convolution, tuning, weight_gradient
+from sscn_triton.ops.triton.tuning import Call, Key, Numbers
+
+ERRORS = {"ieee": 1e-5, "tf32x3": 1e-4, "bf16x3": 1e-4, "tf32": 2e-3, "float16": 2e-3, "bfloat16": 1e-2}
+"""Relative error, root mean square, that a candidate of a precision may have."""
+
+MARGIN = 1.03
+"""A candidate is kept if it is faster than the untuned tile by so much."""
+
+Timer = Callable[[Callable[[], Any]], float]
+
+
+@dataclasses.dataclass
+class Trial:
+    """What came of one key: the untuned tile and the best, with their times in milliseconds, and how many candidates
+    were tried, gave something wrong, or did not fit the device."""
+
+    key: Key
+    untuned: Numbers
+    best: Numbers
+    untuned_ms: float
+    best_ms: float
+    tried: int = 0
+    wrong: int = 0
+    unfit: int = 0
+
+
+def seconds_on_device(run: Callable[[], Any]) -> float:
+    """Milliseconds of a run on an idle device, its cache emptied: the median of many."""
+    from triton.testing import do_bench
+
+    return float(do_bench(run, warmup=10, rep=50, return_mode="median"))
+
+
+class Problem:
+    """A call made again, on random numbers: its untuned tile, its candidates, its right answer."""
+
+    def __init__(self, key: Key, call: Call, device: torch.device) -> None:
+        self.key, self.call = key, call
+        generator = torch.Generator().manual_seed(0)
+
+        def random(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=generator).to(device, call.dtype)
+
+        _, taps, groups, width_in, width_out, precision, _ = key
+        self.groups, self.limit = groups, ERRORS[precision]
+        self.x = random(call.input_count, groups * width_in)
+        forward = key.kernel == "convolution"
+        self.other = random(
+            *((taps, groups, width_in, width_out) if forward else (call.output_count, groups * width_out))
+        )
+        columns = groups * width_out if width_in == 1 and groups > 1 else width_out
+        choose = (self.other, call.output_count, width_in, columns) if forward else (self.other, width_in, width_out)
+        engine = convolution if forward else weight_gradient
+        self.untuned: Any = engine.choose_tile(*choose, tuning.product_precision(self.other))
+        self.right = self.run(None, torch.float64)
+
+    def run(self, tile: Any, dtype: torch.dtype | None = None) -> Tensor:
+        """The answer with a tile; in another type of numbers for the right one."""
+        x, other = (self.x, self.other) if dtype is None else (self.x.to(dtype), self.other.to(dtype))
+        if self.key.kernel == "convolution":
+            return convolution.convolve(x, other, self.call.rules, self.call.output_count, tile=tile)
+        return weight_gradient.weight_gradient(x, other, self.call.rules, self.groups, tile=tile)
+
+    def candidates(self) -> Iterator[Any]:
+        """Tiles around the untuned one."""
+        first, second, third, *_ = self.untuned
+        kind = type(self.untuned)
+        blocks = {(second, third), (second, max(third // 2, 16)), (max(second // 2, 16) if second > 1 else 1, third)}
+        for rows, (a, b), warps, stages in itertools.product((32, 64, 128), sorted(blocks), (2, 4, 8), (2, 3, 4, 5)):
+            tile = kind(rows, a, b, warps, stages)
+            if tile != self.untuned and rows * b <= 128 * 128 and rows <= 4 * first:
+                yield tile
+
+    def is_right(self, tile: Any) -> bool:
+        """Whether a tile gives the right answer, every number of it; memory it does not write holds no number."""
+        poison = torch.full_like(self.right, torch.nan, dtype=self.call.dtype)
+        del poison
+        off = (self.run(tile).double() - self.right).norm()
+        return bool(off <= self.limit * self.right.norm())
+
+
+def search(problem: Problem, timer: Timer) -> Trial:
+    """The fastest tile among those that give the right answer; the untuned one must."""
+    if not problem.is_right(problem.untuned):
+        raise ArithmeticError(f"the untuned tile {tuple(problem.untuned)} computes something wrong for {problem.key}")
+    untuned = tuple(problem.untuned)
+    first = timer(lambda: problem.run(problem.untuned))
+    trial = Trial(problem.key, untuned, untuned, first, first)
+    for tile in problem.candidates():
+        trial.tried += 1
+        try:
+            if not problem.is_right(tile):
+                trial.wrong += 1
+                continue
+            time = timer(lambda: problem.run(tile))  # noqa: B023
+        except Exception as error:  # too much shared memory or too many registers; a broken device is another matter
+            if "CUDA error" in str(error) or "HIP error" in str(error):
+                raise
+            trial.unfit += 1
+            continue
+        if time * MARGIN < first and time < trial.best_ms:
+            trial.best, trial.best_ms = tuple(tile), time
+    return trial
+
+
+def tune(run: Callable[[], Any], device: torch.device, timer: Timer = seconds_on_device) -> list[Trial]:
+    """Run something, find the fastest tile of every convolution in it, and keep those that beat the untuned ones."""
+    with tuning.meeting() as met:
+        run()
+    trials = [search(Problem(key, call, device), timer) for key, call in met.items()]
+    tuning.keep(device, {trial.key: trial.best for trial in trials if trial.best != trial.untuned})
+    return trials

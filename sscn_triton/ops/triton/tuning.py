@@ -1,0 +1,175 @@
+"""Tiles that were measured to be fast, kept across processes.
+
+A kernel asks `tile_for` before it takes its untuned tile. The answer depends on taps, groups, channels, precision and a
+coarse size, never on the exact number of rows; it comes from the package (`tuned/*.json`), overruled by a file of the
+user's cache, which `tune` writes. Both are named after the device, Triton and this library: other versions start anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import triton
+from torch import Tensor
+
+from sscn_triton.precision import float32_precision
+
+SHIPPED = Path(__file__).with_name("tuned")
+Numbers = tuple[int, ...]
+
+
+class Key(NamedTuple):
+    """What a tile is chosen by. Channels are those of a group; ``precision`` is float16, bfloat16, or how products of
+    float32 are taken."""
+
+    kernel: str
+    taps: int
+    groups: int
+    channels_in: int
+    channels_out: int
+    precision: str
+    bucket: int
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self))
+
+
+class Call(NamedTuple):
+    """Enough of a call to make it again: its rulebook, and the rows it leads from and to."""
+
+    rules: list[Tensor]
+    input_count: int
+    output_count: int
+    dtype: torch.dtype
+
+
+def bucket(rows: int) -> int:
+    """A coarse size: 0 up to 4096 rows, one more for every fourfold."""
+    return max(0, (max(rows - 1, 1).bit_length() - 11) // 2)
+
+
+_tables: dict[torch.device, dict[Key, Numbers]] = {}
+_met: dict[Key, Call] | None = None
+
+
+def tile_for(
+    kernel: str, like: Tensor, rules: Sequence[Tensor], counts: tuple[int, int], shape: tuple[int, int, int, int]
+) -> Numbers | None:
+    """The tile that was measured to be fast for a kernel, if there is one.
+
+    ``like`` has the type and the device of the products, ``counts`` are the rows that the rules lead from and to, and
+    ``shape`` is that of the weight, ``[V, groups, in, out]``.
+    """
+    table = _tables.get(like.device)
+    if table is None:
+        table = _tables[like.device] = load(like.device)
+    if not table and _met is None:
+        return None
+    key = Key(
+        kernel, *shape, product_precision(like), bucket(counts[1] if kernel == "convolution" else rules[0].shape[0])
+    )
+    if _met is not None and key not in _met:
+        _met[key] = Call(list(rules), *counts, like.dtype)
+    return table.get(key)
+
+
+def product_precision(like: Tensor) -> str:
+    """How products of a tensor are taken: its type, or what PyTorch was told of float32."""
+    return float32_precision() if like.dtype == torch.float32 else str(like.dtype)[6:]
+
+
+@contextlib.contextmanager
+def meeting() -> Iterator[dict[Key, Call]]:
+    """Inside, one call of each key is kept."""
+    global _met
+    _met = {}
+    try:
+        yield _met
+    finally:
+        _met = None
+
+
+def device_name(device: torch.device) -> str:
+    """As a part of a file's name."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "interpreter"
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
+
+
+def file_name(device: torch.device) -> str:
+    """Of the tiles of a device: with Triton's version and this library's."""
+    from sscn_triton import __version__
+
+    return f"{device_name(device)}-triton-{triton.__version__}-sscn-{__version__}.json"
+
+
+def cache_folder() -> Path:
+    """Where this user's tiles are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sscn" / "tiles"
+
+
+def load(device: torch.device) -> dict[Key, Numbers]:
+    """The tiles known for a device: the package's, and over them the user's."""
+    name = file_name(device)
+    return {**read(SHIPPED / name), **read(cache_folder() / name)}
+
+
+def read(path: Path) -> dict[Key, Numbers]:
+    """The tiles of a file; none, and a warning, for one that is damaged."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    try:
+        return {_key(name): _numbers(tile) for name, tile in json.loads(text)["tiles"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        warnings.warn(f"{path} holds no tiles and is left aside: {error}", stacklevel=2)
+        return {}
+
+
+def _key(name: str) -> Key:
+    kernel, taps, groups, channels_in, channels_out, precision, size = name.split()
+    return Key(kernel, int(taps), int(groups), int(channels_in), int(channels_out), precision, int(size))
+
+
+def _numbers(tile: Any) -> Numbers:
+    if not isinstance(tile, list) or len(tile) != 5 or not all(type(n) is int and n > 0 for n in tile):
+        raise ValueError(f"{tile} is no tile of five positive integers")
+    return tuple(tile)
+
+
+def keep(device: torch.device, found: dict[Key, Numbers]) -> Path:
+    """Add tiles to the user's file, which is whole at every moment: processes that do this at once lose nothing."""
+    path = cache_folder() / file_name(device)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path.with_suffix(".lock")):
+        tiles = {**read(path), **found}
+        record = {"tiles": {str(key): list(tile) for key, tile in sorted(tiles.items())}}
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            unfinished.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    _tables[device] = load(device)
+    return path
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Inside, no other process is, where the system knows locks."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
