@@ -106,22 +106,31 @@ def inspect(options: Inspect) -> None:
 class Display:
     """Draw an event: a page to turn it in, or a still picture.
 
+    Circles mark where particles first left energy, where the file tells.
+
     Args:
-        file: the event file, of any format that `sscn inspect` reads.
+        file: the event file, of any format that `sscn inspect` reads, or one labelled by `sscn predict`.
         event: number of the event in the file, from 0.
-        color: what the colours say, energy or label; left out, both side by side.
+        color: what the colours say, energy (MeV, on a logarithmic scale), label, prediction, or difference, where
+            prediction and label differ; left out, energy and label side by side, of a labelled file label and
+            prediction.
+        project: wire plane, y, u or v, whose two-dimensional image is drawn.
+        labels: slides for the labels as they are, attached to call detached delta rays and Michel electrons shower.
         out: picture to write, .html (turned with the mouse, needs no network) or .png.
     """
 
     file: str
     event: int = 0
     color: str | None = None
+    project: str | None = None
+    labels: str = "slides"
     out: str = "event.html"
 
     def __post_init__(self) -> None:
         _check_suffix("out", self.out, (".html", ".png"))
-        if self.color not in (None, "energy", "label"):
-            raise ValueError(f"color must be energy or label, got {self.color}")
+        _check_view(self.project, self.labels)
+        if self.color not in (None, "energy", "label", "prediction", "difference"):
+            raise ValueError(f"color must be energy, label, prediction or difference, got {self.color}")
         if self.event < 0:
             raise ValueError(f"event must be 0 or more, got {self.event}")
 
@@ -130,11 +139,15 @@ def display(options: Display) -> None:
     from sscn_triton.lartpc import open_events
     from sscn_triton.lartpc.display import draw_event, event_html, plot_event, write_png
 
-    with open_events(options.file) as events:
+    with open_events(options.file, labels=options.labels, plane=options.project) as events:
         if options.event >= len(events):
             raise ValueError(f"{options.file}: no event {options.event}; the file has {len(events)}, counted from 0")
         event = events[options.event]
-    color = ("energy", "label") if options.color is None else options.color
+    color: str | tuple[str, ...] = ("energy", "label") if event.prediction is None else ("label", "prediction")
+    if options.color is not None:
+        color = options.color
+    if event.prediction is None and color in ("prediction", "difference"):
+        raise ValueError(f"color={color} needs a file labelled by sscn predict, and its events as they were labelled")
     out = Path(options.out)
     if out.suffix.lower() == ".png":
         write_png(draw_event(event, color), out)

@@ -10,10 +10,20 @@ import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sscn_triton import cli
-from sscn_triton.lartpc import EventFile, PilarnetWriter, create_events, open_events, project, relabel, simulate
+from sscn_triton.lartpc import (
+    EventFile,
+    PilarnetWriter,
+    Prediction,
+    create_events,
+    open_events,
+    project,
+    relabel,
+    simulate,
+)
 from sscn_triton.lartpc.production import PART, kept_events, parts_folder, simulate_file
 
 pytest.importorskip("h5py")
@@ -150,6 +160,27 @@ def test_display_draws(
     assert start.startswith(b"\x89PNG") if suffix == ".png" else b"<html>" in start
 
 
+@pytest.mark.parametrize("suffix", [".html", ".png"])
+def test_display_draws_planes_and_predictions(
+    capsys: pytest.CaptureFixture[str], events: EventFile, tmp_path: Path, suffix: str
+) -> None:
+    picture, labelled = tmp_path / f"event{suffix}", tmp_path / "labelled.h5"
+    with create_events(labelled) as writer:
+        event = events[0]
+        writer.append(event.replace(prediction=Prediction(np.zeros(len(event), int), np.full((len(event), 5), 0.2))))
+    for words in (
+        [events.path, "--project", "u"],
+        [events.path, "--labels", "attached"],
+        [labelled],
+        [labelled, "--color", "prediction"],
+        [labelled, "--color", "difference"],
+        [labelled, "--color", "energy"],
+    ):
+        assert sscn(capsys, "display", *words, "--out", picture)[:2] == (0, f"picture: {picture}\n")
+        assert picture.stat().st_size > 10_000
+        picture.unlink()
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".csv", ".hdf5"])
 def test_convert_copies(capsys: pytest.CaptureFixture[str], events: EventFile, tmp_path: Path, suffix: str) -> None:
     target = tmp_path / f"copy{suffix}"
@@ -213,11 +244,12 @@ BAD = {
     "missing": (["inspect", "none.h5"], "sscn inspect: none.h5: no such file"),
     "foreign": (["inspect", "text.txt"], "sscn inspect: text.txt: neither larcv2 ROOT nor PILArNet-M"),
     "page": (["inspect", "three.h5", "--out", "page.pdf"], "sscn inspect: out must end with .html, got page.pdf"),
-    "color": (["display", "three.h5", "--color", "red"], "sscn display: color must be energy or label, got red"),
+    "color": (["display", "three.h5", "--color", "red"], "sscn display: color must be energy, label, pred"),
     "event": (["display", "three.h5", "--event", "3"], "sscn display: three.h5: no event 3; the file has 3, counted"),
     "negative": (["display", "three.h5", "--event", "-1"], "sscn display: event must be 0 or more, got -1"),
     "picture": (["display", "three.h5", "--out", "a.gif"], "sscn display: out must end with .html or .png, got a.gif"),
-    "flat": (["display", "flat.csv"], "sscn display: only three-dimensional events are drawn"),
+    "guess": (["display", "three.h5", "--color", "prediction"], "sscn display: color=prediction needs a file labelled"),
+    "view": (["display", "three.h5", "--project", "w"], "sscn display: project must be y or u or v, got w"),
     "flat to h5": (["convert", "flat.csv", "a.h5"], "sscn convert: PILArNet-M holds three-dimensional events"),
     "target": (["convert", "three.h5", "a.root"], "sscn convert: target must end with .h5 or .hdf5 or .npz or .csv"),
     "plane": (["convert", "three.h5", "a.npz", "--project", "x"], "sscn convert: project must be y or u or v, got x"),

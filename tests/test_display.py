@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sscn_triton.lartpc import CLASS_COLORS, CLASS_NAMES, Event, crop, simulate
+from sscn_triton.lartpc import CLASS_COLORS, CLASS_NAMES, Event, Prediction, crop, project, simulate
+from sscn_triton.lartpc.numbering import TWO_CLASSES, as_named
 
 pytest.importorskip("matplotlib")
 go = pytest.importorskip("plotly.graph_objects")
@@ -64,7 +65,7 @@ def test_the_energy_scale_is_logarithmic_and_spans_the_event(event: Event) -> No
 
 
 def test_the_interactive_twin_holds_the_same_voxels(event: Event) -> None:
-    figure = plot_event(event, prediction=event.labels)
+    figure = plot_event(event, prediction=event.labels, starts=False)
     assert len(figure.data) == 10
     for trace in figure.data:
         label = CLASS_NAMES.index(trace.name)
@@ -104,9 +105,87 @@ def test_wrong_requests_are_refused(event: Event, draw: object) -> None:
         draw(small, "label", labels.astype(float))
     with pytest.raises(ValueError, match="prediction must be -1 to 4"):
         draw(small, "label", labels + 9)
-    flat = Event(np.zeros((1, 2), int), np.ones(1), np.zeros(1, int), small.particles, 3.0, np.zeros(2), (4, 4))
-    with pytest.raises(ValueError, match="only three-dimensional events are drawn, got one of 2"):
-        draw(flat)
+    line = Event(np.zeros((1, 1), int), np.ones(1), np.zeros(1, int), small.particles, 3.0, np.zeros(1), (4,))
+    with pytest.raises(ValueError, match="events of two or three dimensions are drawn, got one of 1"):
+        draw(line)
+
+
+def told(event: Event, names: tuple[str, ...] = CLASS_NAMES) -> Event:
+    """The event with a prediction that has every third voxel wrong."""
+    truth = as_named(event.labels, names)
+    guess = np.where(np.arange(len(event)) % 3 == 0, (truth + 1) % len(names), truth)
+    return event.replace(prediction=Prediction(guess, 0.9 * np.eye(len(names))[guess], names))
+
+
+@pytest.mark.parametrize("names", [CLASS_NAMES, TWO_CLASSES])
+def test_an_events_own_prediction_is_shown_in_its_own_classes(event: Event, names: tuple[str, ...]) -> None:
+    small = told(crop(event, 64), names)
+    figure = plot_event(small, ("label", "prediction", "difference"), starts=False)
+    truth = as_named(small.labels, names)
+    rows = [truth == label for label in range(len(names))]
+    rows += [small.prediction.labels == label for label in range(len(names))]
+    rows += [small.prediction.labels == truth, small.prediction.labels != truth]
+    assert [len(trace.x) for trace in figure.data] == [int(row.sum()) for row in rows]
+    assert [trace.name for trace in figure.data] == [*names, *names, "right", "wrong"]
+    assert [trace.name for trace in figure.data if trace.showlegend] == [*names, "right", "wrong"]
+    assert figure.data[-1].text[0].endswith(f"predicted {names[small.prediction.labels[rows[-1]][0]]} (0.90)")
+    titles = [axes.get_title() for axes in draw_event(small, ("label", "prediction", "difference")).axes]
+    assert titles == ["truth", "prediction", "difference"]
+
+
+def test_the_legend_names_every_class_once_also_beside_energy(event: Event) -> None:
+    figure = plot_event(crop(event, 64), ("energy", "label"))
+    assert [trace.name for trace in figure.data if trace.showlegend][-5:] == list(CLASS_NAMES)
+
+
+def test_circles_mark_where_particles_started(event: Event) -> None:
+    """A particle that began outside the image, or left next to nothing, has none."""
+    figure = plot_event(event, ("energy", "label"))
+    for trace in [trace for trace in figure.data if trace.name == "particle start"]:
+        assert 5 < len(trace.x) < len(event.particles) / 2
+        first = event.particles["first_step"] / 10
+        for point, words in zip(np.column_stack([trace.x, trace.y, trace.z]), trace.text, strict=True):
+            row = int(np.abs(first - point).max(1).argmin())
+            assert np.abs(first[row] - point).max() < 1e-3
+            assert event.particles["num_voxels"][row] >= 5
+            energy = f"{event.particles['energy_init'][row]:.0f} MeV"
+            assert words.split(", ")[1:] == [energy, event.particles["process"][row]]
+    assert sum(trace.name == "particle start" for trace in figure.data) == 2
+    hidden = event.particles.copy()
+    hidden["first_step"][: len(hidden) // 2] = np.nan
+    few = plot_event(event.replace(particles=hidden))
+    assert 0 < len(few.data[-1].x) < len(figure.data[-1].x)
+    assert "particle start" in draw_event(event).axes[0].get_legend().get_texts()[-1].get_text()
+    assert [trace.name for trace in plot_event(event, starts=False).data] == list(CLASS_NAMES)
+
+
+def test_planes_are_drawn_pixel_by_pixel(event: Event, tmp_path: Path) -> None:
+    image = told(project(event, "u"))
+    figure = draw_event(image, ("label", "energy", "difference"))
+    panels = [axes for axes in figure.axes if axes.get_images()]
+    truth, energy, difference = (axes.get_images()[0].get_array() for axes in panels)
+    for (wire, drift), label, wrong in zip(
+        image.coordinates, image.labels, image.prediction.labels != image.labels, strict=True
+    ):
+        assert tuple(truth[drift, wire, :3]) == to_rgb(CLASS_COLORS[label])
+        assert (tuple(difference[drift, wire, :3]) == to_rgb(WRONG_COLOR)) == wrong
+    drawn = np.flatnonzero(energy[..., 3].ravel())
+    assert drawn.tolist() == sorted((image.coordinates[:, 1] * energy.shape[1] + image.coordinates[:, 0]).tolist())
+    assert [axes.get_xlabel() for axes in panels] == ["wire [cm]"] * 3
+    write_png(figure, tmp_path / "plane.png")
+    turned = plot_event(image, ("energy", "label"))
+    assert {trace.yaxis for trace in turned.data} == {"y", "y2"}
+    np.testing.assert_allclose(turned.data[0].x, (image.coordinates[:, 0] + 0.5) * 0.3, atol=1e-3)
+    assert turned.layout.yaxis2.scaleanchor == "x2"
+
+
+def test_particles_beside_the_plane_have_no_circle(event: Event) -> None:
+    image = project(event, "u")
+    starts = plot_event(image).data[-1]
+    pixels = (image.coordinates + 0.5) * 0.3
+    for point in np.column_stack([starts.x, starts.y]):
+        assert np.abs(pixels - point).max(1).min() < 0.95
+    assert len(starts.x) > 5
 
 
 @pytest.mark.parametrize("color", ["label", "energy"])
@@ -114,5 +193,6 @@ def test_an_empty_event_is_drawn_too(color: str, tmp_path: Path) -> None:
     none = np.zeros(0)
     particles = simulate(1, 0, 16, minimum_voxels=10).particles
     event = Event(np.zeros((0, 3), int), none, none.astype(int), particles, 3.0, np.zeros(3), (16, 16, 16))
-    write_png(draw_event(event, color), tmp_path / "empty.png")
-    event_html(plot_event(event, color))
+    for one in (event, project(event, "y")):
+        write_png(draw_event(one, color), tmp_path / "empty.png")
+        event_html(plot_event(one, color))

@@ -8,7 +8,17 @@ from typing import NamedTuple
 import numpy as np
 
 from .event import CLASS_COLORS, CLASS_NAMES, UNKNOWN_COLOR, Event
+from .numbering import as_named
 
+COLORS = dict(zip(CLASS_NAMES, CLASS_COLORS, strict=True)) | {"track": CLASS_COLORS[1], "shower": CLASS_COLORS[2]}
+START_COLOR = "#000000"
+LEAST_VOXELS = 5
+"""Particles with fewer are not marked."""
+
+_PARTICLES = {
+    11: "electron", -11: "positron", 13: "mu-", -13: "mu+", 22: "photon", 111: "pi0", 211: "pi+", -211: "pi-",
+    321: "K+", -321: "K-", 2112: "neutron", 2212: "proton",
+}  # fmt: skip
 COLORINGS = ("label", "energy", "prediction", "difference")
 RIGHT_COLOR, WRONG_COLOR = "#C9C9C9", "#C1121F"
 
@@ -29,25 +39,34 @@ class Panel(NamedTuple):
 
 
 def make_panels(event: Event, color: str | Sequence[str], prediction: np.ndarray | None) -> list[Panel]:
-    if event.ndim != 3:
-        raise ValueError(f"only three-dimensional events are drawn, got one of {event.ndim} dimensions")
+    if event.ndim not in (2, 3):
+        raise ValueError(f"events of two or three dimensions are drawn, got one of {event.ndim}")
     colors = (color,) if isinstance(color, str) else tuple(color)
     if not colors or any(word not in COLORINGS for word in colors):
         raise ValueError(f"color must be one or several of {', '.join(COLORINGS)}, got {color!r}")
     if colors == ("label",) and prediction is not None:
         colors = ("label", "prediction")
     needs = "prediction" in colors or "difference" in colors
-    if needs != (prediction is not None):
-        raise ValueError(f"color={color!r} {'needs a prediction' if needs else 'does not show the prediction given'}")
-    guess = event.labels if prediction is None else _checked(prediction, len(event))
-    layers = {
-        "label": _class_layers(event.labels),
-        "energy": [],
-        "prediction": _class_layers(guess),
-        "difference": _difference_layers(event.labels, guess),
-    }
+    if prediction is not None and not needs:
+        raise ValueError(f"color={color!r} does not show the prediction given")
+    names, guess = find_prediction(event, prediction)
+    if needs and guess is None:
+        raise ValueError(f"color={color!r} needs a prediction")
+    truth = as_named(event.labels, names) if needs else event.labels
+    layers = {"label": _class_layers(truth, names if needs else CLASS_NAMES), "energy": []}
+    if guess is not None and needs:
+        layers |= {"prediction": _class_layers(guess, names), "difference": _difference_layers(truth, guess)}
     titles = {"label": "truth" if needs else "label"}
     return [Panel(titles.get(word, word) if len(colors) > 1 else "", layers[word]) for word in colors]
+
+
+def find_prediction(event: Event, prediction: np.ndarray | None) -> tuple[tuple[str, ...], np.ndarray | None]:
+    """Names of the classes, and the class of each voxel: as given, in the five types, or the event's own."""
+    if prediction is not None:
+        return CLASS_NAMES, _checked(prediction, len(event))
+    if event.prediction is not None:
+        return event.prediction.names, event.prediction.labels
+    return CLASS_NAMES, None
 
 
 def _checked(prediction: np.ndarray, count: int) -> np.ndarray:
@@ -63,12 +82,9 @@ def _checked(prediction: np.ndarray, count: int) -> np.ndarray:
     return prediction
 
 
-def _class_layers(classes: np.ndarray) -> list[Layer]:
+def _class_layers(classes: np.ndarray, names: Sequence[str]) -> list[Layer]:
     """All classes, also those without a voxel: the same legend under every picture."""
-    layers = [
-        Layer(name, color, np.flatnonzero(classes == label))
-        for label, (name, color) in enumerate(zip(CLASS_NAMES, CLASS_COLORS, strict=True))
-    ]
+    layers = [Layer(name, COLORS[name], np.flatnonzero(classes == label)) for label, name in enumerate(names)]
     unknown = np.flatnonzero(classes < 0)
     return layers + ([Layer("unknown", UNKNOWN_COLOR, unknown)] if len(unknown) else [])
 
@@ -78,6 +94,37 @@ def _difference_layers(labels: np.ndarray, prediction: np.ndarray) -> list[Layer
     right = np.flatnonzero(known & (prediction == labels))
     wrong = np.flatnonzero(known & (prediction != labels))
     return [Layer("right", RIGHT_COLOR, right), Layer("wrong", WRONG_COLOR, wrong)]
+
+
+def particle_starts(event: Event) -> np.ndarray:
+    """Rows of the particles that left energy in a few voxels, the first of it within 3 voxels of an active one.
+
+    Others began outside the image, or, in a plane, beside it.
+    """
+    rows = np.flatnonzero(event.particles["num_voxels"] >= LEAST_VOXELS)
+    place = start_places(event, rows) * 10 / event.voxel_size - 0.5
+    near = [bool((np.abs(event.coordinates - one).max(1) <= 3).any()) for one in place]  # unknown places are not near
+    return rows[near] if len(rows) else rows
+
+
+def start_places(event: Event, rows: np.ndarray) -> np.ndarray:
+    """Where particles first left energy, in cm from the image's lower corner."""
+    return (event.particles["first_step"][rows, : event.ndim] - event.origin) / 10
+
+
+def particle_words(event: Event, row: int) -> str:
+    """What a particle is, in a line."""
+    particle = event.particles[row]
+    pdg, energy = int(particle["pdg"]), float(particle["energy_init"])
+    words = [_PARTICLES.get(pdg, f"PDG {pdg}")]
+    words += [f"{energy:.0f} MeV"] if np.isfinite(energy) and energy > 0 else []
+    words += [str(particle["process"])] if particle["process"] else []
+    return ", ".join(words)
+
+
+def axis_names(event: Event) -> tuple[str, ...]:
+    """What the axes are; those of a plane as `project` has them."""
+    return ("x", "y", "z") if event.ndim == 3 else ("wire", "drift")
 
 
 def centimetres(event: Event) -> np.ndarray:
