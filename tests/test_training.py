@@ -254,6 +254,8 @@ def test_evaluation_repeats_the_scores_of_the_training(tmp_path: Path, event_fil
     written = json.loads((tmp_path / "scores.json").read_text())
     assert written["confusion"] == record["confusion"]
     assert np.array(written["confusion"]).sum() == written["voxels"]
+    assert written["mistakes"]["confusion_voxels"] == written["confusion"]
+    assert written["michel"] is None  # of two dimensions
 
 
 def test_tiles_cover_an_image(event: Event) -> None:

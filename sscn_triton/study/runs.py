@@ -141,11 +141,14 @@ def _warm_up(job: Job, batch: Batch) -> None:
 
 
 def judge(
-    network: torch.nn.Module, images: Iterable[Event], classes: int = len(CLASS_NAMES)
+    network: torch.nn.Module,
+    images: Iterable[Event],
+    classes: int = len(CLASS_NAMES),
+    visit: Callable[[Event, np.ndarray], None] | None = None,
 ) -> tuple[Scores, list[np.ndarray], list[float]]:
     """Scores on `images` one at a time, the class predicted for each voxel, seconds for each (loss included).
 
-    Images go to the network's own device.
+    Images go to the network's own device. visit: called with every image and its probabilities [N, classes].
     """
     network.eval()
     device = next(network.parameters()).device
@@ -158,6 +161,8 @@ def judge(
             tally.add(logits, batch.labels)
             predictions.append(logits.argmax(1).cpu().numpy().astype(np.int8))
             seconds.append(time.perf_counter() - start)
+            if visit is not None:
+                visit(image, torch.softmax(logits.float(), 1).cpu().numpy())
     return tally.scores(), predictions, seconds
 
 
