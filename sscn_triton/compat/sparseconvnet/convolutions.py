@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -84,7 +86,7 @@ class _Strided(_Convolution):
         self.filter_stride = _positive(dimension, filter_stride, "filter_stride")
 
     @property
-    def _sizes(self) -> dict[str, tuple[int, ...]]:
+    def _sizes(self) -> dict[str, Any]:
         return {"kernel_size": axes(self.filter_size), "stride": axes(self.filter_stride)}
 
     def _back(self, input: SparseConvNetTensor) -> SparseConvNetTensor:

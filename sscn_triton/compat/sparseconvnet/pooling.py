@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -32,7 +34,7 @@ class _Pooling(torch.nn.Module):
         self.nFeaturesToDrop = nFeaturesToDrop
 
     @property
-    def _sizes(self) -> dict[str, tuple[int, ...]]:
+    def _sizes(self) -> dict[str, Any]:
         return {"kernel_size": axes(self.pool_size), "stride": axes(self.pool_stride)}
 
     def _kept(self, x: SparseTensor) -> SparseTensor:

@@ -71,10 +71,12 @@ class SparseConvNetTensor:
 
     def __repr__(self) -> str:
         known = self.metadata is not None and self.features is not None
+        places = self.get_spatial_locations() if known else None
         return (
             f"SparseConvNetTensor<<features={self.features!r},"
-            f"features.shape={tuple(self.features.shape) if known else None},"
-            f"batch_locations={self.get_spatial_locations() if known else None},"
+            f"features.shape={self.features.shape if known else None},"
+            f"batch_locations={places},"
+            f"batch_locations.shape={None if places is None else places.shape},"
             f"spatial size={self.spatial_size!r}>>"
         )
 

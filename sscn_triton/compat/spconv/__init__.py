@@ -16,6 +16,7 @@ SPCONV_VERSION_NUMBERS = [int(number) for number in __version__.split(".")]
 
 
 def __getattr__(name: str) -> Any:
+    """A layer, as spconv 1 has it."""
     return getattr(pytorch, name)
 
 
