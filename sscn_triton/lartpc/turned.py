@@ -46,10 +46,11 @@ def frame(event: Event, place: int, panels: int) -> dict[str, Any]:
         inner = [domain[0] + 0.03, domain[1] - 0.02]
         style = {"zeroline": False, "gridcolor": "#E6E6E6", "mirror": True, "linecolor": "#B8B8B8", "showline": True}
         across = {**style, **named[0], "domain": inner, "constrain": "domain"}
-        along = {**style, **named[1], "anchor": f"x{number}", "scaleanchor": f"x{number}", "constrain": "domain"}
+        along = {**style, **named[1], "anchor": f"x{number}", "scaleanchor": f"x{number}"}
+        along |= {"constrain": "domain", "constraintoward": "top"}
         return {f"xaxis{number}": across, f"yaxis{number}": along}
     scene = {f"{name}axis": {**axis, **told} for name, told in zip("xyz", named, strict=True)}
-    camera = {"eye": {"x": 1.1, "y": -1.5, "z": 0.75}}
+    camera = {"eye": {"x": 1.3, "y": -1.75, "z": 0.85}, "center": {"x": 0, "y": 0, "z": -0.1}}
     return {f"scene{number}": {**scene, "aspectmode": "data", "domain": {"x": domain}, "camera": camera}}
 
 
@@ -81,16 +82,19 @@ def _markers(event: Event, points: np.ndarray, place: int, **options: Any) -> An
 
 
 def _trace(event: Event, layer: Layer, place: int, hover: np.ndarray) -> Any:
-    size = 2.0 if event.ndim == 3 else max(2.0, 500 / max(event.spatial_shape))
+    size = 1.5 if event.ndim == 3 else max(2.5, 650 / max(event.spatial_shape))
     marker: dict[str, Any] = {"size": size, "color": layer.color, "line": {"width": 0}}
     if event.ndim == 2:
         marker["symbol"] = "square"
     if layer.name == "energy":
         low, high = np.log10(energy_range(event))
         ticks = np.arange(np.ceil(low), np.floor(high) + 1)
-        bar = {"title": "MeV", "tickvals": ticks, "ticktext": [f"{10**tick:g}" for tick in ticks], "len": 0.6}
+        bar = {"title": "MeV", "tickvals": ticks, "ticktext": [f"{10**tick:g}" for tick in ticks]}
+        bar |= {"len": 0.45, "y": 0.0, "yanchor": "bottom"}  # below the legend
         values = np.log10(np.clip(event.energy, 10**low, None))
         marker |= {"color": values, "colorscale": ENERGY_MAP, "cmin": low, "cmax": high, "colorbar": bar}
+        if event.ndim == 3:  # small markers for little energy, so that tracks show through their halo
+            marker["size"] = 1.0 + 2.5 * (values - low) / (high - low)
     return _markers(
         event,
         centimetres(event)[layer.rows],
