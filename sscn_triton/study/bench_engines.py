@@ -1,21 +1,23 @@
 """What is timed: a training step of the study's network, by this library or by SparseConvNet, in a process of its own.
 
-A process for each engine, so that neither meets the other's threads or memory; the parent asks them in turn.
+Run as a script by `sscn_triton.study.bench_workers`. Nothing but the standard library is imported before the engine,
+and of this library nothing at all for SparseConvNet, so that the time an import takes and the memory it fills are the
+engine's own.
 """
 
 from __future__ import annotations
 
+import os
+import pickle
+import sys
 import time
-from multiprocessing.connection import Connection
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
 
-from sscn_triton.study.memory import PeakMemory
-
-Parameters = list[np.ndarray]
 FILTERS, DEPTH, REPETITIONS, CLASSES = 16, 5, 2, 5
 ENGINES = ("sscn fp32", "sscn bf16 autocast", "SparseConvNet fp32")
 
@@ -23,53 +25,56 @@ ENGINES = ("sscn fp32", "sscn bf16 autocast", "SparseConvNet fp32")
 class Ours:
     """The library's own network; ``bf16`` runs it under autocast."""
 
-    def __init__(self, batch: Any, parameters: Parameters, bf16: bool) -> None:
+    def __init__(self, batch: dict[str, Any], bf16: bool) -> None:
         from sscn_triton.models import SparseUResNet
 
-        self.batch, self.labels, self.bf16 = batch, batch.labels, bf16
+        self.batch, self.bf16 = batch, bf16
         self.network = SparseUResNet(1, CLASSES, FILTERS, DEPTH, REPETITIONS)
-        load(self.network, parameters)
 
     def logits(self) -> Tensor:
+        import torch
+
         from sscn_triton import SparseTensor
 
         batch = self.batch
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
-            x = SparseTensor(batch.features, batch.coordinates, batch.spatial_shape, batch.images)
+            x = SparseTensor(batch["features"], batch["coordinates"], batch["spatial_shape"], batch["images"])
             return self.network(x).features.float()
 
 
 class SparseConvNet:
     """The same network of SparseConvNet's own parts, which reads coordinates as raw memory: batch last, contiguous."""
 
-    def __init__(self, batch: Any, parameters: Parameters) -> None:
+    def __init__(self, batch: dict[str, Any]) -> None:
         import sparseconvnet as scn  # type: ignore[import-not-found,unused-ignore]
+        import torch
 
-        sites, self.labels = batch.coordinates.long(), batch.labels
-        self.inputs = [torch.cat([sites[:, 1:], sites[:, :1]], 1).contiguous(), batch.features]
+        sites = batch["coordinates"].long()
+        self.inputs = [torch.cat([sites[:, 1:], sites[:, :1]], 1).contiguous(), batch["features"]]
         widths = [FILTERS * (level + 1) for level in range(DEPTH)]
         self.sparse = scn.Sequential()
         for layer in (
-            scn.InputLayer(3, max(batch.spatial_shape), mode=3),
+            scn.InputLayer(3, max(batch["spatial_shape"]), mode=3),
             scn.SubmanifoldConvolution(3, 1, FILTERS, 3, False),
             scn.UNet(3, REPETITIONS, widths, residual_blocks=True, downsample=[2, 2]),
             scn.BatchNormReLU(FILTERS),
             scn.OutputLayer(3),
         ):
             self.sparse.add(layer)
-        self.network = nn.ModuleList([self.sparse, nn.Linear(FILTERS, CLASSES)])
-        load(self.network, parameters)
+        self.network = torch.nn.ModuleList([self.sparse, torch.nn.Linear(FILTERS, CLASSES)])
 
     def logits(self) -> Tensor:
         return self.network[1](self.sparse(self.inputs))
 
 
-def load(network: nn.Module, parameters: Parameters) -> None:
+def load(network: nn.Module, parameters: list[Any]) -> None:
     """Set the parameters, in order. A matrix that is not `Linear`'s is SparseConvNet's 1 x 1 layer, kept transposed."""
+    import torch
+
     mine = list(network.parameters())
     if len(mine) != len(parameters):
         raise ValueError(f"the network has {len(mine)} parameters, {len(parameters)} were given")
-    linear = {id(layer.weight) for layer in network.modules() if isinstance(layer, nn.Linear)}
+    linear = {id(layer.weight) for layer in network.modules() if isinstance(layer, torch.nn.Linear)}
     with torch.no_grad():
         for target, array in zip(mine, parameters, strict=True):
             value = torch.from_numpy(array)
@@ -77,10 +82,12 @@ def load(network: nn.Module, parameters: Parameters) -> None:
             target.copy_((value.T if transposed else value).reshape(target.shape))
 
 
-def step(engine: Any, optimizer: torch.optim.Optimizer) -> dict[str, float]:
+def step(engine: Any, optimizer: Optimizer) -> dict[str, float]:
     """One training step: rulebooks, forward, loss, backward, Adam; seconds."""
+    from torch.nn.functional import cross_entropy
+
     start, cpu = time.perf_counter(), time.process_time()
-    loss = nn.functional.cross_entropy(engine.logits(), engine.labels, ignore_index=-1)
+    loss = cross_entropy(engine.logits(), engine.labels, ignore_index=-1)
     forward = time.perf_counter()
     optimizer.zero_grad()
     loss.backward()
@@ -96,22 +103,74 @@ def step(engine: Any, optimizer: torch.optim.Optimizer) -> dict[str, float]:
     }
 
 
-def serve(pipe: Connection, name: str, batch: Any, parameters: Parameters, threads: int) -> None:
-    """Answer "logits", "step" and "memory", until ended by the parent."""
+def memory(field: str) -> float | None:
+    """Megabytes of this process: VmRSS, resident now, or VmHWM, at most so far; None where no kernel tells."""
     try:
-        torch.set_num_threads(threads)
-        memory = PeakMemory()
-        ours = name != ENGINES[2]
-        engine: Any = Ours(batch, parameters, name == ENGINES[1]) if ours else SparseConvNet(batch, parameters)
-        optimizer = torch.optim.Adam(engine.network.parameters(), 1e-3)
-        while True:
-            question = pipe.recv()
-            if question == "logits":
-                with torch.no_grad():
-                    pipe.send(engine.logits().numpy())
-            elif question == "step":
-                pipe.send(step(engine, optimizer))
-            else:
-                pipe.send({"before": memory.before / 1e6, "peak above": memory.bytes() / 1e6})
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024e-6 for line in lines if line.startswith(f"{field}:")), None)
+
+
+def begin(name: str) -> dict[str, float | None]:
+    """Import the engine; seconds for PyTorch and for all, and megabytes then resident."""
+    start = time.perf_counter()
+    import torch  # noqa: F401
+
+    halfway = time.perf_counter()
+    if name == ENGINES[2]:
+        import sparseconvnet  # noqa: F401
+    else:
+        import sscn_triton  # noqa: F401
+    end = time.perf_counter()
+    return {"torch import s": halfway - start, "import s": end - start, "MB after import": memory("VmRSS")}
+
+
+def build(name: str, batch: dict[str, Any], parameters: list[Any], threads: int) -> tuple[Any, Optimizer]:
+    """The engine with its network, and Adam on it."""
+    import numpy as np
+    import torch
+
+    torch.set_num_threads(threads)
+    batch = {key: torch.from_numpy(one) if isinstance(one, np.ndarray) else one for key, one in batch.items()}
+    engine: Any = SparseConvNet(batch) if name == ENGINES[2] else Ours(batch, name == ENGINES[1])
+    engine.labels = batch["labels"]
+    load(engine.network, parameters)
+    return engine, torch.optim.Adam(engine.network.parameters(), 1e-3)
+
+
+def serve(name: str, questions: Any, answer: Any) -> None:
+    """Import, then take the batch, then answer "logits", "step" and "peak" until the questions end."""
+    answer(begin(name))
+    engine, optimizer = build(name, *pickle.load(questions))
+    answer("ready")
+    while True:
+        question = pickle.load(questions)
+        if question == "logits":
+            import torch
+
+            with torch.no_grad():
+                answer(engine.logits().numpy())
+        else:
+            answer(step(engine, optimizer) if question == "step" else memory("VmHWM"))
+
+
+def main() -> None:
+    """Questions on the standard input; answers on what was the standard output, which nobody else shall write to."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+
+    def answer(value: Any) -> None:
+        pickle.dump(value, answers)
+        answers.flush()
+
+    try:
+        serve(sys.argv[1], sys.stdin.buffer, answer)
+    except EOFError:
+        pass
     except Exception as error:
-        pipe.send(error)
+        answer(error)
+
+
+if __name__ == "__main__":
+    main()
