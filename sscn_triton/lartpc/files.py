@@ -9,7 +9,9 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, overload
 
-from .event import Event
+import numpy as np
+
+from .event import CLASS_NAMES, Event
 
 LARGEST_AXIS = 2**20
 """Voxels along an axis of an image that a file may ask for."""
@@ -175,3 +177,20 @@ def first_line(error: Exception) -> str:
     """What an exception of another library says, in one line."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
+
+
+def voxel_labels(
+    ids: np.ndarray, label_ids: np.ndarray, values: np.ndarray, where: tuple[str, str], error: type[EventFileError]
+) -> np.ndarray:
+    """Labels, int8, of the voxels `ids`, stored as `values` of the voxels `label_ids`, both ascending.
+
+    Raises `error` for other voxels, or for a value that is no label; `where` says of numbers and of values where they
+    are.
+    """
+    if not np.array_equal(label_ids, ids):
+        other = len(np.setxor1d(label_ids, ids))
+        raise error(f"{where[0]}: labels for other voxels than the data's ({other} in one of them only)")
+    wrong = (values != np.round(values)) | (values < 0) | (values >= len(CLASS_NAMES))
+    if wrong.any():
+        raise error(f"{where[1]}: label {values[wrong][0]}; allowed are 0 to {len(CLASS_NAMES) - 1}")
+    return values.astype(np.int8)

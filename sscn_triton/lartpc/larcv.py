@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .event import CLASS_NAMES, PARTICLE_DTYPE, UNKNOWN_LABEL, Event, no_particles, particle_label
-from .files import LARGEST_AXIS, EventFile, EventFileError, first_line
+from .event import PARTICLE_DTYPE, UNKNOWN_LABEL, Event, no_particles, particle_label
+from .files import LARGEST_AXIS, EventFile, EventFileError, first_line, voxel_labels
 
 DATA_TREE = "sparse3d_data_tree"
 LABEL_TREE = "sparse3d_fivetypes_tree"
@@ -246,13 +246,8 @@ def _labels(fields: dict[str, Any], ids: np.ndarray, shape: tuple[int, ...], whe
     if label_shape != shape:
         raise LarcvError(f"{where}/_meta: an image of {label_shape} voxels, the data's has {shape}")
     label_ids, values = _voxels(fields, shape, where)
-    if not np.array_equal(label_ids, ids):
-        other = len(np.setxor1d(label_ids, ids))
-        raise LarcvError(f"{where}/_voxel_v._id: labels for other voxels than the data's ({other} in one tree only)")
-    wrong = (values != np.round(values)) | (values < 0) | (values >= len(CLASS_NAMES))
-    if wrong.any():
-        raise LarcvError(f"{where}/_voxel_v._value: label {values[wrong][0]}; allowed are 0 to {len(CLASS_NAMES) - 1}")
-    return values.astype(np.int8)
+    where = f"{where}/_voxel_v"
+    return voxel_labels(ids, label_ids, values, (f"{where}._id", f"{where}._value"), LarcvError)
 
 
 def _particles(fields: dict[str, Any], where: str) -> np.ndarray:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .event import CLASS_NAMES, UNKNOWN_LABEL, Event, no_particles
-from .files import LARGEST_AXIS, EventFile, EventFileError, first_line
+from .event import UNKNOWN_LABEL, Event, no_particles
+from .files import LARGEST_AXIS, EventFile, EventFileError, first_line, voxel_labels
 from .hdf5 import Reading, open_hdf5
 
 _GROUP = re.compile(r"sparse([23])d_(.+)_group")
@@ -113,7 +113,9 @@ class Larcv3Events(EventFile):
             meta = self._item(self.labels, "image_meta", number)
             if tuple(meta["number_of_voxels"].tolist()) != shape:
                 raise EventFileError(f"{where}/{self.labels}/image_meta: another image than the data's {shape}")
-            labels = _labels(*self._image(self.labels, number, shape, where), ids, f"{where}/{self.labels}/voxels")
+            rows = f"{where}/{self.labels}/voxels"
+            found = self._image(self.labels, number, shape, where)
+            labels = voxel_labels(ids, *found, (rows, rows), EventFileError)
         several = len(self._images) > 0 and self._planes.max() > 0
         name = f"{self.path.name}:{entry}:{plane}" if several else f"{self.path.name}:{entry}"
         coordinates = np.column_stack(np.unravel_index(ids, shape))
@@ -186,13 +188,3 @@ def _meta(
             f"{where}: voxels of {edges.tolist()} cm have unequal edges: give Larcv3Events the voxel_size to take"
         )
     return shape, origin * _MM_PER_CM, round(float(edges.mean()) * _MM_PER_CM, 9) if voxel_size is None else voxel_size
-
-
-def _labels(label_ids: np.ndarray, values: np.ndarray, ids: np.ndarray, where: str) -> np.ndarray:
-    if not np.array_equal(label_ids, ids):
-        other = len(np.setxor1d(label_ids, ids))
-        raise EventFileError(f"{where}: labels for other voxels than the data's ({other} in one group only)")
-    wrong = (values != np.round(values)) | (values < 0) | (values >= len(CLASS_NAMES))
-    if wrong.any():
-        raise EventFileError(f"{where}: label {values[wrong][0]}; allowed are 0 to {len(CLASS_NAMES) - 1}")
-    return values.astype(np.int8)
