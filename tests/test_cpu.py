@@ -12,7 +12,7 @@ from clouds import random_cloud, random_sites
 
 from sscn_triton.functional.steps import strided_step
 from sscn_triton.ops.convolution import convolution, transposed_rules, weight_gradient
-from sscn_triton.ops.cpu import microkernel
+from sscn_triton.ops.cpu import microkernel, sites
 from sscn_triton.ops.cpu.keys import sort_keys
 from sscn_triton.ops.sites import transposed_rules as rules_to_all_reached
 
@@ -25,6 +25,20 @@ def test_both_readings_of_a_rulebook_write_rows_in_ascending_order(kernel: tuple
         for _, output_rows, spans, *_ in (book.rules, transposed_rules(book.rules)):
             for start, stop in spans.tolist():
                 assert all(a < b for a, b in pairwise(output_rows[start:stop].tolist()))
+
+
+@pytest.mark.parametrize("kernel", [(3, 3, 3), (2, 3, 3), (3, 4), (1, 1), (5,), (3, 2, 1, 3)])
+@pytest.mark.parametrize("table", [1, 700])
+def test_taps_searched_in_slabs_give_the_same_rules(
+    kernel: tuple[int, ...], table: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = random_sites(90, ndim=len(kernel), size=6 if len(kernel) > 1 else 200).numpy()
+    whole = sites.submanifold_rules(places, kernel, (1,) * len(kernel))
+    monkeypatch.setattr(sites, "TABLE", table)
+    slabs = sites.submanifold_rules(places, kernel, (1,) * len(kernel))
+    assert all(np.array_equal(a, b) for a, b in zip(whole, slabs, strict=True))
+    for count in (0, 1):
+        assert len(sites.submanifold_rules(places[:count], kernel, (1,) * len(kernel))[0]) == count
 
 
 @pytest.mark.parametrize("channels", [(1, 16), (3, 5), (16, 37), (33, 96), (20, 160)])

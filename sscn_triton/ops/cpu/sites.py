@@ -16,8 +16,10 @@ import numpy as np
 
 from sscn_triton.ops.cpu.jobs import compiled
 from sscn_triton.ops.cpu.keys import Array, check_count, distinct, limits, radix_of, ranked, sort_keys, unpack
+from sscn_triton.relation import submanifold_padding
 
 Rules = list[Array]
+TABLE = 1 << 26  # neighbours looked up at a time: int32, a quarter of a GB
 
 
 @compiled
@@ -88,25 +90,44 @@ def _sorted_by(rows: Array, others: Array, spans: Array, row_count: int) -> tupl
 def submanifold_rules(coordinates: Array, kernel_size: Sequence[int], dilation: Sequence[int]) -> Rules:
     """Rules from the sites ``[N, 1 + D]`` to themselves: tap v joins output u with input ``u + offset``,
     ``offset = dilation * tap - padding``, and half of the taps are searched where offsets mirror each other."""
-    count, reach = len(coordinates), [d * (k - 1) for k, d in zip(kernel_size, dilation, strict=True)]
-    keys, rows, radix = ranked(coordinates, [0, *(span - span // 2 for span in reach)])
-    axes = (d * np.arange(k) - span // 2 for k, d, span in zip(kernel_size, dilation, reach, strict=True))
-    steps = (axis * step for axis, step in zip(axes, radix[1:], strict=True))
+    padding = submanifold_padding(tuple(kernel_size), tuple(dilation))
+    geometry = list(zip(kernel_size, dilation, padding, strict=True))
+    keys, rows, radix = ranked(coordinates, [0, *(d * (k - 1) - p for k, d, p in geometry)])
+    steps = ((d * np.arange(k) - p) * step for (k, d, p), step in zip(geometry, radix[1:], strict=True))
     deltas = np.array([sum(choice) for choice in itertools.product(*steps)], np.int64)
-    taps, mirrored = len(deltas), all(span % 2 == 0 for span in reach)
-    searched = taps // 2 if mirrored else taps
-    found = np.full((taps, count), -1, np.int32)
-    counts = np.zeros(taps, np.int64)
-    _meet(keys, rows, deltas[:searched], kernel_size[-1], mirrored, found, counts)
-    if mirrored:
-        counts[taps - searched :] = counts[:searched][::-1]
-        if taps % 2:
-            found[searched] = np.arange(count)
-            counts[searched] = count
-    spans = _spans(counts)
-    inputs, outputs = np.empty(counts.sum(), np.int32), np.empty(counts.sum(), np.int32)
-    _write(found, spans, inputs, outputs)
-    return [inputs, outputs, spans] if mirrored else _both_ways(inputs, outputs, spans, count)
+    if all(2 * p == d * (k - 1) for k, d, p in geometry):
+        return _search(keys, rows, deltas[: len(deltas) // 2], kernel_size[-1], True, len(deltas) % 2)
+    inputs, outputs, spans = _search(keys, rows, deltas, kernel_size[-1], False, 0)
+    return _both_ways(inputs, outputs, spans, len(keys))
+
+
+def _search(keys: Array, rows: Array, deltas: Array, line: int, mirrored: bool, centre: int) -> Rules:
+    """The rules of the taps at ``deltas``; where ``mirrored``, then of ``centre`` taps (0 or 1) that join each site to
+    itself, and of the taps opposite. Taps are searched in slabs of so many lines as `TABLE` has room for."""
+    count, width = len(keys), 2 if mirrored else 1
+    slab = max(TABLE // max(count, 1) // width // line, 1) * line
+    front: list[Rules] = []
+    back: list[Rules] = []
+    for first in range(0, max(len(deltas), 1), slab):
+        some = deltas[first : first + slab]
+        middle = centre if first + slab >= len(deltas) else 0
+        found = np.full((width * len(some) + middle, count), -1, np.int32)
+        counts = np.zeros(len(found), np.int64)
+        _meet(keys, rows, some, line, mirrored, found, counts)
+        if mirrored:
+            counts[len(some) + middle :] = counts[: len(some)][::-1]
+        if middle:
+            found[len(some)], counts[len(some)] = np.arange(count), count
+        inputs, outputs = np.empty(counts.sum(), np.int32), np.empty(counts.sum(), np.int32)
+        _write(found, _spans(counts), inputs, outputs)
+        ahead = len(some) + middle
+        cut = counts[:ahead].sum()
+        front.append([inputs[:cut], outputs[:cut], counts[:ahead]])
+        back.insert(0, [inputs[cut:], outputs[cut:], counts[ahead:]])
+        if len(some) == len(deltas):  # all in one slab
+            return [inputs, outputs, _spans(counts)]
+    inputs, outputs, counts = (np.concatenate(parts) for parts in zip(*front, *back, strict=True))
+    return [inputs, outputs, _spans(counts)]
 
 
 def _both_ways(inputs: Array, outputs: Array, spans: Array, input_count: int) -> Rules:
