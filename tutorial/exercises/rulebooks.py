@@ -1,0 +1,86 @@
+"""Exercises of chapter 6: rules counted, rules found, rules mirrored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from sscn_ref import Rulebook, submanifold_rulebook, taps
+
+from checker import check, check_numbers
+
+Site = tuple[int, int]
+Pairs = list[tuple[int, int]]
+
+SHAPES: list[list[Site]] = [
+    [(0, 0)],
+    [(0, 0), (0, 1)],
+    [(0, 0), (1, 0)],
+    [(1, 1), (0, 0)],
+    [(0, 0), (1, 1), (2, 1), (3, 1), (3, 2)],
+    [(2, -1), (0, 3), (1, 0), (-1, 1), (0, 1), (2, 2)],
+]
+
+
+def rulebook_of(sites: list[Site], kernel_size: Any, dilation: int = 1) -> Rulebook:
+    """The reference's submanifold rulebook of one image."""
+    coordinates = np.array([(0, *site) for site in sites])
+    return submanifold_rulebook(coordinates, kernel_size, dilation)
+
+
+def pairs_of(rulebook: Rulebook) -> list[Pairs]:
+    """Its rules as lists of pairs."""
+    return [
+        list(zip(rows_in.tolist(), rows_out.tolist(), strict=True))
+        for rows_in, rows_out in rulebook.rules
+    ]
+
+
+def check_counted(answer: Callable[[], tuple[int, ...]]) -> None:
+    """Check the four numbers of exercise 1."""
+    sites = [(0, 0), (0, 1), (1, 1), (3, 1)]
+    books = [
+        rulebook_of(sites, kernel, dilation)
+        for kernel, dilation in ((3, 1), (3, 2), (2, 1), ((1, 3), 1))
+    ]
+    check_numbers(answer, [book.number_of_rules for book in books])
+
+
+def check_rules(answer: Callable[..., list[Pairs]]) -> None:
+    """Check a student's `rules(sites, kernel_size)`."""
+
+    def expected(sites: list[Site], kernel_size: int) -> list[Pairs]:
+        return pairs_of(rulebook_of(sites, kernel_size))
+
+    cases = [{"sites": sites, "kernel_size": k} for k in (1, 3, 5) for sites in SHAPES]
+    check(answer, expected, cases, explain)
+
+
+def check_mirrored_half(answer: Callable[..., list[Pairs]]) -> None:
+    """Check a student's `mirrored_half(first_half, number_of_sites)`."""
+    cases, right = [], []
+    for kernel_size in (1, 3, 5):
+        for sites in SHAPES:
+            pairs = pairs_of(rulebook_of(sites, kernel_size))
+            half = pairs[: len(pairs) // 2]
+            cases.append({"first_half": half, "number_of_sites": len(sites)})
+            right.append(pairs)
+    wanted = iter(right)
+    check(answer, lambda first_half, number_of_sites: next(wanted), cases, explain)
+
+
+def explain(wanted: list[Pairs], got: Any) -> str:
+    """Which tap is the first to be wrong, and how; "" if none is."""
+    if not isinstance(got, list) or not all(isinstance(pairs, list) for pairs in got):
+        return "    should return a list with a list of pairs for each tap"
+    if len(got) != len(wanted):
+        return f"    wanted {len(wanted)} taps, got {len(got)}"
+    edge = round(len(wanted) ** 0.5)
+    for tap, right, given in zip(taps((edge, edge)), wanted, got, strict=True):
+        if given != right:
+            same = "the right pairs in another order; "
+            note = same if sorted(map(tuple, given)) == sorted(right) else ""
+            return f"    tap {tuple(tap.tolist())}: {note}wanted {right}, got {given}"
+    return ""
