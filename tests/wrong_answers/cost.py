@@ -1,0 +1,28 @@
+"""What students get wrong in chapter 7, cost: changes to a solution, (right, wrong)."""
+
+WRONG = {
+    "counted": {
+        "all taps of all sites": ("rules = 1000 * 16", "rules = 1000 * 27"),
+        "one channel out": ("a = rules * 32 * 64", "a = rules * 32"),
+        "numbers, not bytes": ("64 * 4", "64"),
+        "the products, not the rows": ("c = rules * 32 * 4", "c = rules * 64 * 4"),
+        "per site": ("d = rules / 27", "d = 16 / 27"),
+        "voxels over sites": ("27 * 64**3 / rules", "64**3 / 1000"),
+    },
+    "convolved": {
+        "the last tap overwrites": ("+= x[rows_in]", "= x[rows_in]"),
+        "rules read backwards": ("y[rows_out] += x[rows_in]", "y[rows_in] += x[rows_out]"),
+        "one tap for all": ("@ matrix", "@ weight[0]"),
+        "taps the other way": ("zip(rules, weight, strict", "zip(rules, weight[::-1], strict"),
+        "as many outputs as inputs": ("(outputs, weight", "(len(x), weight"),
+        "not gathered": ("x[rows_in] @", "x[: len(rows_in)] @"),
+    },
+    "from_table": {
+        "missing mask, x[-1] is the last row": ("np.where(there, x[rows], 0)", "x[rows]"),
+        "row 0 masked": ("rows >= 0", "rows > 0"),
+        "outputs of the inputs": ("len(table), weight", "len(x), weight"),
+        "the last tap alone": ("y += np", "y = np"),
+        "rows for taps": ("table[:, tap]", "table[tap]"),
+        "taps from the end": ("weight[tap]", "weight[-1 - tap]"),
+    },
+}
