@@ -1,0 +1,30 @@
+"""What students get wrong in chapter 9, gradients: changes to a solution, (right, wrong)."""
+
+WRONG = {
+    "derived": {
+        "a neighbour too many": ("+ 3 * 100", "+ 3 * 100 + 2 * 10"),
+        "read forwards": ("b = 3 + 2", "b = 3 + 5"),
+        "its own weight alone": ("b = 3 + 2", "b = 3"),
+        "the neighbour at distance two": ("c = 3", "c = 3 + 2"),
+        "the output's feature": ("d = 1\n", "d = 10\n"),
+        "mirrored": ("e = 10", "e = 1"),
+    },
+    "backward": {
+        "rules read forwards": ("grad_x[rows_in] += g[rows_out]", "grad_x[rows_out] += g[rows_in]"),
+        "weight not transposed": ("weight[tap].T", "weight[tap]"),
+        "the last tap alone": ("grad_x[rows_in] += g", "grad_x[rows_in] = g"),
+        "the output's row for the weight": ("x[rows_in].T @", "x[rows_out].T @"),
+        "product the wrong way round": ("x[rows_in].T @ g[rows_out]", "g[rows_out].T @ x[rows_in]"),
+        "taps reversed": ("grad_weight[tap]", "grad_weight[-1 - tap]"),
+        "the mean over rules": ("@ g[rows_out]\n", "@ g[rows_out] / max(1, len(rows_in))\n"),
+        "one gradient": ("return grad_x, grad_weight", "return grad_x"),
+    },
+    "slope": {
+        "forward difference": ("function(x - step)) / (2 * h)", "function(x)) / h"),
+        "divided by h": ("/ (2 * h)", "/ h"),
+        "the sign": ("function(x + step) - function(x - step)", "function(x - step) - function(x + step)"),
+        "steps pile up": ("        step = np.zeros(x.shape)\n", "        step = np.full(x.shape, h)\n"),
+        "one number for all": ("return result", "return result.sum()"),
+        "a step of its own": ("step[place] = h", "step[place] = 1.0"),
+    },
+}

@@ -1,0 +1,96 @@
+"""Exercises of chapter 9: gradients by hand, by code, and by finite differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from sscn_ref import (
+    Rulebook,
+    convolve,
+    convolve_backward,
+    strided_rulebook,
+    submanifold_rulebook,
+)
+
+from checker import Case, check, check_numbers, explain_array
+
+
+def check_derived(answer: Callable[[], tuple[float, ...]]) -> None:
+    """Check the five numbers of exercise 1."""
+    rulebook = submanifold_rulebook([(0, 0), (0, 1), (0, 3)], 3)
+    x = np.array([[1.0], [10.0], [100.0]])
+    weight = np.array([2.0, 3.0, 5.0]).reshape(3, 1, 1)
+    y = convolve(x, weight, rulebook)
+    by_x, by_weight, _ = convolve_backward(np.ones_like(y), x, weight, rulebook)
+    check_numbers(
+        answer,
+        (y.sum(), by_x[0, 0], by_x[2, 0], by_weight[0, 0, 0], by_weight[2, 0, 0]),
+    )
+
+
+def check_backward(answer: Callable[..., tuple[np.ndarray, np.ndarray]]) -> None:
+    """Check a student's `backward(g, x, weight, rules)`."""
+    rng = np.random.default_rng(4)
+    line = np.array([(0, 0), (0, 1), (0, 3)])
+    square = np.array([(0, 2, 2), (0, 0, 1), (0, 0, 0), (0, 1, 1)])
+    books: list[tuple[Rulebook, int, int]] = [
+        (submanifold_rulebook(line[:1], 1), 1, 1),
+        (submanifold_rulebook(line, 3), 1, 1),
+        (submanifold_rulebook(square, 3), 1, 2),
+        (strided_rulebook(line, 2, 2), 2, 3),
+        (strided_rulebook(square, 3, 2, 1), 2, 2),
+    ]
+    cases: list[Case] = []
+    results = []
+    for book, channels_in, channels_out in books:
+        shape = len(book.rules), channels_in, channels_out
+        x = rng.integers(1, 9, (len(book.input_coordinates), channels_in)).astype(float)
+        rows = len(book.output_coordinates)
+        g = rng.integers(1, 9, (rows, channels_out)).astype(float)
+        weight = rng.integers(-4, 5, shape).astype(float)
+        cases.append({"g": g, "x": x, "weight": weight, "rules": book.rules})
+        results.append(convolve_backward(g, x, weight, book)[:2])
+    wanted = iter(results)
+    check(answer, lambda **case: next(wanted), cases, explain_gradients)
+
+
+def check_slope(answer: Callable[..., np.ndarray]) -> None:
+    """Check a student's `slope(function, x, h)`."""
+
+    def line(x: np.ndarray) -> float:
+        return float(3 * x.sum())
+
+    def parabola(x: np.ndarray) -> float:
+        return float((x**2).sum())
+
+    def cubic(x: np.ndarray) -> float:
+        return float((x**3).sum() + x.prod())
+
+    def expected(
+        function: Callable[[np.ndarray], float], x: np.ndarray, h: float
+    ) -> np.ndarray:
+        result = np.empty(x.shape)
+        for place in np.ndindex(x.shape):
+            up, low = x.astype(float), x.astype(float)
+            up[place], low[place] = up[place] + h, low[place] - h
+            result[place] = (function(up) - function(low)) / (2 * h)
+        return result
+
+    shared = np.array([1.0, -2.0])
+    arrays = [np.array([2.0]), shared, np.array([[1.0, 2.0], [3.0, -1.0]])]
+    functions = (line, parabola, cubic)
+    cases = [{"function": f, "x": x, "h": 1e-3} for x in arrays for f in functions]
+    check(answer, expected, cases, explain_array)
+
+
+def explain_gradients(wanted: tuple[np.ndarray, ...], got: Any) -> str:
+    """What is wrong with the two gradients; "" for right ones."""
+    if not isinstance(got, tuple) or len(got) != 2:
+        return "    should return two arrays, by x and by the weight"
+    for name, right, given in zip(("x", "weight"), wanted, got, strict=True):
+        if complaint := explain_array(right, given):
+            return f"    gradient by {name}:\n{complaint}"
+    return ""
