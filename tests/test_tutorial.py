@@ -16,7 +16,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from sscn_ref.jit import active_growth
+from sscn_ref.jit import active_growth, submanifold_rulebook, unique_sites
 from sscn_triton.lartpc import read_larcv
 
 TUTORIAL = Path(__file__).parents[1] / "tutorial"
@@ -181,3 +181,18 @@ def test_the_growth_quoted_for_measured_events_is_theirs(real_file):
     text = " ".join(cell.source for cell in nbformat.read(TUTORIAL / "03_dilation.ipynb", as_version=4).cells)
     quoted = f"{lowest[0]:.1f} to {highest[0]:.1f} after one layer, {lowest[1]:.0f} to {highest[1]:.0f} after two, "
     assert quoted + f"{lowest[2]:.0f} to {highest[2]:.0f} after three" in text
+
+
+def test_the_sparsity_quoted_for_measured_events_is_theirs(real_file):
+    voxels, around, dimensions = [], [], []
+    for event in read_larcv(real_file):
+        sites = np.pad(event.coordinates, ((0, 0), (1, 0)))
+        voxels.append(len(sites))
+        around.append(submanifold_rulebook(sites, 3).number_of_rules / len(sites))
+        boxes = [len(unique_sites(np.c_[sites[:, :1], sites[:, 1:] >> level])[0]) for level in range(6)]
+        dimensions.append(-np.polyfit(np.arange(6), np.log2(boxes), 1)[0])
+    text = " ".join(cell.source for cell in nbformat.read(TUTORIAL / "01_images.ipynb", as_version=4).cells)
+    share = [100 * number / 192**3 for number in (min(voxels), max(voxels))]
+    assert f"have {min(voxels)} to {max(voxels)} voxels, an occupancy of {share[0]:.3f} to {share[1]:.3f} %" in text
+    assert f"and {min(around):.1f} to {max(around):.1f} active voxels in a neighbourhood" in text
+    assert f"For the five measured events it is {min(dimensions):.2f} to {max(dimensions):.2f}." in text
