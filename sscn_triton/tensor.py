@@ -35,6 +35,8 @@ class SparseTensor:
         TypeError, ValueError: before any work, saying what was given and what is allowed.
     """
 
+    moments: Any = None  # of the features, where the operator that made them gave them: sscn_triton.functional.along
+
     def __init__(
         self,
         features: Tensor,

@@ -30,7 +30,7 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import JITFunction
 
 from sscn_triton.ops.convolution import transposed_rules
-from sscn_triton.ops.triton import convolution, events, pooling, sites, weight_gradient
+from sscn_triton.ops.triton import convolution, events, normalization, pooling, sites, statistics, weight_gradient
 from sscn_triton.ops.triton.launch import ceil_div
 from sscn_triton.ops.triton.layout import UNIT, WORD
 
@@ -102,6 +102,30 @@ def convolve(dtype: torch.dtype, groups: int, channels_in: int, channels_out: in
     weight_gradient.weight_gradient(x, g, rules, groups)
 
 
+def a_norm(dtype: torch.dtype, channels: int) -> normalization.Norm:
+    numbers = torch.zeros(4, channels, dtype=torch.promote_types(dtype, torch.float32))
+    return normalization.Norm(*numbers.unbind(), eps=1e-4, leakiness=0.0)
+
+
+def fuse(dtype: torch.dtype, groups: int, channels_in: int, channels_out: int, rows: int) -> None:
+    """A layer with all that can ride along, and its weight gradient."""
+    rules, norm = rules_of(27, rows, rows), a_norm(dtype, groups * channels_in)
+    x, y = (torch.zeros(rows, groups * n, dtype=dtype) for n in (channels_in, channels_out))
+    w, bias = torch.zeros(27, groups, channels_in, channels_out, dtype=dtype), torch.zeros_like(y[0])
+    moments = statistics.line(y, groups * channels_out)
+    convolution.convolve(x, w, rules, rows, bias, None, y, norm, moments)
+    weight_gradient.weight_gradient(x, y, rules, groups, norm=norm)
+
+
+def normalize(dtype: torch.dtype, channels: int, rows: int = 1 << 12) -> None:
+    """Statistics of a norm in training, its output and its gradient."""
+    x, norm = torch.zeros(rows, channels, dtype=dtype), a_norm(dtype, channels)
+    running = torch.zeros(channels), torch.zeros(channels), torch.zeros((), dtype=torch.int64)
+    statistics.statistics(statistics.moments(x), rows, channels, *running, 0.1)
+    normalization.normalize(x, norm, x)
+    normalization.gradient(x, x, norm, x, normalization.slopes(x, x, norm, x), rows)
+
+
 def pool(dtype: torch.dtype) -> None:
     rules, x = rules_of(8, 64, 16), torch.zeros(64, 16, dtype=dtype)
     pooling.pool_sum(x, rules, 16)
@@ -121,6 +145,8 @@ LAYERS = {  # groups, channels in and out of each, rows
     "160>128": (1, 160, 128, 1 << 17),
     "depthwise 32": (32, 1, 1, 1 << 15),
 }
+PLAIN = ("1>16", "5>5", "depthwise 32")  # of float32 only the others are compiled with all that rides along
+NORMS = [(torch.float64, 16), (torch.float32, 16), (torch.bfloat16, 1), (torch.bfloat16, 16), (torch.bfloat16, 160)]
 PRECISIONS = {"ieee": ("highest", "ieee"), "tf32": ("highest", "tf32"), "split": ("high", "tf32")}
 
 
@@ -140,6 +166,10 @@ def variants(target: GPUTarget) -> Iterator[tuple[str, Any]]:
             met.clear()
             pool(dtype)
             yield from ((str(dtype)[6:], *one) for one in met)
+        for dtype, channels in NORMS:
+            met.clear()
+            normalize(dtype, channels)
+            yield from ((f"{str(dtype)[6:]} {channels}", *one) for one in met)
         for dtype in (torch.bfloat16, torch.float16, torch.float32):
             for precision in PRECISIONS if dtype == torch.float32 else ("ieee",):
                 set_precision(precision)
@@ -151,6 +181,12 @@ def variants(target: GPUTarget) -> Iterator[tuple[str, Any]]:
                     kinds = ["forward", "input gradient", "weight gradient", "reduction"]
                     label = str(dtype)[6:] + (f" {precision}" if dtype == torch.float32 else "")
                     yield from ((f"{label} {name}", kind, one) for kind, (_, one) in zip(kinds, met, strict=True))
+                    if name in PLAIN and dtype == torch.float32:
+                        continue
+                    met.clear()
+                    fuse(dtype, *layer)
+                    kinds = ["fused forward", "fused weight gradient"]
+                    yield from ((f"{label} {name}", kind, one) for kind, (_, one) in zip(kinds, met, strict=False))
 
 
 def measure(binary: Any) -> dict[str, int]:
@@ -196,6 +232,8 @@ def recompilations(sizes: Sequence[int]) -> dict[str, int]:
             build_rulebooks(size)
             convolve(torch.bfloat16, 1, 16, 16, size)
             convolve(torch.bfloat16, 8, 1, 1, size)
+            fuse(torch.bfloat16, 1, 16, 16, size)
+            normalize(torch.bfloat16, 16, size)
     for name, binary in met:
         binaries.setdefault(name, set()).add(binary.hash)
     return {name: len(hashes) for name, hashes in binaries.items()}

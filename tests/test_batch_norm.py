@@ -1,13 +1,19 @@
 """Batch norm takes its statistics over active rows, and its gradient knows that they move with the rows."""
 
+import copy
+
 import numpy as np
 import oracle
 import pytest
 import torch
+from clouds import random_cloud
 from engines import Engine, every_engine, every_reference
 from hypothesis import given
 from hypothesis import strategies as st
+from interpreted import interpreted
 from strategies import seeds, values
+
+from sscn_triton import functional, nn
 
 TIGHT = {"rtol": 1e-9, "atol": 1e-9}
 EPS = 1e-4
@@ -104,3 +110,99 @@ def test_bad_arguments_are_refused(reference) -> None:
         reference.batch_norm(np.ones((4, 2), np.int64), w, w)
     with pytest.raises(ValueError, match=r"grad_output must have the features' shape \[4, 2\], not \[3, 2\]"):
         reference.batch_norm_backward(np.ones((3, 2)), x, w)
+
+
+TYPES = {torch.float32: 2e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3, torch.float64: 1e-13}
+
+
+def normed(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor, r: torch.Tensor, leakiness: float) -> torch.Tensor:
+    """The definition, by operators of PyTorch's that it can differentiate."""
+    mean = x.sum(0) / max(len(x), 1)
+    variance = (x - mean).square().sum(0) / max(len(x), 1)
+    return torch.nn.functional.leaky_relu((x - mean) / (variance + EPS).sqrt() * w + b + r, leakiness)
+
+
+@pytest.mark.parametrize("channels", [1, 5, 16, 48, 160])
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+def test_kernels_are_right_in_every_type_on_both_sides_of_a_tile(dtype: torch.dtype, channels: int) -> None:
+    """Outputs, gradients of rows, weight, bias and residual; 128 or 256 rows to a tile, and a sum over 128 tiles."""
+    sizes = [0, 1, 127, 257] + ([128 * 256 + 1] if channels == 1 and dtype == torch.float32 else [])
+    for rows, leakiness in zip(sizes, (0.0, 1.0, 0.0, 0.2, 0.0), strict=False):
+        shapes = (rows, channels), (channels,), (channels,), (rows, channels), (rows, channels)
+        x, w, b, r, g = (torch.from_numpy(values(seed, *shape)) for seed, shape in enumerate(shapes))
+        low = [t.to(dtype).requires_grad_() for t in (x * 2 + 3, w, b, r)]
+        high = [t.detach().double().requires_grad_() for t in low]
+        wanted = normed(*high, leakiness)
+        slopes = torch.autograd.grad(wanted, high, g.to(dtype).double())
+        with interpreted():
+            y = functional.batch_norm(
+                low[0], None, None, *low[1:3], training=True, momentum=0.1, eps=EPS, leakiness=leakiness,
+                residual=low[3],
+            )  # fmt: skip
+            found = torch.autograd.grad(y, low, g.to(dtype))
+        for mine, right in zip([y, *found], [wanted.detach(), *slopes], strict=True):
+            assert mine.dtype == dtype
+            assert mine.shape == right.shape
+            error = float((mine.detach().double() - right).norm())
+            assert error <= 2 * TYPES[dtype] * float(right.norm()) + 1e-7 * rows, (rows, error, float(right.norm()))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("leakiness", [0.0, 0.3, 1.0])
+def test_kernels_have_right_first_and_second_derivatives(leakiness: float, training: bool) -> None:
+    x, w, b, r = (torch.from_numpy(values(seed, *shape)) for seed, shape in enumerate([(6, 2), (2,), (2,), (6, 2)]))
+    leaves = [t.requires_grad_() for t in (x, w, b, r)]
+    mean, variance = torch.tensor([0.1, 0.2]).double(), torch.tensor([1.5, 0.5]).double()
+
+    def function(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor, r: torch.Tensor) -> torch.Tensor:
+        given = (None, None) if training else (mean, variance)
+        return functional.batch_norm(x, *given, w, b, training, 0.1, EPS, leakiness, r)
+
+    with interpreted():
+        assert torch.autograd.gradcheck(function, leaves)
+        assert torch.autograd.gradgradcheck(function, leaves, fast_mode=True)
+
+
+@pytest.mark.parametrize("momentum", [0.3, None])
+@pytest.mark.parametrize("layer", [nn.BatchNorm, nn.BatchNormReLU])
+def test_kernels_follow_running_statistics_as_pytorchs_does(layer: type, momentum: float | None) -> None:
+    """Batches of many rows, one row, none; then evaluation. Without affine parameters nothing else changes."""
+    for affine in (True, False):
+        mine = layer(3, momentum=momentum, affine=affine)
+        plain = copy.deepcopy(mine)
+        for step, rows in enumerate((300, 0, 1, 40)):
+            x = random_cloud(rows, channels=3, size=12, seed=step, dtype=torch.float32)
+            wanted = plain(x).features
+            with interpreted():
+                found = mine(x).features
+            torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+        assert mine.num_batches_tracked == 3
+        for name, value in plain.state_dict().items():
+            torch.testing.assert_close(mine.state_dict()[name], value, rtol=1e-5, atol=1e-6)
+        wanted = plain.eval()(x).features
+        with interpreted():
+            torch.testing.assert_close(mine.eval()(x).features, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_kernels_keep_the_digits_of_a_large_mean_and_repeat_to_the_bit() -> None:
+    x = torch.from_numpy(1000 + values(0, 3000, 2)).float()
+    with interpreted():
+        y, again = (functional.batch_norm(x, None, None, None, None, True, 0.1, EPS) for _ in range(2))
+    wanted = torch.nn.functional.batch_norm(x.double(), None, None, training=True, eps=EPS)
+    torch.testing.assert_close(y.double(), wanted, rtol=1e-4, atol=3e-4)  # the mean is kept in float32
+    assert torch.equal(y, again)
+
+
+def test_a_backward_pass_refuses_running_statistics_that_moved_since() -> None:
+    norm, x = nn.BatchNorm(2).double().eval(), random_cloud(5, channels=2)
+    with interpreted():
+        y = norm(x.replace(x.features.requires_grad_())).features
+        norm.train()(x)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            y.sum().backward()
+
+
+def test_a_mean_of_all_batches_needs_their_count() -> None:
+    mean, x = torch.zeros(2), torch.ones(3, 2)
+    with pytest.raises(ValueError, match="whose count must be given: batches"):
+        functional.batch_norm(x, mean, mean + 1, None, None, True, None, EPS)

@@ -1,26 +1,39 @@
 """The differentiable functions: each asks the tensor's grid for a rulebook and gives both to an operator."""
 
+from sscn_triton.functional.along import ALONE, Along, moments_of
 from sscn_triton.functional.convolution import convolve, inverse_conv, sparse_conv, submanifold_conv, transposed_conv
 from sscn_triton.functional.joining import UnknownSitesError, add, concatenate, prune
-from sscn_triton.functional.normalization import batch_norm, group_norm, normalize, process_statistics
+from sscn_triton.functional.normalization import (
+    Norm,
+    batch_norm,
+    batch_norm_of,
+    group_norm,
+    normalize,
+    process_statistics,
+)
 from sscn_triton.functional.pooling import Count, Reduction, average_pool, global_pool, max_pool, unpool
 from sscn_triton.functional.steps import strided_step, transposed_step
 from sscn_triton.relation import Size
 
 __all__ = [
+    "ALONE",
+    "Along",
     "Count",
+    "Norm",
     "Reduction",
     "Size",
     "UnknownSitesError",
     "add",
     "average_pool",
     "batch_norm",
+    "batch_norm_of",
     "concatenate",
     "convolve",
     "global_pool",
     "group_norm",
     "inverse_conv",
     "max_pool",
+    "moments_of",
     "normalize",
     "process_statistics",
     "prune",

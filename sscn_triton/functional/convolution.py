@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from sscn_triton.functional.steps import step_back, strided_step, transposed_step
+from sscn_triton.functional import normalization
+from sscn_triton.functional.along import ALONE, Along, remember
+from sscn_triton.functional.normalization import normalize_by
+from sscn_triton.functional.steps import Path, step_back, strided_step, transposed_step
+from sscn_triton.grid import Grid
 from sscn_triton.ops.convolution import convolution
+from sscn_triton.ops.fused import fused_convolution
 from sscn_triton.relation import Axes, Size, per_axis, volume
 from sscn_triton.rulebook import Rulebook
 from sscn_triton.tensor import SparseTensor
 
 
 def submanifold_conv(
-    x: SparseTensor, weight: Tensor, bias: Tensor | None = None, *, kernel_size: Size, dilation: Size = 1
+    x: SparseTensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    kernel_size: Size,
+    dilation: Size = 1,
+    along: Along = ALONE,
 ) -> SparseTensor:
     """Convolution whose output sites are its input sites.
 
@@ -23,11 +36,12 @@ def submanifold_conv(
         bias: ``[groups * out]`` or None.
         kernel_size: extent of the kernel, one number or one per axis; odd and even.
         dilation: distance between taps.
+        along: a norm before, a residual and moments after.
     """
     kernel = per_axis(kernel_size, x.ndim, "kernel_size", 1)
     spread = per_axis(dilation, x.ndim, "dilation", 1)
     weight = _checked_weight(x, weight, bias, kernel)
-    return x.replace(convolve(x.features, weight, bias, x.grid.submanifold(kernel, spread)))
+    return _convolved(x.features, weight, bias, x.grid.submanifold(kernel, spread), along, x.grid, x.path)
 
 
 def sparse_conv(
@@ -39,12 +53,13 @@ def sparse_conv(
     stride: Size = 1,
     padding: Size = 0,
     dilation: Size = 1,
+    along: Along = ALONE,
 ) -> SparseTensor:
     """Convolution to every site that some input reaches. Shapes as in `submanifold_conv`."""
     step = strided_step(x.ndim, kernel_size, stride, padding, dilation)
     weight = _checked_weight(x, weight, bias, step.kernel_size)
     rules, grid = x.grid.step(step)
-    return SparseTensor.on(convolve(x.features, weight, bias, rules), grid, (*x.path, (x.grid, step)))
+    return _convolved(x.features, weight, bias, rules, along, grid, (*x.path, (x.grid, step)))
 
 
 def inverse_conv(
@@ -56,6 +71,7 @@ def inverse_conv(
     stride: Size = 1,
     padding: Size = 0,
     dilation: Size = 1,
+    along: Along = ALONE,
 ) -> SparseTensor:
     """The strided convolution of this geometry read backwards, onto the sites it came from.
 
@@ -64,7 +80,10 @@ def inverse_conv(
     step = strided_step(x.ndim, kernel_size, stride, padding, dilation)
     weight = _checked_weight(x, weight, bias, step.kernel_size)
     features, rules, grid, path = step_back(x, step)
-    return SparseTensor.on(convolve(features, weight, bias, rules), grid, path)
+    if along.norm is not None and features is not x.features:  # sites came back, as zeros: those no norm may move
+        features, *_ = step_back(x.replace(normalize_by(x.features, along.norm)), step)
+        along = along._replace(norm=None)
+    return _convolved(features, weight, bias, rules, along, grid, path)
 
 
 def transposed_conv(
@@ -77,6 +96,7 @@ def transposed_conv(
     padding: Size = 0,
     output_padding: Size = 0,
     dilation: Size = 1,
+    along: Along = ALONE,
 ) -> SparseTensor:
     """The relation read backwards onto every site reached: ``output = stride * input + dilation * tap - padding``.
 
@@ -94,7 +114,7 @@ def transposed_conv(
             "give one to SparseTensor, or leave output_padding 0"
         )
     rules, grid = x.grid.step(step)
-    return SparseTensor.on(convolve(x.features, weight, bias, rules), grid)
+    return _convolved(x.features, weight, bias, rules, along, grid, ())
 
 
 def convolve(features: Tensor, weight: Tensor, bias: Tensor | None, rules: Rulebook) -> Tensor:
@@ -103,6 +123,32 @@ def convolve(features: Tensor, weight: Tensor, bias: Tensor | None, rules: Ruleb
     ``weight`` is ``[V, groups, in, out]``, ``bias`` ``[groups * out]`` or None. Raises TypeError where the three have
     different types, ValueError where they are on different devices.
     """
+    features, weight, bias = _of_one_type(features, weight, bias)
+    return convolution(features, weight, rules.rules, rules.output_count, bias)
+
+
+def _convolved(
+    features: Tensor, weight: Tensor, bias: Tensor | None, rules: Rulebook, along: Along, grid: Grid, path: Path
+) -> SparseTensor:
+    """`convolve` with what rides along, on the grid that it leads to."""
+    rows, weight, bias = _of_one_type(features, weight, bias)
+    residual = None if along.residual is None else _checked_residual(along.residual, grid, weight)
+    last = residual if residual is not None and residual.dtype == weight.dtype else None
+    arguments: Any = weight, rules.rules, rules.output_count, bias, last
+    moments = along.moments and normalization.has_kernels(features) and last is residual
+    norm: Any = along.norm or (None, None, None, None, 0.0, 1.0, False)
+    if along.norm is None and not moments:
+        output, line = convolution(rows, *arguments), None
+    else:
+        arguments = (*arguments, *norm, moments)
+        output, line = fused_convolution(rows if along.norm is None else features, *arguments)
+    if last is not residual and residual is not None:
+        output = output + residual
+    y = SparseTensor.on(output, grid, path)
+    return remember(y, line) if moments and line is not None else y
+
+
+def _of_one_type(features: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
     device = features.device.type
     for name, value in (("weight", weight), ("bias", bias)):
         if value is not None and value.device != features.device and device != "meta":
@@ -115,8 +161,16 @@ def convolve(features: Tensor, weight: Tensor, bias: Tensor | None, rules: Ruleb
         given = f"features {features.dtype}, weight {weight.dtype}"
         given += "" if bias is None else f", bias {bias.dtype}"
         raise TypeError(f"features, weight and bias must have one dtype, got {given}; convert one, or use autocast")
-    output = convolution(features, weight, rules.rules, rules.output_count)
-    return output if bias is None else output + bias
+    return features, weight, bias
+
+
+def _checked_residual(residual: SparseTensor, grid: Grid, weight: Tensor) -> Tensor:
+    if residual.grid is not grid:
+        raise ValueError(f"the residual is on {residual.grid!r}, the convolution leads to {grid!r}: they must be one")
+    channels = weight.shape[1] * weight.shape[3]
+    if residual.features.shape[1] != channels:
+        raise ValueError(f"cannot add {residual.features.shape[1]} channels to {channels}")
+    return residual.features
 
 
 def _checked_weight(x: SparseTensor, weight: Tensor, bias: Tensor | None, kernel_size: Axes) -> Tensor:

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from sscn_triton.ops import normalization as kernels
 from sscn_triton.ops.arrays import widened
 from sscn_triton.ops.events import spread_events, sum_events
 from sscn_triton.tensor import SparseTensor
+
+
+class Norm(NamedTuple):
+    """What is done to a row: ``(x - mean) / sqrt(variance + eps) * weight + bias``, if negative times ``leakiness``.
+
+    ``moving``: mean and variance are those of the rows themselves, and gradients know that they move with them.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    weight: Tensor | None
+    bias: Tensor | None
+    eps: float
+    leakiness: float
+    moving: bool
+
+
+def has_kernels(features: Tensor) -> bool:
+    """Whether norms of these features run as this library's kernels: on a GPU. On the CPU they are PyTorch's own,
+    which measured faster, and nothing is fused."""
+    return features.is_cuda
 
 
 def batch_norm(
@@ -20,28 +42,89 @@ def batch_norm(
     weight: Tensor | None,
     bias: Tensor | None,
     training: bool,
-    momentum: float,
+    momentum: float | None,
     eps: float,
     leakiness: float = 1.0,
+    residual: Tensor | None = None,
+    batches: Tensor | None = None,
+    moments: Tensor | None = None,
 ) -> Tensor:
     """Batch normalisation over active sites, `torch.nn.functional.batch_norm` for ``[N, C]`` with any N.
 
-    With no site the running statistics stay as they are; a single site has variance 0. Negative results are
-    multiplied by ``leakiness``: 0 makes it batch norm with ReLU.
+    With no site the running statistics stay as they are; a single site has variance 0. ``residual`` ``[N, C]`` is
+    added; then negative results are multiplied by ``leakiness``: 0 makes it batch norm with ReLU.
+
+    Running statistics move a step ``momentum``; ``batches``, int64 ``[]``, counts the batches they have seen, and where
+    momentum is None their mean is kept: the step is one over the count, which then has to be given. ``moments``: those
+    of the features, where a convolution gave them (on a GPU).
     """
+    if momentum is None and training and running_mean is not None and batches is None:
+        raise ValueError("momentum None keeps the mean of all batches, whose count must be given: batches")
     if features.is_meta:  # PyTorch would take its own batch norm apart, in Python
         return torch.empty_like(features)
+    if has_kernels(features):
+        norm = batch_norm_of(
+            features, running_mean, running_var, weight, bias, training, momentum, eps, leakiness, batches, moments
+        )
+        return normalize_by(features, norm, residual)
+    if training and features.shape[0]:
+        momentum = _counted(batches, momentum)
     if not training or features.shape[0] > 1:
         normal = torch.nn.functional.batch_norm(
-            features, running_mean, running_var, weight, bias, training, momentum, eps
+            features, running_mean, running_var, weight, bias, training, momentum or 0.0, eps
         )
-        return _rectify(normal, leakiness)
-    if features.shape[0] == 1:
-        if running_mean is not None and running_var is not None:
-            running_mean.lerp_(features[0].detach().to(running_mean.dtype), momentum)
-            running_var.mul_(1 - momentum)
-        features = features - features
-    return _rectify(_affine(features, weight, bias), leakiness)
+    else:
+        if features.shape[0] and running_mean is not None and running_var is not None:
+            running_mean.lerp_(features[0].detach().to(running_mean.dtype), momentum or 0.0)
+            running_var.mul_(1 - (momentum or 0.0))
+        normal = _affine(features - features, weight, bias)
+    return _rectify(normal if residual is None else normal + residual, leakiness)
+
+
+def _counted(batches: Tensor | None, momentum: float | None) -> float | None:
+    """The step of the running statistics, after one more batch; `batches` is on the CPU."""
+    if batches is None:
+        return momentum
+    batches.add_(1)
+    return 1.0 / float(batches) if momentum is None else momentum
+
+
+def batch_norm_of(
+    features: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float | None,
+    eps: float,
+    leakiness: float = 1.0,
+    batches: Tensor | None = None,
+    moments: Tensor | None = None,
+) -> Norm:
+    """What `batch_norm` does to these rows, on a GPU: their statistics, or in evaluation the running ones.
+
+    Running statistics are followed as in `batch_norm`, on the device. ``moments``: those of the features, where the
+    operator that made them gave them too.
+    """
+    if not training and running_mean is not None and running_var is not None:
+        return Norm(running_mean, running_var, weight, bias, eps, leakiness, False)
+    if moments is None:
+        moments = kernels.moments(features.detach())
+    if momentum is None and batches is not None and features.shape[0]:
+        batches.add_(1)
+    mean, variance = kernels.statistics(
+        moments, features.shape[0], features.shape[1], running_mean, running_var, batches, momentum
+    )
+    return Norm(mean, variance, weight, bias, eps, leakiness, True)
+
+
+def normalize_by(features: Tensor, norm: Norm, residual: Tensor | None = None) -> Tensor:
+    """The norm done to rows, by a kernel of its own; a residual is added before negative values are multiplied."""
+    if residual is not None:
+        residual = residual.to(features.dtype)
+    mean, variance, weight, bias, eps, leakiness, moving = norm
+    return kernels.normalize(features, mean, variance, weight, bias, residual, eps, leakiness, moving)
 
 
 class _SumOverProcesses(torch.autograd.Function):

@@ -9,7 +9,8 @@ from __future__ import annotations
 from torch.nn import Identity, Module
 
 from sscn_triton import nn
-from sscn_triton.functional import add, concatenate
+from sscn_triton.functional import concatenate
+from sscn_triton.nn.fusion import add_to, before_norm
 from sscn_triton.relation import one_integer
 from sscn_triton.tensor import SparseTensor
 
@@ -18,6 +19,8 @@ EPS, MOMENTUM = 1e-4, 0.01  # those of the study's engine, whose momentum 0.99 c
 
 class ResidualBlock(Module):
     """``shortcut(x) + conv(relu(bn(conv(relu(bn(x))))))``; the shortcut is a 1 x 1 layer where channels change."""
+
+    begins_with_norm = True
 
     def __init__(self, in_channels: int, out_channels: int, ndim: int) -> None:
         super().__init__()
@@ -30,7 +33,7 @@ class ResidualBlock(Module):
         )
 
     def forward(self, x: SparseTensor) -> SparseTensor:
-        return add(self.shortcut(x), self.branch(x))
+        return add_to(self.branch, x, self.shortcut(x))
 
 
 class Level(Module):
@@ -38,6 +41,8 @@ class Level(Module):
 
     ``widths`` lists the channels of this level and of all coarser ones.
     """
+
+    begins_with_norm = True
 
     def __init__(self, widths: list[int], repetitions: int, ndim: int) -> None:
         super().__init__()
@@ -96,4 +101,4 @@ class SparseUResNet(Module):
         self.head = nn.Sequential(nn.BatchNormReLU(filters, EPS, MOMENTUM), nn.Linear(filters, num_classes))
 
     def forward(self, x: SparseTensor) -> SparseTensor:
-        return self.head(self.levels(self.stem(x)))
+        return self.head(self.levels(before_norm(self.stem, x) if self.training else self.stem(x)))

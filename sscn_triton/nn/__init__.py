@@ -1,6 +1,6 @@
 """Modules that take and return sparse tensors."""
 
-from torch.nn import Identity, Sequential
+from torch.nn import Identity
 
 from sscn_triton.nn.convert import from_torch, to_torch
 from sscn_triton.nn.convolution import InverseConv, SparseConv, SubmanifoldConv, TransposedConv
@@ -36,6 +36,7 @@ from sscn_triton.nn.features import (
     Softplus,
     Tanh,
 )
+from sscn_triton.nn.fusion import Sequential
 from sscn_triton.nn.normalization import (
     BatchNorm,
     BatchNormLeakyReLU,

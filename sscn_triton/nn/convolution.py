@@ -7,7 +7,7 @@ import math
 import torch
 
 from sscn_triton import functional
-from sscn_triton.functional import transposed_step
+from sscn_triton.functional import ALONE, Along, transposed_step
 from sscn_triton.nn.checks import expect
 from sscn_triton.relation import MAX_NDIM, Size, one_integer, per_axis, untied, volume
 from sscn_triton.tensor import SparseTensor
@@ -83,9 +83,9 @@ class Convolution(torch.nn.Module):
 class SubmanifoldConv(Convolution):
     """Convolution whose output sites are its input sites; the kernel is centred. Arguments: `Convolution`."""
 
-    def forward(self, x: SparseTensor) -> SparseTensor:
+    def forward(self, x: SparseTensor, along: Along = ALONE) -> SparseTensor:
         expect(self, x, self.in_channels, self.ndim)
-        return functional.submanifold_conv(x, self.weight, self.bias, **self.geometry())
+        return functional.submanifold_conv(x, self.weight, self.bias, **self.geometry(), along=along)
 
 
 class StridedConvolution(Convolution):
@@ -120,9 +120,9 @@ class StridedConvolution(Convolution):
 class SparseConv(StridedConvolution):
     """Convolution to every site that some input reaches. Arguments: `StridedConvolution`, `Convolution`."""
 
-    def forward(self, x: SparseTensor) -> SparseTensor:
+    def forward(self, x: SparseTensor, along: Along = ALONE) -> SparseTensor:
         expect(self, x, self.in_channels, self.ndim)
-        return functional.sparse_conv(x, self.weight, self.bias, **self.geometry())
+        return functional.sparse_conv(x, self.weight, self.bias, **self.geometry(), along=along)
 
 
 class InverseConv(StridedConvolution):
@@ -131,9 +131,9 @@ class InverseConv(StridedConvolution):
     Takes the geometry of the layer it inverts; another one is refused when the tensor arrives.
     """
 
-    def forward(self, x: SparseTensor) -> SparseTensor:
+    def forward(self, x: SparseTensor, along: Along = ALONE) -> SparseTensor:
         expect(self, x, self.in_channels, self.ndim)
-        return functional.inverse_conv(x, self.weight, self.bias, **self.geometry())
+        return functional.inverse_conv(x, self.weight, self.bias, **self.geometry(), along=along)
 
 
 class TransposedConv(StridedConvolution):
@@ -168,6 +168,6 @@ class TransposedConv(StridedConvolution):
         """The arguments that choose a rulebook."""
         return {**super().geometry(), "output_padding": self.output_padding}
 
-    def forward(self, x: SparseTensor) -> SparseTensor:
+    def forward(self, x: SparseTensor, along: Along = ALONE) -> SparseTensor:
         expect(self, x, self.in_channels, self.ndim)
-        return functional.transposed_conv(x, self.weight, self.bias, **self.geometry())
+        return functional.transposed_conv(x, self.weight, self.bias, **self.geometry(), along=along)

@@ -22,24 +22,27 @@ class BatchNorm(torch.nn.BatchNorm1d):
 
     def forward(self, x: SparseTensor) -> SparseTensor:  # type: ignore[override]
         expect(self, x, self.num_features)
-        momentum = self.momentum
-        if self.training and self.num_batches_tracked is not None and len(x):
-            self.num_batches_tracked.add_(1)
-            if momentum is None:
-                momentum = 1.0 / float(self.num_batches_tracked)
-        return x.map(
-            lambda features: functional.batch_norm(
-                features,
-                self.running_mean,
-                self.running_var,
-                self.weight,
-                self.bias,
-                self.training or self.running_mean is None,
-                0.0 if momentum is None else momentum,
-                self.eps,
-                self.leakiness,
-            )
-        )
+        return x.map(lambda features: functional.batch_norm(features, **self._settings(x)))
+
+    def norm_of(self, x: SparseTensor) -> functional.Norm:
+        """What the layer does to the rows of ``x``, on a GPU; in training its running statistics follow."""
+        expect(self, x, self.num_features)
+        return functional.batch_norm_of(x.features, **self._settings(x))
+
+    def _settings(self, x: SparseTensor) -> dict[str, Any]:
+        """All that `functional.batch_norm` takes beside features."""
+        return {
+            "running_mean": self.running_mean,
+            "running_var": self.running_var,
+            "weight": self.weight,
+            "bias": self.bias,
+            "training": self.training or self.running_mean is None,
+            "momentum": self.momentum,
+            "eps": self.eps,
+            "leakiness": self.leakiness,
+            "batches": self.num_batches_tracked if self.training else None,
+            "moments": functional.moments_of(x),
+        }
 
 
 class BatchNormReLU(BatchNorm):

@@ -33,35 +33,58 @@ def transposed_rules(rules: Sequence[Tensor]) -> list[Tensor]:
     return [input_rows, output_rows, spans.flip(0)]
 
 
-def _convolution_cpu(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
-    return cpu.convolve(features, weight, rules[:3], output_count)
+def _convolution_cpu(
+    features: Tensor,
+    weight: Tensor,
+    rules: Sequence[Tensor],
+    output_count: int,
+    bias: Tensor | None = None,
+    residual: Tensor | None = None,
+) -> Tensor:
+    output = cpu.convolve(features, weight, rules[:3], output_count)
+    for term in (bias, residual):
+        if term is not None:
+            output += term
+    return output
 
 
-def _convolution_fake(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
-    return features.new_empty(output_count, weight.shape[1] * weight.shape[3])
+def _convolution_fake(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int, *_: Any) -> Tensor:
+    return weight.new_empty(output_count, weight.shape[1] * weight.shape[3])
 
 
 def _save_convolution(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    features, weight, rules, _ = inputs
+    features, weight, rules, *_ = inputs
     ctx.save_for_backward(features, weight, *rules)
 
 
 def _convolution_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     features, weight, *rules = ctx.saved_tensors
+    given = len(ctx.needs_input_grad)  # the last arguments, where they are None, do not come this far
+    by_features, by_weight, _, _, by_bias, by_residual = (*ctx.needs_input_grad, False, False)[:6]
     grad_features = grad_weight = None
-    if ctx.needs_input_grad[0]:
+    if by_features:
         grad_features = convolution(grad, weight.transpose(2, 3), transposed_rules(rules), features.shape[0])
-    if ctx.needs_input_grad[1]:
+    if by_weight:
         grad_weight = weight_gradient(features, grad, rules, weight.shape[1])
-    return grad_features, grad_weight, [None] * len(rules), None
+    grad_bias = grad.sum(0) if by_bias else None
+    grads = grad_features, grad_weight, [None] * len(rules), None, grad_bias, grad if by_residual else None
+    return grads[:given]
 
 
 @operator(cpu=_convolution_cpu, fake=_convolution_fake, setup_context=_save_convolution, backward=_convolution_backward)
-def convolution(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
-    """``y[o] += x[i] w[v]``: ``[N_in, groups * in]``, ``[V, groups, in, out]`` to ``[output_count, groups * out]``."""
+def convolution(
+    features: Tensor,
+    weight: Tensor,
+    rules: Sequence[Tensor],
+    output_count: int,
+    bias: Tensor | None = None,
+    residual: Tensor | None = None,
+) -> Tensor:
+    """``y[o] = bias + residual[o] + sum of x[i] w[v]``: ``[N_in, groups * in]``, ``[V, groups, in, out]`` to
+    ``[output_count, groups * out]``."""
     from sscn_triton.ops.triton import convolution as triton
 
-    return triton.convolve(features, weight, rules, output_count)
+    return triton.convolve(features, weight, rules, output_count, bias, None, residual)
 
 
 def _weight_gradient_cpu(features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:

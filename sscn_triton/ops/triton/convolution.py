@@ -3,6 +3,9 @@
 A program owns a tile of positions of a reading (`sscn_triton.ops.triton.layout`) and a block of output channels. It
 walks through the taps that are active in its tile, gathers the rows they name, multiplies them with the weight of the
 tap and adds up in float32. Each output is written once, by one program, in a fixed order of taps.
+
+What stands around a convolution rides along: rows can be normalised while they are gathered (`normalization`), and
+bias, residual and the moments of the output (`statistics`) belong to the last step of a tile.
 """
 
 from __future__ import annotations
@@ -15,8 +18,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from sscn_triton.ops.triton import statistics
 from sscn_triton.ops.triton.launch import ceil_div, is_interpreted, launch
 from sscn_triton.ops.triton.layout import UNIT, WORD, Reading, read_forward, rows_or_zero
+from sscn_triton.ops.triton.normalization import NO_NORM, Norm, normalize, normalized
+from sscn_triton.ops.triton.statistics import HEAD, finish
+from sscn_triton.ops.triton.taps import lowest_bit, popcount, tile_mask
+from sscn_triton.ops.triton.tuning import tile_for
 from sscn_triton.precision import float32_precision
 
 
@@ -30,40 +38,18 @@ class Tile(NamedTuple):
     stages: int
 
 
-@triton.jit
-def popcount(bits):
-    """Number of set bits of a non-negative int64."""
-    bits = bits - ((bits >> 1) & 0x5555555555555555)
-    bits = (bits & 0x3333333333333333) + ((bits >> 2) & 0x3333333333333333)
-    bits = (bits + (bits >> 4)) & 0x0F0F0F0F0F0F0F0F
-    bits += bits >> 8
-    bits += bits >> 16
-    return ((bits + (bits >> 32)) & 0x7F).to(tl.int32)
-
-
-@triton.jit
-def lowest_bit(bits):
-    """Position of the lowest set bit: the exponent of a power of two in float32."""
-    power = (bits & -bits).to(tl.float32)
-    return (power.to(tl.int32, bitcast=True) >> 23) - 127
-
-
-@triton.jit
-def tile_mask(masks, word, units, ROWS: tl.constexpr, UNIT: tl.constexpr):
-    """The taps of one word that are active somewhere in the program's tile."""
-    first = tl.program_id(0) * (ROWS // UNIT)
-    mask = tl.load(masks + word * units + first)
-    for unit in tl.static_range(1, ROWS // UNIT):
-        mask |= tl.load(masks + word * units + first + unit, mask=first + unit < units, other=0)
-    return mask
-
-
 @triton.jit(do_not_specialize=["positions", "units"])
 def convolution_kernel(
     features,
     weight,
     bias,
+    residual,
     output,
+    moments,
+    mean,
+    variance,
+    norm_weight,
+    norm_bias,
     table,
     order,
     masks,
@@ -75,7 +61,9 @@ def convolution_kernel(
     OUT: tl.constexpr,
     TRANSPOSED: tl.constexpr,
     MIRRORED: tl.constexpr,
-    BIAS: tl.constexpr,
+    EPS: tl.constexpr,
+    LEAKINESS: tl.constexpr,
+    HEAD: tl.constexpr,
     UPCAST: tl.constexpr,
     PRECISION: tl.constexpr,
     ROWS: tl.constexpr,
@@ -84,9 +72,11 @@ def convolution_kernel(
     UNIT: tl.constexpr,
     WORD: tl.constexpr,
 ):
-    """``output[order[p], group] = bias + sum over taps of features[table[tap, p], group] @ weight[tap, group]``.
+    """``output[order[p], group] = bias + residual[order[p], group] + sum over taps of
+    features[table[tap, p], group] @ weight[tap, group]``.
 
-    IN and OUT are channels per group. TRANSPOSED: the weight lies in memory as ``[taps, groups, OUT, IN]``.
+    IN and OUT are channels per group. TRANSPOSED: the weight lies in memory as ``[taps, groups, OUT, IN]``. With a
+    mean, rows are normalised on their way; what is None is left out.
     """
     blocks: tl.constexpr = (OUT + WIDTH - 1) // WIDTH
     parts: tl.constexpr = (IN + DEPTH - 1) // DEPTH if DEPTH > 1 else 1
@@ -107,23 +97,33 @@ def convolution_kernel(
             if DEPTH == 1:  # so few channels that a matrix unit would mostly multiply padding
                 for channel in tl.static_range(IN):
                     a = tl.load(features + row * (GROUPS * IN) + group * IN + channel, mask=row >= 0, other=0)
+                    if mean is not None:
+                        a = normalized(
+                            a, row >= 0, mean, variance, norm_weight, norm_bias, group * IN + channel, True, EPS,
+                            LEAKINESS,
+                        ).to(weight.dtype.element_ty)  # fmt: skip
                     place = channel + column * IN if TRANSPOSED else channel * OUT + column
                     b = tl.load(block + place, mask=column < OUT, other=0)
                     total += a.to(tl.float32)[:, None] * b.to(tl.float32)
             else:
                 channel = part * DEPTH + tl.arange(0, DEPTH)
+                there = (row >= 0)[:, None] & (channel < IN)
                 place = features + row[:, None] * (GROUPS * IN) + group * IN + channel
-                a = tl.load(place, mask=(row >= 0)[:, None] & (channel < IN), other=0)
+                a = tl.load(place, mask=there, other=0)
+                if mean is not None:
+                    a = normalized(
+                        a, there, mean, variance, norm_weight, norm_bias, group * IN + channel, channel < IN, EPS,
+                        LEAKINESS,
+                    ).to(weight.dtype.element_ty)  # fmt: skip
                 place = channel[:, None] + column * IN if TRANSPOSED else channel[:, None] * OUT + column
                 b = tl.load(block + place, mask=(channel < IN)[:, None] & (column < OUT), other=0)
                 if UPCAST:
                     a, b = a.to(tl.float32), b.to(tl.float32)
                 total = tl.dot(a, b, total, input_precision=PRECISION)
-    if BIAS:
-        total += tl.load(bias + group * OUT + column, mask=column < OUT, other=0).to(tl.float32)
-    row = tl.load(order + position, mask=inside, other=0).to(tl.int64)
-    place = output + row[:, None] * (GROUPS * OUT) + group * OUT + column
-    tl.store(place, total.to(output.dtype.element_ty), mask=inside[:, None] & (column < OUT))
+    finish(
+        total, bias, residual, output, moments, order, position, positions, group * OUT + column, column < OUT,
+        GROUPS * OUT, HEAD, ROWS,
+    )  # fmt: skip
 
 
 @triton.jit(do_not_specialize=["positions", "units"])
@@ -131,7 +131,13 @@ def depthwise_kernel(
     features,
     weight,
     bias,
+    residual,
     output,
+    moments,
+    mean,
+    variance,
+    norm_weight,
+    norm_bias,
     table,
     order,
     masks,
@@ -141,7 +147,9 @@ def depthwise_kernel(
     CHANNELS: tl.constexpr,
     MULTIPLE: tl.constexpr,
     MIRRORED: tl.constexpr,
-    BIAS: tl.constexpr,
+    EPS: tl.constexpr,
+    LEAKINESS: tl.constexpr,
+    HEAD: tl.constexpr,
     ROWS: tl.constexpr,
     WIDTH: tl.constexpr,
     UNIT: tl.constexpr,
@@ -159,29 +167,35 @@ def depthwise_kernel(
             mask &= mask - 1
             row = tl.load(table + line.to(tl.int64) * positions + position, mask=inside, other=-1).to(tl.int64)
             tap = TAPS - 1 - line if MIRRORED else line
-            place = features + row[:, None] * (CHANNELS // MULTIPLE) + column // MULTIPLE
-            a = tl.load(place, mask=(row >= 0)[:, None] & (column < CHANNELS), other=0)
+            there = (row >= 0)[:, None] & (column < CHANNELS)
+            a = tl.load(features + row[:, None] * (CHANNELS // MULTIPLE) + column // MULTIPLE, mask=there, other=0)
+            if mean is not None:
+                a = normalized(
+                    a, there, mean, variance, norm_weight, norm_bias, column // MULTIPLE, column < CHANNELS, EPS,
+                    LEAKINESS,
+                ).to(weight.dtype.element_ty)  # fmt: skip
             b = tl.load(weight + tap.to(tl.int64) * CHANNELS + column, mask=column < CHANNELS, other=0)
             total += a.to(tl.float32) * b.to(tl.float32)
-    if BIAS:
-        total += tl.load(bias + column, mask=column < CHANNELS, other=0).to(tl.float32)
-    row = tl.load(order + position, mask=inside, other=0).to(tl.int64)
-    place = output + row[:, None] * CHANNELS + column
-    tl.store(place, total.to(output.dtype.element_ty), mask=inside[:, None] & (column < CHANNELS))
+    finish(
+        total, bias, residual, output, moments, order, position, positions, column, column < CHANNELS, CHANNELS, HEAD,
+        ROWS,
+    )  # fmt: skip
 
 
-def choose_tile(features: Tensor, rows: int, channels_in: int, channels_out: int, precision: str) -> Tile:
-    """A shape that works untuned: small where there are few rows, and where a product takes many registers."""
+def choose_tile(
+    features: Tensor, rows: int, channels_in: int, channels_out: int, precision: str, fused: bool = False
+) -> Tile:
+    """A shape that works untuned: small where there are few rows, and where a product, or a norm, takes much room."""
     width = min(max(triton.next_power_of_2(channels_out), 16), 128)
     full = features.dtype == torch.float32 and precision != "tf32"
     depth = _depth(channels_in, 16 if full else 128 // features.element_size())
     if is_interpreted(features):
         return Tile(256, depth, width, 4, 1)
     if full:
-        return Tile(32 if rows < 1 << 13 else 64, depth, width, 8 if width > 64 else 4, 3)
-    tile = 32 if rows < 1 << 13 else 64 if rows < 1 << 16 or width < 64 else 128
+        return Tile(32 if rows < 1 << 13 else 64, depth, width, 8 if width > (32 if fused else 64) else 4, 3)
+    tile = 32 if rows < 1 << 13 else 64 if (rows < 1 << 16 or width < 64) and (depth > 1 or width > 16) else 128
     # With NVIDIA's asynchronous copies five stages keep two or three tiles in flight; AMD has 64 KiB for all of them.
-    stages = 5 if features.element_size() == 2 and torch.version.hip is None else 3
+    stages = 5 if features.element_size() == 2 and torch.version.hip is None and not fused else 3
     return Tile(tile, depth, width, 8 if tile * width >= 128 * 128 else 4, stages)
 
 
@@ -200,25 +214,36 @@ def convolve(
     output_count: int,
     bias: Tensor | None = None,
     tile: Tile | None = None,
+    residual: Tensor | None = None,
+    norm: Norm | None = None,
+    moments: Tensor | None = None,
 ) -> Tensor:
-    """``y[o] = bias + sum x[i] w[v]``: ``[N_in, groups * in]``, ``[V, groups, in, out]`` to ``[output_count,
-    groups * out]``, in the type of the features. Sums are float32, or float64 for float64 features."""
+    """``y[o] = bias + residual[o] + sum x[i] w[v]``: ``[N_in, groups * in]``, ``[V, groups, in, out]`` to
+    ``[output_count, groups * out]``, in the type of the weight. Sums are float32, or float64 for float64 weights.
+
+    ``norm`` is done to each ``x[i]`` first; ``moments`` (`statistics.line`) are filled, tiles of LEAST_ROWS or more.
+    """
     reading = read_forward(rules)
-    taps, groups, channels_in, channels_out = weight.shape
-    features, weight = features.contiguous(), weight.to(features.dtype)
-    if features.dtype == torch.float64:
-        return _convolve_float64(features, weight, reading, bias)
+    groups, channels_in, channels_out = weight.shape[1:]
+    features = (features if norm else features.to(weight.dtype)).contiguous()
+    residual = None if residual is None else residual.contiguous()
+    if weight.dtype == torch.float64:
+        return _convolve_float64(features, weight, reading, bias, residual, norm, moments)
     transposed = not weight.is_contiguous() and weight.transpose(2, 3).is_contiguous()
     weight = weight if transposed else weight.contiguous()
-    output = features.new_empty(output_count, groups * channels_out)
+    output = weight.new_empty(output_count, groups * channels_out)
     depthwise = channels_in == 1 and groups > 1
     columns = groups * channels_out if depthwise else channels_out
     precision = float32_precision()
-    tile = tile or choose_tile(features, output_count, channels_in, columns, precision)
-    tensors = (features, weight, features if bias is None else bias, output, *reading[:3])
+    if tile is None and norm is None:
+        measured = tile_for("convolution", weight, rules, (features.shape[0], output_count), weight.shape)
+        tile = Tile(*measured) if measured else None
+    tile = tile or choose_tile(weight, output_count, channels_in, columns, precision, norm is not None)
+    tensors = (features, weight, bias, residual, output, moments, *(norm[:4] if norm else NO_NORM), *reading[:3])
     options = {
-        "TAPS": taps, "MIRRORED": reading.mirrored, "BIAS": bias is not None, "ROWS": tile.rows, "WIDTH": tile.width,
+        "TAPS": weight.shape[0], "MIRRORED": reading.mirrored, "HEAD": HEAD, "ROWS": tile.rows, "WIDTH": tile.width,
         "UNIT": UNIT, "WORD": WORD, "num_warps": tile.warps, "num_stages": tile.stages,
+        "EPS": norm.eps if norm else None, "LEAKINESS": norm.leakiness if norm else None,
     }  # fmt: skip
     sizes = output_count, reading.masks.shape[1]
     tiles = ceil_div(output_count, tile.rows)
@@ -234,13 +259,26 @@ def convolve(
     return output
 
 
-def _convolve_float64(features: Tensor, weight: Tensor, reading: Reading, bias: Tensor | None) -> Tensor:
+def _convolve_float64(
+    features: Tensor,
+    weight: Tensor,
+    reading: Reading,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    norm: Norm | None,
+    moments: Tensor | None,
+) -> Tensor:
     """Gather, multiply, add, tap after tap: each output row is written once by each tap."""
+    features = features if norm is None else normalize(features, norm)
     _, groups, channels_in, channels_out = weight.shape
     table = reading.table.flip(0) if reading.mirrored else reading.table
-    total = features.new_zeros(table.shape[1], groups, channels_out)
+    total = weight.new_zeros(table.shape[1], groups, channels_out)
     for rows, block in zip(table.long(), weight, strict=True):
-        gathered = rows_or_zero(features, rows).view(-1, groups, channels_in)
+        gathered = rows_or_zero(features, rows).view(-1, groups, channels_in).to(weight.dtype)
         total += torch.einsum("pgi,gio->pgo", gathered, block)
     output = torch.empty_like(total).index_copy(0, reading.order.long(), total).flatten(1)
-    return output if bias is None else output + bias
+    for term in (bias, residual):
+        output = output if term is None else output + term
+    if moments is not None:
+        moments.copy_(statistics.moments(output))
+    return output

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,9 +22,38 @@ def is_interpreted(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu"
 
 
+class Launch(NamedTuple):
+    """A kernel that was launched, and the bytes of the tensors that it was given."""
+
+    kernel: str
+    memory: int
+
+
+_listed: list[Launch] | None = None
+_skipped = False
+
+
+@contextmanager
+def count_launches(skip: bool = False) -> Iterator[list[Launch]]:
+    """Inside, the kernels of this library that are launched are listed; with ``skip`` they are not run, and results are
+    whatever was in memory."""
+    global _listed, _skipped
+    before = _listed, _skipped
+    _listed, _skipped = [], skip
+    try:
+        yield _listed
+    finally:
+        _listed, _skipped = before
+
+
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **options: Any) -> None:
     """Run a kernel on the device of its first argument, if there is anything to do."""
-    if 0 not in grid:
+    if 0 in grid:
+        return
+    if _listed is not None:
+        tensors = [argument for argument in arguments if isinstance(argument, Tensor)]
+        _listed.append(Launch(kernel.fn.__name__, sum(tensor.numel() * tensor.element_size() for tensor in tensors)))
+    if not _skipped:
         with _device_of(arguments[0]):
             kernel[grid](*arguments, **options)
 

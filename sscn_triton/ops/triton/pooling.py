@@ -10,9 +10,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sscn_triton.ops.triton.convolution import lowest_bit, popcount, tile_mask
 from sscn_triton.ops.triton.launch import BLOCK, ceil_div, is_interpreted, launch
 from sscn_triton.ops.triton.layout import UNIT, WORD, Reading, read_backward, read_forward
+from sscn_triton.ops.triton.taps import lowest_bit, popcount, tile_mask
 
 
 @triton.jit(do_not_specialize=["positions", "units"])

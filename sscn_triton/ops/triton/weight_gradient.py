@@ -17,6 +17,8 @@ from torch import Tensor
 
 from sscn_triton.ops.triton.launch import BLOCK, ceil_div, is_interpreted, launch
 from sscn_triton.ops.triton.layout import read_forward, rows_or_zero
+from sscn_triton.ops.triton.normalization import NO_NORM, Norm, normalize, normalized
+from sscn_triton.ops.triton.tuning import tile_for
 from sscn_triton.precision import float32_precision
 
 PROGRAMS = 1024  # enough to fill a device a few times over
@@ -57,6 +59,10 @@ def weight_gradient_kernel(
     features,
     gradient,
     partial,
+    mean,
+    variance,
+    norm_weight,
+    norm_bias,
     input_rows,
     output_rows,
     spans,
@@ -66,13 +72,16 @@ def weight_gradient_kernel(
     GROUPS: tl.constexpr,
     IN: tl.constexpr,
     OUT: tl.constexpr,
+    EPS: tl.constexpr,
+    LEAKINESS: tl.constexpr,
     UPCAST: tl.constexpr,
     PRECISION: tl.constexpr,
     RULES: tl.constexpr,
     HEIGHT: tl.constexpr,
     WIDTH: tl.constexpr,
 ):
-    """``partial[s, group] = sum over the rules of segment s of features[i, group]^T gradient[o, group]``."""
+    """``partial[s, group] = sum over the rules of segment s of features[i, group]^T gradient[o, group]``; where there
+    is a mean, rows of the features are normalised on their way."""
     blocks: tl.constexpr = (OUT + WIDTH - 1) // WIDTH
     group = tl.program_id(1) // blocks
     channel = tl.program_id(2) * HEIGHT + tl.arange(0, HEIGHT)
@@ -85,8 +94,12 @@ def weight_gradient_kernel(
         inside = rules < stop
         i = tl.load(input_rows + rules, mask=inside, other=0).to(tl.int64)
         o = tl.load(output_rows + rules, mask=inside, other=0).to(tl.int64)
-        place = features + i[:, None] * (GROUPS * IN) + group * IN + channel
-        x = tl.load(place, mask=inside[:, None] & (channel < IN), other=0)
+        place, there = features + i[:, None] * (GROUPS * IN) + group * IN + channel, inside[:, None] & (channel < IN)
+        x = tl.load(place, mask=there, other=0)
+        if mean is not None:
+            x = normalized(
+                x, there, mean, variance, norm_weight, norm_bias, group * IN + channel, channel < IN, EPS, LEAKINESS
+            ).to(gradient.dtype.element_ty)
         place = gradient + o[:, None] * (GROUPS * OUT) + group * OUT + column
         g = tl.load(place, mask=inside[:, None] & (column < OUT), other=0)
         if UPCAST:
@@ -101,6 +114,10 @@ def depthwise_kernel(
     features,
     gradient,
     partial,
+    mean,
+    variance,
+    norm_weight,
+    norm_bias,
     input_rows,
     output_rows,
     spans,
@@ -109,6 +126,8 @@ def depthwise_kernel(
     LANES: tl.constexpr,
     CHANNELS: tl.constexpr,
     MULTIPLE: tl.constexpr,
+    EPS: tl.constexpr,
+    LEAKINESS: tl.constexpr,
     RULES: tl.constexpr,
     WIDTH: tl.constexpr,
 ):
@@ -123,6 +142,10 @@ def depthwise_kernel(
         i = tl.load(input_rows + rules, mask=rules < stop, other=0).to(tl.int64)
         o = tl.load(output_rows + rules, mask=rules < stop, other=0).to(tl.int64)
         x = tl.load(features + i[:, None] * (CHANNELS // MULTIPLE) + column // MULTIPLE, mask=inside, other=0)
+        if mean is not None:
+            x = normalized(
+                x, inside, mean, variance, norm_weight, norm_bias, column // MULTIPLE, column < CHANNELS, EPS, LEAKINESS
+            ).to(gradient.dtype.element_ty)
         g = tl.load(gradient + o[:, None] * CHANNELS + column, mask=inside, other=0)
         total += x.to(tl.float32) * g.to(tl.float32)
     tl.store(partial + index.to(tl.int64) * CHANNELS + column, tl.sum(total, 0), mask=column < CHANNELS)
@@ -166,26 +189,41 @@ def weight_gradient(
     groups: int,
     tile: Tile | None = None,
     segment: int | None = None,
+    norm: Norm | None = None,
 ) -> Tensor:
     """``W[v] = sum x[i]^T g[o]``: ``[N_in, groups * in]``, ``[N_out, groups * out]`` to ``[V, groups, in, out]``, in
-    the type of the features. Sums are float32, or float64 for float64 features."""
+    the type of the gradient. Sums are float32, or float64 for float64 gradients. ``norm`` is done to each ``x[i]``."""
     input_rows, output_rows, spans = rules[:3]
     channels_in, channels_out = features.shape[1] // groups, grad_output.shape[1] // groups
     shape = spans.shape[0], groups, channels_in, channels_out
-    features, grad_output = features.contiguous(), grad_output.to(features.dtype).contiguous()
-    if features.dtype == torch.float64:
+    features = (features if norm else features.to(grad_output.dtype)).contiguous()
+    grad_output = grad_output.contiguous()
+    if grad_output.dtype == torch.float64:
+        features = features if norm is None else normalize(features, norm)
         return _weight_gradient_float64(features, grad_output, rules, shape)
     precision = float32_precision()
-    tile = tile or choose_tile(features, channels_in, channels_out, precision)
+    if tile is None and norm is None:
+        counts = features.shape[0], grad_output.shape[0]
+        measured = tile_for("weight_gradient", grad_output, rules, counts, shape)
+        tile = Tile(*measured) if measured else None
+    tile = tile or choose_tile(grad_output, channels_in, channels_out, precision)
     depthwise = channels_in == 1 and groups > 1
     columns = groups * channels_out if depthwise else channels_out
     blocks = (1 if depthwise else groups) * ceil_div(columns, tile.width), ceil_div(channels_in, tile.height)
     segment = segment or choose_segment(len(input_rows), blocks[0] * blocks[1])
     segments = len(input_rows) // segment + shape[0]  # at least as many as there are
     partial = torch.empty(segments, *shape[1:], dtype=torch.float32, device=features.device)
-    tensors = features, grad_output, partial, input_rows, output_rows, spans
+    tensors = features, grad_output, partial, *(norm[:4] if norm else NO_NORM), input_rows, output_rows, spans
     taps = {"TAPS": shape[0], "LANES": triton.next_power_of_2(shape[0])}
-    options = {**taps, "RULES": tile.rules, "WIDTH": tile.width, "num_warps": tile.warps, "num_stages": tile.stages}
+    taken = {"EPS": norm.eps if norm else None, "LEAKINESS": norm.leakiness if norm else None}
+    options = {
+        **taps,
+        **taken,
+        "RULES": tile.rules,
+        "WIDTH": tile.width,
+        "num_warps": tile.warps,
+        "num_stages": tile.stages,
+    }
     if depthwise:
         launch(
             depthwise_kernel,
@@ -202,7 +240,7 @@ def weight_gradient(
             OUT=channels_out, UPCAST=is_interpreted(features), PRECISION=precision, HEIGHT=tile.height,
             **options,
         )  # fmt: skip
-    output, size = features.new_empty(shape), groups * channels_in * channels_out
+    output, size = grad_output.new_empty(shape), groups * channels_in * channels_out
     grid = shape[0], ceil_div(size, BLOCK)
     launch(reduce_kernel, grid, partial, output, spans, segment, **taps, SIZE=size, BLOCK=BLOCK)
     return output
@@ -216,7 +254,7 @@ def _weight_gradient_float64(
     reading = read_forward(rules)
     table = reading.table.flip(0) if reading.mirrored else reading.table
     gradient = grad_output[reading.order.long()].view(-1, groups, channels_out)
-    output = features.new_empty(shape)
+    output = grad_output.new_empty(shape)
     for rows, block in zip(table.long(), output, strict=True):
         gathered = rows_or_zero(features, rows).view(-1, groups, channels_in)
         block.copy_(torch.einsum("pgi,pgo->gio", gathered, gradient))

@@ -1,0 +1,69 @@
+"""Batch norm taken into the convolution before it, for inference."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from itertools import pairwise
+
+import torch
+
+from sscn_triton.nn.convolution import Convolution
+from sscn_triton.nn.features import LeakyReLU, ReLU
+from sscn_triton.nn.fusion import watched
+from sscn_triton.nn.normalization import BatchNorm
+
+
+def fold_batch_norm(model: torch.nn.Module) -> torch.nn.Module:
+    """A copy of a model in evaluation, each batch norm that follows a convolution in a chain folded into its weights.
+
+    The convolution gets the norm's scale and a bias; a ReLU, a leaky one, or an identity takes the norm's place, so
+    that modules keep their names. Results are those of the model within rounding. Other norms stay: with running
+    statistics, a norm before a convolution costs a GPU nothing (`sscn_triton.nn.fusion`). A convolution that is used
+    twice, or watched by hooks, and a norm that keeps no running statistics, are left as they are.
+
+    Raises:
+        TypeError: for anything but a module.
+        ValueError: in training mode, in which statistics move.
+    """
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    learning = [name or "the model" for name, module in model.named_modules() if module.training]
+    if learning:
+        raise ValueError(f"batch norm is folded for evaluation: {learning[0]} is in training mode, call model.eval()")
+    model = copy.deepcopy(model)
+    chains = [module for module in model.modules() if isinstance(module, torch.nn.Sequential)]
+    uses = Counter(child for module in model.modules() for child in module._modules.values())  # children() counts once
+    for chain in chains:
+        for (_, conv), (name, norm) in pairwise(list(chain._modules.items())):
+            if not isinstance(conv, Convolution) or not isinstance(norm, BatchNorm) or norm.running_mean is None:
+                continue
+            if uses[conv] == uses[norm] == 1 and not watched(conv) and not watched(norm):
+                _fold(conv, norm)
+                setattr(chain, name, _rectifier(norm.leakiness).eval())
+    return model
+
+
+@torch.no_grad()
+def _fold(conv: Convolution, norm: BatchNorm) -> None:
+    """``scale * (conv(x) - mean) + shift`` as a convolution; computed in float64."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = (norm.running_var.double() + norm.eps).rsqrt()
+    if norm.weight is not None:
+        scale = scale * norm.weight.double()
+    shift = -norm.running_mean.double() * scale
+    if norm.bias is not None:
+        shift = shift + norm.bias.double()
+    if conv.bias is not None:
+        shift = shift + conv.bias.double() * scale
+    _, groups, _, channels = conv.weight.shape
+    weight = conv.weight.double() * scale.view(groups, 1, channels)
+    conv.weight = torch.nn.Parameter(weight.to(conv.weight.dtype), conv.weight.requires_grad)
+    conv.bias = torch.nn.Parameter(shift.to(conv.weight.dtype), conv.weight.requires_grad)
+
+
+def _rectifier(leakiness: float) -> torch.nn.Module:
+    if leakiness == 1:
+        return torch.nn.Identity()
+    return ReLU() if leakiness == 0 else LeakyReLU(leakiness)

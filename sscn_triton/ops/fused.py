@@ -1,0 +1,167 @@
+"""A convolution with what stands around it in a network: one operator for all of it.
+
+    y[o] = bias + residual[o] + sum over the rules (i, o) of tap v of norm(x[i]) w[v]
+
+with the norm of `sscn_triton.ops.normalization`, done to rows while they are gathered, so that no normalised tensor is
+ever written; and the moments of y, for the norm that comes next. Rows that are not there stay zero.
+
+Where gradients of gradients are wanted, the gradient is that of the norm and the convolution one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sscn_triton.ops.arrays import widened
+from sscn_triton.ops.convolution import convolution, transposed_rules, weight_gradient
+from sscn_triton.ops.normalization import line_size, moments, norm_gradients, normalize
+from sscn_triton.ops.registration import operator
+
+
+def _fused_cpu(
+    features: Tensor,
+    weight: Tensor,
+    rules: Sequence[Tensor],
+    output_count: int,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    mean: Tensor | None,
+    variance: Tensor | None,
+    norm_weight: Tensor | None,
+    norm_bias: Tensor | None,
+    eps: float,
+    leakiness: float,
+    moving: bool,
+    with_moments: bool,
+) -> tuple[Tensor, Tensor]:
+    if mean is not None and variance is not None:
+        features = normalize(features, mean, variance, norm_weight, norm_bias, None, eps, leakiness, moving)
+    output = convolution(features.to(weight.dtype), weight, rules, output_count, bias, residual)
+    return output, moments(output) if with_moments else widened(output).new_empty(0)
+
+
+def _fused_fake(
+    features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int, *rest: Any
+) -> tuple[Tensor, Tensor]:
+    output = weight.new_empty(output_count, weight.shape[1] * weight.shape[3])
+    return output, widened(output).new_empty(line_size(*output.shape) if rest[-1] else 0)
+
+
+def _save_fused(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    features, weight, rules, _, _, _, *norm, ctx.eps, ctx.leakiness, ctx.moving, _ = inputs
+    ctx.save_for_backward(features, weight, *norm, *rules)
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
+
+
+def _fused_backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Any, ...]:
+    features, weight, mean, variance, norm_weight, norm_bias, *rules = ctx.saved_tensors
+    if grad is None:
+        return (None, None, [None] * len(rules), *[None] * 11)
+    by = ctx.needs_input_grad
+    norm: Any = mean, variance, norm_weight, norm_bias
+    grad_features = grad_weight = grad_norm_weight = grad_norm_bias = None
+    if by[1]:
+        grad_weight = _weight_gradient(ctx, grad, features, norm, rules, weight.shape[1])
+    if by[0] or by[8] or by[9]:
+        grad_features = convolution(grad, weight.transpose(2, 3), transposed_rules(rules), features.shape[0])
+        if mean is None:
+            grad_features = grad_features.to(features.dtype)
+        else:
+            needed = (by[0], False, False, by[8], by[9], False)
+            settings: Any = (*norm, None, ctx.eps, ctx.leakiness, ctx.moving, needed)
+            grad_features, grad_norm_weight, grad_norm_bias, _ = norm_gradients(grad_features, features, *settings)
+    return (
+        grad_features, grad_weight, [None] * len(rules), None, grad.sum(0) if by[4] else None, grad if by[5] else None,
+        None, None, grad_norm_weight, grad_norm_bias, None, None, None, None,
+    )  # fmt: skip
+
+
+def _weight_gradient(
+    ctx: Any, grad: Tensor, features: Tensor, norm: Any, rules: Sequence[Tensor], groups: int
+) -> Tensor:
+    if norm[0] is None:
+        return weight_gradient(features.to(grad.dtype), grad, rules, groups)
+    if torch.is_grad_enabled():
+        settings: Any = (*norm, None, ctx.eps, ctx.leakiness, ctx.moving)
+        rows = normalize(features, *settings)
+        return weight_gradient(rows.to(grad.dtype), grad, rules, groups)
+    settings = (*norm, ctx.eps, ctx.leakiness)
+    return norm_weight_gradient(features, grad, rules, groups, *settings)
+
+
+@operator(cpu=_fused_cpu, fake=_fused_fake, setup_context=_save_fused, backward=_fused_backward)
+def fused_convolution(
+    features: Tensor,
+    weight: Tensor,
+    rules: Sequence[Tensor],
+    output_count: int,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    mean: Tensor | None,
+    variance: Tensor | None,
+    norm_weight: Tensor | None,
+    norm_bias: Tensor | None,
+    eps: float,
+    leakiness: float,
+    moving: bool,
+    with_moments: bool,
+) -> tuple[Tensor, Tensor]:
+    """``[N_in, groups * in]``, ``[V, groups, in, out]`` to ``[output_count, groups * out]`` in the type of the weight,
+    and the moments of that (empty unless asked for).
+
+    The norm's numbers are those of `sscn_triton.ops.normalization.normalize`; without a mean there is no norm.
+    """
+    from sscn_triton.ops.triton import convolution as triton
+    from sscn_triton.ops.triton.normalization import Norm
+    from sscn_triton.ops.triton.statistics import line
+
+    norm = None
+    if mean is not None and variance is not None:
+        norm = Norm(mean, variance, norm_weight, norm_bias, eps, leakiness)
+    rows, channels = weight.new_empty(output_count, 0), weight.shape[1] * weight.shape[3]
+    found = line(rows, channels) if with_moments else widened(rows).new_empty(0)
+    output = triton.convolve(
+        features, weight, rules, output_count, bias, None, residual, norm, found if with_moments else None
+    )
+    return output, found
+
+
+def _norm_weight_gradient_cpu(
+    features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int, *norm: Any
+) -> Tensor:
+    mean, variance, weight, bias, eps, leakiness = norm
+    rows = normalize(features, mean, variance, weight, bias, None, eps, leakiness, False)
+    return weight_gradient(rows.to(grad_output.dtype), grad_output, rules, groups)
+
+
+def _norm_weight_gradient_fake(
+    features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int, *_: Any
+) -> Tensor:
+    taps = rules[2].shape[0]
+    return grad_output.new_empty(taps, groups, features.shape[1] // groups, grad_output.shape[1] // groups)
+
+
+@operator(cpu=_norm_weight_gradient_cpu, fake=_norm_weight_gradient_fake)
+def norm_weight_gradient(
+    features: Tensor,
+    grad_output: Tensor,
+    rules: Sequence[Tensor],
+    groups: int,
+    mean: Tensor,
+    variance: Tensor,
+    norm_weight: Tensor | None,
+    norm_bias: Tensor | None,
+    eps: float,
+    leakiness: float,
+) -> Tensor:
+    """The weight gradient of `fused_convolution`, rows normalised again while they are gathered."""
+    from sscn_triton.ops.triton import weight_gradient as triton
+    from sscn_triton.ops.triton.normalization import Norm
+
+    norm = Norm(mean, variance, norm_weight, norm_bias, eps, leakiness)
+    return triton.weight_gradient(features, grad_output, rules, groups, norm=norm)

@@ -1,0 +1,309 @@
+"""Batch norm over rows, on a GPU: operators that PyTorch's own batch norm has no need of on the CPU.
+
+    moments       of rows, tile by tile (`sscn_triton.ops.triton.statistics`); a convolution can give its output's
+    statistics    mean and variance from moments; running statistics follow
+    normalize     ``leaky((x - mean) / sqrt(variance + eps) * weight + bias + residual)``
+    slopes        the sums over all rows that its gradient needs
+    slope         its gradient for the rows
+
+``leaky`` multiplies negative values by ``leakiness``. All is computed in float32, in float64 for float64 rows, and
+rounded once. Where gradients of gradients are wanted, the gradient is taken by PyTorch's own operators.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sscn_triton.ops.arrays import widened
+from sscn_triton.ops.registration import operator
+
+LEAST_ROWS, HEAD = 32, 4  # as in sscn_triton.ops.triton.statistics
+
+
+def line_size(rows: int, channels: int) -> int:
+    """Numbers in the moments of so many rows."""
+    return HEAD + (rows + LEAST_ROWS - 1) // LEAST_ROWS * 2 * channels
+
+
+def _moments_fake(features: Tensor) -> Tensor:
+    return widened(features).new_empty(line_size(*features.shape))
+
+
+def _moments_cpu(features: Tensor) -> Tensor:
+    """All rows in one tile."""
+    rows, channels = features.shape
+    line, wide = _moments_fake(features), widened(features)
+    if rows:
+        line[0] = 1 << rows.bit_length()
+        mean = wide.mean(0)
+        line[HEAD : HEAD + 2 * channels] = torch.cat([mean, (wide - mean).square().sum(0)])
+    return line
+
+
+@operator(cpu=_moments_cpu, fake=_moments_fake)
+def moments(features: Tensor) -> Tensor:
+    """The moments of rows ``[N, C]``."""
+    from sscn_triton.ops.triton import statistics as triton
+
+    return triton.moments(features)
+
+
+def _statistics_fake(
+    moments: Tensor,
+    rows: int,
+    channels: int,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    batches: Tensor | None,
+    momentum: float | None,
+) -> tuple[Tensor, Tensor]:
+    return moments.new_empty(channels), moments.new_empty(channels)
+
+
+def _statistics_cpu(
+    moments: Tensor,
+    rows: int,
+    channels: int,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    batches: Tensor | None,
+    momentum: float | None,
+) -> tuple[Tensor, Tensor]:
+    if not rows:
+        return moments.new_zeros(channels), moments.new_zeros(channels)
+    height = int(moments[0])
+    tiles = moments[HEAD:].view(-1, 2, channels)[: -(-rows // height)]
+    counts = (rows - torch.arange(len(tiles)) * height).clamp(max=height)[:, None].to(moments.dtype)
+    mean = (counts * tiles[:, 0]).sum(0) / rows
+    variance = (tiles[:, 1] + counts * (tiles[:, 0] - mean).square()).sum(0) / rows
+    if batches is not None and momentum is not None:
+        batches.add_(1)
+    if running_mean is not None and running_var is not None:
+        step = 1 / float(batches) if momentum is None and batches is not None else momentum or 0.0
+        running_mean.lerp_(mean.to(running_mean.dtype), step)
+        running_var.lerp_((variance * (rows / max(rows - 1, 1))).to(running_var.dtype), step)
+    return mean, variance
+
+
+@operator(cpu=_statistics_cpu, fake=_statistics_fake, mutates=("running_mean", "running_var", "batches"))
+def statistics(
+    moments: Tensor,
+    rows: int,
+    channels: int,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    batches: Tensor | None,
+    momentum: float | None,
+) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance ``[C]`` of the rows whose moments these are; zeros without rows.
+
+    Running statistics move a step ``momentum`` towards mean and unbiased variance, and ``batches`` counts one more;
+    where momentum is None the step is ``1 / batches``, and who calls has counted. Without rows they stay as they are.
+    """
+    from sscn_triton.ops.triton import statistics as triton
+
+    return triton.statistics(moments, rows, channels, running_mean, running_var, batches, momentum)
+
+
+def _distance(features: Tensor, mean: Tensor, variance: Tensor, eps: float) -> Tensor:
+    return (widened(features) - mean) * (variance + eps).rsqrt()
+
+
+def _before_leak(distance: Tensor, weight: Tensor | None, bias: Tensor | None, residual: Tensor | None) -> Tensor:
+    for term, joined in ((weight, torch.mul), (bias, torch.add), (residual, torch.add)):
+        distance = distance if term is None else joined(distance, term.to(distance.dtype))
+    return distance
+
+
+def _normalize_cpu(
+    features: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    eps: float,
+    leakiness: float,
+    moving: bool,
+) -> Tensor:
+    value = _before_leak(_distance(features, mean, variance, eps), weight, bias, residual)
+    return torch.where(value < 0, value * leakiness, value).to(features.dtype)
+
+
+def _normalize_fake(features: Tensor, *_: Any) -> Tensor:
+    return torch.empty_like(features, memory_format=torch.contiguous_format)
+
+
+def _save_norm(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, ctx.eps, ctx.leakiness, ctx.moving = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _normalize_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    features, mean, variance, weight, bias, residual = ctx.saved_tensors
+    by_features, by_weight, by_bias, by_residual = norm_gradients(
+        grad, features, mean, variance, weight, bias, residual, ctx.eps, ctx.leakiness, ctx.moving,
+        ctx.needs_input_grad[:6],
+    )  # fmt: skip
+    return by_features, None, None, by_weight, by_bias, by_residual, None, None, None
+
+
+@operator(cpu=_normalize_cpu, fake=_normalize_fake, setup_context=_save_norm, backward=_normalize_backward)
+def normalize(
+    features: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    eps: float,
+    leakiness: float,
+    moving: bool,
+) -> Tensor:
+    """``[N, C]``, in the type of the features. ``moving``: mean and variance are those of these rows, and its gradient
+    knows that they move with them; else they are constants."""
+    from sscn_triton.ops.triton import normalization as triton
+
+    return triton.normalize(features, triton.Norm(mean, variance, weight, bias, eps, leakiness), residual)
+
+
+def norm_gradients(
+    grad: Tensor,
+    features: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    eps: float,
+    leakiness: float,
+    moving: bool,
+    needed: tuple[bool, ...],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients for features, weight, bias and residual; ``needed`` says which of `normalize`'s first six
+    arguments want one. Differentiable again where gradients are being recorded."""
+    if torch.is_grad_enabled():
+        return _plain_gradients(grad, features, mean, variance, weight, bias, residual, eps, leakiness, moving)
+    by_features, _, _, by_weight, by_bias, by_residual = needed
+    norm, sums = (mean, variance, weight, bias, residual), None
+    if by_weight or by_bias or (by_features and moving):
+        sums = slopes(grad, features, *norm, eps, leakiness)
+    grad_features = grad_residual = None
+    if by_features or by_residual:
+        known = sums if moving else None
+        grad_features, grad_residual = slope(grad, features, *norm, known, features.shape[0], eps, leakiness)
+    return (
+        grad_features,
+        sums[1].to(weight.dtype) if sums is not None and weight is not None else None,
+        sums[0].to(bias.dtype) if sums is not None and bias is not None else None,
+        grad_residual if by_residual else None,
+    )
+
+
+def _rising(
+    grad: Tensor, features: Tensor, norm: tuple[Any, ...], eps: float, leakiness: float
+) -> tuple[Tensor, Tensor]:
+    """The gradient before the rectifier, and the normalised distance from the mean."""
+    mean, variance, *terms = norm
+    distance = _distance(features, mean, variance, eps)
+    wide = grad.to(distance.dtype)
+    return torch.where(_before_leak(distance, *terms) <= 0, wide * leakiness, wide), distance
+
+
+def _plain_gradients(
+    grad: Tensor,
+    features: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    eps: float,
+    leakiness: float,
+    moving: bool,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """The same by operators that PyTorch can differentiate."""
+    wide, count = widened(features), max(features.shape[0], 1)
+    if moving:
+        mean = wide.sum(0) / count
+        variance = (wide - mean).square().sum(0) / count
+    rising, distance = _rising(grad, wide, (mean, variance, weight, bias, residual), eps, leakiness)
+    by_bias, by_weight = rising.sum(0), (rising * distance).sum(0)
+    by_features = rising - (by_bias + by_weight * distance) / count if moving else rising
+    by_features = _before_leak(by_features * (variance + eps).rsqrt(), weight, None, None)
+    return (
+        by_features.to(features.dtype),
+        None if weight is None else by_weight.to(weight.dtype),
+        None if bias is None else by_bias.to(bias.dtype),
+        None if residual is None else rising.to(residual.dtype),
+    )
+
+
+def _slopes_cpu(grad: Tensor, features: Tensor, *norm: Any) -> Tensor:
+    *tensors, eps, leakiness = norm
+    rising, distance = _rising(grad, features, tuple(tensors), eps, leakiness)
+    return torch.stack([rising.sum(0), (rising * distance).sum(0)])
+
+
+def _slopes_fake(grad: Tensor, features: Tensor, *_: Any) -> Tensor:
+    return widened(features).new_empty(2, features.shape[1])
+
+
+@operator(cpu=_slopes_cpu, fake=_slopes_fake)
+def slopes(
+    grad: Tensor,
+    features: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    eps: float,
+    leakiness: float,
+) -> Tensor:
+    """``[2, C]``: the gradients of `normalize` for bias and weight."""
+    from sscn_triton.ops.triton import normalization as triton
+
+    return triton.slopes(grad, features, triton.Norm(mean, variance, weight, bias, eps, leakiness), residual)
+
+
+def _slope_cpu(grad: Tensor, features: Tensor, *norm: Any) -> tuple[Tensor, Tensor]:
+    *tensors, sums, count, eps, leakiness = norm
+    _, variance, weight, _, residual = tensors
+    rising, distance = _rising(grad, features, tuple(tensors), eps, leakiness)
+    slope = rising if sums is None else rising - (sums[0] + sums[1] * distance) / max(count, 1)
+    slope = _before_leak(slope * (variance + eps).rsqrt(), weight, None, None).to(features.dtype)
+    return slope, features.new_empty(0) if residual is None else rising.to(residual.dtype, copy=True)
+
+
+def _slope_fake(grad: Tensor, features: Tensor, *norm: Any) -> tuple[Tensor, Tensor]:
+    residual = norm[4]
+    return _normalize_fake(features), features.new_empty(0) if residual is None else _normalize_fake(residual)
+
+
+@operator(cpu=_slope_cpu, fake=_slope_fake)
+def slope(
+    grad: Tensor,
+    features: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    sums: Tensor | None,
+    count: int,
+    eps: float,
+    leakiness: float,
+) -> tuple[Tensor, Tensor]:
+    """The gradients of `normalize` for features and residual (empty without one).
+
+    ``sums`` are those of `slopes` over the ``count`` rows that mean and variance were taken from; None where mean and
+    variance are constants.
+    """
+    from sscn_triton.ops.triton import normalization as triton
+
+    norm = triton.Norm(mean, variance, weight, bias, eps, leakiness)
+    return triton.gradient(grad, features, norm, residual, sums, count)

@@ -1,0 +1,222 @@
+"""Batch norm: normalising rows with what may follow it, and its gradient."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from sscn_triton.ops.triton import statistics
+from sscn_triton.ops.triton.launch import ceil_div, launch
+from sscn_triton.ops.triton.statistics import HEAD, store_pair, tile_of, tile_size, wide_type
+
+
+class Norm(NamedTuple):
+    """What is done to a row: ``(x - mean) / sqrt(variance + eps) * weight + bias``, negative values times a number."""
+
+    mean: Tensor
+    variance: Tensor
+    weight: Tensor | None
+    bias: Tensor | None
+    eps: float
+    leakiness: float
+
+
+@triton.jit
+def scaling(mean, variance, column, there, EPS: tl.constexpr, WIDE: tl.constexpr):
+    """Mean and reciprocal deviation of a block of channels."""
+    deviation = tl.sqrt(tl.load(variance + column, mask=there, other=1).to(WIDE) + EPS)
+    return tl.load(mean + column, mask=there, other=0).to(WIDE), 1 / deviation
+
+
+@triton.jit
+def scaled(distance, weight, bias, column, there):
+    """``distance * weight + bias`` for a block of channels; either may be None."""
+    if weight is not None:
+        distance *= tl.load(weight + column, mask=there, other=0).to(distance.dtype)
+    if bias is not None:
+        distance += tl.load(bias + column, mask=there, other=0).to(distance.dtype)
+    return distance
+
+
+@triton.jit
+def rectified(value, LEAKINESS: tl.constexpr):
+    """Negative values times LEAKINESS."""
+    if LEAKINESS == 0:
+        return tl.where(value < 0, 0.0, value).to(value.dtype)
+    elif LEAKINESS == 1:
+        return value
+    else:
+        return tl.where(value < 0, value * LEAKINESS, value)
+
+
+@triton.jit
+def normalized(
+    value, there, mean, variance, weight, bias, channel, known, EPS: tl.constexpr, LEAKINESS: tl.constexpr
+):  # fmt: skip
+    """Gathered numbers of a block of channels, normalised in float32; zero where no row is there."""
+    middle, scale = scaling(mean, variance, channel, known, EPS, tl.float32)
+    value = scaled((value.to(tl.float32) - middle) * scale, weight, bias, channel, known)
+    return tl.where(there, rectified(value, LEAKINESS), 0)
+
+
+@triton.jit(do_not_specialize=["rows"])
+def normalize_kernel(
+    features,
+    output,
+    residual,
+    mean,
+    variance,
+    weight,
+    bias,
+    rows,
+    EPS: tl.constexpr,
+    LEAKINESS: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    WIDE: tl.constexpr,
+    ROWS: tl.constexpr,
+    WIDTH: tl.constexpr,
+):
+    column, inside, there, place = tile_of(rows, CHANNELS, ROWS, WIDTH)
+    mask = inside[:, None] & there
+    middle, scale = scaling(mean, variance, column, there, EPS, WIDE)
+    value = (tl.load(features + place, mask=mask, other=0).to(WIDE) - middle) * scale
+    value = scaled(value, weight, bias, column, there)
+    if residual is not None:
+        value += tl.load(residual + place, mask=mask, other=0).to(WIDE)
+    tl.store(output + place, rectified(value, LEAKINESS).to(output.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def slope_and_distance(
+    grad, features, residual, weight, bias, middle, scale, column, there, place, mask,
+    LEAKINESS: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """The gradient before the rectifier, and the normalised distance from the mean."""
+    slope = tl.load(grad + place, mask=mask, other=0).to(WIDE)
+    distance = tl.where(mask, (tl.load(features + place, mask=mask, other=0).to(WIDE) - middle) * scale, 0)
+    if LEAKINESS != 1:
+        value = scaled(distance, weight, bias, column, there)
+        if residual is not None:
+            value += tl.load(residual + place, mask=mask, other=0).to(WIDE)
+        slope = tl.where(value <= 0, slope * LEAKINESS, slope)
+    return slope, distance
+
+
+@triton.jit(do_not_specialize=["rows"])
+def slopes_kernel(
+    grad,
+    features,
+    slopes,
+    residual,
+    mean,
+    variance,
+    weight,
+    bias,
+    rows,
+    EPS: tl.constexpr,
+    LEAKINESS: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    WIDE: tl.constexpr,
+    HEAD: tl.constexpr,
+    ROWS: tl.constexpr,
+    WIDTH: tl.constexpr,
+):
+    """Of each tile: the sum of the slopes, and of slopes times distances."""
+    column, inside, there, place = tile_of(rows, CHANNELS, ROWS, WIDTH)
+    middle, scale = scaling(mean, variance, column, there, EPS, WIDE)
+    slope, distance = slope_and_distance(
+        grad, features, residual, weight, bias, middle, scale, column, there, place, inside[:, None] & there,
+        LEAKINESS, WIDE,
+    )  # fmt: skip
+    store_pair(slopes, tl.program_id(0), tl.sum(slope, 0), tl.sum(slope * distance, 0), column, there, CHANNELS, HEAD)
+
+
+@triton.jit(do_not_specialize=["rows", "count"])
+def gradient_kernel(
+    grad,
+    features,
+    output,
+    grad_residual,
+    sums,
+    residual,
+    mean,
+    variance,
+    weight,
+    bias,
+    rows,
+    count,
+    EPS: tl.constexpr,
+    LEAKINESS: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    WIDE: tl.constexpr,
+    ROWS: tl.constexpr,
+    WIDTH: tl.constexpr,
+):
+    """The gradient for the rows; with ``sums``, mean and variance are those of ``count`` rows that these are among."""
+    column, inside, there, place = tile_of(rows, CHANNELS, ROWS, WIDTH)
+    mask = inside[:, None] & there
+    middle, scale = scaling(mean, variance, column, there, EPS, WIDE)
+    slope, distance = slope_and_distance(
+        grad, features, residual, weight, bias, middle, scale, column, there, place, mask, LEAKINESS, WIDE
+    )  # fmt: skip
+    if grad_residual is not None:
+        tl.store(grad_residual + place, slope.to(grad_residual.dtype.element_ty), mask=mask)
+    if sums is not None:
+        share = tl.load(sums + column, mask=there, other=0)
+        share = share + distance * tl.load(sums + CHANNELS + column, mask=there, other=0)
+        slope -= share / count.to(WIDE)
+    tl.store(output + place, scaled(slope * scale, weight, None, column, there).to(output.dtype.element_ty), mask=mask)
+
+
+NO_NORM = (None, None, None, None)  # for kernels that can normalise while gathering, and need not
+
+
+def normalize(features: Tensor, norm: Norm, residual: Tensor | None = None) -> Tensor:
+    """``[N, C]``: the rows normalised, the residual added before negative values are multiplied."""
+    features = features.contiguous()
+    output = torch.empty_like(features)
+    grid, options = _walk(features, norm, 2)
+    residual = None if residual is None else residual.contiguous()
+    launch(normalize_kernel, grid, features, output, residual, *norm[:4], features.shape[0], **options)
+    return output
+
+
+def slopes(grad: Tensor, features: Tensor, norm: Norm, residual: Tensor | None) -> Tensor:
+    """``[2, C]``: the gradients for bias and weight."""
+    grad, features = grad.contiguous(), features.contiguous()
+    grid, options = _walk(features, norm)
+    found = statistics.line(features, features.shape[1])
+    residual = None if residual is None else residual.contiguous()
+    launch(
+        slopes_kernel, grid, grad, features, found, residual, *norm[:4], features.shape[0], HEAD=HEAD, **options
+    )  # fmt: skip
+    return statistics.add(found, grid[0], features.shape[1])
+
+
+def gradient(
+    grad: Tensor, features: Tensor, norm: Norm, residual: Tensor | None, sums: Tensor | None, count: int
+) -> tuple[Tensor, Tensor]:
+    """The gradients for the rows and, where there is one, for the residual. ``sums`` are those of `slopes` over the
+    ``count`` rows that mean and variance were taken from, None where these are constants."""
+    grad, features = grad.contiguous(), features.contiguous()
+    output = torch.empty_like(features)
+    residual = None if residual is None else residual.contiguous()
+    grad_residual = None if residual is None else torch.empty_like(residual)
+    grid, options = _walk(features, norm, 2)
+    launch(
+        gradient_kernel, grid, grad, features, output, grad_residual, sums, residual, *norm[:4], features.shape[0],
+        count, **options,
+    )  # fmt: skip
+    return output, features.new_empty(0) if grad_residual is None else grad_residual
+
+
+def _walk(features: Tensor, norm: Norm, split: int = 1) -> tuple[tuple[int, int], dict[str, Any]]:
+    """The grid of a kernel that walks over rows, and the options that all of them take; tiles may be split."""
+    (rows, channels), (height, width) = features.shape, tile_size(features.shape[1])
+    height //= split
+    options = {"EPS": norm.eps, "LEAKINESS": norm.leakiness, "CHANNELS": channels, "WIDE": wide_type(features)}
+    return (ceil_div(rows, height), ceil_div(channels, width)), {**options, "ROWS": height, "WIDTH": width}
