@@ -15,7 +15,7 @@ import numpy as np
 from event_files import public_rows, random_event, same_event, write_larcv3, write_pilarnet
 from larcv_files import DATA, LABELS, PARTICLES, Trees, write_larcv
 
-from sscn_triton.lartpc import Event, EventFileError, create_events, open_events
+from sscn_triton.lartpc import Event, EventFileError, Prediction, create_events, open_events
 
 TIME_LIMIT = 60.0
 """Seconds a case may take before its process is ended; one takes some milliseconds."""
@@ -25,6 +25,7 @@ EVENTS = [
     random_event(seed, 400, SHAPE).replace(labels=np.random.default_rng(seed).integers(0, 5, 400), origin=np.zeros(3))
     for seed in range(3)
 ]
+GUESS = Prediction(np.arange(400) % 5, np.random.default_rng(0).random((400, 5)))
 Read = Callable[[Path], list[Event]]
 
 
@@ -38,7 +39,7 @@ def whole_files(folder: Path) -> Iterator[Path]:
     for suffix in (".h5", ".npz", ".csv"):
         with create_events(folder / f"ours{suffix}") as writer:
             for event in EVENTS:
-                writer.append(event)
+                writer.append(event if suffix == ".csv" else event.replace(prediction=GUESS))
         yield writer.path
     yield write_larcv(folder / "larcv2.root", EVENTS)
     yield write_larcv3(folder / "larcv3.h5", larcv3_groups())
@@ -153,6 +154,13 @@ def wrong_content(folder: Path) -> Iterator[tuple[str, Path]]:
         yield f"csv: {field} is {wrong}", folder / "wrong.csv"
 
 
+def same_prediction(one: Event, other: Event) -> bool:
+    if one.prediction is None or other.prediction is None:
+        return one.prediction is other.prediction
+    pairs = ((getattr(one.prediction, field), getattr(other.prediction, field)) for field in ("labels", "scores"))
+    return one.prediction.names == other.prediction.names and all(np.array_equal(*pair) for pair in pairs)
+
+
 def outcome(path: Path, expected: list[Event] | None) -> str:
     """An "error" that names the file, or "equal" events, "other particles", "other" voxels; else what went wrong."""
     faulthandler.dump_traceback_later(TIME_LIMIT, exit=True)
@@ -167,6 +175,8 @@ def outcome(path: Path, expected: list[Event] | None) -> str:
         faulthandler.cancel_dump_traceback_later()
     if expected is None or len(events) != len(expected):
         return "other"
+    if not all(map(same_prediction, events, expected)):
+        return "other prediction"
     if all(map(same_event, events, expected)):
         return "equal"
     voxels = all(same_event(*pair, particles=False) for pair in zip(events, expected, strict=True))

@@ -14,7 +14,17 @@ pytest.importorskip("lightning")
 from event_files import random_event, same_event
 
 from sscn_triton import SparseTensor, __version__, cli
-from sscn_triton.lartpc import Event, PilarnetWriter, Prediction, create_events, crop, numbering, open_events, relabel
+from sscn_triton.lartpc import (
+    Event,
+    EventFileError,
+    PilarnetWriter,
+    Prediction,
+    create_events,
+    crop,
+    numbering,
+    open_events,
+    relabel,
+)
 from sscn_triton.study.checkpoint import Checkpoint, load_network, random_states, save_checkpoint
 from sscn_triton.study.data import ENERGY_UNIT
 from sscn_triton.study.labels import class_names, project
@@ -143,6 +153,15 @@ def test_a_file_has_predictions_of_all_its_events_or_of_none(tmp_path: Path, suf
         with pytest.raises(ValueError, match="either all events of a file have a prediction, of the same classes, or"):
             write(tmp_path / f"a{suffix}", [first, second])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_with_half_a_prediction_is_refused(tmp_path: Path) -> None:
+    event = random_event(0)
+    whole = write(tmp_path / "a.npz", [event.replace(prediction=Prediction(np.zeros(60, int), np.full((60, 5), 0.2)))])
+    with np.load(whole) as file:
+        np.savez(tmp_path / "half.npz", **{name: file[name] for name in file.files if name != "0/scores"})
+    with pytest.raises(EventFileError, match=r"half\.npz: event 0: of predicted, scores, classes all or none must be"):
+        open_events(tmp_path / "half.npz")[0]
 
 
 def test_what_is_no_prediction_is_refused() -> None:

@@ -109,12 +109,17 @@ class NpzEvents(EventFile):
         predicted = [self._column(number, field) for field in _PREDICTION]
         try:
             event = _event({k: v for k, v in columns.items() if v is not None}, image, f"{self.path.name}:{number}")
-            labels, scores, names = predicted
-            if labels is None or scores is None or names is None:
-                return event
-            return event.replace(prediction=Prediction(labels, scores, tuple(map(str, np.ravel(names)))))
+            return event.replace(prediction=_prediction(*predicted))
         except (ValueError, TypeError) as error:
             raise EventFileError(f"{self.path}: event {number}: {error}") from error
+
+
+def _prediction(labels: np.ndarray | None, scores: np.ndarray | None, names: np.ndarray | None) -> Prediction | None:
+    if labels is None and scores is None and names is None:
+        return None
+    if labels is None or scores is None or names is None:
+        raise ValueError(f"of {', '.join(_PREDICTION)} all or none must be there")
+    return Prediction(labels, scores, tuple(map(str, np.ravel(names))))
 
 
 class CsvWriter(EventWriter):
