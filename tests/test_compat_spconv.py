@@ -32,19 +32,22 @@ def given(dimension, size=6, channels=2, seed=0):
     return x, sites.numpy(), features
 
 
-def by_tap(layer):
-    """The layer's weight ``[out, *kernel, in / groups]`` as the oracle's ``[V, groups, in / groups, out / groups]``."""
-    weight = layer.weight.detach().numpy()
+def by_tap(layer, weight):
+    """``[out, *kernel, in / groups]`` as the oracle's ``[V, groups, in / groups, out / groups]``.
+
+    spconv reads the weight of a layer of one tap that keeps the sites as ``[in, out]``.
+    """
     out, inner = weight.shape[0], weight.shape[-1]
-    weight = weight.reshape(layer.groups, out // layer.groups, -1, inner)
-    return weight.transpose(2, 0, 3, 1)
+    if layer.conv1x1:
+        return weight.reshape(1, layer.groups, inner, out // layer.groups)
+    return weight.reshape(layer.groups, out // layer.groups, -1, inner).permute(2, 0, 3, 1)
 
 
 def check(layer, x, features, rules, output_sites, shape):
     """Hold output, sites, extent and all gradients of a convolution on ``x`` against the oracle; returns the output."""
     layer.double()
     y = layer(x)
-    weight = by_tap(layer)
+    weight = by_tap(layer, layer.weight.detach()).numpy()
     bias = None if layer.bias is None else layer.bias.detach().numpy()
     values = features.detach().numpy()
     expected = oracle.convolve(values, weight, rules, len(output_sites), bias)
@@ -55,8 +58,7 @@ def check(layer, x, features, rules, output_sites, shape):
     y.features.backward(grad)
     by_features, by_weight, by_bias = oracle.gradients(grad.numpy(), values, weight, rules)
     np.testing.assert_allclose(features.grad, by_features, atol=1e-12)
-    by_weight = by_weight.transpose(1, 3, 0, 2).reshape(layer.weight.shape)
-    np.testing.assert_allclose(layer.weight.grad, by_weight, atol=1e-12)
+    np.testing.assert_allclose(by_tap(layer, layer.weight.grad), by_weight, atol=1e-12)
     if bias is not None:
         np.testing.assert_allclose(layer.bias.grad, by_bias, atol=1e-12)
     return y
@@ -209,6 +211,14 @@ def test_batch_norm_of_one_site_and_of_none(norm):
         assert int(layer.num_batches_tracked) == count
         assert layer.running_mean.tolist() == pytest.approx([0.1 * count] * 2)
         assert layer.running_var.tolist() == pytest.approx([1 - 0.1 * count] * 2)
+
+
+def test_a_layer_of_one_tap_reads_its_weight_as_in_out():
+    x, _, features = given(3)
+    for layer in (spconv.SubMConv3d(2, 3, 1, bias=False), spconv.SparseConv3d(2, 3, 1, bias=False)):
+        y = layer.double()(x)
+        assert y.indices is x.indices
+        torch.testing.assert_close(y.features, features @ layer.weight.reshape(2, 3))
 
 
 def test_weights_start_as_pytorchs_do_from_the_same_seed():

@@ -222,6 +222,13 @@ def test_weights_of_spconv_1_load(monkeypatch):
     assert torch.equal(twin.weight, layer.weight)
 
 
+def test_weights_of_spconv_1_of_one_tap_compute_the_same():
+    layer, x = spconv.SubMConv2d(3, 2, 1, bias=False), tensor(features=torch.randn(4, 3))
+    old = torch.randn(1, 1, 3, 2)
+    layer.load_state_dict({"weight": old})
+    torch.testing.assert_close(layer(x).features, x.features @ old[0, 0])
+
+
 POINTS = torch.tensor(
     [[0.1, 0.1, 5.0], [1.9, 0.1, 6.0], [0.2, 0.4, 7.0], [0.3, 0.3, 8.0], [-0.1, 0, 9], [2.0, 0, 9], [0.1, 1.2, 1.0]]
 )

@@ -16,6 +16,7 @@ from sscn_triton.relation import Axes, volume
 
 ENGINES = ("sscn", "sparseconvnet", "spconv", "spconv1", "minkowski")
 BATCHES = "num_batches_tracked"
+ONE_TAP = "[in, out], as spconv 2 reads a kernel of one tap that has no stride"
 
 
 class Move(NamedTuple):
@@ -168,6 +169,8 @@ def _spconv_to_sscn(name: str, value: Tensor, how: Conversion) -> tuple[Tensor, 
         return value, "as it is: torch.nn.Linear"
     if value.ndim != how.ndim + 2:
         raise ValueError(f"a weight of spconv in {how.ndim} dimensions has {how.ndim + 2} axes")
+    if value.numel() == value.shape[0] * value.shape[-1] and how.source == "spconv":
+        return value.reshape(1, 1, value.shape[-1], value.shape[0]), ONE_TAP
     if how.source == "spconv1":
         return value.flatten(0, how.ndim - 1).unsqueeze(1), "[*kernel, in, out] flattened"
     return value.flatten(1, how.ndim).permute(1, 2, 0).unsqueeze(1), "[out, *kernel, in] turned"
@@ -179,6 +182,8 @@ def _spconv_from_sscn(name: str, value: Tensor, how: Conversion) -> tuple[Tensor
     if _grouped(value).shape[1] != 1:
         raise ValueError("spconv has no groups")
     kernel = _extents(name, len(value), how)
+    if len(value) == 1 and how.target == "spconv":
+        return value.reshape(value.shape[3], *kernel, value.shape[2]), ONE_TAP
     box = value[:, 0].unflatten(0, kernel)
     if how.target == "spconv1":
         return box, "to [*kernel, in, out]"

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from sscn_triton import Grid
-from sscn_triton.compat.spconv import constants
 from sscn_triton.compat.spconv.core import ConvAlgo
 from sscn_triton.compat.spconv.pytorch.core import IndiceData, SparseConvTensor, check_algo, on_grid, same_sites
 from sscn_triton.compat.spconv.pytorch.modules import SparseModule
+from sscn_triton.compat.spconv.pytorch.weights import as_krsc, matrix, odd_window
 from sscn_triton.functional import Size, convolve
 from sscn_triton.grid import Step
-from sscn_triton.relation import MAX_NDIM, Axes, one_integer, per_axis, volume
+from sscn_triton.relation import MAX_NDIM, one_integer, per_axis, volume
 from sscn_triton.rulebook import Rulebook
 
 MOST_VOXELS = "max_num_voxels_during_training"
@@ -25,8 +25,10 @@ class SparseConvolution(SparseModule):
     """What all convolutions share.
 
     The weight is ``[out_channels, *kernel_size, in_channels / groups]``, uniform within ``1 / sqrt(fan_in)``, as is the
-    bias. A ``state_dict`` may hold spconv 1's ``[*kernel_size, in_channels, out_channels]`` instead; other layouts load
-    where the environment variable SPCONV_SAVED_WEIGHT_LAYOUT names them, as in spconv.
+    bias. A layer of one tap that keeps the sites reads it as ``[in_channels, out_channels]``, as spconv does.
+
+    A ``state_dict`` may hold spconv 1's ``[*kernel_size, in_channels, out_channels]`` instead; other layouts load where
+    the environment variable SPCONV_SAVED_WEIGHT_LAYOUT names them, as in spconv.
 
     Args:
         ndim: number of spatial axes.
@@ -121,7 +123,7 @@ class SparseConvolution(SparseModule):
         """Whether the layer is a matrix on every site, which leaves nothing under its key."""
         if self.subm or self.inverse:
             return self.subm and volume(tuple(self.kernel_size)) == 1
-        return set(self.kernel_size) == set(self.stride) == {1} and not any(self.padding) and not self.transposed
+        return set(self.kernel_size) == set(self.stride) == {1} and not any(self.padding)
 
     def is_inverseable(self) -> bool:
         """Whether an inverse convolution can have this layer's key."""
@@ -142,7 +144,7 @@ class SparseConvolution(SparseModule):
         """The layer of ``input``, plus the features of ``add_input`` on its output sites."""
         grid = expect(self, input, self.in_channels)
         if self.conv1x1:
-            output = input.replace_feature(_matrix(input.features, self.weight, self.bias, self.groups))
+            output = input.replace_feature(matrix(input.features, self.weight, self.bias, self.groups))
         else:
             data = self._sites_and_rules(input, grid)
             features = convolve(input.features, self._by_tap(), self.bias, data.rules)
@@ -161,7 +163,7 @@ class SparseConvolution(SparseModule):
             if known is not None:
                 self._check_shared(known, grid)
                 return known
-            window, taps = _odd(self.kernel_size)
+            window, taps = odd_window(self.kernel_size)
             rules = grid.submanifold(window, tuple(self.dilation))
             return self._data(input, grid, grid, rules, input.indices, taps)
         if known is not None:
@@ -235,7 +237,7 @@ class SparseConvolution(SparseModule):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         name = f"{prefix}weight"
         if name in state_dict:
-            state_dict[name] = _as_krsc(state_dict[name], self.weight.shape)
+            state_dict[name] = as_krsc(state_dict[name], self.weight.shape, self.conv1x1)
         if self.record_voxel_count:
             state_dict.setdefault(f"{prefix}{MOST_VOXELS}", torch.zeros(1, dtype=torch.int32))
         super()._load_from_state_dict(state_dict, prefix, *rest)
@@ -271,33 +273,3 @@ def record_voxels(layer: torch.nn.Module, output: SparseConvTensor) -> None:
 
 def _per_axis(size: Size, ndim: int, name: str, minimum: int) -> list[int]:
     return list(per_axis(tuple(int(n) for n in size) if hasattr(size, "__iter__") else size, ndim, name, minimum))
-
-
-def _matrix(features: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
-    """A matrix for each group of channels of every row."""
-    rows = features.unflatten(1, (groups, -1))
-    matrices = weight.reshape(groups, weight.shape[0] // groups, weight.shape[-1])
-    product = torch.einsum("ngi,goi->ngo", rows, matrices).flatten(1)
-    return product if bias is None else product + bias
-
-
-def _odd(kernel_size: list[int]) -> tuple[Axes, list[int] | None]:
-    """The odd window that holds an even one, whose last tap then lies at the site below, and which taps it uses."""
-    window = tuple(size + 1 - size % 2 for size in kernel_size)
-    if list(window) == kernel_size:
-        return window, None
-    taps = torch.arange(volume(window)).reshape(window)
-    for axis, size in enumerate(kernel_size):
-        taps = taps.narrow(axis, 0, size)
-    return window, taps.flatten().tolist()
-
-
-def _as_krsc(weight: Tensor, shape: torch.Size) -> Tensor:
-    """A saved weight as ``[out, *kernel, in]``, where its layout is known to be another."""
-    ndim = weight.ndim - 2
-    layout = constants.SAVED_WEIGHT_LAYOUT
-    if not layout:
-        layout = "RSCK" if weight.shape != shape and weight.shape == (*shape[1:], shape[0]) else "KRSC"
-    if layout == "RSCK":
-        return weight.permute(ndim + 1, *range(ndim), ndim).contiguous()
-    return weight.permute(ndim, *range(ndim), ndim + 1).contiguous() if layout == "RSKC" else weight
