@@ -56,7 +56,6 @@ PARTICLE = np.dtype(
 
 VOXEL = 0.3  # edge, cm
 MARGIN = 0.65  # what is left this far outside the image still smears into it
-FINE = 0.034  # a ninth of a voxel: pieces in which the energy of a step is left
 TRACKED = 0.1  # electrons below are left where they are: they go less than 0.2 mm
 
 
@@ -175,13 +174,28 @@ def _same_voxel(place: Any, row: int, x: float, y: float, z: float) -> bool:
 def deposit_along(
     world: World, row: int, x: float, y: float, z: float, u: float, v: float, w: float, step: float, energy: float
 ) -> None:
-    """Leaves energy evenly along a step that begins at a place."""
-    pieces = 1
-    if outside(world, x, y, z) <= step + MARGIN:
-        pieces = math.ceil(step / FINE)
-    for i in range(pieces):
-        along = (i + 0.5) * step / pieces
-        deposit(world, row, x + along * u, y + along * v, z + along * w, energy / pieces)
+    """Leaves energy evenly along a step that begins at a place: in each voxel what the path in it is worth."""
+    if outside(world, x, y, z) > step + MARGIN:
+        deposit(world, row, x + 0.5 * step * u, y + 0.5 * step * v, z + 0.5 * step * w, energy)
+        return
+    path = 0.0
+    while path < step:
+        here = path + 1e-9
+        ahead = min(_to_border(x + here * u, u), _to_border(y + here * v, v), _to_border(z + here * w, w))
+        piece = min(ahead + 1e-9, step - path)
+        along = path + 0.5 * piece
+        deposit(world, row, x + along * u, y + along * v, z + along * w, energy * piece / step)
+        path += piece
+
+
+@njit(cache=True)
+def _to_border(place: float, direction: float) -> float:
+    """Path to the next border between voxels along one axis."""
+    if direction > 0.0:
+        return (VOXEL * (math.floor(place / VOXEL) + 1.0) - place) / direction
+    if direction < 0.0:
+        return (VOXEL * math.floor(place / VOXEL) - place) / direction
+    return math.inf
 
 
 @njit(cache=True)
