@@ -1,0 +1,55 @@
+"""What students get wrong in chapter 12, kernels: changes to a solution, (right, wrong)."""
+
+WRONG = {
+    "doubled": {
+        "missing mask of the load": ("tl.load(x + i, mask=inside)", "tl.load(x + i)"),
+        "missing mask of the store": (", mask=inside)\n    ###", ")\n    ###"),
+        "every program the first block": ("tl.program_id(0) * BLOCK + ", ""),
+        "blocks that overlap": ("tl.program_id(0) * BLOCK", "tl.program_id(0)"),
+        "not doubled": ("2 * tl.load", "tl.load"),
+        "off by one": ("inside = i < n", "inside = i < n - 1"),
+    },
+    "gathered": {
+        "missing mask, row -1 read": ("mask=there, other=0", "mask=(j < n)[:, None], other=0"),
+        "the rows' mask missing": ("mask=j < n, other=-1", "other=-1"),
+        "row 0 for none": ("row >= 0", "row > 0"),
+        "not gathered": ("x + row[:, None] * C", "x + j[:, None] * C"),
+        "channels forgotten": ("y + j[:, None] * C + channel", "y + j[:, None] + channel"),
+        "scattered": ("y + j[:, None] * C", "y + row[:, None] * C"),
+    },
+    "summed": {
+        "ones in the gaps": ("other=0", "other=1"),
+        "WIDTH for C": ("j[:, None] * C", "j[:, None] * WIDTH"),
+        "over the end of a row": (" & (channel < C)", ""),
+        "over the end": ("(j < n)[:, None] & ", ""),
+        "the largest": ("tl.sum", "tl.max"),
+        "down the columns": ("axis=1", "axis=0"),
+    },
+    "scattered": {
+        "overwritten": ("tl.load(place, mask=inside) + block", "block"),
+        "rules read backwards": ("x + row_in[:, None]", "x + row_out[:, None]"),
+        "not scattered": ("y + row_out[:, None]", "y + r[:, None]"),
+        "missing mask of the store": ("block, mask=inside)", "block)"),
+        "missing mask of the rules": ("tl.load(rows_in + r, mask=r < rules, other=0)", "tl.load(rows_in + r)"),
+    },
+    "multiplied": {
+        "weight transposed": (
+            "channel[:, None] * C + channel)\n    product",
+            "channel[:, None] + channel * C)\n    product",
+        ),
+        "number by number": ("tl.dot(block, matrix)", "block * matrix"),
+        "the other way round": ("tl.dot(block, matrix)", "tl.dot(matrix, block)"),
+        "missing mask, row -1 read": ("mask=there, other=0", "mask=(j < n)[:, None], other=0"),
+        "one row of the matrix": ("weight + channel[:, None] * C", "weight + channel[:, None] * 0"),
+    },
+    "convolved": {
+        "one tap for all": ("weight + v * C * C", "weight"),
+        "the last tap alone": ("total += tl.dot", "total = tl.dot"),
+        "off by one tap": ("range(V)", "range(V - 1)"),
+        "table read across": ("table + v * n + j", "table + j * V + v"),
+        "missing mask, row -1 read": ("mask=there, other=0", "mask=(j < n)[:, None], other=0"),
+        "matrices overlap": ("v * C * C", "v * C"),
+        "the block's own rows": ("x + row[:, None] * C", "x + j[:, None] * C"),
+        "missing mask of the store": (", mask=(j < n)[:, None])", ")"),
+    },
+}

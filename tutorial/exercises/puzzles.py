@@ -1,0 +1,223 @@
+"""Puzzles of chapter 12: kernels run by Triton's interpreter, checked and scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from meter import metered
+from sscn_ref import submanifold_rulebook
+
+from checker import Case, check, explain_array
+
+BLOCK = 16
+GONE = float("nan")  # what an output holds before a kernel has written it
+
+
+def judge(
+    kernel: Any,
+    cases: list[Case],
+    expected: Callable[..., np.ndarray],
+    launch: Callable[..., None],
+    least: Callable[..., int],
+) -> None:
+    """Check a kernel case by case; if it is right, print what it moved in the last.
+
+    `launch(kernel, y, **case)` runs it on tensors and an output y of the expected
+    shape; a case may bring its own y. `least(**case)` is the fewest loads and stores.
+    """
+    moved: list[int] = []
+
+    def answer(**case: Any) -> np.ndarray:
+        shape = expected(**case).shape
+        given = {
+            name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+            for name, value in case.items()
+        }
+        y = given.pop("y", torch.full(shape, GONE))
+        tensors = [value for value in given.values() if isinstance(value, torch.Tensor)]
+        with metered(*tensors, y) as meter:
+            try:
+                launch(kernel, y, **given)
+            except Exception as error:  # the interpreter wraps what a kernel raises
+                raise error.__cause__ or error from None
+        moved.append(meter.loads + meter.stores)
+        return y.numpy()
+
+    answer.__name__ = getattr(kernel, "fn", kernel).__name__
+    complaints: list[str] = []
+
+    def explain(wanted: np.ndarray, got: Any) -> str:
+        complaints.append(explain_array(wanted, got))
+        return complaints[-1]
+
+    check(answer, expected, cases, explain)
+    if len(complaints) == len(cases) and not any(complaints):
+        print(f"     score: {moved[-1]} numbers moved, at least {least(**cases[-1])}")
+
+
+def programs(rows: int) -> tuple[int]:
+    """A grid with a program for each block of rows."""
+    return (-(-rows // BLOCK),)
+
+
+def numbers(*shape: int) -> np.ndarray:
+    """Small whole numbers as float32, the same for the same shape."""
+    rng = np.random.default_rng(sum(shape))
+    return rng.integers(-5, 6, shape).astype(np.float32)
+
+
+def some_rows(count: int, of: int) -> np.ndarray:
+    """Row numbers, about a third of them -1."""
+    rng = np.random.default_rng(count)
+    return np.where(rng.random(count) < 0.35, -1, rng.integers(0, of, count))
+
+
+def check_doubled(kernel: Any) -> None:
+    """Puzzle 1: y = 2 x."""
+    judge(
+        kernel,
+        [{"x": numbers(n)} for n in (16, 32, 5, 37)],
+        lambda x: 2 * x,
+        lambda k, y, x: k[programs(len(x))](x, y, len(x), BLOCK=BLOCK),
+        lambda x: 2 * x.size,
+    )
+
+
+def check_gathered(kernel: Any) -> None:
+    """Puzzle 2: y[j] = x[rows[j]], or zeros where rows[j] is -1."""
+
+    def expected(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return np.where(rows[:, np.newaxis] >= 0, x[rows], 0)
+
+    def launch(k: Any, y: torch.Tensor, x: torch.Tensor, rows: torch.Tensor) -> None:
+        k[programs(len(rows))](x, rows, y, len(rows), C=x.shape[1], BLOCK=BLOCK)
+
+    def least(x: np.ndarray, rows: np.ndarray) -> int:
+        return rows.size + int((rows >= 0).sum() + rows.size) * x.shape[1]
+
+    sizes = [(16, 4, 4), (16, 20, 2), (5, 3, 4), (40, 9, 8)]
+    cases = [{"x": numbers(of, c), "rows": some_rows(n, of)} for n, of, c in sizes]
+    judge(kernel, cases, expected, launch, least)
+
+
+def check_summed(kernel: Any) -> None:
+    """Puzzle 3: y[j] = sum of the channels of x[j], their number not a power of two."""
+
+    def launch(k: Any, y: torch.Tensor, x: torch.Tensor) -> None:
+        width = 1 << (x.shape[1] - 1).bit_length()
+        k[programs(len(x))](x, y, len(x), C=x.shape[1], WIDTH=width, BLOCK=BLOCK)
+
+    judge(
+        kernel,
+        [{"x": numbers(n, c)} for n, c in ((16, 4), (7, 4), (16, 3), (37, 6))],
+        lambda x: x.sum(axis=1),
+        launch,
+        lambda x: x.size + len(x),
+    )
+
+
+def check_scattered(kernel: Any) -> None:
+    """Puzzle 4: y[rows_out[r]] += x[rows_in[r]], no output row twice."""
+
+    def expected(
+        x: np.ndarray, rows_in: np.ndarray, rows_out: np.ndarray, y: np.ndarray
+    ) -> np.ndarray:
+        y = y.copy()
+        y[rows_out] += x[rows_in]
+        return y
+
+    def launch(
+        k: Any,
+        y: torch.Tensor,
+        x: torch.Tensor,
+        rows_in: torch.Tensor,
+        rows_out: torch.Tensor,
+    ) -> None:
+        grid = programs(len(rows_in))
+        k[grid](x, rows_in, rows_out, y, len(rows_in), C=x.shape[1], BLOCK=BLOCK)
+
+    cases = []
+    for rules, inputs, outputs, channels in (
+        (16, 4, 16, 2),
+        (5, 3, 9, 4),
+        (37, 8, 50, 4),
+    ):
+        rng = np.random.default_rng(rules)
+        cases.append(
+            {
+                "x": numbers(inputs, channels),
+                "rows_in": rng.integers(0, inputs, rules),
+                "rows_out": rng.permutation(outputs)[:rules],
+                "y": numbers(outputs, channels),
+            }
+        )
+
+    def least(x: np.ndarray, rows_in: np.ndarray, **others: np.ndarray) -> int:
+        return len(rows_in) * (2 + 3 * x.shape[1])
+
+    judge(kernel, cases, expected, launch, least)
+
+
+def check_multiplied(kernel: Any) -> None:
+    """Puzzle 5: y = x[rows] @ weight, zeros where rows[j] is -1; 16 channels."""
+
+    def expected(x: np.ndarray, rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        return np.where(rows[:, np.newaxis] >= 0, x[rows], 0) @ weight
+
+    def launch(
+        k: Any,
+        y: torch.Tensor,
+        x: torch.Tensor,
+        rows: torch.Tensor,
+        weight: torch.Tensor,
+    ) -> None:
+        k[programs(len(rows))](x, rows, weight, y, len(rows), C=16, BLOCK=BLOCK)
+
+    def least(x: np.ndarray, rows: np.ndarray, weight: np.ndarray) -> int:
+        blocks = programs(len(rows))[0]
+        gathered = int((rows >= 0).sum()) * 16
+        return rows.size + gathered + blocks * weight.size + rows.size * 16
+
+    cases = [
+        {"x": numbers(of, 16), "rows": some_rows(n, of), "weight": numbers(16, 16)}
+        for n, of in ((16, 5), (7, 30), (40, 12))
+    ]
+    judge(kernel, cases, expected, launch, least)
+
+
+def check_convolved(kernel: Any) -> None:
+    """Puzzle 6: a submanifold convolution over a table of neighbours [V, N]."""
+
+    def launch(
+        k: Any,
+        y: torch.Tensor,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        table: torch.Tensor,
+    ) -> None:
+        taps, outputs = table.shape
+        k[programs(outputs)](x, weight, table, y, outputs, V=taps, C=16, BLOCK=BLOCK)
+
+    def expected(x: np.ndarray, weight: np.ndarray, table: np.ndarray) -> np.ndarray:
+        gathered = np.where(table[..., np.newaxis] >= 0, x[table], 0)
+        return (gathered @ weight).sum(axis=0)
+
+    def least(x: np.ndarray, weight: np.ndarray, table: np.ndarray) -> int:
+        rules, blocks = int((table >= 0).sum()), programs(len(x))[0]
+        return table.size + rules * 16 + blocks * weight.size + x.size
+
+    cases = []
+    for points, edge in ((4, 2), (16, 5), (45, 8)):
+        rng = np.random.default_rng(points)
+        sites = np.unique(rng.integers(0, edge, (points, 2)), axis=0)
+        book = submanifold_rulebook(np.insert(sites, 0, 0, axis=1), 3)
+        table = np.full((9, len(sites)), -1)
+        for tap, (rows_in, rows_out) in enumerate(book.rules):
+            table[tap, rows_out] = rows_in
+        x, weight = numbers(len(sites), 16), numbers(9, 16, 16)
+        cases.append({"x": x, "weight": weight, "table": table})
+    judge(kernel, cases, expected, launch, least)
