@@ -89,7 +89,7 @@ def _trace(event: Event, layer: Layer, place: int, hover: np.ndarray) -> Any:
     if layer.name == "energy":
         low, high = np.log10(energy_range(event))
         ticks = np.arange(np.ceil(low), np.floor(high) + 1)
-        bar = {"title": "MeV", "tickvals": ticks, "ticktext": [f"{10**tick:g}" for tick in ticks]}
+        bar: dict[str, Any] = {"title": "MeV", "tickvals": ticks, "ticktext": [f"{10**tick:g}" for tick in ticks]}
         bar |= {"len": 0.45, "y": 0.0, "yanchor": "bottom"}  # below the legend
         values = np.log10(np.clip(event.energy, 10**low, None))
         marker |= {"color": values, "colorscale": ENERGY_MAP, "cmin": low, "cmax": high, "colorbar": bar}
