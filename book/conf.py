@@ -94,6 +94,31 @@ def draw_results(app: Sphinx, config: object) -> None:
     (Path(app.srcdir) / "speed_tables.txt").write_text("\n".join([*rows, "", *notes, ""]), encoding="utf-8")
 
 
+def draw_gpu(app: Sphinx, config: object) -> None:
+    """Write the tables of the page on GPUs: times, where some were measured, and what the kernels compile to."""
+    from sscn_triton.study.gpu_report import table
+
+    results = sorted((Path(app.srcdir) / "results").glob("*gpu*.json"))
+    lines = [] if results else ["**No GPU has been measured yet.**", ""]
+    for path in results:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        lines += [
+            f"`{path.name}`: {run['device']['name']}, {run['versions']}, commit {run['commit']}",
+            "",
+            table(run),
+            "",
+        ]
+    (Path(app.srcdir) / "gpu_times.txt").write_text("\n".join(lines), encoding="utf-8")
+    budget = json.loads((Path(app.srcdir).parent / "tests" / "kernel_budget.json").read_text(encoding="utf-8"))
+    targets = list(budget)
+    rows = [f"| kernel | {' | '.join(targets)} |", "|---|" + "---|" * len(targets)]
+    for kernel in budget[targets[0]]:
+        found = [budget[target][kernel] for target in targets]
+        cells = [f"{one['registers']}, {one['shared'] / 1024:.0f}, {one['matrix']}, {one['spills']}" for one in found]
+        rows.append(f"| {kernel} | {' | '.join(cells)} |")
+    (Path(app.srcdir) / "gpu_kernels.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
 def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
     """Put MathJax 3.2.2 beside the pages: the one file that needs no fonts, out of the package that ships it."""
     if error is None and app.builder.format == "html":
@@ -111,5 +136,6 @@ def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("config-inited", copy_notebooks)
     app.connect("config-inited", draw_results)
+    app.connect("config-inited", draw_gpu)
     app.connect("autodoc-process-docstring", escape_shapes)
     app.connect("build-finished", copy_mathjax)

@@ -89,6 +89,11 @@ def test_results_go_on_where_they_stopped_and_refuse_another_device(tmp_path: Pa
     Results(path, about).add("one", {"ms": 1.0})
     again = Results(path, about)
     assert "one" in again
+    again.add("two", {"failed": "ValueError: no"})
+    again.add("three", {"failed": "out of memory"})
+    assert "two" not in again
+    assert "three" in again
+    assert "one" not in Results(path, about, go_on=False)
     assert [file.name for file in tmp_path.iterdir()] == ["some.json"]
     with pytest.raises(ValueError, match="was measured with device"):
         Results(path, {**about, "device": {"name": "B"}})

@@ -94,6 +94,10 @@ def test_a_dry_count_is_the_same_and_computes_nothing() -> None:
         network(x).features.sum().backward()
 
     assert count_work(step, dry=True) == count_work(step)
+    with model.as_on_a_gpu():
+        fused = count_work(step, dry=True)
+        assert fused == count_work(step)
+    assert total(fused).memory < total(count_work(step)).memory
     with model.Counter(dry=True):
         assert not nn.SubmanifoldConv(1, 2, 3, bias=False)(x).features.any()
 
@@ -114,7 +118,7 @@ def test_the_report_puts_the_published_times_beside_the_floors() -> None:
     batch = BenchBatch(x.coordinates, x.features, torch.zeros(300, dtype=torch.long), (16,) * 3, 2)
     text = report("H200", batch, {16: batch})
     assert "H200 SXM" in text
-    assert "| weight_gradient 27 taps, 64 x 64; 27x1x64x64 | 7 |" in text
+    assert "_gradient 27 taps, 64 x 64; 27x1x64x64 | 7 |" in text
     (line,) = [line for line in text.splitlines() if line.startswith("| encoder-large | 16")]
     assert line.endswith("87.0 | 237.0 | 35.0 | 72.0 |")
     assert float(line.split("|")[5]) > 0

@@ -25,13 +25,16 @@ from sscn_triton.study.gpu_cells import QUICK, TOY, Cell, full_grid
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "book" / "results"
+MEMORY = "out of memory"
+AHEAD = 40
+"""Cells whose kernels are compiled before anything is timed."""
 WARNING = "*** NO CUDA DEVICE: kernels are interpreted on the CPU. These are NOT timings of a GPU. ***"
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Exit code: 0; 1 if something computes wrong or failed; 2 if the machine lacks something that is needed."""
     options = _options(words)
-    os.environ["TRITON_INTERPRET"] = "1" if options.toy else os.environ.get("TRITON_INTERPRET", "0")
+    os.environ["TRITON_INTERPRET"] = "1" if options.toy else "0"
     missing = _missing(options.toy)
     if missing:
         print(f"cannot run here: {missing}", file=sys.stderr)
@@ -61,7 +64,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="TEXT", help="only cells with this in their name")
     parser.add_argument("--out", type=Path, help="JSON file; by default a dated one in book/results")
     parser.add_argument("--no-tests", action="store_true", help="leave out the tests, which were run before")
-    parser.add_argument("--warm", help=argparse.SUPPRESS)  # k/n: run every n-th cell once, so that kernels are compiled
+    parser.add_argument("--warm", nargs="*", help=argparse.SUPPRESS)  # run these cells once, by number in the grid
     options = parser.parse_args(words)
     options.toy = options.toy or not torch.cuda.is_available()
     options.seconds = options.seconds or (420.0 if options.full else 270.0)
@@ -122,22 +125,22 @@ def _times(options: argparse.Namespace, start: float) -> int:
 
     device = "cpu" if options.toy else "cuda"
     cells = _cells(options)
-    if options.warm:
-        return _warm(cells, options, device)
+    if options.warm is not None:
+        return _warm(options, device)
     watch = Stopwatch(device, 1 if options.toy else 20)
-    results = Results(_target(options), about(device))
+    results = Results(_target(options), about(device), go_on=options.full)
     todo = [cell for cell in cells if str(cell) not in results]
     if not options.toy:
-        _compile_ahead(todo, options, start)
+        _compile_ahead(todo[:AHEAD], options, start)
     ceilings, numbers = measure_ceilings(device, watch)
     results.note(ceilings=numbers, rivals=installed())
     print(", ".join(f"{name} {value:.3g}" for name, value in numbers.items()), flush=True)
-    wrong, checked = 0, set[tuple[str, str]]()
+    bad, checked = 0, set[tuple[str, str]]()
     for cell in todo:
         if time.perf_counter() - start > options.seconds:
             break
         record = _one(cell, lambda: _batch(cell, options, device), device, watch, ceilings, checked)  # noqa: B023
-        wrong += "wrong" in record
+        bad += "wrong" in record or record.get("failed", MEMORY) != MEMORY
         results.add(str(cell), record)
         print(line(str(cell), record), flush=True)
     print(table(results.record))
@@ -145,7 +148,7 @@ def _times(options: argparse.Namespace, start: float) -> int:
     print(f"{len(results)} cells in {results.path}" + (f"; {left} are left: run it again" if left else ""))
     if options.toy and options.out is None:
         shutil.rmtree(results.path.parent)
-    return 1 if wrong else 0
+    return 1 if bad else 0
 
 
 def _one(
@@ -165,10 +168,12 @@ def _one(
     except WrongResult as error:
         return {"cell": cell._asdict(), "wrong": str(error)}
     except Exception as error:  # the other cells are measured all the same
-        short = isinstance(error, torch.OutOfMemoryError)
-        if not short:
-            traceback.print_exc()
-        return {"cell": cell._asdict(), "failed": "out of memory" if short else f"{type(error).__name__}: {error}"}
+        if isinstance(error, torch.OutOfMemoryError):
+            return {"cell": cell._asdict(), "failed": MEMORY}
+        if "CUDA error" in str(error):  # nothing that follows could be trusted
+            raise
+        traceback.print_exc()
+        return {"cell": cell._asdict(), "failed": f"{type(error).__name__}: {error}"}
     finally:
         if device == "cuda":
             torch.cuda.empty_cache()
@@ -178,21 +183,17 @@ def _compile_ahead(cells: list[Cell], options: argparse.Namespace, start: float)
     """Run the cells once in several processes: kernels compile side by side, and are then found in Triton's cache."""
     import subprocess
 
-    workers = min(8, os.cpu_count() or 1, len(cells))
+    for cell in cells:  # made once, and found by all
+        _batch(cell, options, "cpu")
     limit = max(30.0, 0.4 * (options.seconds - (time.perf_counter() - start)))
-    words = [
-        sys.executable,
-        "-m",
-        "sscn_triton.study.gpu",
-        "--no-tests",
-        f"--seconds={limit}",
-        f"--only={options.only}",
-    ]
+    words = [sys.executable, "-m", "sscn_triton.study.gpu", "--no-tests", f"--seconds={limit}"]
     words += ["--full"] if options.full else []
+    eager = dict.fromkeys(cell._replace(mode="eager", rulebook="out") for cell in cells)
+    numbers = [str(full_grid().index(cell)) for cell in eager]
+    workers = max(1, min(8, os.cpu_count() or 1, len(numbers)))
+    nowhere = subprocess.DEVNULL
     jobs = [
-        subprocess.Popen(
-            [*words, f"--warm={k}/{workers}"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
-        )
+        subprocess.Popen([*words, "--warm", *numbers[k::workers]], cwd=ROOT, stdout=nowhere, stderr=nowhere)
         for k in range(workers)
     ]
     end = time.perf_counter() + limit
@@ -204,15 +205,15 @@ def _compile_ahead(cells: list[Cell], options: argparse.Namespace, start: float)
             job.wait()
 
 
-def _warm(cells: list[Cell], options: argparse.Namespace, device: str) -> int:
+def _warm(options: argparse.Namespace, device: str) -> int:
     from sscn_triton.study.gpu_subjects import Subject
 
-    start, (k, n) = time.perf_counter(), map(int, options.warm.split("/"))
-    eager = list(dict.fromkeys(cell._replace(mode="eager", rulebook="in") for cell in cells))
-    for cell in eager[k::n]:
+    start, grid = time.perf_counter(), full_grid()
+    for number in options.warm:
         if time.perf_counter() - start > options.seconds:
             break
         try:
+            cell = grid[int(number)]
             Subject(cell, _batch(cell, options, device), device).once()
         except Exception:  # it will fail again where it is reported
             continue

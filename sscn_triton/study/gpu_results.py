@@ -15,14 +15,16 @@ ROOT = Path(__file__).parents[2]
 
 
 class Results:
-    """A JSON file of cells by name, read if it is there; every change is written under a temporary name and renamed.
+    """A JSON file of cells by name; every change is written under a temporary name and renamed.
 
-    A file of another device or other versions is refused: its numbers do not belong beside new ones.
+    With ``go_on`` the cells of a file that is there are kept, and the file of another device or other versions is
+    refused: its numbers do not belong beside new ones. A cell that failed is there no more.
     """
 
-    def __init__(self, path: Path, about: dict[str, Any]) -> None:
+    def __init__(self, path: Path, about: dict[str, Any], go_on: bool = True) -> None:
         self.path, self.record = path, {**about, "cells": {}}
-        if path.is_file():
+        self.commit = about.get("commit")
+        if go_on and path.is_file():
             found = json.loads(path.read_text(encoding="utf-8"))
             for key in ("device", "versions"):
                 if found.get(key) != about[key]:
@@ -30,14 +32,15 @@ class Results:
             self.record = found
 
     def __contains__(self, name: str) -> bool:
-        return name in self.record["cells"]
+        cell = self.record["cells"].get(name, {"failed": ""})
+        return cell.get("failed", "out of memory") == "out of memory" and "wrong" not in cell
 
     def __len__(self) -> int:
         return len(self.record["cells"])
 
     def add(self, name: str, cell: dict[str, Any]) -> None:
         """Keep a cell."""
-        self.record["cells"][name] = cell
+        self.record["cells"][name] = {**cell, "commit": self.commit}
         self.write()
 
     def note(self, **about: Any) -> None:
@@ -83,10 +86,10 @@ def about(device: str) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The clone's commit, with a star where files differ from it; None where git does not tell."""
+    """The clone's commit, with a star where files differ from it; a copy without git is told by SSCN_COMMIT."""
     head = _git("rev-parse", "--short=12", "HEAD")
     changed = _git("status", "--porcelain", "--untracked-files=no")
-    return None if head is None else head + ("*" if changed else "")
+    return os.environ.get("SSCN_COMMIT") if head is None else head + ("*" if changed else "")
 
 
 def _git(*words: str) -> str | None:

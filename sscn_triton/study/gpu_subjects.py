@@ -68,23 +68,26 @@ class Subject:
         with numbers(self.cell.precision, self.device):
             return self.network(x)
 
+    def rows(self, x: SparseTensor) -> Tensor:
+        return self.outputs(x).features
+
     def loss(self, y: Tensor) -> Tensor:
         """Cross entropy for a UResNet; the sum of the outputs for others, as in the public benchmark."""
         if self.with_loss:
             return torch.nn.functional.cross_entropy(y.float(), self.batch.labels, ignore_index=-1)
         return y.float().sum()
 
-    def once(self, forward: Callable[[SparseTensor], Any] | None = None, update: bool = True) -> Any:
+    def once(self, forward: Callable[[SparseTensor], Tensor] | None = None, update: bool = True) -> Any:
         """One pass of the cell's task; ``update``: whether Adam takes its step."""
         x = self.build() if self.cell.rulebook == "in" else self.tensor
-        run = forward or self.outputs
+        run = forward or self.rows
         if self.cell.task == "forward":
             with torch.no_grad():
-                return run(x).features
+                return run(x)
         self.network.zero_grad()
         if self.features.requires_grad:
             self.features.grad = None
-        self.loss(run(x).features).backward()
+        self.loss(run(x)).backward()
         if update and self.adam is not None:
             self.adam.step()
         return None
@@ -98,9 +101,19 @@ class Subject:
         if self.cell.mode == "eager":
             return self.once
         if self.cell.mode == "compiled":
-            compiled = torch.compile(self.outputs, fullgraph=True)
+            compiled = self._compiled()
             return lambda: self.once(compiled)
         return self._captured()
+
+    def _compiled(self) -> Callable[[SparseTensor], Tensor]:
+        network = self.network
+        graph = torch.compile(lambda x: network(x).features, fullgraph=True)
+
+        def run(x: SparseTensor) -> Tensor:
+            with numbers(self.cell.precision, self.device):
+                return graph(x)
+
+        return run
 
     def _captured(self) -> Pass:
         stream = torch.cuda.Stream()

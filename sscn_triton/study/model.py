@@ -13,7 +13,8 @@ host's launches takes longer than any floor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,18 +134,26 @@ def _weight_gradient(features: Tensor, gradient: Tensor, rules: Sequence[Tensor]
     )
 
 
-def _convolved(features: Tensor, weight: Tensor, rules: Sequence[Tensor], count: int) -> tuple[int, ...]:
-    return count, weight.shape[1] * weight.shape[3]
+def _zeros(name: str, args: Any) -> Any:
+    """What an operator that follows rules would give, as zeros."""
+    features, other, rules, size = args[:4]
+    if name in GRADIENTS:
+        shape = len(rules[2]), size, features.shape[1] // size, other.shape[1] // size
+        return other.new_zeros(shape)
+    y = other.new_zeros(size, other.shape[1] * other.shape[3])
+    if name == "convolution":
+        return y
+    from sscn_triton.ops.normalization import line_size
+
+    wide = torch.float64 if y.dtype == torch.float64 else torch.float32
+    line = y.new_zeros(line_size(*y.shape) if args[-1] else 0, dtype=wide)
+    line[:1] = 1 << size.bit_length()  # all rows in one tile
+    return y, line
 
 
-def _weighted(features: Tensor, gradient: Tensor, rules: Sequence[Tensor], groups: int) -> tuple[int, ...]:
-    return len(rules[2]), groups, features.shape[1] // groups, gradient.shape[1] // groups
-
-
-SHAPES: dict[str, Callable[..., tuple[int, ...]]] = {
-    "sscn::convolution": _convolved,
-    "sscn::weight_gradient": _weighted,
-}
+CONVOLUTIONS = ("convolution", "fused_convolution")
+GRADIENTS = ("weight_gradient", "norm_weight_gradient")
+"""The library's operators that follow rules."""
 
 
 class Counter(TorchDispatchMode):
@@ -158,30 +167,30 @@ class Counter(TorchDispatchMode):
         self.dry, self.operations = dry, list[Operation]()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func._schema.name
-        if self.dry and name in SHAPES:
-            results = args[0].new_zeros(SHAPES[name](*args))
-        else:
-            results = func(*args, **(kwargs or {}))
-        name = name.split("::")[-1]
+        space, name = func._schema.name.split("::")
+        ruled = space == "sscn" and name in (*CONVOLUTIONS, *GRADIENTS)
+        results = _zeros(name, args) if ruled and self.dry else func(*args, **(kwargs or {}))
         if not func.is_view and not name.startswith(("empty", "detach")):
-            self._note(name, args, kwargs or {}, results)
+            self._note(name, ruled, (args, kwargs), results)
         return results
 
-    def _note(self, name: str, args: Any, kwargs: Any, results: Any) -> None:
-        made = [leaf for leaf in tree_leaves(results) if isinstance(leaf, Tensor)]
-        if name == "convolution" and len(args) >= 4 and isinstance(args[2], (list, tuple)):
-            work, weight = _convolution(*args[:4]), args[1]
-            what = f"{weight.shape[0]} taps, {weight.shape[2]} > {weight.shape[3]}"
-        elif name == "weight_gradient":
-            work = _weight_gradient(*args[:4])
-            what = f"{args[2][2].shape[0]} taps, {args[0].shape[1]} x {args[1].shape[1]}"
+    def _note(self, name: str, ruled: bool, given: Any, results: Any) -> None:
+        taken, made = ([leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)] for tree in (given, results))
+        if ruled:
+            args = given[0]
+            work = (_convolution if name in CONVOLUTIONS else _weight_gradient)(*args[:4])
+            beside = [leaf for leaf in (*args[4:], *made[1:]) if isinstance(leaf, Tensor)]
+            work += Work(sum(leaf.numel() * leaf.element_size() for leaf in beside))
+            taps, ends = (
+                len(args[2][2]),
+                (args[1].shape[2:] if name in CONVOLUTIONS else (args[0].shape[1], args[1].shape[1])),
+            )
+            what = f"{taps} taps, {ends[0]} {'>' if name in CONVOLUTIONS else 'x'} {ends[1]}; "
         else:
-            taken = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
             work, what = _generic(name, [*taken, *made]), ""
-        shape = "x".join(str(n) for n in made[0].shape) if made else ""
         if work.memory:
-            self.operations.append(Operation(name, f"{what}; {shape}" if what else shape, work))
+            shape = "x".join(str(n) for n in made[0].shape) if made else ""
+            self.operations.append(Operation(name, what + shape, work))
 
 
 def _generic(name: str, tensors: list[Tensor]) -> Work:
@@ -192,6 +201,19 @@ def _generic(name: str, tensors: list[Tensor]) -> Work:
     products = 2 * a.shape[0] * a.shape[1] * b.shape[1]
     padded = 2 * a.shape[0] * _padded(a.shape[1]) * _padded(b.shape[1])
     return Work(memory, 0, padded, products)
+
+
+@contextlib.contextmanager
+def as_on_a_gpu() -> Iterator[None]:
+    """Inside, norms on the CPU are taken by the operators that a GPU has kernels for, and fused as there."""
+    from sscn_triton.functional import normalization
+
+    before = normalization.has_kernels
+    normalization.has_kernels = lambda features: not features.is_meta
+    try:
+        yield
+    finally:
+        normalization.has_kernels = before
 
 
 def count_work(run: Callable[[], Any], dry: bool = False) -> list[Operation]:

@@ -61,7 +61,7 @@ _met: dict[Key, Call] | None = None
 
 
 def tile_for(
-    kernel: str, like: Tensor, rules: Sequence[Tensor], counts: tuple[int, int], shape: tuple[int, int, int, int]
+    kernel: str, like: Tensor, rules: Sequence[Tensor], counts: tuple[int, int], shape: Sequence[int]
 ) -> Numbers | None:
     """The tile that was measured to be fast for a kernel, if there is one.
 
@@ -73,9 +73,9 @@ def tile_for(
         table = _tables[like.device] = load(like.device)
     if not table and _met is None:
         return None
-    key = Key(
-        kernel, *shape, product_precision(like), bucket(counts[1] if kernel == "convolution" else rules[0].shape[0])
-    )
+    taps, groups, width_in, width_out = shape
+    size = bucket(counts[1] if kernel == "convolution" else rules[0].shape[0])
+    key = Key(kernel, taps, groups, width_in, width_out, product_precision(like), size)
     if _met is not None and key not in _met:
         _met[key] = Call(list(rules), *counts, like.dtype)
     return table.get(key)
