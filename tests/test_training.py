@@ -273,6 +273,7 @@ BAD = {
     "batch": ({"batch": 3, "devices": 2}, "batch must be divisible by the 2 processes"),
     "dense": ({"network": "matched", "image": 42, "depth": 3}, "image must be divisible by 4 for network=matched"),
     "study": ({"network": "study", "crop": 20, "depth": 3}, "crop must be divisible by 8 for network=study of depth 3"),
+    "bottom": ({"network": "study", "crop": 8, "depth": 3}, "crop must be more than 8 for network=study of depth 3"),
     "events": ({"data": "a.h5", "events": 3}, "events is for simulated events; with data=a.h5 leave it out"),
     "held out": ({"held_out": "a.h5"}, "held_out goes with data"),
     "crop": ({"image": 16, "crop": 32}, "image must be at least the size of a crop, 32, got 16"),

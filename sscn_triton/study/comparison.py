@@ -12,17 +12,20 @@ from typing import Any
 import numpy as np
 
 from sscn_triton.lartpc import CLASS_NAMES, Event
-from sscn_triton.study import machine, published
+from sscn_triton.study import machine, published, scaling
 from sscn_triton.study.config import StudyConfig
 from sscn_triton.study.data import ENERGY_UNIT, Split, held_out_crops, load
 from sscn_triton.study.errors import Interrupted, RunError
 from sscn_triton.study.output import RECORD, OutputFolder, as_json
-from sscn_triton.study.runs import STATISTICS_BATCHES, Job, Outcome, run_apart
+from sscn_triton.study.runs import STATISTICS_BATCHES, Job, Outcome, run, run_apart
 from sscn_triton.study.training import Limit
 
 SHARE = 0.3
 """Of the time left when the data are ready: for the training of each network on crops, and at most for the third run.
 The rest goes into starting processes, judging and drawing."""
+
+SCALING_SHARE, SCALING_SECONDS = 0.12, 20.0
+"""Of all the time, for measuring how costs grow; and how long that takes in a study that is limited by steps."""
 
 
 def study(config: StudyConfig) -> Path:
@@ -46,7 +49,8 @@ def _run(config: StudyConfig, split: Split, output: OutputFolder, clock: float) 
     try:
         held_out = {False: held_out_crops(split.held_out, config.size, config.seed), True: split.held_out}
         outcomes = _measure(config, split, held_out, output, clock)
-        record = _record(config, split, outcomes, time.monotonic() - clock) | {"load_before": busy}
+        grown = _scale(config, split, clock)
+        record = _record(config, split, outcomes, time.monotonic() - clock) | {"load_before": busy, "scaling": grown}
         _write(output, outcomes, record, held_out)
     except (RunError, OSError) as error:
         raise RunError(f"{error}; {_kept(output)}") from error
@@ -70,17 +74,29 @@ def _measure(
         return max(0.0, seconds - (time.monotonic() - clock))
 
     each = SHARE * left()
+    reserve = SCALING_SHARE + 0.12  # the scaling and what comes after it
     plan: list[tuple[str, Any, bool, Callable[[], float]]] = [
         (f"sparse, {config.size} px crops", "sparse", False, lambda: each),
         (f"dense, {config.size} px crops", "dense", False, lambda: each),
-        ("sparse, whole events", "sparse", True, lambda: max(0.0, min(each, left() - 0.12 * seconds))),
+        ("sparse, whole events", "sparse", True, lambda: max(0.0, min(each, left() - reserve * seconds))),
     ]
     outcomes = []
     for name, kind, whole, budget in plan:
         limit = Limit(budget(), config.steps)
-        outcomes.append(run_apart(Job(name, kind, config, split.train, held_out[whole], whole, limit)))
+        outcomes.append(run_apart(Job(name, kind, config, split.train, held_out[whole], whole, limit), run))
         output.keep(name.replace(", ", "-").replace(" ", "-") + ".json", outcomes[-1].as_record())
     return outcomes
+
+
+def _scale(config: StudyConfig, split: Split, clock: float) -> dict[str, Any]:
+    """How costs grow, on the fullest of the events to learn from."""
+    seconds = SCALING_SECONDS
+    if config.minutes is not None:
+        total = 60 * config.minutes
+        seconds = min(SCALING_SHARE * total, max(0.0, 0.92 * total - (time.monotonic() - clock)))
+    events = sorted(split.train, key=len, reverse=True)[: max(scaling.BATCHES)]
+    memory = 1e9 * (machine.memory_gb() or 8.0)
+    return run_apart(scaling.Plan("scaling", events, config.filters, config.depth, seconds, memory), scaling.run)
 
 
 def _record(config: StudyConfig, split: Split, outcomes: list[Outcome], seconds: float) -> dict[str, Any]:

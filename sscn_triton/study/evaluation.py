@@ -22,6 +22,7 @@ from sscn_triton.study.output import as_json
 from sscn_triton.study.progress import Progress
 from sscn_triton.study.runs import judge
 from sscn_triton.study.train_config import EvaluateConfig, TrainConfig
+from sscn_triton.study.units import percent
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
@@ -103,11 +104,7 @@ def scores_record(scores: Scores, checkpoint: Checkpoint) -> dict[str, Any]:
 
 def summary(record: dict[str, Any]) -> str:
     """Scores in a few lines."""
-    lines = [f"nonzero accuracy {_percent(record['nonzero_accuracy'])} of {record['events']} held-out images"]
+    lines = [f"nonzero accuracy {percent(record['nonzero_accuracy'])} of {record['events']} held-out images"]
     for name, accuracy, share in zip(record["classes"], record["class_accuracy"], record["class_share"], strict=True):
-        lines.append(f"  {name:<8} {_percent(accuracy):>7}   {_percent(share):>7} of the voxels")
+        lines.append(f"  {name:<8} {percent(accuracy):>7}   {percent(share):>7} of the voxels")
     return "\n".join(lines)
-
-
-def _percent(value: float) -> str:
-    return "none" if value != value else f"{100 * value:.1f} %"

@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from sscn_triton.lartpc import CLASS_NAMES, Event
 from sscn_triton.lartpc.display import draw_event, event_html, plot_event, write_png
+from sscn_triton.study import scaling_report
 from sscn_triton.study.runs import Outcome
 
 COLORS = ("#0B6E99", "#C8553D", "#5B8E3E")
@@ -53,6 +54,7 @@ def draw_all(
             "accuracy.png": accuracy(record),
             "classes.png": classes(record),
             "cost.png": cost(record),
+            "scaling.png": scaling_report.figure(record["scaling"]),
         }
         for name, figure in drawn.items():
             figure.savefig(folder / name)

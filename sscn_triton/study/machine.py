@@ -19,7 +19,7 @@ def describe() -> dict[str, Any]:
         "processor": _processor(),
         "cores": cores,
         "torch threads": torch.get_num_threads(),
-        "memory_gb": _memory_gb(),
+        "memory_gb": memory_gb(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -50,7 +50,8 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _memory_gb() -> float | None:
+def memory_gb() -> float | None:
+    """Of the machine, in GB (1e9); None where the system does not tell."""
     try:
         return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9, 1)
     except (ValueError, OSError, AttributeError):

@@ -34,6 +34,11 @@ class NetworkSettings:
         """Image sizes that a dense network takes are multiples of this; 1 for the sparse one."""
         return {"sparse": 1, "matched": 2 ** (self.depth - 1), "study": 2**self.depth}[self.kind]
 
+    def takes(self, size: int) -> bool:
+        """Whether images of this size can be read; the study's network needs two voxels an axis at its bottom, as its
+        batch norm takes its statistics there even of a single image."""
+        return size % self.divisor == 0 and (self.kind != "study" or size > self.divisor)
+
 
 def make_network(settings: NetworkSettings, seed: int = 0) -> Network:
     """A fresh network. A sparse network and its matched twin of one seed start from the same weights."""

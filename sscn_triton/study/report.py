@@ -7,8 +7,10 @@ import html as markup
 from pathlib import Path
 from typing import Any
 
+from sscn_triton.study import scaling_report
 from sscn_triton.study.figures import running_mean, smoothing
 from sscn_triton.study.output import as_json
+from sscn_triton.study.units import memory, percent, seconds
 
 Rows = list[list[str]]
 
@@ -16,23 +18,6 @@ COLUMNS = [
     "network", "image", "parameters", "steps", "trained", "accuracy, training", "accuracy, held out",
     "step", "forward", "memory, training", "memory, forward",
 ]  # fmt: skip
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """A fraction as a percentage; "none" where there was nothing to count."""
-    return "none" if value is None or value != value else f"{100 * value:.{digits}f} %"
-
-
-def seconds(value: float) -> str:
-    """A duration with a unit one can read."""
-    if value < 1:
-        return f"{1000 * value:.0f} ms"
-    return f"{value:.2f} s" if value < 10 else f"{value:.0f} s" if value < 120 else f"{value / 60:.1f} min"
-
-
-def memory(value: float) -> str:
-    """Bytes in MB (1e6) or, from 1 GB (1e9) on, in GB."""
-    return f"{value / 1e6:.0f} MB" if value < 1e9 else f"{value / 1e9:.2f} GB"
 
 
 def main_rows(record: dict[str, Any]) -> Rows:
@@ -156,6 +141,14 @@ def html(record: dict[str, Any], folder: Path) -> str:
                 "of the held-out whole events. Hatched: the 2018 study.", header, rows),
         _figure(folder, "cost.png", "What it costs, on logarithmic axes: median training step, median forward pass, "
                 "peak memory of training. Hatched: the 2018 study, forward, on a GPU.", *_cost_rows(record)),
+        f"<p>{markup.escape(scaling_report.sentence(record['scaling']))}</p>",
+        _figure(folder, "scaling.png", "How costs grow with the image, one image at a time, on logarithmic axes. The "
+                "table has the batches too, and what follows for images that were not measured: for dense networks in "
+                "proportion to the places of the image, for the sparse one by its power law.",
+                *scaling_report.point_rows(record["scaling"])),
+        _html_table(*scaling_report.exponent_rows(record["scaling"])),
+        "<p class='small'>Exponents with their standard errors. Off: root mean square of the points about a power law "
+        "and about an exponential, of sizes with one image; voxels of batches too.</p>",
         _figure(folder, "event.png", "A held-out whole event: truth and the sparse network's answer. "
                 "event.html, beside this page, shows it to turn and zoom, and where it errs.",
                 *_confusion_rows(record, 2)),

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from multiprocessing import get_context
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -166,8 +166,19 @@ def judge(
     return tally.scores(), predictions, seconds
 
 
-def run_apart(job: Job, task: Callable[[Job], Outcome] = run) -> Outcome:
-    """`run(job)` in a new process, so that its memory is its own. Ctrl-C ends that process at once.
+class Named(Protocol):
+    """What a process is to do; its name is for messages."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Task = TypeVar("Task", bound=Named)
+Result = TypeVar("Result")
+
+
+def run_apart(job: Task, task: Callable[[Task], Result]) -> Result:
+    """`task(job)` in a new process, so that its memory is its own. Ctrl-C ends that process at once.
 
     Raises RunError with the other process's words if it fails, or its exit code if it dies.
     """
@@ -179,7 +190,7 @@ def run_apart(job: Job, task: Callable[[Job], Outcome] = run) -> Outcome:
     theirs.close()
     try:
         mine.send((task, job))
-        outcome = mine.recv()
+        done, answer = mine.recv()
     except (EOFError, ConnectionError):
         process.join()
         raise RunError(
@@ -189,9 +200,9 @@ def run_apart(job: Job, task: Callable[[Job], Outcome] = run) -> Outcome:
     finally:
         process.terminate()
         process.join()
-    if isinstance(outcome, Outcome):
-        return outcome
-    raise RunError(f"'{job.name}' failed: {outcome}")
+    if done:
+        return answer
+    raise RunError(f"'{job.name}' failed: {answer}")
 
 
 @contextmanager
@@ -209,6 +220,6 @@ def _ctrl_c_ignored() -> Iterator[None]:
 def _answer(parent: Any) -> None:
     task, job = parent.recv()
     try:
-        parent.send(task(job))
+        parent.send((True, task(job)))
     except Exception as error:
-        parent.send(f"{type(error).__name__}: {error}")
+        parent.send((False, f"{type(error).__name__}: {error}"))

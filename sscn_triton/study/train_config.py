@@ -132,6 +132,8 @@ class TrainConfig:
             raise ValueError(
                 f"{name} must be divisible by {divisor} for network={self.network} of depth {self.depth}, got {size}"
             )
+        if self.network == "study" and size == divisor:
+            raise ValueError(f"{name} must be more than {divisor} for network=study of depth {self.depth}, got {size}")
 
     def _refuse_useless(self) -> None:
         for name in ("events", "image"):
