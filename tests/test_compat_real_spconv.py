@@ -1,4 +1,4 @@
-"""Each layer gives what spconv itself gives, where that can be imported; its CPU build computes no gradients."""
+"""Each layer gives what spconv itself gives, where that can be imported; its CPU build computes few gradients."""
 
 from __future__ import annotations
 
@@ -89,6 +89,19 @@ def test_layer(name, dimension):
     if not name.startswith(("strided", "transposed", "max")):
         assert torch.equal(y.indices, z.indices)
     close(y.dense(), z.dense())
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_every_winner_of_a_max_pooling_gets_the_gradient(window):
+    sites = random_sites(60, 3, 5).int()
+    values = torch.relu(torch.randn(60, 4)).round()  # with many equal ones, and zeros
+    found = []
+    for spconv in (ours, real):
+        features = values.clone().requires_grad_()
+        y = spconv.SparseMaxPool3d(*window)(spconv.SparseConvTensor(features, sites, [5, 5, 5], 2))
+        (y.features.square().sum() + y.features.sum()).backward()
+        found.append(features.grad)
+    close(*found)
 
 
 def test_dense_images_and_back():

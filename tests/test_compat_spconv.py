@@ -123,6 +123,21 @@ def test_transposed_convolution_has_an_extent_that_knows_no_dilation(dimension, 
     check(back, y.replace_feature(values), values, oracle.turned(rules), oracle.as_sites(sites), x.spatial_shape)
 
 
+def test_axes_may_differ():
+    kernel, stride, padding, dilation = (3, 2), (2, 1), (1, 0), (1, 2)
+    x, sites, features = given(2)
+    built = oracle.strided(sites, kernel, stride, padding, dilation, (6, 6))
+    down = spconv.SparseConv2d(2, 4, kernel, stride, padding, dilation, indice_key="down")
+    y = check(down, x, features, built.rules, built.output_sites, [3, 4])
+    values = torch.randn(len(built.output_sites), 4, dtype=torch.float64, requires_grad=True)
+    up = spconv.SparseInverseConv2d(4, 3, list(kernel), "down")
+    check(up, y.replace_feature(values), values, oracle.turned(built.rules), oracle.as_sites(sites), [6, 6])
+    x, sites, features = given(2)
+    own = oracle.as_sites(sites)
+    rules = oracle.rules_between(own, own, kernel, (1, 1), (1, 2), dilation)
+    check(spconv.SubMConv2d(2, 4, kernel, dilation=dilation), x, features, rules, own, [6, 6])
+
+
 def test_output_padding_adds_to_the_far_end():
     x, sites, features = given(2, 4)
     layer = spconv.conv.SparseConvolution(2, 2, 4, 2, 3, transposed=True, output_padding=(2, 1))
