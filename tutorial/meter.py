@@ -18,7 +18,7 @@ import torch
 class Meter:
     """Loads and stores, counted in numbers.
 
-    `loads` and `stores` are all together; `loaded(tensor)` and `stored(tensor)` tell how
+    `loads` and `stores` are all together; `loaded(tensor)` and `stored(tensor)` say how
     often each number of a tensor was, in the tensor's shape.
     """
 
