@@ -111,7 +111,8 @@ def fuse(dtype: torch.dtype, groups: int, channels_in: int, channels_out: int, r
     """A layer with all that can ride along, and its weight gradient."""
     rules, norm = rules_of(27, rows, rows), a_norm(dtype, groups * channels_in)
     x, y = (torch.zeros(rows, groups * n, dtype=dtype) for n in (channels_in, channels_out))
-    w, bias = torch.zeros(27, groups, channels_in, channels_out, dtype=dtype), torch.zeros_like(y[0])
+    w = torch.zeros(27, groups, channels_in, channels_out, dtype=dtype)
+    bias = torch.zeros(groups * channels_out, dtype=dtype)
     moments = statistics.line(y, groups * channels_out)
     convolution.convolve(x, w, rules, rows, bias, None, y, norm, moments)
     weight_gradient.weight_gradient(x, y, rules, groups, norm=norm)
@@ -132,8 +133,9 @@ def pool(dtype: torch.dtype) -> None:
     _, winners = pooling.pool_max(x, rules, 16)
     pooling.pool_return(pooling.pool_take(x, winners, rules), winners, rules, 64)
     order = [torch.zeros(64, dtype=torch.int64), torch.zeros(64, dtype=torch.int64), torch.zeros(3, dtype=torch.int64)]
-    events.sum_events(x, order)
-    events.largest_of_events(x, order)
+    for parts in (1, 4):
+        events.sum_events(x, order, parts)
+        events.largest_of_events(x, order, parts)
 
 
 LAYERS = {  # groups, channels in and out of each, rows

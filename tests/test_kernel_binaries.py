@@ -60,7 +60,7 @@ def test_shared_memory_is_there(target: str) -> None:
 @pytest.mark.parametrize("target", BUDGET)
 def test_low_precision_products_run_on_matrix_units(target: str) -> None:
     """IEEE float32 has none on NVIDIA; one channel and depthwise need none."""
-    plain = re.compile("depthwise|1>16 (?:fused )?(?:forward|input)|reduction" + ("|ieee" if target != "gfx942" else ""))
+    plain = re.compile(r"depthwise|1>16 (fused )?(forward|input)|reduction" + ("|ieee" if target != "gfx942" else ""))
     wanted = {name for name in BUDGET[target] if ">" in name and not plain.search(name)}
     assert wanted
     assert not [name for name in wanted if not BUDGET[target][name]["matrix"]]

@@ -20,6 +20,7 @@ from sscn_triton.ops.convolution import convolution
 from sscn_triton.ops.events import largest_of_events, sort_events, sum_events
 from sscn_triton.ops.pooling import pool_max, pool_return, pool_sum, pool_take
 from sscn_triton.ops.triton import convolution as forward
+from sscn_triton.ops.triton import events as reductions
 from sscn_triton.ops.triton import weight_gradient as backward
 
 TYPES = {torch.float32: 1e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3, torch.float64: 1e-14}
@@ -213,3 +214,16 @@ def test_reductions_of_events_are_the_cpus(dtype: torch.dtype) -> None:
         assert torch.equal(largest_of_events(x, events), right[0])
         assert torch.equal(sum_events(x, events), right[1])
         assert torch.equal(largest_of_events(x_nan, events), right_nan)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 8])
+def test_long_events_are_reduced_in_parts_to_the_same(parts: int) -> None:
+    """Events of 0, 1 and 300 rows; equal values and several that are not numbers, in one part and in many."""
+    event = torch.zeros(301, dtype=torch.int64)
+    event[17] = 2
+    events = sort_events(event, 3)
+    x = torch.from_numpy(values(0, 301, 5)).mul(3).round().float()
+    x[40:290:60, 1] = x[5, 2] = torch.nan
+    assert torch.equal(reductions.largest_of_events(x, events, parts), largest_of_events(x, events))
+    torch.testing.assert_close(reductions.sum_events(x, events, parts), sum_events(x, events), equal_nan=True)
+    assert [reductions.choose_parts(rows, 4) for rows in (0, 8192, 8193, 10**7)] == [1, 1, 2, 64]

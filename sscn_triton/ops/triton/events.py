@@ -1,4 +1,8 @@
-"""Reductions over the rows of each event, one program for an event and a block of channels."""
+"""Reductions over the rows of each event.
+
+A program takes a part of an event's rows and a block of channels; where events are long there are several parts, whose
+results are then joined in order. How many depends on the sizes alone, so a run repeats itself bit for bit.
+"""
 
 from __future__ import annotations
 
@@ -12,35 +16,70 @@ from torch import Tensor
 from sscn_triton.ops.triton.launch import ceil_div, launch
 
 ROWS, WIDTH = 64, 16
+LONG, MOST_PARTS = 2048, 64  # rows that are one part's; parts of an event
 
 
 @triton.jit
-def sum_kernel(values, order, starts, sums, CHANNELS: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr):
-    """``sums[event] = sum of the values of its rows``, in float64."""
-    event = tl.program_id(0).to(tl.int64)
-    column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
+def part_of_event(starts, event, part, PARTS: tl.constexpr, ROWS: tl.constexpr):
+    """The first rank of a part of an event, and the rank after its last."""
     start, stop = tl.load(starts + event), tl.load(starts + event + 1)
+    length = ((stop - start + PARTS - 1) // PARTS + ROWS - 1) // ROWS * ROWS
+    first = start + part * length
+    return first, tl.minimum(first + length, stop)
+
+
+@triton.jit
+def sum_kernel(
+    values, order, starts, sums, CHANNELS: tl.constexpr, PARTS: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr
+):
+    """``sums[event, part] = sum of the values of its rows``, in float64."""
+    event, part = tl.program_id(0).to(tl.int64), tl.program_id(2)
+    column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
+    start, stop = part_of_event(starts, event, part, PARTS, ROWS)
     total = tl.zeros([ROWS, WIDTH], tl.float64)
     for rank in range(start, stop, ROWS):
         ranks = rank + tl.arange(0, ROWS)
         row = tl.load(order + ranks, mask=ranks < stop, other=0)
         there = (ranks < stop)[:, None] & (column < CHANNELS)
         total += tl.load(values + row[:, None] * CHANNELS + column, mask=there, other=0).to(tl.float64)
-    result = tl.sum(total, 0)
-    if sums.dtype.element_ty != tl.float64:
-        result = result.to(tl.float32)
-    tl.store(sums + event * CHANNELS + column, result.to(sums.dtype.element_ty), mask=column < CHANNELS)
+    store_sum(sums + (event * PARTS + part) * CHANNELS + column, tl.sum(total, 0), column < CHANNELS)
+
+
+@triton.jit
+def add_parts_kernel(parts, sums, CHANNELS: tl.constexpr, PARTS: tl.constexpr, WIDTH: tl.constexpr):
+    """``sums[event]``: the sums of its parts, in their order."""
+    event, column = tl.program_id(0).to(tl.int64), tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
+    total = tl.zeros([WIDTH], tl.float64)
+    for part in range(PARTS):
+        total += tl.load(parts + (event * PARTS + part) * CHANNELS + column, mask=column < CHANNELS, other=0)
+    store_sum(sums + event * CHANNELS + column, total, column < CHANNELS)
+
+
+@triton.jit
+def store_sum(place, total, mask):
+    """To anything but float64 by way of float32."""
+    if place.dtype.element_ty != tl.float64:
+        total = total.to(tl.float32)
+    tl.store(place, total.to(place.dtype.element_ty), mask=mask)
 
 
 @triton.jit
 def largest_kernel(
-    values, order, starts, winners, CHANNELS: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr
+    values,
+    order,
+    starts,
+    winners,
+    CHANNELS: tl.constexpr,
+    WIDE: tl.constexpr,
+    PARTS: tl.constexpr,
+    ROWS: tl.constexpr,
+    WIDTH: tl.constexpr,
 ):
-    """``winners[event]``: which of its rows, in ascending order, is first to have the largest value; -1 for none. The
-    last that is not a number is larger than any."""
-    event = tl.program_id(0).to(tl.int64)
+    """``winners[event, part]``: which of its rows, in ascending order, is first to have the largest value; -1 for none.
+    The last that is not a number is larger than any."""
+    event, part = tl.program_id(0).to(tl.int64), tl.program_id(2)
     column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
-    start, stop = tl.load(starts + event), tl.load(starts + event + 1)
+    start, stop = part_of_event(starts, event, part, PARTS, ROWS)
     best = tl.zeros([ROWS, WIDTH], WIDE)
     winner = tl.full([ROWS, WIDTH], -1, tl.int64)
     for rank in range(start, stop, ROWS):
@@ -55,28 +94,54 @@ def largest_kernel(
     first = tl.min(tl.where(number & (best == largest), winner, 2**62), 0)
     last_nan = tl.max(tl.where(best != best, winner, -1), 0)
     result = tl.where(last_nan >= 0, last_nan, tl.where(start < stop, first, -1))
-    tl.store(winners + event * CHANNELS + column, result, mask=column < CHANNELS)
+    tl.store(winners + (event * PARTS + part) * CHANNELS + column, result, mask=column < CHANNELS)
 
 
-def sum_events(features: Tensor, events: Sequence[Tensor]) -> Tensor:
+@triton.jit
+def join_winners_kernel(
+    values, parts, winners, CHANNELS: tl.constexpr, WIDE: tl.constexpr, PARTS: tl.constexpr, WIDTH: tl.constexpr
+):
+    """``winners[event]``: the winner among those of its parts, by the same rule."""
+    event, column = tl.program_id(0).to(tl.int64), tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
+    best, winner = tl.zeros([WIDTH], WIDE), tl.full([WIDTH], -1, tl.int64)
+    for part in range(PARTS):
+        place = parts + (event * PARTS + part) * CHANNELS + column
+        row = tl.load(place, mask=column < CHANNELS, other=-1)
+        value = tl.load(values + row * CHANNELS + column, mask=row >= 0, other=0).to(WIDE)
+        better = (row >= 0) & ((winner < 0) | (value > best) | (value != value))
+        best, winner = tl.where(better, value, best), tl.where(better, row, winner)
+    tl.store(winners + event * CHANNELS + column, winner, mask=column < CHANNELS)
+
+
+def choose_parts(rows: int, events: int) -> int:
+    """Into how many parts each event is cut: a power of two, so that few numbers occur."""
+    return min(triton.next_power_of_2(max(ceil_div(rows, LONG * max(events, 1)), 1)), MOST_PARTS)
+
+
+def sum_events(features: Tensor, events: Sequence[Tensor], parts: int | None = None) -> Tensor:
     """``[N, C]`` to ``[B, C]``, in the type of the features."""
     _, order, starts = events
-    sums = features.new_empty(starts.shape[0] - 1, features.shape[1])
-    grid = sums.shape[0], ceil_div(sums.shape[1], WIDTH)
-    launch(
-        sum_kernel, grid, features.contiguous(), order, starts, sums, CHANNELS=sums.shape[1], ROWS=ROWS, WIDTH=WIDTH
-    )  # fmt: skip
+    features, (rows, channels), count = features.contiguous(), features.shape, starts.shape[0] - 1
+    parts, blocks = parts or choose_parts(rows, count), ceil_div(channels, WIDTH)
+    sums = features.new_empty(count, channels)
+    first = sums if parts == 1 else torch.empty(count, parts, channels, dtype=torch.float64, device=sums.device)
+    options = {"CHANNELS": channels, "PARTS": parts, "WIDTH": WIDTH}
+    launch(sum_kernel, (count, blocks, parts), features, order, starts, first, ROWS=ROWS, **options)
+    if parts > 1:
+        launch(add_parts_kernel, (count, blocks), first, sums, **options)
     return sums
 
 
-def largest_of_events(features: Tensor, events: Sequence[Tensor]) -> Tensor:
+def largest_of_events(features: Tensor, events: Sequence[Tensor], parts: int | None = None) -> Tensor:
     """``[N, C]`` to ``[B, C]`` int64."""
     _, order, starts = events
-    winners = torch.empty(starts.shape[0] - 1, features.shape[1], dtype=torch.int64, device=features.device)
-    grid = winners.shape[0], ceil_div(winners.shape[1], WIDTH)
+    features, (rows, channels), count = features.contiguous(), features.shape, starts.shape[0] - 1
+    parts, blocks = parts or choose_parts(rows, count), ceil_div(channels, WIDTH)
+    winners = torch.empty(count, channels, dtype=torch.int64, device=features.device)
+    first = winners if parts == 1 else winners.new_empty(count, parts, channels)
     wide = tl.float64 if features.dtype == torch.float64 else tl.float32
-    launch(
-        largest_kernel, grid, features.contiguous(), order, starts, winners, CHANNELS=winners.shape[1], WIDE=wide,
-        ROWS=ROWS, WIDTH=WIDTH,
-    )  # fmt: skip
+    options = {"CHANNELS": channels, "WIDE": wide, "PARTS": parts, "WIDTH": WIDTH}
+    launch(largest_kernel, (count, blocks, parts), features, order, starts, first, ROWS=ROWS, **options)
+    if parts > 1:
+        launch(join_winners_kernel, (count, blocks), features, first, winners, **options)
     return winners
