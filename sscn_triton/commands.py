@@ -161,8 +161,8 @@ class Predict:
     """Label the voxels of a file by a trained network.
 
     The events are written with the class that the network gives every voxel and its scores, one event at a time.
-    `sscn display` and `sscn inspect` show them beside the truth, which is told in the network's terms: with the labels
-    it was trained on, and summed along the last axis for a network of two dimensions.
+    `sscn display` and `sscn inspect` show them beside the truth, which is that of the training: slides or attached
+    labels, and for a network of two dimensions what the wire plane y sees.
 
     Args:
         file: event file, of any format that `sscn inspect` reads.
