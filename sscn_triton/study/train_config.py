@@ -29,7 +29,7 @@ class TrainConfig:
     """Train a network that labels the voxels of liquid-argon images.
 
     `--config` takes a file, or the name of a packaged configuration: laptop, 192, 512, 768, michel, two-class, 2d,
-    dense-matched, dense-study. Options on the command line win over it.
+    dense-matched, dense-study, transfer. Options on the command line win over it.
 
     The folder `out` gets steps.csv (a row a step), last.ckpt, TensorBoard's files, and at the end final.ckpt and
     scores.json. A training that was killed goes on from last.ckpt when the same command is given again, and ends with
