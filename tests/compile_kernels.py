@@ -5,6 +5,7 @@ A program, since a process that interprets kernels cannot compile them:
     python tests/compile_kernels.py cuda80 cuda90        print what was found, as JSON: target, variant, numbers
     python tests/compile_kernels.py --write              measure every target and write the budget
     python tests/compile_kernels.py --count              print how often sizes alone made kernels compile again
+    python tests/compile_kernels.py --kernels            print the names of all kernels
 
 Kernels are met as users meet them: the engine runs on CPU tensors, Triton specialises and compiles for a target that
 a stand-in for the driver names, and instead of a launch everything the kernel was given is set to zero.
@@ -13,6 +14,7 @@ a stand-in for the driver names, and instead of a launch everything the kernel w
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import re
 import subprocess
@@ -30,7 +32,16 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import JITFunction
 
 from sscn_triton.ops.convolution import transposed_rules
-from sscn_triton.ops.triton import convolution, events, normalization, pooling, sites, statistics, weight_gradient
+from sscn_triton.ops.triton import (
+    convolution,
+    events,
+    gather,
+    normalization,
+    pooling,
+    sites,
+    statistics,
+    weight_gradient,
+)
 from sscn_triton.ops.triton.launch import ceil_div
 from sscn_triton.ops.triton.layout import UNIT, WORD
 
@@ -127,12 +138,12 @@ def normalize(dtype: torch.dtype, channels: int, rows: int = 1 << 12) -> None:
     normalization.gradient(x, x, norm, x, normalization.slopes(x, x, norm, x), rows)
 
 
-def pool(dtype: torch.dtype) -> None:
-    rules, x = rules_of(8, 64, 16), torch.zeros(64, 16, dtype=dtype)
+def pool(dtype: torch.dtype, rows: int = 64) -> None:
+    rules, x = rules_of(8, rows, 16), torch.zeros(rows, 16, dtype=dtype)
     pooling.pool_sum(x, rules, 16)
     _, winners = pooling.pool_max(x, rules, 16)
-    pooling.pool_return(pooling.pool_take(x, winners, rules), winners, rules, 64)
-    order = [torch.zeros(64, dtype=torch.int64), torch.zeros(64, dtype=torch.int64), torch.zeros(3, dtype=torch.int64)]
+    pooling.pool_return(pooling.pool_take(x, winners, rules), winners, rules, rows)
+    order = [torch.zeros(n, dtype=torch.int64) for n in (rows, rows, 3)]
     for parts in (1, 4):
         events.sum_events(x, order, parts)
         events.largest_of_events(x, order, parts)
@@ -187,8 +198,9 @@ def variants(target: GPUTarget) -> Iterator[tuple[str, Any]]:
                         continue
                     met.clear()
                     fuse(dtype, *layer)
-                    kinds = ["fused forward", "fused weight gradient"]
-                    yield from ((f"{label} {name}", kind, one) for kind, (_, one) in zip(kinds, met, strict=False))
+                    hot = [one for name, one in met if name != "reduce_kernel"]
+                    kinds = ["fused forward", "fused weight gradient", "fused input gradient"]
+                    yield from ((f"{label} {name}", kind, one) for kind, one in zip(kinds, hot, strict=True))
 
 
 def measure(binary: Any) -> dict[str, int]:
@@ -236,13 +248,25 @@ def recompilations(sizes: Sequence[int]) -> dict[str, int]:
             convolve(torch.bfloat16, 8, 1, 1, size)
             fuse(torch.bfloat16, 1, 16, 16, size)
             normalize(torch.bfloat16, 16, size)
+            pool(torch.bfloat16, size)
+            gather.sum_rows(torch.zeros(size, 64), torch.zeros(27, size, dtype=torch.int32), torch.zeros(size, 64))
     for name, binary in met:
         binaries.setdefault(name, set()).add(binary.hash)
     return {name: len(hashes) for name, hashes in binaries.items()}
 
 
+def kernels() -> set[str]:
+    """Every kernel of the engine: what is compiled and not called by another."""
+    folder = Path(convolution.__file__).parent
+    modules = [importlib.import_module(f"sscn_triton.ops.triton.{path.stem}") for path in folder.glob("[a-z]*.py")]
+    found = {thing.__name__ for module in modules for thing in vars(module).values() if isinstance(thing, JITFunction)}
+    return {name for name in found if name.endswith("_kernel")}
+
+
 def main(arguments: list[str]) -> None:
-    if arguments == ["--count"]:
+    if arguments == ["--kernels"]:
+        print(json.dumps(sorted(kernels())))
+    elif arguments == ["--count"]:
         once, more = recompilations([17]), recompilations([0, 1, 15, 16, 17, 1000])
         print(json.dumps({name: more[name] - once[name] for name in once}))
     elif arguments == ["--write"]:
