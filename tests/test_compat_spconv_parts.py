@@ -170,6 +170,17 @@ def test_containers_apply_plain_modules_to_features():
     assert spconv.SparseSequential(spconv.Identity(), torch.nn.Flatten())(FEATURES).shape == (4, 1)
 
 
+def test_autocast_narrows_every_kind_of_layer():
+    layers = [spconv.SubMConv2d(1, 2, 3), spconv.SubMConv2d(2, 2, 1), spconv.SparseConv2d(2, 2, 2, 2, indice_key="d")]
+    x = tensor()
+    with torch.autocast("cpu", torch.bfloat16):
+        for layer in (*layers, spconv.SparseInverseConv2d(2, 1, 2, "d")):
+            x = layer(x)
+            assert x.features.dtype == torch.bfloat16
+    x.features.float().sum().backward()
+    assert layers[0].weight.grad.dtype == torch.float32
+
+
 def test_an_addend_is_added_to_the_output():
     layer = spconv.SubMConv2d(1, 1, 3)
     x = tensor()

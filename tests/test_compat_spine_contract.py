@@ -180,6 +180,13 @@ def test_initial_weights_and_names_are_minkowskiengines():
     }
 
 
+@pytest.mark.parametrize("kernel", [1, 2])
+def test_autocast_narrows_convolutions(kernel):
+    layer = spine.module("Convolution")(1, 2, kernel, bias=True, dimension=2)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(tensor()).F.dtype == torch.bfloat16
+
+
 def test_empty_tensors_pass_every_layer():
     x = tensor(FEATURES[:0], COORDINATES[:0])
     for layer in (

@@ -33,7 +33,7 @@ class _Kernel(Windowed):
         self.bias = torch.nn.Parameter(torch.empty(1, out_channels).uniform_(-bound, bound)) if bias else None
 
     def _biased(self, features: Tensor) -> Tensor:
-        return features if self.bias is None else features + self.bias
+        return features if self.bias is None else features + self.bias.to(features.dtype)
 
 
 class _Convolution(_Kernel):

@@ -17,7 +17,7 @@ def matrix(features: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -
     rows = features.unflatten(1, (groups, -1))
     matrices = weight.reshape(groups, weight.shape[-1], weight.shape[0] // groups)
     product = torch.einsum("ngi,gio->ngo", rows, matrices).flatten(1)
-    return product if bias is None else product + bias
+    return product if bias is None else product + bias.to(product.dtype)  # which autocast may have narrowed
 
 
 def odd_window(kernel_size: list[int]) -> tuple[Axes, list[int] | None]:
