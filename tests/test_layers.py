@@ -19,7 +19,7 @@ from strategies import cases, seeds, values
 from torch.autograd import gradcheck, gradgradcheck
 
 from sscn_triton import SparseTensor, nn, prepare
-from sscn_triton.functional import transposed_conv
+from sscn_triton.functional import concatenate, transposed_conv
 
 CONV = {1: torch.nn.Conv1d, 2: torch.nn.Conv2d, 3: torch.nn.Conv3d}
 TRANSPOSED = {1: torch.nn.ConvTranspose1d, 2: torch.nn.ConvTranspose2d, 3: torch.nn.ConvTranspose3d}
@@ -342,3 +342,17 @@ def test_hooks_see_features_and_parameters_and_pytorch_says_which_do_not() -> No
     layer.register_full_backward_hook(lambda module, into, out: seen.append("never"))
     with pytest.warns(UserWarning, match="module output should be a Tensor or a tuple of Tensors"):
         layer(x)
+
+
+def test_methods_of_a_tensor_trace_into_one_graph() -> None:
+    torch._dynamo.reset()
+    linear = nn.Linear(2, 2).double()
+
+    def function(x: SparseTensor) -> tuple[torch.Tensor, ...]:
+        y = linear(x)
+        total = (y + x).half().double().detach()
+        return total.features, concatenate([x, y]).features, x.map(torch.relu).to(torch.float32).features
+
+    compiled = torch.compile(function, fullgraph=True, dynamic=True, backend="eager")
+    x = random_cloud(20, channels=2)
+    assert all(torch.equal(*pair) for pair in zip(compiled(x), function(x), strict=True))
