@@ -111,6 +111,7 @@ def _on_events(name: str) -> tuple[Callable[[], Callable[..., Any]], Callable[[A
 
 COMMANDS = {
     "simulate": Command("simulate liquid-argon events into a file", *_on_events("simulate")),
+    "statistics": Command("hold simulated events against those of a file", *_on_events("statistics")),
     "inspect": Command("say what is in an event file", *_on_events("inspect")),
     "display": Command("draw an event, to turn or as a still picture", *_on_events("display")),
     "predict": Command("label the voxels of a file by a trained network", *_on_events("predict")),

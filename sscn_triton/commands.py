@@ -1,11 +1,11 @@
-"""The commands on event files: simulate, inspect, display, predict, convert. Each is a dataclass of its options, whose
-docstring is its help and which refuses bad values when made, and a function that does it."""
+"""The commands on event files: simulate, statistics, inspect, display, predict, convert. Each is a dataclass of its
+options, whose docstring is its help and which refuses bad values when made, and a function that does it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sscn_triton.study.errors import Interrupted, RunError
 from sscn_triton.study.progress import Progress
@@ -33,11 +33,7 @@ class Simulate:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        for name, least in (("events", 1), ("seed", 0), ("workers", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if not 8 <= self.size <= 4096:
-            raise ValueError(f"size must be 8 to 4096 voxels, got {self.size}")
+        _check_counts(self, events=1, seed=0, workers=1)
         if Path(self.out).suffix.lower() not in (".h5", ".hdf5"):
             raise ValueError(f"out must end with .h5 or .hdf5, got {self.out}")
         _check_new("out", self.out)
@@ -69,6 +65,40 @@ def _kept(options: Simulate) -> str:
 
     kept = f"{kept_events(options.out)} of {options.events} events are kept in {parts_folder(options.out)}"
     return f"{kept}, and the same command goes on from there"
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Hold simulated events against those of a file, in numbers.
+
+    Writes a page of voxels, occupancy, texture, class shares, tracks, mean and median, one list beside the other.
+
+    Args:
+        file: event file, of any format that `sscn inspect` reads; real events, say.
+        out: HTML page to write; it needs no network.
+        events: number of events to simulate.
+        size: edge of their images in voxels of 3 mm, 8 to 4096.
+        seed: that names their sequence.
+    """
+
+    file: str
+    out: str = "statistics.html"
+    events: int = 1000
+    size: int = 192
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_counts(self, events=1, seed=0)
+        _check_suffix("out", self.out, (".html",))
+
+
+def statistics(options: Statistics) -> None:
+    from sscn_triton.lartpc.statistics_page import beside_simulated
+
+    with Progress("simulating events", options.events) as progress:
+        page = beside_simulated(options.file, options.seed, options.events, options.size, progress.to)
+    _write_text(Path(options.out), page)
+    print(f"page: {options.out}")
 
 
 @dataclass(frozen=True)
@@ -227,6 +257,14 @@ def convert(options: Convert) -> None:
             writer.append(event)
             progress.to(writer.count)
     print(f"{options.target}: {writer.count} events")
+
+
+def _check_counts(options: Any, **least: int) -> None:
+    for name, bound in least.items():
+        if getattr(options, name) < bound:
+            raise ValueError(f"{name} must be at least {bound}, got {getattr(options, name)}")
+    if not 8 <= options.size <= 4096:
+        raise ValueError(f"size must be 8 to 4096 voxels, got {options.size}")
 
 
 def _check_suffix(name: str, path: str, allowed: tuple[str, ...]) -> None:

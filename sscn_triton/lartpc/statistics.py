@@ -9,9 +9,11 @@ from itertools import product
 import numpy as np
 
 from .event import CLASS_NAMES, Event
+from .track_shapes import track_shapes
 
 HALVINGS = 5
 GROWTH_STEPS = 3
+TRACKS = {"muon": 13, "pion": 211, "proton": 2212}
 
 
 def statistics(events: Sequence[Event]) -> dict[str, np.ndarray]:
@@ -21,7 +23,8 @@ def statistics(events: Sequence[Event]) -> dict[str, np.ndarray]:
     voxels in the 3^D block around an active one, itself included, mean), halving_1 to halving_5 (sites left when
     coordinates are halved, over those before), growth_1 to growth_3 (active sites after that many ordinary convolutions
     of kernel 3, over those before; as if the image had no borders), share_<class> for each of `CLASS_NAMES` (of
-    labelled voxels).
+    labelled voxels); of the tracks of `track_shapes`: track_voxels (voxels per voxel of length) and track_rms
+    (thickness, voxels, mean) of muons and pions, dedx_muon, dedx_pion, dedx_proton (MeV/cm, energy over length).
 
     Raises ValueError for no events.
     """
@@ -51,6 +54,21 @@ def _event_statistics(event: Event) -> dict[str, float]:
     labelled = event.labels[event.labels >= 0]
     for label, name in enumerate(CLASS_NAMES):
         result[f"share_{name}"] = float(np.mean(labelled == label)) if len(labelled) else np.nan
+    return result | _tracks(event)
+
+
+def _tracks(event: Event) -> dict[str, float]:
+    shapes = track_shapes(event) if event.ndim == 3 else []
+    thin = [shape for shape in shapes if shape.pdg != TRACKS["proton"]]
+    length = sum(shape.length for shape in thin)
+    result = {
+        "track_voxels": sum(shape.voxels for shape in thin) / length if thin else np.nan,
+        "track_rms": float(np.mean([shape.rms for shape in thin])) if thin else np.nan,
+    }
+    for name, pdg in TRACKS.items():
+        own = [shape for shape in shapes if shape.pdg == pdg]
+        centimetres = sum(shape.length for shape in own) * event.voxel_size / 10
+        result[f"dedx_{name}"] = sum(shape.energy for shape in own) / centimetres if own else np.nan
     return result
 
 

@@ -1,0 +1,116 @@
+"""Two lists of events side by side in numbers: a page that opens offline."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .entrance import open_events
+from .event import Event
+from .simulation import simulate
+from .statistics import statistics
+
+_COLORS = ("#0072B2", "#D55E00")
+_DRAWN = ("voxels", "energy", "median_voxel", "neighbours", "halving_1", "halving_3", "growth_1", "track_voxels")
+_WIDE, _HIGH, _BINS = 360, 130, 24
+
+
+def statistics_page(lists: Mapping[str, Sequence[Event]]) -> str:
+    """The rows of `statistics` of two named lists of events: mean, median, least and largest of each, and histograms of
+    the first list with a tick at every event of the second.
+
+    Raises ValueError for anything but two lists, and for an empty one.
+    """
+    if len(lists) != 2:
+        raise ValueError(f"a page compares two lists of events, got {len(lists)}")
+    names = [html.escape(name) for name in lists]
+    found = [statistics(events) for events in lists.values()]
+    counts = [len(events) for events in lists.values()]
+    heads = "".join(f'<th colspan="4">{name}, {n} events</th>' for name, n in zip(names, counts, strict=True))
+    parts = "<th>mean</th><th>median</th><th>least</th><th>largest</th>" * 2
+    rows = "".join(f"<tr><td>{row}</td>{''.join(_cells(one[row]) for one in found)}</tr>" for row in found[0])
+    pictures = "".join(_histogram(row, found[0][row], found[1][row]) for row in _DRAWN)
+    title = f"{names[0]} and {names[1]} events"
+    return _PAGE.format(
+        title=title, heads=heads, parts=parts, rows=rows, pictures=pictures, colors=_COLORS, names=names
+    )
+
+
+def beside_simulated(
+    path: str | os.PathLike[str], seed: int, events: int, size: int, progress: Callable[[int], None]
+) -> str:
+    """`statistics_page` of events 0, 1, 2, ... of a seed and of those of a file. progress: told how many are made."""
+    with open_events(path) as file:
+        others = list(file)
+    made = []
+    for index in range(events):
+        made.append(simulate(seed, index, size))
+        progress(len(made))
+    return statistics_page({"simulated": made, Path(path).name: others})
+
+
+def _cells(values: np.ndarray) -> str:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return "<td>-</td>" * 4
+    measures = (values.mean(), np.median(values), values.min(), values.max())
+    return "".join(f"<td>{value:.4g}</td>" for value in measures)
+
+
+def _histogram(name: str, many: np.ndarray, few: np.ndarray) -> str:
+    """Bars of the middle 98 % of one list, and lines at the other's events."""
+    many, few = many[np.isfinite(many)], few[np.isfinite(few)]
+    if not len(many):
+        return ""
+    inside = np.append(few, np.quantile(many, [0.01, 0.99]))
+    low, high = float(inside.min()), float(inside.max())
+    high = high if high > low else low + 1.0
+    heights = np.histogram(many, _BINS, (low, high))[0]
+    wide, most = _WIDE / _BINS, max(int(heights.max()), 1)
+    bars = "".join(
+        f'<rect x="{i * wide:.1f}" y="{_HIGH * (1 - n / most):.1f}" width="{wide - 1:.1f}" '
+        f'height="{_HIGH * n / most:.1f}"/>'
+        for i, n in enumerate(heights.tolist())
+    )
+    places = (few - low) / (high - low) * _WIDE
+    lines = "".join(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{_HIGH}"/>' for x in places)
+    ends = (
+        f'<text x="0" y="{_HIGH + 16}">{low:.3g}</text><text class="end" x="{_WIDE}" y="{_HIGH + 16}">{high:.3g}</text>'
+    )
+    box = f'viewBox="-4 -4 {_WIDE + 8} {_HIGH + 24}" role="img" aria-label="{name}"'
+    return f"<figure><figcaption>{name}</figcaption><svg {box}>{bars}{lines}{ends}</svg></figure>"
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; color: #303030; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }}
+table {{ border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }}
+td, th {{ padding: .2rem .6rem .2rem 0; border-bottom: 1px solid #ddd; text-align: right; font-weight: normal; }}
+td:first-child {{ text-align: left; }}
+td:nth-child(6) {{ padding-left: 2rem; }}
+th {{ color: #707070; }}
+.pictures {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); gap: 1.5rem; }}
+figure {{ margin: 0; }}
+figcaption {{ color: #707070; }}
+rect {{ fill: {colors[0]}; }}
+line {{ stroke: {colors[1]}; stroke-width: 2; }}
+text {{ font-size: 12px; fill: #707070; }}
+.end {{ text-anchor: end; }}
+b {{ font-weight: 600; }}
+</style>
+<h1>{title}</h1>
+<table><tr><th></th>{heads}</tr><tr><th></th>{parts}</tr>{rows}</table>
+<h2>Events one by one</h2>
+<p>Bars: <b style="color:{colors[0]}">{names[0]}</b>, the middle 98 %.
+Lines: <b style="color:{colors[1]}">{names[1]}</b>.</p>
+<div class="pictures">{pictures}</div>
+</html>
+"""
