@@ -100,6 +100,12 @@ def test_a_forked_process_has_a_reader_of_its_own(public: Path) -> None:
     assert number != child()
 
 
+def test_a_missing_library_is_not_the_files_fault(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="reading HDF5 files needs h5py: pip install"):
+        open_events(public)
+
+
 def test_errors_of_the_library_come_through(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "empty.h5", "w"):
         pass

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import builtins
 import contextlib
+import importlib.util
 import os
 import pickle
 import subprocess
@@ -57,6 +58,8 @@ def _open(path: Path) -> Reading:
 
 def open_hdf5(path: Path) -> Reading:
     """The file, opened. Raises EventFileError for one that is none."""
+    if importlib.util.find_spec("h5py") is None:  # no fault of the file
+        raise ModuleNotFoundError("reading HDF5 files needs h5py: pip install h5py, or sscn[study]", name="h5py")
     try:
         return _open(path)
     except Exception as error:
