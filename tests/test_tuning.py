@@ -15,7 +15,7 @@ from cases import block
 from clouds import random_cloud
 from interpreted import interpreted
 
-from sscn_triton import rulebook, tune
+from sscn_triton import SparseTensor, nn, rulebook, tune
 from sscn_triton.nn import SubmanifoldConv
 from sscn_triton.ops.convolution import convolution, weight_gradient
 from sscn_triton.ops.triton import candidates, tuning
@@ -47,6 +47,19 @@ def met(count: int) -> dict[Key, Call]:
     with tuning.meeting() as calls:
         pair_of_passes(count)
     return calls
+
+
+def test_layers_fused_with_a_norm_have_tiles_of_their_own() -> None:
+    sites = torch.from_numpy(np.ascontiguousarray(block(4, 4, 4)))
+    network = nn.Sequential(nn.SubmanifoldConv(1, 4, 3), nn.BatchNormReLU(4), nn.SubmanifoldConv(4, 8, 3, bias=False))
+    with interpreted(), tuning.meeting() as calls:
+        network(SparseTensor(torch.randn(64, 1), sites)).features.sum().backward()
+    kernels = {key.kernel: (key, call) for key, call in calls.items() if key.channels_in == 4}
+    assert {"fused_convolution", "fused_weight_gradient"} <= kernels.keys()
+    for name in ("fused_convolution", "fused_weight_gradient"):
+        one = Problem(*kernels[name], CPU)
+        assert one.is_right(one.untuned)
+        assert one.is_right(next(one.candidates()))
 
 
 def problem() -> Problem:

@@ -23,6 +23,7 @@ from typing import Any
 
 from sscn_triton.study.gpu_cells import QUICK, TOY, Cell, full_grid
 
+Checked = set[tuple[str, str]]
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "book" / "results"
 MEMORY = "out of memory"
@@ -64,9 +65,14 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="TEXT", help="only cells with this in their name")
     parser.add_argument("--out", type=Path, help="JSON file; by default a dated one in book/results")
     parser.add_argument("--no-tests", action="store_true", help="leave out the tests, which were run before")
+    parser.add_argument(
+        "--tune", action="store_true", help="measure tiles first and keep the fastest (sscn_triton.tune)"
+    )
     parser.add_argument("--warm", nargs="*", help=argparse.SUPPRESS)  # run these cells once, by number in the grid
     options = parser.parse_args(words)
     options.toy = options.toy or not torch.cuda.is_available()
+    if options.toy and options.tune:
+        parser.error("--tune needs a GPU")
     options.seconds = options.seconds or (420.0 if options.full else 270.0)
     return options
 
@@ -133,13 +139,13 @@ def _times(options: argparse.Namespace, start: float) -> int:
     if not options.toy:
         _compile_ahead(todo[:AHEAD], options, start)
     ceilings, numbers = measure_ceilings(device, watch)
-    results.note(ceilings=numbers, rivals=installed())
+    results.note(ceilings=numbers, rivals=installed(), tuned=options.tune)
     print(", ".join(f"{name} {value:.3g}" for name, value in numbers.items()), flush=True)
-    bad, checked = 0, set[tuple[str, str]]()
+    bad, checked = 0, Checked()
     for cell in todo:
         if time.perf_counter() - start > options.seconds:
             break
-        record = _one(cell, lambda: _batch(cell, options, device), device, watch, ceilings, checked)  # noqa: B023
+        record = _one(cell, lambda: _batch(cell, options, device), device, watch, ceilings, checked, options.tune)  # noqa: B023
         bad += "wrong" in record or record.get("failed", MEMORY) != MEMORY
         results.add(str(cell), record)
         print(line(str(cell), record), flush=True)
@@ -152,19 +158,20 @@ def _times(options: argparse.Namespace, start: float) -> int:
 
 
 def _one(
-    cell: Cell, batch: Callable[[], Any], device: str, watch: Any, ceilings: Any, checked: set[tuple[str, str]]
+    cell: Cell, batch: Callable[[], Any], device: str, watch: Any, ceilings: Any, checked: Checked, tune: bool
 ) -> dict[str, Any]:
     """The record of a cell: what was measured, ``wrong`` if it computes something else, ``failed`` if it cannot run."""
     import torch
 
-    from sscn_triton.study.gpu_measure import WrongResult, check, measure
+    from sscn_triton.study.gpu_measure import WrongResult, check, measure, tuned
 
     try:
         made, errors = batch(), {}
         if (cell.network, cell.precision) not in checked:
             errors = {"errors": check(cell, made, device)}
             checked.add((cell.network, cell.precision))
-        return {**measure(cell, made, device, watch, ceilings), **errors}
+        trials = {"tiles": tuned(cell, made, device)} if tune else {}
+        return {**measure(cell, made, device, watch, ceilings), **errors, **trials}
     except WrongResult as error:
         return {"cell": cell._asdict(), "wrong": str(error)}
     except Exception as error:  # the other cells are measured all the same

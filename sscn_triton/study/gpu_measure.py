@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sscn_triton import SparseTensor
+from sscn_triton import SparseTensor, tune
 from sscn_triton.study.bench_batch import BenchBatch
 from sscn_triton.study.gpu_beside import passes
 from sscn_triton.study.gpu_cells import NETWORKS, Cell
-from sscn_triton.study.gpu_subjects import Subject
+from sscn_triton.study.gpu_subjects import Subject, numbers
 from sscn_triton.study.gpu_timing import Stopwatch
+from sscn_triton.study.launches import asked_by
 from sscn_triton.study.model import count_work, floor, total
 from sscn_triton.study.model_devices import Device
 
@@ -82,6 +83,7 @@ def measure(cell: Cell, batch: BenchBatch, device: str, watch: Stopwatch, ceilin
     operations = count_work(lambda: subject.once(update=False))
     least = 1e3 * floor(operations, ceilings, cell.precision)
     mine = _timed(subject.as_run(), watch)
+    asked = asked_by(lambda: subject.once(update=False)) if cell.rulebook == "out" else None
     work = total(operations)
     record: dict[str, Any] = {
         "cell": cell._asdict(),
@@ -90,6 +92,8 @@ def measure(cell: Cell, batch: BenchBatch, device: str, watch: Stopwatch, ceilin
         "GFLOP": work.useful / 1e9,
         "memory GB": work.memory / 1e9,
         "operators": len(operations),
+        "launches": None if asked is None else asked.launches,
+        "kernels": None if asked is None else dict(asked.kernels),
         "floor ms": least,
         "sscn": {**mine, "share of floor": least / mine["ms"]},
     }
@@ -123,3 +127,11 @@ def _rules_per_site(x: SparseTensor) -> dict[str, float]:
     """Rules per site of 3 x 3 x 3 submanifold layers, at the finest level."""
     kernel, ones = (3,) * x.ndim, (1,) * x.ndim
     return {"finest level": x.grid.submanifold(kernel, ones).rule_count / max(len(x), 1)}
+
+
+def tuned(cell: Cell, batch: BenchBatch, device: str) -> list[dict[str, Any]]:
+    """Tiles measured for a cell's convolutions and kept; those that beat the untuned one."""
+    subject = Subject(cell, batch, device)
+    with numbers(cell.precision, device):
+        trials = tune(subject.network, subject.tensor)
+    return [{**asdict(trial), "key": str(trial.key)} for trial in trials if trial.best != trial.untuned]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sscn_triton.ops.triton import convolution, tuning, weight_gradient
+from sscn_triton.ops.triton.normalization import Norm
 from sscn_triton.ops.triton.tuning import Call, Key, Numbers
 
 ERRORS = {"ieee": 1e-5, "tf32x3": 1e-4, "bf16x3": 1e-4, "tf32": 2e-3, "float16": 2e-3, "bfloat16": 1e-2}
@@ -56,23 +57,32 @@ class Problem:
 
         _, taps, groups, width_in, width_out, precision, _ = key
         self.groups, self.limit = groups, ERRORS[precision]
+        self.forward = key.kernel.endswith("convolution")
         self.x = random(call.input_count, groups * width_in)
-        forward = key.kernel == "convolution"
-        self.other = random(
-            *((taps, groups, width_in, width_out) if forward else (call.output_count, groups * width_out))
-        )
-        columns = groups * width_out if width_in == 1 and groups > 1 else width_out
-        choose = (self.other, call.output_count, width_in, columns) if forward else (self.other, width_in, width_out)
-        engine = convolution if forward else weight_gradient
-        self.untuned: Any = engine.choose_tile(*choose, tuning.product_precision(self.other))
+        shape = (taps, groups, width_in, width_out) if self.forward else (call.output_count, groups * width_out)
+        self.other = random(*shape)
+        self.norm = None
+        if key.kernel.startswith("fused"):
+            mean, variance, weight, bias = (random(groups * width_in).float() for _ in range(4))
+            self.norm = Norm(mean, variance.square() + 0.5, weight, bias, 1e-5, 0.0)
+        self.untuned: Any = self._untuned(tuning.product_precision(self.other))
         self.right = self.run(None, torch.float64)
+
+    def _untuned(self, precision: str) -> Any:
+        _, _, groups, width_in, width_out, *_ = self.key
+        columns = groups * width_out if width_in == 1 and groups > 1 else width_out
+        if self.forward:
+            sizes = self.call.output_count, width_in, columns
+            return convolution.choose_tile(self.other, *sizes, precision, self.norm is not None)
+        return weight_gradient.choose_tile(self.other, width_in, width_out, precision)
 
     def run(self, tile: Any, dtype: torch.dtype | None = None) -> Tensor:
         """The answer with a tile; in another type of numbers for the right one."""
         x, other = (self.x, self.other) if dtype is None else (self.x.to(dtype), self.other.to(dtype))
-        if self.key.kernel == "convolution":
-            return convolution.convolve(x, other, self.call.rules, self.call.output_count, tile=tile)
-        return weight_gradient.weight_gradient(x, other, self.call.rules, self.groups, tile=tile)
+        if self.forward:
+            count = self.call.output_count
+            return convolution.convolve(x, other, self.call.rules, count, tile=tile, norm=self.norm)
+        return weight_gradient.weight_gradient(x, other, self.call.rules, self.groups, tile=tile, norm=self.norm)
 
     def candidates(self) -> Iterator[Any]:
         """Tiles around the untuned one."""

@@ -235,8 +235,9 @@ def convolve(
     depthwise = channels_in == 1 and groups > 1
     columns = groups * channels_out if depthwise else channels_out
     precision = float32_precision()
-    if tile is None and norm is None:
-        measured = tile_for("convolution", weight, rules, (features.shape[0], output_count), weight.shape)
+    if tile is None:
+        kernel = "convolution" if norm is None else "fused_convolution"
+        measured = tile_for(kernel, weight, rules, (features.shape[0], output_count), weight.shape)
         tile = Tile(*measured) if measured else None
     tile = tile or choose_tile(weight, output_count, channels_in, columns, precision, norm is not None)
     tensors = (features, weight, bias, residual, output, moments, *(norm[:4] if norm else NO_NORM), *reading[:3])

@@ -27,8 +27,11 @@ Numbers = tuple[int, ...]
 
 
 class Key(NamedTuple):
-    """What a tile is chosen by. Channels are those of a group; ``precision`` is float16, bfloat16, or how products of
-    float32 are taken."""
+    """What a tile is chosen by.
+
+    The kernel is "convolution" or "weight_gradient", with "fused_" before it where rows are normalised on their way.
+    Channels are those of a group; ``precision`` is float16, bfloat16, or how products of float32 are taken.
+    """
 
     kernel: str
     taps: int
@@ -74,7 +77,7 @@ def tile_for(
     if not table and _met is None:
         return None
     taps, groups, width_in, width_out = shape
-    size = bucket(counts[1] if kernel == "convolution" else rules[0].shape[0])
+    size = bucket(counts[1] if kernel.endswith("convolution") else rules[0].shape[0])
     key = Key(kernel, taps, groups, width_in, width_out, product_precision(like), size)
     if _met is not None and key not in _met:
         _met[key] = Call(list(rules), *counts, like.dtype)

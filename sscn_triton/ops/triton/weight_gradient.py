@@ -202,9 +202,9 @@ def weight_gradient(
         features = features if norm is None else normalize(features, norm)
         return _weight_gradient_float64(features, grad_output, rules, shape)
     precision = float32_precision()
-    if tile is None and norm is None:
-        counts = features.shape[0], grad_output.shape[0]
-        measured = tile_for("weight_gradient", grad_output, rules, counts, shape)
+    if tile is None:
+        kernel = "weight_gradient" if norm is None else "fused_weight_gradient"
+        measured = tile_for(kernel, grad_output, rules, (features.shape[0], grad_output.shape[0]), shape)
         tile = Tile(*measured) if measured else None
     tile = tile or choose_tile(grad_output, channels_in, channels_out, precision)
     depthwise = channels_in == 1 and groups > 1
