@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/ready
 BOOK := book/_build/html
 
-.PHONY: help study test test-deep lint book notebooks gpu gpu-full clean
+.PHONY: help study test test-deep lint book notebooks exercises gpu gpu-full clean
 
 help:
 	@echo "make study      train a sparse and a dense UResNet on simulated events; results in study/"
@@ -15,6 +15,7 @@ help:
 	@echo "make lint       ruff and mypy"
 	@echo "make book       build the book, warnings as errors"
 	@echo "make notebooks  open the tutorials in JupyterLab"
+	@echo "make exercises  the tutorials without their solutions, for students: tutorial/student"
 	@echo "make gpu        tests and times on a GPU, by the system's Python (PYTHON=python3), without .venv or network"
 	@echo "make gpu-full   the whole grid of times, a part of it each time; goes on where it stopped"
 	@echo "make clean      remove .venv and everything built"
@@ -49,6 +50,10 @@ book: $(READY)
 
 notebooks: .venv/notebooks
 	$(BIN)/jupyter lab tutorial
+
+exercises: $(READY)
+	$(BIN)/python tutorial/hand_out.py
+	$(BIN)/pytest $(ARGS) --nbval tutorial/student
 
 gpu:
 	PYTHONPATH=. TRITON_INTERPRET=0 $(PYTHON) -m sscn_triton.study.gpu $(ARGS)

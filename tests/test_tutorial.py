@@ -76,6 +76,30 @@ class TestNotebook:
 
 
 @pytest.fixture(scope="module")
+def hand_out() -> Iterator[Any]:
+    sys.path.insert(0, str(TUTORIAL))
+    import hand_out
+
+    yield hand_out
+    sys.path.remove(str(TUTORIAL))
+
+
+def test_every_chapter_has_its_students_notebook_and_none_is_stale(hand_out):
+    kept = {path.name: path.read_text(encoding="utf-8") for path in hand_out.TWINS.glob("*.ipynb")}
+    assert kept == {path.name: hand_out.text(path) for path in NOTEBOOKS}, "make exercises writes them anew"
+
+
+def test_a_students_notebook_holds_no_solution(hand_out):
+    for path in hand_out.TWINS.glob("*.ipynb"):
+        twin = path.read_text(encoding="utf-8")
+        assert "SOLUTION" not in twin
+        assert "[ok]" not in twin
+        count = sum("### BEGIN SOLUTION" in cell.source for cell in code_cells(TUTORIAL / path.name))
+        assert twin.count("raise NotImplementedError") == count > 0
+        assert twin.count("[todo]") == count
+
+
+@pytest.fixture(scope="module")
 def check_reached() -> Iterator[Callable[..., None]]:
     sys.path.insert(0, str(TUTORIAL))
     from exercises.dilation import check_reached

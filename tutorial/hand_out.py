@@ -1,0 +1,65 @@
+"""Make the students' notebooks: `python tutorial/hand_out.py` writes student/*.ipynb.
+
+A student's notebook is the chapter without its solutions. Text outputs stay, so that
+`pytest --nbval tutorial/student` can compare, with the exercises solved or not;
+pictures are left for the student's own run.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+HERE = Path(__file__).parent
+TWINS = HERE / "student"
+
+SOLUTION = re.compile(r"### BEGIN SOLUTION\n.*### END SOLUTION", re.DOTALL)
+VERDICT = re.compile(r"\[ok\] (\w+)[^\n]*\n(\[ok\] \1,[^\n]*\n|     score:[^\n]*\n)*")
+TODO = r"[todo] \1 is not written yet\n"
+START = """\
+# The helpers and the events are one folder up.
+import os
+from pathlib import Path
+
+if not Path("chalk.py").exists():
+    os.chdir("..")"""
+
+
+def twin(notebook: Any) -> Any:
+    """The notebook as students get it."""
+    student = copy.deepcopy(notebook)
+    first = nbformat.v4.new_code_cell(START, id="where-things-are")
+    place = next(i for i, cell in enumerate(student.cells) if cell.cell_type == "code")
+    student.cells.insert(place, first)
+    code = [cell for cell in student.cells if cell.cell_type == "code"]
+    for count, cell in enumerate(code, start=1):
+        cell.execution_count = count
+        cell.source = SOLUTION.sub("raise NotImplementedError", cell.source)
+        tags = cell.metadata.pop("tags", [])
+        if "uses-solution" in tags:
+            cell.metadata["tags"] = ["nbval-skip"]
+            cell.outputs = []
+        for output in cell.outputs:
+            if "text" in output:
+                output.text = VERDICT.sub(TODO, output.text)
+            output.get("data", {}).pop("image/png", None)
+            if "execution_count" in output:
+                output.execution_count = count
+    return student
+
+
+def text(path: Path) -> str:
+    """The file of a chapter's twin."""
+    return nbformat.writes(twin(nbformat.read(path, as_version=4))) + "\n"
+
+
+if __name__ == "__main__":
+    TWINS.mkdir(exist_ok=True)
+    for path in TWINS.glob("*.ipynb"):
+        path.unlink()
+    for path in sorted(HERE.glob("*.ipynb")):
+        (TWINS / path.name).write_text(text(path), encoding="utf-8")
