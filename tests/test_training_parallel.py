@@ -73,3 +73,21 @@ def test_dense_networks_on_several_cpu_processes_are_refused(tmp_path: Path) -> 
     with pytest.raises(ValueError, match="network=matched on several processes needs GPUs"):
         train(config)
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2"},
+        {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "training", "SLURM_JOB_ID": "1"},
+    ],
+    ids=["torchrun", "srun"],
+)
+def test_two_processes_that_each_think_they_are_alone_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=r"the number of processes that were started, 2, got 1 \* 1"):
+        train(TrainConfig(out=str(tmp_path / "a")))
+    assert not (tmp_path / "a").exists()

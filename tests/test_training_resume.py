@@ -19,7 +19,7 @@ import torch
 
 from sscn_triton.study import checkpoint, trainer
 from sscn_triton.study.checkpoint import load_checkpoint
-from sscn_triton.study.errors import RunError
+from sscn_triton.study.errors import Interrupted, RunError
 from sscn_triton.study.segmentation import Segmentation
 from sscn_triton.study.steplog import StepLog
 from sscn_triton.study.train_config import TrainConfig
@@ -180,3 +180,20 @@ def test_a_checkpoint_that_cannot_be_written_stops_the_training_and_loses_nothin
     assert load_checkpoint(tmp_path / "full" / "last.ckpt").step == 3
     trainer.train(full)
     check_same(tmp_path / "whole", tmp_path / "full")
+
+
+def test_ctrl_c_says_which_step_is_kept_and_leaves_ctrl_c_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn = Segmentation.training_step
+
+    def interrupted(module: Segmentation, batch: Any, index: int) -> torch.Tensor:
+        if index == 4:
+            raise KeyboardInterrupt
+        return learn(module, batch, index)
+
+    monkeypatch.setattr(Segmentation, "training_step", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted, match=r"interrupted; step 3 is kept in .*last\.ckpt, and the same command"):
+        trainer.train(config(tmp_path / "a", 0, 1))
+    assert signal.getsignal(signal.SIGINT) is before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import warnings
 from dataclasses import asdict
@@ -62,9 +63,22 @@ def train(config: TrainConfig) -> Path | None:
 
 
 def _check_devices(config: TrainConfig, device: str) -> None:
+    """As many devices as asked for, as many processes as started: two trainings must not share a folder unawares."""
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+
     if config.processes > 1 and config.network != "sparse" and device == "cpu":
         raise ValueError(
             f"network={config.network} on several processes needs GPUs: PyTorch synchronises batch norm nowhere else"
+        )
+    if device == "cuda" and config.devices > torch.cuda.device_count():
+        raise ValueError(f"devices must be at most the {torch.cuda.device_count()} GPUs here, got {config.devices}")
+    started = os.environ.get("WORLD_SIZE") if "TORCHELASTIC_RUN_ID" in os.environ else None
+    if SLURMEnvironment.detect():
+        started = os.environ["SLURM_NTASKS"]
+    if started is not None and int(started) != config.processes:
+        raise ValueError(
+            f"devices * nodes must be the number of processes that were started, {started}, got "
+            f"{config.devices} * {config.nodes}"
         )
 
 
