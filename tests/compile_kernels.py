@@ -199,7 +199,7 @@ def variants(target: GPUTarget) -> Iterator[tuple[str, Any]]:
                     met.clear()
                     fuse(dtype, *layer)
                     hot = [one for name, one in met if name != "reduce_kernel"]
-                    kinds = ["fused forward", "fused weight gradient", "fused input gradient"]
+                    kinds = ["fused forward", "fused weight gradient"]
                     yield from ((f"{label} {name}", kind, one) for kind, one in zip(kinds, hot, strict=True))
 
 
