@@ -1,4 +1,4 @@
-"""Exercise of chapter 3: which sites does a strided convolution reach?"""
+"""Exercises of chapter 3: growth by hand; which sites does a convolution reach?"""
 
 from __future__ import annotations
 
@@ -7,11 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from sscn_ref import strided_rulebook
+from sscn_ref import active_growth, strided_rulebook, submanifold_rulebook
 
-from checker import Case, check
+from checker import Case, check, check_numbers
 
 Site = tuple[int, int]
+
+
+def check_counted(answer: Callable[[], tuple[int, ...]]) -> None:
+    """Check the five numbers of exercise 1."""
+    site = np.zeros((1, 4), int)
+    line = np.array([(0, x, 0, 0) for x in range(10)])
+    plane = np.array([(0, x, y, 0) for x in range(10) for y in range(10)])
+    grown = [active_growth(shape, 3) for shape in (line, plane, site)]
+    kept = len(submanifold_rulebook(site, 3).output_coordinates)
+    pair = active_growth([(0, 0, 0, 0), (0, 5, 0, 0)], 5)
+    single = active_growth(site, 5)
+    meet = next(n for n in range(6) if pair[n] < 2 * single[n])
+    check_numbers(answer, (grown[0][2], grown[1][2], grown[2][3], kept, meet))
 
 
 def check_reached(answer: Callable[..., set[Site]]) -> None:
