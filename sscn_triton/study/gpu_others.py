@@ -116,7 +116,7 @@ class Warp(Layer):
         return voxels(self.batch.coordinates[:, 1:].contiguous(), self.subject.features, offsets)
 
     def rows(self, x: Any) -> tuple[Tensor, Tensor]:
-        return x.features, torch.cat([self.batch.coordinates[:, :1], x.coordinates.int()], 1)
+        return x.feature_tensor, torch.cat([self.batch.coordinates[:, :1], x.coordinate_tensor.int()], 1)
 
 
 class Minkowski(Layer):
