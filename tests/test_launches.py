@@ -30,7 +30,7 @@ def prepared() -> tuple[torch.nn.Module, SparseTensor]:
 
 
 LAYER_BY_LAYER = {"evaluation": 99, "forward": 171, "step": 475}
-FUSED = {"evaluation": 55, "forward": 104, "step": 408}
+FUSED = {"evaluation": 55, "forward": 104, "step": 364}
 
 
 @pytest.mark.parametrize("most", [LAYER_BY_LAYER, FUSED], ids=["layer by layer", "fused"])

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sscn_triton.ops.arrays import widened
 from sscn_triton.ops.convolution import convolution, transposed_rules, weight_gradient
-from sscn_triton.ops.normalization import line_size, moments, norm_gradients, normalize
+from sscn_triton.ops.normalization import line_size, moments, norm_gradients, normalize, rising_and_sums, slope
 from sscn_triton.ops.registration import operator
 
 
@@ -68,17 +68,36 @@ def _fused_backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[An
     if by[1]:
         grad_weight = _weight_gradient(ctx, grad, features, norm, rules, weight.shape[1])
     if by[0] or by[8] or by[9]:
-        grad_features = convolution(grad, weight.transpose(2, 3), transposed_rules(rules), features.shape[0])
-        if mean is None:
-            grad_features = grad_features.to(features.dtype)
-        else:
-            needed = (by[0], False, False, by[8], by[9], False)
-            settings: Any = (*norm, None, ctx.eps, ctx.leakiness, ctx.moving, needed)
-            grad_features, grad_norm_weight, grad_norm_bias, _ = norm_gradients(grad_features, features, *settings)
+        grad_features, grad_norm_weight, grad_norm_bias = _row_gradients(ctx, grad, features, weight, norm, rules)
     return (
         grad_features, grad_weight, [None] * len(rules), None, grad.sum(0) if by[4] else None, grad if by[5] else None,
         None, None, grad_norm_weight, grad_norm_bias, None, None, None, None,
     )  # fmt: skip
+
+
+def _row_gradients(
+    ctx: Any, grad: Tensor, features: Tensor, weight: Tensor, norm: Any, rules: Sequence[Tensor]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """For the features, and for weight and bias of the norm."""
+    by, (mean, variance, norm_weight, norm_bias) = ctx.needs_input_grad, norm
+    backwards: Any = grad, weight.transpose(2, 3), transposed_rules(rules), features.shape[0]
+    if mean is None:
+        return convolution(*backwards).to(features.dtype), None, None
+    if torch.is_grad_enabled():
+        needed = (by[0], False, False, by[8], by[9], False)
+        settings: Any = (*norm, None, ctx.eps, ctx.leakiness, ctx.moving, needed)
+        return norm_gradients(convolution(*backwards), features, *settings)[:3]
+    backwards = (*backwards, features, *norm, ctx.eps, ctx.leakiness)
+    rising, sums = norm_input_gradient(*backwards)
+    grad_features = None
+    if by[0]:
+        known, count = sums if ctx.moving else None, features.shape[0]
+        grad_features, _ = slope(rising, features, mean, variance, norm_weight, None, None, known, count, ctx.eps, 1.0)
+    return (
+        grad_features,
+        sums[1].to(norm_weight.dtype) if norm_weight is not None else None,
+        sums[0].to(norm_bias.dtype) if norm_bias is not None else None,
+    )
 
 
 def _weight_gradient(
@@ -165,3 +184,46 @@ def norm_weight_gradient(
 
     norm = Norm(mean, variance, norm_weight, norm_bias, eps, leakiness)
     return triton.weight_gradient(features, grad_output, rules, groups, norm=norm)
+
+
+def _norm_input_gradient_cpu(
+    grad_output: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int, features: Tensor, *norm: Any
+) -> tuple[Tensor, Tensor]:
+    return rising_and_sums(convolution(grad_output, weight, rules, output_count), features, *norm)
+
+
+def _norm_input_gradient_fake(
+    grad_output: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int, features: Tensor, *_: Any
+) -> tuple[Tensor, Tensor]:
+    return grad_output.new_empty(features.shape), widened(grad_output).new_empty(2, features.shape[1])
+
+
+@operator(cpu=_norm_input_gradient_cpu, fake=_norm_input_gradient_fake)
+def norm_input_gradient(
+    grad_output: Tensor,
+    weight: Tensor,
+    rules: Sequence[Tensor],
+    output_count: int,
+    features: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    norm_weight: Tensor | None,
+    norm_bias: Tensor | None,
+    eps: float,
+    leakiness: float,
+) -> tuple[Tensor, Tensor]:
+    """The input gradient of `fused_convolution` for the norm's output, taken back before the rectifier, and the sums
+    ``[2, C]`` that `sscn_triton.ops.normalization.slopes` gives; weight and rules are those read backwards."""
+    from sscn_triton.ops.triton import convolution as triton
+    from sscn_triton.ops.triton import statistics
+    from sscn_triton.ops.triton.normalization import Norm
+
+    norm = mean, variance, norm_weight, norm_bias
+    if weight.dtype == torch.float64:
+        gradient = triton.convolve(grad_output, weight, rules, output_count)
+        return rising_and_sums(gradient, features, *norm, eps, leakiness)
+    line, rows = statistics.line(grad_output.new_empty(features.shape[0], 0), features.shape[1]), features.contiguous()
+    rising = triton.convolve(
+        grad_output, weight, rules, output_count, norm=Norm(*norm, eps, leakiness), moments=line, rows=rows
+    )
+    return rising, statistics.add(line, *rows.shape)

@@ -51,15 +51,7 @@ def moments(features: Tensor) -> Tensor:
     return triton.moments(features)
 
 
-def _statistics_fake(
-    moments: Tensor,
-    rows: int,
-    channels: int,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    batches: Tensor | None,
-    momentum: float | None,
-) -> tuple[Tensor, Tensor]:
+def _statistics_fake(moments: Tensor, rows: int, channels: int, *_: Any) -> tuple[Tensor, Tensor]:
     return moments.new_empty(channels), moments.new_empty(channels)
 
 
@@ -118,18 +110,9 @@ def _before_leak(distance: Tensor, weight: Tensor | None, bias: Tensor | None, r
     return distance
 
 
-def _normalize_cpu(
-    features: Tensor,
-    mean: Tensor,
-    variance: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    residual: Tensor | None,
-    eps: float,
-    leakiness: float,
-    moving: bool,
-) -> Tensor:
-    value = _before_leak(_distance(features, mean, variance, eps), weight, bias, residual)
+def _normalize_cpu(features: Tensor, *norm: Any) -> Tensor:
+    mean, variance, *terms, eps, leakiness, _ = norm
+    value = _before_leak(_distance(features, mean, variance, eps), *terms)
     return torch.where(value < 0, value * leakiness, value).to(features.dtype)
 
 
@@ -242,10 +225,15 @@ def _plain_gradients(
     )
 
 
-def _slopes_cpu(grad: Tensor, features: Tensor, *norm: Any) -> Tensor:
+def rising_and_sums(grad: Tensor, features: Tensor, *norm: Any) -> tuple[Tensor, Tensor]:
+    """The gradient before the rectifier, in the type of ``grad``, and what `slopes` gives of it."""
     *tensors, eps, leakiness = norm
-    rising, distance = _rising(grad, features, tuple(tensors), eps, leakiness)
-    return torch.stack([rising.sum(0), (rising * distance).sum(0)])
+    rising, distance = _rising(grad, features, (*tensors, *[None] * (5 - len(tensors))), eps, leakiness)
+    return rising.to(grad.dtype), torch.stack([rising.sum(0), (rising * distance).sum(0)])
+
+
+def _slopes_cpu(grad: Tensor, features: Tensor, *norm: Any) -> Tensor:
+    return rising_and_sums(grad, features, *norm)[1]
 
 
 def _slopes_fake(grad: Tensor, features: Tensor, *_: Any) -> Tensor:

@@ -19,10 +19,11 @@ import triton.language as tl
 from torch import Tensor
 
 from sscn_triton.ops.triton import statistics
+from sscn_triton.ops.triton.epilogue import finish
 from sscn_triton.ops.triton.launch import ceil_div, is_interpreted, launch
 from sscn_triton.ops.triton.layout import UNIT, WORD, Reading, read_forward, rows_or_zero
 from sscn_triton.ops.triton.normalization import NO_NORM, Norm, normalize, normalized
-from sscn_triton.ops.triton.statistics import HEAD, finish
+from sscn_triton.ops.triton.statistics import HEAD
 from sscn_triton.ops.triton.taps import lowest_bit, popcount, tile_mask
 from sscn_triton.ops.triton.tuning import tile_for
 from sscn_triton.precision import float32_precision
@@ -46,6 +47,7 @@ def convolution_kernel(
     residual,
     output,
     moments,
+    rows,
     mean,
     variance,
     norm_weight,
@@ -76,7 +78,8 @@ def convolution_kernel(
     features[table[tap, p], group] @ weight[tap, group]``.
 
     IN and OUT are channels per group. TRANSPOSED: the weight lies in memory as ``[taps, groups, OUT, IN]``. With a
-    mean, rows are normalised on their way; what is None is left out.
+    mean, rows are normalised on their way; what is None is left out. With ``rows`` the output is the gradient of a norm
+    of these: `finish`.
     """
     blocks: tl.constexpr = (OUT + WIDTH - 1) // WIDTH
     parts: tl.constexpr = (IN + DEPTH - 1) // DEPTH if DEPTH > 1 else 1
@@ -97,7 +100,7 @@ def convolution_kernel(
             if DEPTH == 1:  # so few channels that a matrix unit would mostly multiply padding
                 for channel in tl.static_range(IN):
                     a = tl.load(features + row * (GROUPS * IN) + group * IN + channel, mask=row >= 0, other=0)
-                    if mean is not None:
+                    if mean is not None and rows is None:
                         a = normalized(
                             a, row >= 0, mean, variance, norm_weight, norm_bias, group * IN + channel, True, EPS,
                             LEAKINESS,
@@ -110,7 +113,7 @@ def convolution_kernel(
                 there = (row >= 0)[:, None] & (channel < IN)
                 place = features + row[:, None] * (GROUPS * IN) + group * IN + channel
                 a = tl.load(place, mask=there, other=0)
-                if mean is not None:
+                if mean is not None and rows is None:
                     a = normalized(
                         a, there, mean, variance, norm_weight, norm_bias, group * IN + channel, channel < IN, EPS,
                         LEAKINESS,
@@ -121,8 +124,8 @@ def convolution_kernel(
                     a, b = a.to(tl.float32), b.to(tl.float32)
                 total = tl.dot(a, b, total, input_precision=PRECISION)
     finish(
-        total, bias, residual, output, moments, order, position, positions, group * OUT + column, column < OUT,
-        GROUPS * OUT, HEAD, ROWS,
+        total, bias, residual, output, moments, rows, mean, variance, norm_weight, norm_bias, order, position,
+        positions, group * OUT + column, column < OUT, EPS, LEAKINESS, GROUPS * OUT, HEAD, ROWS,
     )  # fmt: skip
 
 
@@ -134,6 +137,7 @@ def depthwise_kernel(
     residual,
     output,
     moments,
+    rows,
     mean,
     variance,
     norm_weight,
@@ -169,7 +173,7 @@ def depthwise_kernel(
             tap = TAPS - 1 - line if MIRRORED else line
             there = (row >= 0)[:, None] & (column < CHANNELS)
             a = tl.load(features + row[:, None] * (CHANNELS // MULTIPLE) + column // MULTIPLE, mask=there, other=0)
-            if mean is not None:
+            if mean is not None and rows is None:
                 a = normalized(
                     a, there, mean, variance, norm_weight, norm_bias, column // MULTIPLE, column < CHANNELS, EPS,
                     LEAKINESS,
@@ -177,8 +181,8 @@ def depthwise_kernel(
             b = tl.load(weight + tap.to(tl.int64) * CHANNELS + column, mask=column < CHANNELS, other=0)
             total += a.to(tl.float32) * b.to(tl.float32)
     finish(
-        total, bias, residual, output, moments, order, position, positions, column, column < CHANNELS, CHANNELS, HEAD,
-        ROWS,
+        total, bias, residual, output, moments, rows, mean, variance, norm_weight, norm_bias, order, position,
+        positions, column, column < CHANNELS, EPS, LEAKINESS, CHANNELS, HEAD, ROWS,
     )  # fmt: skip
 
 
@@ -217,15 +221,18 @@ def convolve(
     residual: Tensor | None = None,
     norm: Norm | None = None,
     moments: Tensor | None = None,
+    rows: Tensor | None = None,
 ) -> Tensor:
     """``y[o] = bias + residual[o] + sum x[i] w[v]``: ``[N_in, groups * in]``, ``[V, groups, in, out]`` to
     ``[output_count, groups * out]``, in the type of the weight. Sums are float32, or float64 for float64 weights.
 
     ``norm`` is done to each ``x[i]`` first; ``moments`` (`statistics.line`) are filled, tiles of LEAST_ROWS or more.
+    With ``rows`` the norm is one of these, y its gradient, which is taken back before its rectifier; the moments are
+    then the sums that `statistics.add` adds up.
     """
     reading = read_forward(rules)
     groups, channels_in, channels_out = weight.shape[1:]
-    features = (features if norm else features.to(weight.dtype)).contiguous()
+    features = (features if norm and rows is None else features.to(weight.dtype)).contiguous()
     residual = None if residual is None else residual.contiguous()
     if weight.dtype == torch.float64:
         return _convolve_float64(features, weight, reading, bias, residual, norm, moments)
@@ -235,12 +242,12 @@ def convolve(
     depthwise = channels_in == 1 and groups > 1
     columns = groups * channels_out if depthwise else channels_out
     precision = float32_precision()
-    if tile is None:
+    if tile is None and rows is None:
         kernel = "convolution" if norm is None else "fused_convolution"
         measured = tile_for(kernel, weight, rules, (features.shape[0], output_count), weight.shape)
         tile = Tile(*measured) if measured else None
     tile = tile or choose_tile(weight, output_count, channels_in, columns, precision, norm is not None)
-    tensors = (features, weight, bias, residual, output, moments, *(norm[:4] if norm else NO_NORM), *reading[:3])
+    tensors = features, weight, bias, residual, output, moments, rows, *(norm[:4] if norm else NO_NORM), *reading[:3]
     options = {
         "TAPS": weight.shape[0], "MIRRORED": reading.mirrored, "HEAD": HEAD, "ROWS": tile.rows, "WIDTH": tile.width,
         "UNIT": UNIT, "WORD": WORD, "num_warps": tile.warps, "num_stages": tile.stages,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sscn_triton.ops.triton import statistics
 from sscn_triton.ops.triton.launch import ceil_div, launch
-from sscn_triton.ops.triton.statistics import HEAD, store_pair, tile_of, tile_size, wide_type
+from sscn_triton.ops.triton.statistics import HEAD, store_height, store_pair, tile_of, tile_size, wide_type
 
 
 class Norm(NamedTuple):
@@ -133,6 +133,7 @@ def slopes_kernel(
         LEAKINESS, WIDE,
     )  # fmt: skip
     store_pair(slopes, tl.program_id(0), tl.sum(slope, 0), tl.sum(slope * distance, 0), column, there, CHANNELS, HEAD)
+    store_height(slopes, ROWS)
 
 
 @triton.jit(do_not_specialize=["rows", "count"])
@@ -194,7 +195,7 @@ def slopes(grad: Tensor, features: Tensor, norm: Norm, residual: Tensor | None) 
     launch(
         slopes_kernel, grid, grad, features, found, residual, *norm[:4], features.shape[0], HEAD=HEAD, **options
     )  # fmt: skip
-    return statistics.add(found, grid[0], features.shape[1])
+    return statistics.add(found, *features.shape)
 
 
 def gradient(

@@ -33,25 +33,6 @@ def wide_type(features: Tensor) -> Any:
 
 
 @triton.jit
-def finish(
-    total, bias, residual, output, moments, order, position, positions, column, there,
-    CHANNELS: tl.constexpr, HEAD: tl.constexpr, ROWS: tl.constexpr,
-):  # fmt: skip
-    """The last step of a tile: add bias and residual, write the rows, and the moments of what was written."""
-    inside = position < positions
-    if bias is not None:
-        total += tl.load(bias + column, mask=there, other=0).to(tl.float32)
-    row = tl.load(order + position, mask=inside, other=0).to(tl.int64)
-    place, mask = row[:, None] * CHANNELS + column, inside[:, None] & there
-    if residual is not None:
-        total += tl.load(residual + place, mask=mask, other=0).to(tl.float32)
-    value = total.to(output.dtype.element_ty)
-    tl.store(output + place, value, mask=mask)
-    if moments is not None:
-        store_moments(moments, value.to(tl.float32), inside, positions, column, there, CHANNELS, HEAD, ROWS)
-
-
-@triton.jit
 def tile_of(rows, CHANNELS: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr):
     """Of a program's block of ``[rows, CHANNELS]``: the columns, which rows and columns are there, the offsets."""
     column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
@@ -68,6 +49,13 @@ def store_pair(line, tile, first, second, column, there, CHANNELS: tl.constexpr,
 
 
 @triton.jit
+def store_height(line, ROWS: tl.constexpr):
+    """How many rows a tile has."""
+    if (tl.program_id(0) == 0) & (tl.program_id(1) == 0):
+        tl.store(line, ROWS)
+
+
+@triton.jit
 def store_moments(
     moments, value, inside, rows, column, there, CHANNELS: tl.constexpr, HEAD: tl.constexpr, ROWS: tl.constexpr
 ):
@@ -77,8 +65,7 @@ def store_moments(
     mean = tl.sum(tl.where(inside[:, None], value, 0), 0) / count
     distance = tl.where(inside[:, None], value - mean, 0)
     store_pair(moments, tile, mean, tl.sum(distance * distance, 0), column, there, CHANNELS, HEAD)
-    if (tile == 0) & (tl.program_id(1) == 0):
-        tl.store(moments, ROWS)
+    store_height(moments, ROWS)
 
 
 @triton.jit(do_not_specialize=["rows"])
@@ -157,12 +144,14 @@ def statistics_kernel(
         tl.store(batches, tl.load(batches, mask=first, other=0) + (rows > 0).to(tl.int64), mask=first)
 
 
-@triton.jit(do_not_specialize=["tiles"])
+@triton.jit(do_not_specialize=["rows"])
 def add_kernel(
-    slopes, sums, tiles, CHANNELS: tl.constexpr, HEAD: tl.constexpr, LANES: tl.constexpr, WIDTH: tl.constexpr
+    slopes, sums, rows, CHANNELS: tl.constexpr, HEAD: tl.constexpr, LANES: tl.constexpr, WIDTH: tl.constexpr
 ):
     """``sums`` ``[2, CHANNELS]``: the numbers of all tiles added up."""
-    column = tl.program_id(0) * WIDTH + tl.arange(0, WIDTH)
+    column, rows = tl.program_id(0) * WIDTH + tl.arange(0, WIDTH), rows.to(tl.int64)
+    height = tl.load(slopes, mask=rows > 0, other=1).to(tl.int64)
+    tiles = (rows + height - 1) // height
     total = tl.zeros([LANES, WIDTH], tl.float64)
     for first in range(0, tiles, LANES):
         tile = first + tl.arange(0, LANES).to(tl.int64)[:, None]
@@ -218,9 +207,9 @@ def statistics(
     return mean, variance
 
 
-def add(slopes: Tensor, tiles: int, channels: int) -> Tensor:
+def add(slopes: Tensor, rows: int, channels: int) -> Tensor:
     """``[2, C]``: the sums over the tiles of a line."""
     sums = slopes.new_empty(2, channels)
     grid = (ceil_div(2 * channels, LANE_WIDTH),)
-    launch(add_kernel, grid, slopes, sums, tiles, CHANNELS=channels, HEAD=HEAD, LANES=LANES, WIDTH=LANE_WIDTH)
+    launch(add_kernel, grid, slopes, sums, rows, CHANNELS=channels, HEAD=HEAD, LANES=LANES, WIDTH=LANE_WIDTH)
     return sums

@@ -1,0 +1,44 @@
+"""The last step of a tile of a convolution: what is added, written, and summed up of it."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from sscn_triton.ops.triton.normalization import scaled, scaling
+from sscn_triton.ops.triton.statistics import store_height, store_moments, store_pair
+
+
+@triton.jit
+def finish(
+    total, bias, residual, output, moments, rows, mean, variance, norm_weight, norm_bias, order, position, positions,
+    column, there, EPS: tl.constexpr, LEAKINESS: tl.constexpr, CHANNELS: tl.constexpr, HEAD: tl.constexpr,
+    ROWS: tl.constexpr,
+):  # fmt: skip
+    """Add bias and residual, write the rows, and the moments of what was written.
+
+    Where there are ``rows``, the tile is the gradient of their norm: it is taken back before the rectifier, and what is
+    written to ``moments`` are the sums that the norm's own gradient needs.
+    """
+    inside = position < positions
+    if bias is not None:
+        total += tl.load(bias + column, mask=there, other=0).to(tl.float32)
+    row = tl.load(order + position, mask=inside, other=0).to(tl.int64)
+    place, mask = row[:, None] * CHANNELS + column, inside[:, None] & there
+    if residual is not None:
+        total += tl.load(residual + place, mask=mask, other=0).to(tl.float32)
+    value = total.to(output.dtype.element_ty)
+    if rows is not None:
+        middle, scale = scaling(mean, variance, column, there, EPS, tl.float32)
+        distance = tl.where(mask, (tl.load(rows + place, mask=mask, other=0).to(tl.float32) - middle) * scale, 0)
+        slope = tl.where(mask, value.to(tl.float32), 0)
+        if LEAKINESS != 1:
+            falls = scaled(distance, norm_weight, norm_bias, column, there) <= 0
+            slope = tl.where(falls, slope * LEAKINESS, slope)
+        value = slope.to(output.dtype.element_ty)
+        sums = tl.sum(slope, 0), tl.sum(slope * distance, 0)
+        store_pair(moments, tl.program_id(0), sums[0], sums[1], column, there, CHANNELS, HEAD)
+        store_height(moments, ROWS)
+    elif moments is not None:
+        store_moments(moments, value.to(tl.float32), inside, positions, column, there, CHANNELS, HEAD, ROWS)
+    tl.store(output + place, value, mask=mask)
