@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,11 @@ def met(count: int) -> dict[Key, Call]:
 
 
 def test_layers_fused_with_a_norm_have_tiles_of_their_own() -> None:
-    sites = torch.from_numpy(np.ascontiguousarray(block(4, 4, 4)))
+    sites = torch.from_numpy(block(3, 3, 3))
     network = nn.Sequential(nn.SubmanifoldConv(1, 4, 3), nn.BatchNormReLU(4), nn.SubmanifoldConv(4, 8, 3, bias=False))
-    with interpreted(), tuning.meeting() as calls:
-        network(SparseTensor(torch.randn(64, 1), sites)).features.sum().backward()
-    kernels = {key.kernel: (key, call) for key, call in calls.items() if key.channels_in == 4}
+    with interpreted(), tuning.meeting() as found:
+        network(SparseTensor(torch.randn(27, 1), sites)).features.sum().backward()
+    kernels = {key.kernel: (key, call) for key, call in found.items() if key.channels_in == 4}
     assert {"fused_convolution", "fused_weight_gradient"} <= kernels.keys()
     for name in ("fused_convolution", "fused_weight_gradient"):
         one = Problem(*kernels[name], CPU)
@@ -62,8 +63,13 @@ def test_layers_fused_with_a_norm_have_tiles_of_their_own() -> None:
         assert one.is_right(next(one.candidates()))
 
 
+@cache
+def calls() -> dict[Key, Call]:
+    return met(70)
+
+
 def problem() -> Problem:
-    return Problem(KEY, met(70)[KEY], CPU)
+    return Problem(KEY, calls()[KEY], CPU)
 
 
 def clock(times: dict[Any, float]) -> Callable[..., float]:
@@ -134,7 +140,7 @@ def test_a_gain_within_the_noise_changes_nothing(monkeypatch: pytest.MonkeyPatch
 
 
 def test_candidates_are_many_valid_and_not_the_untuned_one() -> None:
-    for key, call in met(70).items():
+    for key, call in calls().items():
         one = Problem(key, call, CPU)
         tiles = list(one.candidates())
         assert len(set(tiles)) == len(tiles) > 10
