@@ -30,7 +30,7 @@ class Sequential(torch.nn.Sequential):
         layers: list[Any] = list(self)
         while layers:
             norm = None
-            if len(layers) > 1 and _is_norm(layers[0]) and _is_convolution(layers[1]) and _on_gpu(x):
+            if len(layers) > 1 and _on_gpu(x) and _is_norm(layers[0]) and _is_convolution(layers[1]):
                 norm = layers.pop(0).norm_of(x)
             layer, last = layers.pop(0), not layers
             wanted = moments if last else takes_moments(layers[0])
