@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,33 @@ def test_the_grid_has_every_cell_that_was_asked_for() -> None:
         (768, "real"),
         (768, "pilarnet"),
     }
+
+
+def test_kernels_are_compiled_ahead_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+
+    class Job:
+        def __init__(self, words: list[str], **_: Any) -> None:
+            started.append(words)
+
+        def wait(self, timeout: float) -> None:
+            assert timeout > 0
+
+    monkeypatch.setattr("subprocess.Popen", Job)
+    monkeypatch.setattr(gpu, "_batch", lambda *_: None)
+    gpu._compile_ahead(QUICK, gpu._options(["--seconds", "60"]), time.perf_counter())
+    numbers = [int(word) for words in started for word in words[words.index("--warm") + 1 :]]
+    ahead = {full_grid()[number] for number in numbers}
+    assert ahead == {cell._replace(mode="eager", rulebook="out") for cell in QUICK}
+    assert all("--no-tests" in words and "--full" not in words for words in started)
+
+
+def test_a_cell_that_fails_ahead_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ran: list[Cell] = []
+    monkeypatch.setattr(Subject, "once", lambda self: ran.append(self.cell))
+    monkeypatch.setattr(gpu, "full_grid", lambda: [CELL._replace(network="none"), CELL])
+    assert gpu._warm(gpu._options(["--toy", "--warm", "0", "1"]), "cpu") == 0
+    assert ran == [CELL]
 
 
 def test_events_are_kept_and_thinned(tmp_path: Path) -> None:
