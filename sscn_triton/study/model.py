@@ -143,6 +143,8 @@ def _zeros(name: str, args: Any) -> Any:
     y = other.new_zeros(size, other.shape[1] * other.shape[3])
     if name == "convolution":
         return y
+    if name == "norm_input_gradient":
+        return y, y.new_zeros(2, y.shape[1], dtype=torch.float64 if y.dtype == torch.float64 else torch.float32)
     from sscn_triton.ops.normalization import line_size
 
     wide = torch.float64 if y.dtype == torch.float64 else torch.float32
@@ -151,7 +153,7 @@ def _zeros(name: str, args: Any) -> Any:
     return y, line
 
 
-CONVOLUTIONS = ("convolution", "fused_convolution")
+CONVOLUTIONS = ("convolution", "fused_convolution", "norm_input_gradient")
 GRADIENTS = ("weight_gradient", "norm_weight_gradient")
 """The library's operators that follow rules."""
 
