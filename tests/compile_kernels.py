@@ -127,6 +127,8 @@ def fuse(dtype: torch.dtype, groups: int, channels_in: int, channels_out: int, r
     moments = statistics.line(y, groups * channels_out)
     convolution.convolve(x, w, rules, rows, bias, None, y, norm, moments)
     weight_gradient.weight_gradient(x, y, rules, groups, norm=norm)
+    line, back = statistics.line(x, groups * channels_in), transposed_rules(rules)
+    convolution.convolve(y, w.transpose(2, 3), back, rows, norm=norm, moments=line, rows=x)
 
 
 def normalize(dtype: torch.dtype, channels: int, rows: int = 1 << 12) -> None:
@@ -199,7 +201,7 @@ def variants(target: GPUTarget) -> Iterator[tuple[str, Any]]:
                     met.clear()
                     fuse(dtype, *layer)
                     hot = [one for name, one in met if name != "reduce_kernel"]
-                    kinds = ["fused forward", "fused weight gradient"]
+                    kinds = ["fused forward", "fused weight gradient", "fused input gradient"]
                     yield from ((f"{label} {name}", kind, one) for kind, one in zip(kinds, hot, strict=True))
 
 

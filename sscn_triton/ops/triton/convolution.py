@@ -200,6 +200,8 @@ def choose_tile(
     tile = 32 if rows < 1 << 13 else 64 if (rows < 1 << 16 or width < 64) and (depth > 1 or width > 16) else 128
     # With NVIDIA's asynchronous copies five stages keep two or three tiles in flight; AMD has 64 KiB for all of them.
     stages = 5 if features.element_size() == 2 and torch.version.hip is None and not fused else 3
+    if fused and features.element_size() == 4 and width == 128:
+        return Tile(min(tile, 64), depth, width, 8, stages)
     return Tile(tile, depth, width, 8 if tile * width >= 128 * 128 else 4, stages)
 
 
