@@ -106,6 +106,8 @@ class Plan:
 def run(plan: Plan) -> dict[str, Any]:
     """Measure in this process; the record for the report."""
     points: list[Point] = []
+    for ndim in (3, 2):
+        _warm_up(plan, ndim)
     end = time.monotonic() + plan.seconds
     with Progress(plan.name, len(SERIES)) as progress:
         for i, (kind, ndim) in enumerate(SERIES):
@@ -115,27 +117,43 @@ def run(plan: Plan) -> dict[str, Any]:
     return record(points)
 
 
+def _warm_up(plan: Plan, ndim: int) -> None:
+    """Compile what the sparse network needs, before any clock runs."""
+    settings = NetworkSettings("sparse", 1, len(CLASS_NAMES), plan.filters, plan.depth, ndim=ndim)
+    network = make_network(settings)
+    batch = _batch(plan, ndim, min(SIZES[0], *plan.events[0].spatial_shape), 1)
+    _step(network, batch, torch.optim.Adam(network.parameters()))
+
+
+def _batch(plan: Plan, ndim: int, size: int, images: int) -> Batch:
+    events = plan.events[:images]
+    return as_batch([crop(project(event, 2) if ndim == 2 else event, size) for event in events])
+
+
 def _series(plan: Plan, kind: Kind, ndim: int, seconds: float) -> list[Point]:
     """Ascending sizes, then (the sparse network) batches, as far as time and memory go."""
     settings = NetworkSettings(kind, 1, len(CLASS_NAMES), plan.filters, plan.depth, ndim=ndim)
-    events = [project(event, 2) if ndim == 2 else event for event in plan.events]
-    largest = min(min(event.spatial_shape) for event in events)
+    largest = min(min(event.spatial_shape) for event in plan.events)
     sizes = [size for size in SIZES if size <= largest and settings.takes(size)]
     shapes = [(size, 1) for size in sizes]
     if kind == "sparse":
-        shapes += [(sizes[-1], images) for images in BATCHES[1:] if images <= len(events)] if sizes else []
+        shapes += [(sizes[-1], images) for images in BATCHES[1:] if images <= len(plan.events)] if sizes else []
     end, points = time.monotonic() + seconds, list[Point]()
     for size, images in shapes:
-        if points and not _fits(points[-1], size, images, end - time.monotonic(), plan.memory):
+        batch = _batch(plan, ndim, size, images)
+        if points and not _fits(points[-1], batch, size, end - time.monotonic(), plan.memory):
             break
-        batch = as_batch([crop(event, size) for event in events[:images]])
         points.append(measure(settings, batch, size))
     return points
 
 
-def _fits(last: Point, size: int, images: int, seconds: float, memory: float) -> bool:
-    """Whether the next point will probably fit, if costs grow as the number of places in the image."""
-    grown = (size / last.size) ** last.ndim * images / last.images
+def _fits(last: Point, batch: Batch, size: int, seconds: float, memory: float) -> bool:
+    """Whether the next point will probably fit: the sparse network's costs grow as the voxels, a dense one's as the
+    places in the image."""
+    if last.kind == "sparse":
+        grown = len(batch.labels) / max(last.voxels, 1)
+    else:
+        grown = (size / last.size) ** last.ndim * batch.images / last.images
     cost = (REPEATS + 2) * (last.step_seconds + last.forward_seconds)
     return cost * grown < seconds and last.step_memory * grown < MEMORY_SHARE * memory
 
