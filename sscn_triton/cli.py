@@ -166,7 +166,11 @@ def _run(words: list[str]) -> int:
         parser.print_help()
         return 0
     try:
-        parsed = parser.parse_args(_with_packaged_config(words))
+        words = _with_packaged_config(words)
+    except ValueError as error:
+        _end(_program(words), str(error), BAD_INPUT)
+    try:
+        parsed = parser.parse_args(words)
     except ArgumentError as error:
         _end(_program(words), _plain(str(error)), BAD_INPUT)
     if parsed.command is None:

@@ -77,6 +77,10 @@ BAD = {
     "missing file": (["study", "--data", "a.root"], "sscn study: a.root: no such file"),
     "foreign file": (["study", "--data", "text.txt"], "sscn study: text.txt: "),
     "missing config": (["study", "--config", "a.yaml"], "sscn study: --config: File does not exist"),
+    "no such configuration": (
+        ["train", "--config", "nope"],
+        "sscn train: --config: 'nope' is no file, nor one of the packaged 192, 2d",
+    ),
     "foreign config": (
         ["study", "--config", "wrong.yaml"],
         "sscn study: Subcommand 'study' does not accept option 'sise'",

@@ -20,8 +20,12 @@ def packaged_configs() -> list[str]:
 
 
 def config_path(name: str) -> str:
-    """The file of a packaged configuration, or `name` itself if there is none of that name."""
-    return str(CONFIGS / f"{name}.yaml") if name in packaged_configs() else name
+    """The file of a packaged configuration, or `name` itself if that is a file. Raises ValueError if it is neither."""
+    if name in packaged_configs():
+        return str(CONFIGS / f"{name}.yaml")
+    if not Path(name).is_file():
+        raise ValueError(f"--config: {name!r} is no file, nor one of the packaged {', '.join(packaged_configs())}")
+    return name
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ class SparseAvgPool(_Pool):
         return functional.average_pool(x, **geometry, count="active")
 
 
-class _MaxPool(SparseMaxPool):
+class _OfDimension(_Pool):
     NDIM: int
 
     def __init__(
@@ -117,67 +117,49 @@ class _MaxPool(SparseMaxPool):
         super().__init__(self.NDIM, *window, indice_key, False, algo, record_voxel_count, name)
 
 
-class SparseMaxPool1d(_MaxPool):
+class SparseMaxPool1d(_OfDimension, SparseMaxPool):
     """`SparseMaxPool` in one dimension; ``stride`` is ``kernel_size`` unless given."""
 
     NDIM = 1
 
 
-class SparseMaxPool2d(_MaxPool):
+class SparseMaxPool2d(_OfDimension, SparseMaxPool):
     """`SparseMaxPool` in two dimensions; ``stride`` is ``kernel_size`` unless given."""
 
     NDIM = 2
 
 
-class SparseMaxPool3d(_MaxPool):
+class SparseMaxPool3d(_OfDimension, SparseMaxPool):
     """`SparseMaxPool` in three dimensions; ``stride`` is ``kernel_size`` unless given."""
 
     NDIM = 3
 
 
-class SparseMaxPool4d(_MaxPool):
+class SparseMaxPool4d(_OfDimension, SparseMaxPool):
     """`SparseMaxPool` in four dimensions; ``stride`` is ``kernel_size`` unless given."""
 
     NDIM = 4
 
 
-class _AvgPool(SparseAvgPool):
-    NDIM: int
-
-    def __init__(
-        self,
-        kernel_size: Size,
-        stride: Size | None = None,
-        padding: Size = 0,
-        dilation: Size = 1,
-        indice_key: str | None = None,
-        algo: ConvAlgo | None = None,
-        record_voxel_count: bool = False,
-        name: str | None = None,
-    ) -> None:
-        window = (kernel_size, stride, padding, dilation)
-        super().__init__(self.NDIM, *window, indice_key, False, algo, record_voxel_count, name)
-
-
-class SparseAvgPool1d(_AvgPool):
+class SparseAvgPool1d(_OfDimension, SparseAvgPool):
     """`SparseAvgPool` in one dimension; ``stride`` is ``kernel_size`` unless given."""
 
     NDIM = 1
 
 
-class SparseAvgPool2d(_AvgPool):
+class SparseAvgPool2d(_OfDimension, SparseAvgPool):
     """`SparseAvgPool` in two dimensions; ``stride`` is ``kernel_size`` unless given."""
 
     NDIM = 2
 
 
-class SparseAvgPool3d(_AvgPool):
+class SparseAvgPool3d(_OfDimension, SparseAvgPool):
     """`SparseAvgPool` in three dimensions; ``stride`` is ``kernel_size`` unless given."""
 
     NDIM = 3
 
 
-class SparseAvgPool4d(_AvgPool):
+class SparseAvgPool4d(_OfDimension, SparseAvgPool):
     """`SparseAvgPool` in four dimensions; ``stride`` is ``kernel_size`` unless given."""
 
     NDIM = 4
