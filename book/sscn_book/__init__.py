@@ -1,0 +1,58 @@
+"""What the book takes from elsewhere when it is built: the notebooks, the tables of the results, MathJax."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from importlib import metadata
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+from sscn_book import gpu, speed
+
+
+def copy_notebooks(app: Sphinx, config: object) -> None:
+    """Bring the notebooks into the book's own folder, which is where their links to other pages are looked up."""
+    copies = Path(app.srcdir) / "tutorial"
+    shutil.rmtree(copies, ignore_errors=True)
+    copies.mkdir()
+    for notebook in (Path(app.srcdir).parent / "tutorial").glob("*.ipynb"):
+        shutil.copy2(notebook, copies)
+
+
+def draw(app: Sphinx, config: object) -> None:
+    """Write what pages include from `drawn/`: each text from files of measurements, so that no number is typed."""
+    book = Path(app.srcdir)
+    drawn = book / "drawn"
+    drawn.mkdir(exist_ok=True)
+    texts = {
+        "speed.txt": speed.tables(book / "results"),
+        "gpu_times.txt": gpu.times(book / "results"),
+        "gpu_kernels.txt": gpu.kernels(book.parent / "tests" / "kernel_budget.json"),
+    }
+    for name, text in texts.items():
+        (drawn / name).write_text(text + "\n", encoding="utf-8")
+
+
+def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
+    """Put MathJax 3.2.2 beside the pages: the one file that needs no fonts, out of the package that ships it."""
+    if error is None and app.builder.format == "html":
+        name = app.config.mathjax_path
+        script = next(path for path in metadata.files("sphinx-mathjax-offline") or [] if path.name == name)
+        shutil.copy(str(script.locate()), Path(app.outdir) / "_static" / name)
+
+
+def escape_shapes(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Let the star of a shape such as [B, C, *S] be a star: reStructuredText would take it for emphasis."""
+    shape = re.compile(r"(`[^`]*`)|\*(?=\w+[],])")
+    lines[:] = [shape.sub(lambda found: found[1] or r"\*", line) for line in lines]
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx."""
+    app.connect("config-inited", copy_notebooks)
+    app.connect("config-inited", draw)
+    app.connect("autodoc-process-docstring", escape_shapes)
+    app.connect("build-finished", copy_mathjax)
+    return {"parallel_read_safe": True}

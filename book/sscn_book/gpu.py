@@ -1,0 +1,35 @@
+"""The tables of the page on GPUs: times, where some were measured, and what the kernels compile to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from sscn_triton.study.gpu_report import table
+
+
+def times(results: Path) -> str:
+    """What `make gpu` measured, a table for each of its files."""
+    paths = sorted(results.glob("*gpu*.json"))
+    lines = [] if paths else ["**No GPU has been measured yet.**"]
+    for path in paths:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        lines += [
+            f"`{path.name}`: {run['device']['name']}, {run['versions']}, commit {run['commit']}",
+            "",
+            table(run),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def kernels(budget_path: Path) -> str:
+    """Registers, shared memory, matrix instructions and spills of each kernel, by target."""
+    budget = json.loads(budget_path.read_text(encoding="utf-8"))
+    targets = list(budget)
+    rows = [f"| kernel | {' | '.join(targets)} |", "|---|" + "---|" * len(targets)]
+    for kernel in budget[targets[0]]:
+        found = [budget[target][kernel] for target in targets]
+        cells = [f"{one['registers']}, {one['shared'] / 1024:.0f}, {one['matrix']}, {one['spills']}" for one in found]
+        rows.append(f"| {kernel} | {' | '.join(cells)} |")
+    return "\n".join(rows)

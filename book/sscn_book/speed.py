@@ -1,0 +1,53 @@
+"""The tables of the page on speed, from the files that `sscn bench` wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def tables(results: Path) -> str:
+    """A training step of each engine, what else a file has of it, and where the numbers come from."""
+    steps = ["| voxels | threads | engine | training step | times ours | CPU time, times ours | peak memory |"]
+    steps.append("|---|---|---|---|---|---|---|")
+    tables, notes = [steps], []
+    for path in sorted(results.glob("*-cpu-[0-9]*.json")):
+        run = json.loads(path.read_text(encoding="utf-8"))
+        machine, threads = run["machine"], run["options"]["threads"]
+        for name, engine in run["engines"].items():
+            peak = engine.get("peak MB") or engine["resident before MB"] + engine["peak above MB"]
+            times = f"{engine['wall ms']:,.0f} ms | {engine['wall ratio']:.2f} | {engine['cpu ratio']:.2f}"
+            steps.append(f"| {run['voxels']:,} | {threads} | {name} | {times} | {peak:,.0f} MB |")
+        if "total" in run:
+            tables += details(run)
+        notes.append(
+            f"- `{path.name}`: {run['options']['data']}, {run['options']['copies']} times, {machine['processor']}, "
+            f"{machine['cores']} cores, torch {machine['torch']}, load average {machine['load average'][0]} before, "
+            f"{run['date'][:16]}."
+        )
+    return "\n\n".join("\n".join(lines) for lines in [*tables, notes])
+
+
+def details(run: dict[str, Any]) -> list[list[str]]:
+    """How the engines of a run begin in a fresh process, and where the library's step goes."""
+    size = f"{run['voxels']:,} voxels, {run['options']['threads']} threads"
+    starts = [
+        f"| {size}: a fresh process | PyTorch | with the engine | first step | after import |",
+        "|---|---|---|---|---|",
+    ]
+    for name, engine in run["engines"].items():
+        first = f"{engine['import s']:.2f} s | {engine['first step s']:.2f} s"
+        starts.append(f"| {name} | {engine['torch import s']:.2f} s | {first} | {engine['MB after import']:.0f} MB |")
+        if "first step s, nothing kept" in engine:
+            starts.append(f"| {name}, nothing compiled yet | | | {engine['first step s, nothing kept']:.1f} s | |")
+    books, total = run["rulebooks"], run["total"]
+    parts = [
+        f"| {size}: our step | |",
+        "|---|---|",
+        f"| rulebooks | {books['total ms']:.1f} ms, {run['rulebooks share of step']:.1%} of the step |",
+        f"| convolutions, with gradients | {total['forward ms'] + total['backward ms']:.0f} ms |",
+        f"| their rate | {total['GFLOP/s']:.0f} GFLOP/s, {total['share of product rate']:.0%} of plain products |",
+        f"| a large matrix product | {run['product GFLOP/s']:.0f} GFLOP/s |",
+    ]
+    return [starts, parts]
