@@ -23,7 +23,6 @@ extensions = [  # those that Jupyter Book brings, then ours
     "sphinx_design",
     "sphinx_external_toc",
     "sphinx_togglebutton",
-    "sphinxcontrib.bibtex",
     *settings["sphinx"]["extra_extensions"],
     *settings["sphinx"]["local_extensions"],
 ]
