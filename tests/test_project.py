@@ -83,8 +83,9 @@ def test_links_and_commands_of_a_page_lead_somewhere(page):
     assert set(commands) <= set(targets)
 
 
-def test_the_equations_of_the_book_are_computed_as_printed():
-    failed, tried = doctest.testfile(str(ROOT / "book" / "relation.md"), module_relative=False)
+@pytest.mark.parametrize("page", ["relation.md", "errata.md"])
+def test_the_examples_of_the_book_are_computed_as_printed(page):
+    failed, tried = doctest.testfile(str(ROOT / "book" / page), module_relative=False)
     assert tried
     assert not failed
 
