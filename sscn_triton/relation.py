@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 Axes = tuple[int, ...]
-Size = int | Sequence[int] | np.ndarray  # one number, or one per axis
+Size = int | Sequence[int] | np.ndarray
+"""One number, or one per axis."""
 MAX_NDIM = 4
 LARGEST = 2**31 - 1  # of a layer's or a tensor's settings, so that stride * coordinate fits in int64
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
 import subprocess
 import sys
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import yaml
+
+from sscn_triton.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
+PUBLIC = (
+    "sscn_ref",
+    "sscn_triton",
+    *(f"sscn_triton.{part}" for part in ("nn", "functional", "models", "lartpc", "compat")),
+)
+STUDY = ("metrics", "mistakes", "michel")  # the study's modules that others are meant to call
 
 
 class Page(HTMLParser):
@@ -21,7 +33,7 @@ class Page(HTMLParser):
         super().__init__()
         self.loaded: list[str] = []
         self.links: list[str] = []
-        self.anchors: set[str] = set()
+        self.anchors: Counter[str] = Counter()
         self.descriptions: list[str] = []
         self.feed(path.read_text())
 
@@ -35,7 +47,8 @@ class Page(HTMLParser):
             self.links.append(given["href"])
         if tag == "img":
             self.descriptions.append(given.get("alt", ""))
-        self.anchors.add(given.get("id", ""))
+        if "id" in given:
+            self.anchors[given["id"]] += 1
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +97,51 @@ def test_what_a_page_loads_and_links_to_is_in_the_build(pages):
             assert target.exists(), f"{path.name} points to {address}"
             if parts.fragment and target in pages:
                 assert unquote(parts.fragment) in pages[target].anchors, f"{path.name} points to {address}"
+
+
+def test_no_anchor_stands_twice_on_a_page(pages):
+    assert [
+        (path.name, name) for path, page in pages.items() for name, times in page.anchors.items() if times > 1
+    ] == []
+
+
+def test_the_table_of_contents_names_every_page_once():
+    toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
+    listed = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+    written = [path.relative_to(ROOT / "book") for path in (ROOT / "book").rglob("*.md") if "_build" not in path.parts]
+    notebooks = [path.relative_to(ROOT) for path in (ROOT / "tutorial").glob("*.ipynb")]
+    assert sorted(listed) == sorted(str(path.with_suffix("")) for path in written + notebooks)
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_every_public_name_is_in_the_reference(pages, module):
+    package = module.partition(".")[0]
+    anchors = documented(pages)
+    missing = []
+    for name in importlib.import_module(module).__all__:
+        objects = any(anchor.startswith(package) and anchor.endswith(f".{name}") for anchor in anchors)
+        if not objects and f"module-{module}.{name}" not in anchors:
+            missing.append(name)
+    assert missing == []
+
+
+def test_every_command_and_the_studys_functions_are_in_the_reference(pages):
+    options = [command.options() for command in COMMANDS.values()]
+    names = {f"{one.__module__}.{one.__qualname__}" for one in options}
+    for part in STUDY:
+        module = importlib.import_module(f"sscn_triton.study.{part}")
+        own = [
+            thing
+            for _, thing in inspect.getmembers(module, callable)
+            if getattr(thing, "__module__", "") == module.__name__
+        ]
+        names |= {f"{thing.__module__}.{thing.__qualname__}" for thing in own if not thing.__name__.startswith("_")}
+    assert names - documented(pages) == set()
+
+
+def documented(pages: dict[Path, Page]) -> set[str]:
+    """The anchors of the reference's pages."""
+    return {anchor for path, page in pages.items() if path.parent.name == "reference" for anchor in page.anchors}
 
 
 def test_every_picture_is_described(pages):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from sscn_book import gpu, speed
+from sscn_book import commands, front, gpu, speed, study
 
 
 def copy_notebooks(app: Sphinx, config: object) -> None:
@@ -27,7 +27,11 @@ def draw(app: Sphinx, config: object) -> None:
     drawn = book / "drawn"
     drawn.mkdir(exist_ok=True)
     texts = {
+        "front.html": front.picture(book.parent / "tutorial" / "events.npz"),
         "speed.txt": speed.tables(book / "results"),
+        "commands.txt": commands.text(),
+        "published.txt": study.published(),
+        "study.txt": study.text(book / "results"),
         "gpu_times.txt": gpu.times(book / "results"),
         "gpu_kernels.txt": gpu.kernels(book.parent / "tests" / "kernel_budget.json"),
     }

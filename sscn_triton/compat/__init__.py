@@ -9,6 +9,7 @@ from types import ModuleType
 
 __all__ = ["ENGINES", "install"]
 ENGINES = ("sparseconvnet", "spconv", "spine")
+"""Those that can be installed."""
 SPINE_BACKENDS, SPINE_VARIABLE = "spine.model.sparse.backends", "SPINE_SPARSE_BACKEND"
 
 

@@ -26,6 +26,7 @@ class Along(NamedTuple):
 
 
 ALONE = Along()
+"""Nothing rides along: the convolution by itself."""
 
 
 class Moments(NamedTuple):

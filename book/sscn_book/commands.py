@@ -1,0 +1,16 @@
+"""The commands of `sscn` with the classes that hold their options, for the reference."""
+
+from __future__ import annotations
+
+from sscn_triton.cli import COMMANDS
+
+
+def text() -> str:
+    """A heading, the line of help and the documented options of every command."""
+    parts = []
+    for name, command in COMMANDS.items():
+        options = command.options()
+        kind = "class" if isinstance(options, type) else "function"
+        directive = f"```{{eval-rst}}\n.. auto{kind}:: {options.__module__}.{options.__qualname__}\n```"
+        parts += [f"### sscn {name}", command.summary, directive]
+    return "\n\n".join(parts)

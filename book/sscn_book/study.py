@@ -1,0 +1,101 @@
+"""The page on the study: its tables and curves, from the reports that `sscn study` wrote."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.pyplot import close
+
+from sscn_triton.study import figures, report
+from sscn_triton.study import published as slides
+
+WANTED = {
+    "laptop": "a laptop, no GPU: `make study`",
+    "192": "192 px, the study's networks, on a GPU: `sscn study` at full scale",
+    "512": "512 px, sparse, on a GPU",
+    "768": "768 px, sparse, on a GPU",
+}
+"""Results that the page is there for, by the end of their file's name."""
+
+INK = "#010203"  # stands for the page's text colour
+INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+
+
+def text(results: Path) -> str:
+    """A section for each result, and what is still missing."""
+    parts, missing = [], []
+    for name, what in WANTED.items():
+        paths = sorted(results.glob(f"*-study-{name}.json"))
+        if not paths:
+            missing.append(f"| {name} | {what} | **not measured yet** |")
+        for path in paths:
+            parts += section(path.name, json.loads(path.read_text(encoding="utf-8")))
+    if missing:
+        parts += ["## Not measured yet", "| | on what | |\n|---|---|---|\n" + "\n".join(missing)]
+    return "\n\n".join(parts)
+
+
+def published() -> str:
+    """The slides' table and its source."""
+    header = ["network", "image", "nonzero accuracy", "GPU memory", "forward pass"]
+    rows = [
+        [
+            n.name,
+            f"{n.size} px",
+            f"{n.nonzero_accuracy:.1%} {n.remark and f'({n.remark})'}".strip(),
+            f"{n.memory_gb} GB",
+            f"{n.forward_seconds} s",
+        ]
+        for n in slides.NETWORKS
+    ]
+    shares = [[one.name, f"{one.share:.0%}", f"{one.accuracy:.1%}"] for one in slides.CLASSES]
+    classes = markdown(["class", "mean share of nonzero voxels", "accuracy, sparse"], shares)
+    return "\n\n".join([markdown(header, rows), classes, f"{slides.SOURCE}. {slides.TASK.capitalize()}."])
+
+
+def section(name: str, record: dict[str, Any]) -> list[str]:
+    """One report: device and date, what it says in words, tables, curves, conditions."""
+    machine = record["machine"]
+    head = f"## {machine['processor']}, {machine['cores']} cores, {record['created'][:10]}"
+    where = f"From `results/{name}`, written by `sscn study`."
+    last = ", ".join(f"{n['name']} {n['training_accuracy']:.1%}" for n in record["networks"])
+    curves = f"Nonzero accuracy against iterations and against wall time; at the end of training: {last}."
+    bars = "Accuracy of each class on held-out images, the slides' of 2018 beside it: the numbers of the table above."
+    listed = "\n".join(f"- {note}" for note in report.notes(record))
+    return [
+        head,
+        where,
+        *report.sentences(record),
+        markdown(report.COLUMNS, report.main_rows(record)),
+        drawn(figures.accuracy, record, curves),
+        markdown(*report.class_rows(record)),
+        drawn(figures.classes, record, bars),
+        "How it was measured:",
+        listed,
+    ]
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def drawn(figure: Callable[[dict[str, Any]], Figure], record: dict[str, Any], described: str) -> str:
+    """A figure of the report as SVG in the page's own text colour, which is another in dark mode."""
+    with rc_context({**figures.STYLE, **dict.fromkeys(INKED, INK), "svg.fonttype": "none", "svg.hashsalt": "book"}):
+        drawing = figure(record)
+        kept = io.StringIO()
+        drawing.savefig(kept, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
+        close(drawing)
+    svg = kept.getvalue()
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor").replace("#e6e6e6", "var(--pst-color-border)")
+    svg = svg.replace("<svg", f'<svg role="img" aria-label="{described}"', 1)
+    lines = "\n".join(line for line in svg.splitlines() if line.strip())
+    return f'```{{raw}} html\n<figure class="drawn">{lines}<figcaption>{described}</figcaption></figure>\n```'
