@@ -22,7 +22,7 @@ from sscn_triton.lartpc.panels import WRONG_COLOR  # noqa: E402
 @pytest.fixture(scope="module")
 def event() -> Event:
     """All five classes."""
-    return simulate(1, 1604, 192)
+    return simulate(1, 389, 192)
 
 
 def colors_in(path: Path) -> set[str]:

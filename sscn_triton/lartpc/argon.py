@@ -1,7 +1,7 @@
 """Liquid argon: what charged particles and photons lose in it. Lengths in cm, energies in MeV, kinetic unless said.
 
 Sources: Particle Data Group, Passage of particles through matter (Bethe, Sternheimer's density effect, Highland, delta
-rays, bremsstrahlung); Rossi and ICRU 37 for the electrons' loss; Klein and Nishina.
+rays, bremsstrahlung); Rossi and ICRU 37 for the electrons' loss; Moller; Klein and Nishina.
 """
 
 from __future__ import annotations
@@ -83,15 +83,40 @@ def stopping_power(kinetic: float, mass: float) -> float:
 @njit(cache=True)
 def delta_rays(kinetic: float, mass: float, cut: float) -> tuple[float, float]:
     """Electrons knocked out with more than `cut`: (how many a cm, MeV a cm they carry), from the spectrum
-    K/2 Z/A rho (1 - beta2 T/Tmax) / (beta2 T2) of the transferred energy T."""
+    K/2 Z/A rho / (beta2 T2) of the transferred energy T, times `delta_ray_shape`."""
     most = largest_transfer(kinetic, mass)
     if most <= cut:
         return 0.0, 0.0
     beta2 = beta_squared(kinetic, mass)
     strength = 0.5 * _K * Z_OVER_A * DENSITY / beta2
+    if mass < 1.0:
+        square, mixed = _moller(kinetic)
+        left, logarithm = kinetic - cut, math.log((kinetic - cut) / cut)
+        count = 1.0 / cut - 1.0 / left + (square * (most - cut) / kinetic - mixed * logarithm) / kinetic
+        carried = math.log(most / cut) + (1.0 + mixed) * math.log(most / left) + 2.0 - kinetic / left
+        return strength * count, strength * (carried + 0.5 * square * (most**2 - cut**2) / kinetic**2)
     logarithm = math.log(most / cut)
     count = strength * (1.0 / cut - 1.0 / most - beta2 / most * logarithm)
     return count, strength * (logarithm - beta2 * (1.0 - cut / most))
+
+
+@njit(cache=True)
+def _moller(kinetic: float) -> tuple[float, float]:
+    """Moller's ((gamma - 1) / gamma)2 and (2 gamma - 1) / gamma2."""
+    gamma = 1.0 + kinetic / ELECTRON_MASS
+    return (1.0 - 1.0 / gamma) ** 2, (2.0 * gamma - 1.0) / gamma**2
+
+
+@njit(cache=True)
+def delta_ray_shape(transfer: float, kinetic: float, mass: float) -> float:
+    """What the spectrum of transferred energies T has beside 1 / T2: 1 - beta2 T/Tmax, and for electrons, which cannot
+    be told from those they hit, Moller's 1 + y2 + (T tau / (E gamma))2 - y (2 gamma - 1) / gamma2 with y = T / (E - T);
+    at most 2.25."""
+    if mass < 1.0:
+        square, mixed = _moller(kinetic)
+        ratio = transfer / (kinetic - transfer)
+        return 1.0 + ratio**2 + square * (transfer / kinetic) ** 2 - mixed * ratio
+    return 1.0 - beta_squared(kinetic, mass) * transfer / largest_transfer(kinetic, mass)
 
 
 @njit(cache=True)

@@ -2,7 +2,7 @@
 
 The picture of the project's first page is made by
 
-    write_png(draw_event(simulate(1, 1604), ("energy", "label"), title=None), "book/_static/event.png", dpi=120)
+    write_png(draw_event(simulate(1, 389), ("energy", "label"), title=None), "book/_static/event.png", dpi=120)
 """
 
 from __future__ import annotations

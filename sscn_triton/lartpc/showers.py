@@ -51,11 +51,11 @@ def knock_on_cut(distance: float) -> float:
 def knock_on(stream: np.ndarray, kinetic: float, mass: float, cut: float) -> tuple[float, float]:
     """Energy of a knocked-out electron above `cut`, and the cosine of its angle."""
     most = argon.largest_transfer(kinetic, mass)
-    beta2 = argon.beta_squared(kinetic, mass)
+    height = 2.25 if mass < 1.0 else 1.0
     energy = most
     for _ in range(1000):
         energy = cut / (1.0 - uniform(stream) * (1.0 - cut / most))
-        if uniform(stream) < 1.0 - beta2 * energy / most:
+        if height * uniform(stream) < argon.delta_ray_shape(energy, kinetic, mass):
             break
     total = kinetic + mass
     along = energy * (total + ELECTRON_MASS)

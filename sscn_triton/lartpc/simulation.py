@@ -16,6 +16,9 @@ from .world import (
     MASSES,
     NEUTRON,
     PDG,
+    PION_MINUS,
+    PION_PLUS,
+    PION_ZERO,
     PRIMARY,
     PROCESSES,
     PROTON,
@@ -29,6 +32,7 @@ VOXEL_SIZE = 3.0
 """Edge of a voxel, mm."""
 
 _SPECIES = {pdg: kind for kind, pdg in enumerate(PDG) if kind != NEUTRON}
+_HADRONS = (PION_MINUS, PION_PLUS, PION_ZERO, PROTON)
 _ATTEMPTS = 100
 
 
@@ -39,16 +43,16 @@ class Recipe:
     One vertex inside the image with `vertex_particles` (least, most) of `vertex_species`, and `rain` single particles
     of `rain_species` anywhere in the volume, all in directions of their own. Species are PDG numbers among 11, -11, 22,
     13, -13, 211, -211, 111, 2212; one that is named twice is twice as likely. Kinetic energies in MeV are flat between
-    `energy`, those of protons between `proton_energy`. How often each species comes is not published: the defaults
-    give the mean class shares that are.
+    `energy`, those of protons and pions between `hadron_energy`. How often each species comes is not published: the
+    defaults give the mean class shares that are.
     """
 
     vertex_particles: tuple[int, int] = (1, 6)
     vertex_species: tuple[int, ...] = (11, 13, -13, 22, 2212, 211, -211, 111)
     rain: int = 10
-    rain_species: tuple[int, ...] = (11, 11, 11, 13, 13, -13, -13, 2212)
+    rain_species: tuple[int, ...] = (11, 11, 11, 13, 13, -13, -13, 2212, 2212)
     energy: tuple[float, float] = (50.0, 1000.0)
-    proton_energy: tuple[float, float] = (50.0, 400.0)
+    hadron_energy: tuple[float, float] = (50.0, 400.0)
 
     def __post_init__(self) -> None:
         least, most = self.vertex_particles
@@ -59,7 +63,7 @@ class Recipe:
         unknown = [pdg for pdg in (*self.vertex_species, *self.rain_species) if pdg not in _SPECIES]
         if unknown or not self.vertex_species or not self.rain_species:
             raise ValueError(f"species must be PDG numbers of {sorted(_SPECIES)}, got {unknown or 'none'}")
-        for name in ("energy", "proton_energy"):
+        for name in ("energy", "hadron_energy"):
             low, high = getattr(self, name)
             if not 0 < low <= high <= 100_000:
                 raise ValueError(f"{name} must be (low, high) in MeV, above 0 and to 100000, got {(low, high)}")
@@ -76,7 +80,7 @@ def simulate(
     such attempts, ValueError.
 
     Energies in MeV, positions in mm with the image's lower corner at 0. Voxels are ordered by number, x fastest.
-    Labels, clusters and particles are the truth: electrons knocked out with less than 3.5 MeV of total energy belong to
+    Labels, clusters and particles are the truth: electrons knocked out with less than 2 MeV of total energy belong to
     the particle that hit them.
     """
     seed, index, size = operator.index(seed), operator.index(index), operator.index(size)
@@ -130,7 +134,7 @@ def _draw_primaries(world: World, recipe: Recipe) -> None:
 def _add_primary(world: World, recipe: Recipe, species: tuple[int, ...], place: list[float]) -> None:
     stream = world.stream
     kind = _SPECIES[species[int(uniform(stream) * len(species))]]
-    kinetic = between(stream, *(recipe.proton_energy if kind == PROTON else recipe.energy))
+    kinetic = between(stream, *(recipe.hadron_energy if kind in _HADRONS else recipe.energy))
     u, v, w = isotropic(stream)
     x, y, z = place
     add_particle(world, kind, -1, PRIMARY, int(LABELS[kind]), x, y, z, u, v, w, kinetic)

@@ -38,7 +38,7 @@ from .world import (
     turned,
 )
 
-OWN_DELTA = 3.5  # total energy from which a knocked-out electron is a particle of its own, labelled delta
+OWN_DELTA = 2.0  # total energy from which a knocked-out electron is a particle of its own, labelled delta
 INTERACTING = 30.0
 CAPTURED = 0.75  # share of negative muons that argon captures
 MICHEL_ENDPOINT = 52.83
