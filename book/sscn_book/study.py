@@ -48,13 +48,13 @@ def published() -> str:
         [
             n.name,
             f"{n.size} px",
-            f"{n.nonzero_accuracy:.1%} {n.remark and f'({n.remark})'}".strip(),
+            f"{100 * n.nonzero_accuracy:g} % {n.remark and f'({n.remark})'}".strip(),
             f"{n.memory_gb} GB",
             f"{n.forward_seconds} s",
         ]
         for n in slides.NETWORKS
     ]
-    shares = [[one.name, f"{one.share:.0%}", f"{one.accuracy:.1%}"] for one in slides.CLASSES]
+    shares = [[one.name, f"{100 * one.share:g} %", f"{100 * one.accuracy:g} %"] for one in slides.CLASSES]
     classes = markdown(["class", "mean share of nonzero voxels", "accuracy, sparse"], shares)
     return "\n\n".join([markdown(header, rows), classes, f"{slides.SOURCE}. {slides.TASK.capitalize()}."])
 
