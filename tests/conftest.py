@@ -1,10 +1,14 @@
 """Hypothesis profiles: the default draws the same cases every time; "deep" (`make test-deep`) many more, new ones.
-Where the real events are. And that Triton interprets its kernels, which it must know before it is imported."""
+Where the real events are, and a build of the book. And that Triton interprets its kernels, which it must know before it
+is imported."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("TRITON_INTERPRET", "1")
@@ -26,6 +30,29 @@ def real_file() -> Path:
     if not path.is_file():
         pytest.skip(f"SSCN_DATA={folder} holds no small_192px.root")
     return path
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory) -> Path:
+    """The folder of a fresh build of the book, any warning an error; the processes of one run share it.
+
+    The environment variable SSCN_BOOK names a finished build to look at instead.
+    """
+    if "SSCN_BOOK" in os.environ:
+        return Path(os.environ["SSCN_BOOK"])
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # every process has a folder of its own below that of the run
+        folder = folder.parent
+    outcome, html = folder / "book.txt", folder / "book" / "html"
+    with FileLock(folder / "book.lock"):
+        if not outcome.exists():
+            doctrees, source = folder / "book" / "doctrees", Path(__file__).parents[1] / "book"
+            command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", doctrees, source, html]
+            built = subprocess.run(command, capture_output=True, text=True, check=False)
+            outcome.write_text(built.stderr or "no reason given" if built.returncode else "")
+    failed = outcome.read_text()
+    assert not failed, failed
+    return html
 
 
 @pytest.hookimpl(tryfirst=True)
