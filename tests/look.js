@@ -49,8 +49,8 @@ async () => {
     wrong: all("[data-mml-node='merror'], mjx-merror").map(start),
     images: images.length,
     blank: images.filter((image) => !image.naturalWidth).map((image) => image.src),
-    undescribed: all("img, [role='img'], canvas")
-      .filter((image) => !image.closest("[aria-hidden='true']"))
+    undescribed: all("img, article [role='img'], article canvas")
+      .filter((image) => !image.closest("[aria-hidden='true'], mjx-container"))
       .filter((image) => (image.getAttribute("alt") ?? image.getAttribute("aria-label") ?? "").length <= 20)
       .map(name),
     width: document.documentElement.scrollWidth,

@@ -1,0 +1,150 @@
+"""The data of the widgets, computed by `sscn_ref`: plain numbers and lists, as JSON has them."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sscn_ref import (
+    HashTable,
+    Rulebook,
+    active_growth,
+    pack_keys,
+    strided_rulebook,
+    submanifold_rulebook,
+    taps,
+    unique_sites,
+)
+from sscn_ref.hashtable import MULTIPLIER
+from sscn_triton.lartpc import open_events
+
+EVENTS = Path(__file__).parents[3] / "tutorial" / "events.npz"
+STEPS = 5
+CORNER, EXTENT = (96, 48), 96  # of the window of event 0 that is shown: a vertex, delta rays, a Michel electron
+HOOK = [(0, 1), (1, 1), (1, 2), (2, 3), (3, 3), (4, 3), (4, 4), (5, 0)]
+EXTENT_2D = 6
+TILES = (16, 32, 64)
+Numbers = dict[str, Any]
+
+
+@cache
+def event_sites() -> NDArray[np.int32]:
+    """The sites of the first simulated event of the tutorials, [N, 4]."""
+    coordinates = open_events(EVENTS)[0].coordinates
+    return np.insert(np.asarray(coordinates, np.int32), 0, 0, axis=1)
+
+
+def dilation() -> Numbers:
+    """The pixels that become active in each step, in x and y, and counts: of pixels, of rules, of the whole event."""
+    window = event_sites()[:, :3] - np.array([0, *CORNER])
+    inside = ((window[:, 1:] >= 0) & (window[:, 1:] < EXTENT)).all(axis=1)
+    active, _ = unique_sites(window[inside])
+    fixed = submanifold_rulebook(active, 3)
+    seen = np.full((EXTENT, EXTENT), STEPS + 1)
+    seen[tuple(active.T[1:])] = 0
+    sites, rules = [len(active)], []
+    for step in range(1, STEPS + 1):
+        layer = strided_rulebook(active, 3, 1, padding=1, spatial_shape=EXTENT)
+        active = layer.output_coordinates
+        x, y = active.T[1:]
+        seen[x, y] = np.minimum(seen[x, y], step)
+        sites.append(len(active))
+        rules.append(layer.number_of_rules)
+    return {
+        "extent": EXTENT,
+        "pixels": [np.argwhere(seen == step).tolist() for step in range(STEPS + 1)],
+        "sites": sites,
+        "rules": rules,
+        "fixed": {"sites": len(fixed.output_coordinates), "rules": fixed.number_of_rules},
+        "event": active_growth(event_sites(), STEPS),
+    }
+
+
+def rulebook() -> Numbers:
+    """Three convolutions of the same eight pixels: sites in the order of their rows, rules tap by tap."""
+    sites = np.insert(np.array(HOOK), 0, 0, axis=1)
+    books = {
+        "submanifold 3 × 3": (submanifold_rulebook(sites, 3), 3, EXTENT_2D),
+        "strided 3 × 3, stride 2, padding 1": (strided_rulebook(sites, 3, 2, 1, spatial_shape=EXTENT_2D), 3, 3),
+        "strided 2 × 2, stride 2": (strided_rulebook(sites, 2, 2, spatial_shape=EXTENT_2D), 2, 3),
+    }
+    return {"extent": EXTENT_2D, "books": [one_book(name, *book) for name, book in books.items()]}
+
+
+def one_book(name: str, book: Rulebook, kernel: int, extent: int) -> Numbers:
+    """A rulebook as the widget reads it; `extent` is that of the output."""
+    return {
+        "name": name,
+        "kernel": kernel,
+        "taps": taps((kernel, kernel)).tolist(),
+        "inputs": book.input_coordinates[:, 1:].tolist(),
+        "outputs": book.output_coordinates[:, 1:].tolist(),
+        "extent": extent,
+        "rules": [np.stack(rules, axis=1).tolist() for rules in book.rules],
+    }
+
+
+def hashing() -> Numbers:
+    """The keys of some sites, and a table that holds the first of them."""
+    sites = np.insert(np.array(HOOK), 0, 0, axis=1)
+    keys = pack_keys(sites, np.zeros(3, np.int64), np.array([1, EXTENT_2D, EXTENT_2D])).tolist()
+    table = HashTable(16)
+    started = 5
+    for row, key in enumerate(keys[:started]):
+        table.insert(key, row)
+    return {
+        "capacity": table.capacity,
+        "multiplier": str(MULTIPLIER),
+        "keys": [str(key) for key in keys],
+        "sites": HOOK,
+        "started": started,
+        "slots": [
+            None if row < 0 else [str(key), row]
+            for key, row in zip(table.keys.tolist(), table.rows.tolist(), strict=True)
+        ],
+    }
+
+
+def tiles() -> Numbers:
+    """The neighbour mask of every row of an event, bit t set where tap t finds an active site."""
+    book = submanifold_rulebook(event_sites(), 3)
+    masks = np.zeros(len(book.output_coordinates), np.int64)
+    for tap, (_, rows_out) in enumerate(book.rules):
+        masks[rows_out] |= 1 << tap
+    return {"taps": len(book.rules), "sizes": list(TILES), "masks": masks.tolist()}
+
+
+def gray_rank(masks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The place of each mask in a Gray code, in which neighbours differ by one bit."""
+    rank = masks.copy()
+    for power in range(6):
+        rank ^= rank >> (1 << power)
+    return rank
+
+
+def orders(masks: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+    """Three orders of the rows: as they come, by mask, and by the mask's place in a Gray code as the library sorts."""
+    return {
+        "as they come": np.arange(len(masks)),
+        "sorted by mask": np.argsort(masks, kind="stable"),
+        "in a Gray code's order": np.argsort(gray_rank(masks), kind="stable"),
+    }
+
+
+def occupancy(masks: NDArray[np.int64], size: int, taps: int) -> NDArray[np.int64]:
+    """How many rows of each tile have each tap: [tiles, taps]."""
+    bits = masks[:, None] >> np.arange(taps) & 1
+    padded = np.zeros((math.ceil(len(masks) / size) * size, taps), np.int64)
+    padded[: len(masks)] = bits
+    return padded.reshape(-1, size, taps).sum(axis=1)
+
+
+def waste(counts: NDArray[np.int64], size: int) -> float:
+    """The share of products that a tile computes for rows without the tap: it multiplies all its rows by every tap
+    that one of them has."""
+    return 1 - counts.sum() / (size * np.count_nonzero(counts))

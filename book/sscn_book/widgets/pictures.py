@@ -1,0 +1,94 @@
+"""Still pictures of the widgets' data, as PNG: what print shows, and a page without scripts."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from sscn_book.widgets.data import Numbers, occupancy, orders, waste
+
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "0.85"
+STEPS = ListedColormap(["#222832", "#86bbdf", "#f0c350", "#e69f00", "#d55e00", "#8c3b00", "white"])
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a file's bytes, the same on every run."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
+    return file.getvalue()
+
+
+def dilation(numbers: Numbers) -> bytes:
+    """The active pixels after 0, 1, 3 and 5 ordinary convolutions; submanifold ones stay with the first."""
+    figure = Figure(figsize=(7.4, 2.4), layout="constrained")
+    step = np.full((numbers["extent"],) * 2, len(numbers["pixels"]))
+    for number, pixels in enumerate(numbers["pixels"]):
+        step[tuple(np.transpose(pixels))] = number
+    for axes, last in zip(figure.subplots(1, 4), (0, 1, 3, 5), strict=True):
+        shown = np.where(step <= last, step, len(numbers["pixels"]))
+        axes.imshow(shown.T, origin="lower", cmap=STEPS, vmin=0, vmax=6)
+        axes.set(title=f"after {last}: {numbers['sites'][last]:,}", xticks=[], yticks=[])
+    return png(figure)
+
+
+def squares(axes: Axes, sites: list[list[int]], extent: int, title: str) -> None:
+    """Sites as numbered squares, the first axis downwards."""
+    for row, (x, y) in enumerate(sites):
+        axes.add_patch(square(x, y))
+        axes.text(y, x, str(row), ha="center", va="center")
+    axes.set(xlim=(-0.6, extent - 0.4), ylim=(extent - 0.4, -0.6), aspect="equal", xticks=[], yticks=[], title=title)
+
+
+def square(x: int, y: int) -> Rectangle:
+    """The square of one site."""
+    return Rectangle((y - 0.45, x - 0.45), 0.9, 0.9, color=GREY)
+
+
+def rulebook(numbers: Numbers) -> bytes:
+    """The sites and the rules of the submanifold convolution and of the strided one with kernel 3."""
+    figure = Figure(figsize=(7.4, 6), layout="constrained")
+    panels = figure.subplots(2, 3, width_ratios=(1, 0.6, 1.6))
+    for (left, middle, right), book in zip(panels, numbers["books"], strict=False):
+        squares(left, book["inputs"], numbers["extent"], "inputs")
+        squares(middle, book["outputs"], book["extent"], "outputs")
+        lines = [
+            f"tap {tap}: " + "  ".join(f"{i}→{o}" for i, o in rules)
+            for tap, rules in zip(map(tuple, book["taps"]), book["rules"], strict=True)
+        ]
+        right.text(0, 1, "\n".join(lines), va="top", fontsize="small", linespacing=1.5)
+        right.set_title(book["name"], loc="left", fontsize="medium")
+        right.axis("off")
+    return png(figure)
+
+
+def hashing(numbers: Numbers) -> bytes:
+    """The slots of the table as it is at first."""
+    figure = Figure(figsize=(7.4, 1.2), layout="constrained")
+    axes = figure.subplots()
+    for slot, entry in enumerate(numbers["slots"]):
+        axes.add_patch(square(0, slot))
+        axes.text(slot, 0.75, str(slot), ha="center", va="center", color="0.4", fontsize="small")
+        axes.text(slot, 0, "" if entry is None else entry[0], ha="center", va="center")
+    axes.set(xlim=(-0.6, len(numbers["slots"]) - 0.4), ylim=(1.1, -0.6), aspect="equal")
+    axes.axis("off")
+    return png(figure)
+
+
+def tiles(numbers: Numbers) -> bytes:
+    """Tiles and taps, by the share of the tile's rows that have the tap, before and after sorting."""
+    masks, size = np.array(numbers["masks"]), numbers["sizes"][0]
+    chosen = list(orders(masks).items())[::2]
+    figure = Figure(figsize=(7.4, 4.2), layout="constrained")
+    for axes, (name, order) in zip(figure.subplots(2, 1, sharex=True), chosen, strict=True):
+        counts = occupancy(masks[order], size, numbers["taps"])
+        share = np.where(counts, counts / size, np.nan)
+        shown = axes.imshow(share.T, aspect="auto", cmap="Blues", vmin=-0.2, vmax=1, interpolation="nearest")
+        axes.set(title=f"{name}: {waste(counts, size):.1%} of the rows computed are empty", ylabel="tap")
+    axes.set_xlabel(f"tile of {size} rows")
+    figure.colorbar(shown, ax=figure.axes, label="share of rows with the tap")
+    return png(figure)
