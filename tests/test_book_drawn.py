@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from sscn_ref import active_growth, convolve, submanifold_rulebook
+from sscn_triton.study.units import percent
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "book"))
@@ -65,4 +66,4 @@ def test_a_result_is_drawn_with_device_date_and_its_numbers(path):
     assert record["machine"]["processor"] in text
     assert record["created"][:10] in text
     for network in record["networks"]:
-        assert f"{network['training_accuracy']:.1%}" in text
+        assert percent(network["training_accuracy"]) in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from matplotlib.pyplot import close
 
 from sscn_triton.study import figures, report
 from sscn_triton.study import published as slides
+from sscn_triton.study.units import percent
 
 WANTED = {
     "laptop": "a laptop, no GPU: `make study`",
@@ -23,7 +25,8 @@ WANTED = {
 }
 """Results that the page is there for, by the end of their file's name."""
 
-INK = "#010203"  # stands for the page's text colour
+INK = "#010203"
+INKS = (INK, "#333333", "#555555")  # stand for the page's text colour
 INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 
 
@@ -35,10 +38,19 @@ def text(results: Path) -> str:
         if not paths:
             missing.append(f"| {name} | {what} | **not measured yet** |")
         for path in paths:
-            parts += section(path.name, json.loads(path.read_text(encoding="utf-8")))
+            parts += section(path.name, with_nan(json.loads(path.read_text(encoding="utf-8"))))
     if missing:
         parts += ["## Not measured yet", "| | on what | |\n|---|---|---|\n" + "\n".join(missing)]
     return "\n\n".join(parts)
+
+
+def with_nan(record: Any) -> Any:
+    """The record as the report's figures take it: in a list of numbers JSON's null stands for one that is undefined."""
+    if isinstance(record, dict):
+        return {key: with_nan(value) for key, value in record.items()}
+    if isinstance(record, list):
+        return [float("nan") if value is None else with_nan(value) for value in record]
+    return record
 
 
 def published() -> str:
@@ -64,7 +76,7 @@ def section(name: str, record: dict[str, Any]) -> list[str]:
     machine = record["machine"]
     head = f"## {machine['processor']}, {machine['cores']} cores, {record['created'][:10]}"
     where = f"From `results/{name}`, written by `sscn study`."
-    last = ", ".join(f"{n['name']} {n['training_accuracy']:.1%}" for n in record["networks"])
+    last = ", ".join(f"{n['name']} {percent(n['training_accuracy'])}" for n in record["networks"])
     curves = f"Nonzero accuracy against iterations and against wall time; at the end of training: {last}."
     bars = "Accuracy of each class on held-out images, the slides' of 2018 beside it: the numbers of the table above."
     listed = "\n".join(f"- {note}" for note in report.notes(record))
@@ -84,7 +96,8 @@ def section(name: str, record: dict[str, Any]) -> list[str]:
 def markdown(header: list[str], rows: list[list[str]]) -> str:
     """A table."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return re.sub(r"(?<=\d) (?=[\w%])", "\N{NO-BREAK SPACE}", text)  # no line ends between a number and its unit
 
 
 def drawn(figure: Callable[[dict[str, Any]], Figure], record: dict[str, Any], described: str) -> str:
@@ -95,7 +108,9 @@ def drawn(figure: Callable[[dict[str, Any]], Figure], record: dict[str, Any], de
         drawing.savefig(kept, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
         close(drawing)
     svg = kept.getvalue()
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor").replace("#e6e6e6", "var(--pst-color-border)")
+    svg = svg[svg.index("<svg") :].replace("#e6e6e6", "var(--pst-color-border)")
+    for ink in INKS:
+        svg = svg.replace(ink, "currentColor")
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{described}"', 1)
     lines = "\n".join(line for line in svg.splitlines() if line.strip())
     return f'```{{raw}} html\n<figure class="drawn">{lines}<figcaption>{described}</figcaption></figure>\n```'

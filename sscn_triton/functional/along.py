@@ -26,7 +26,7 @@ class Along(NamedTuple):
 
 
 ALONE = Along()
-"""Nothing rides along: the convolution by itself."""
+"""The convolution by itself, nothing beside it."""
 
 
 class Moments(NamedTuple):

@@ -15,7 +15,7 @@ from sscn_triton.relation import Size, volume
 from sscn_triton.tensor import SparseTensor
 
 Count = Literal["active", "volume"]
-"""What an average divides by: the active inputs of a window, or all its taps."""
+"""Whether an average divides by the active inputs of a window or by all its taps."""
 Reduction = Literal["max", "mean", "sum"]
 """How a window, or an image, becomes one row."""
 Choice = TypeVar("Choice", bound=str)

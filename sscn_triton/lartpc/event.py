@@ -9,8 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 
 CLASS_NAMES = ("HIP", "MIP", "shower", "delta", "Michel")
-"""The study's five classes, in the order of their labels 0 to 4: heavily ionising particles (protons), minimum ionising
-ones (muons, charged pions), electromagnetic showers, delta rays, Michel electrons."""
+"""The study's five classes, in the order of their labels 0 to 4.
+
+Heavily ionising particles (protons), minimum ionising ones (muons, charged pions), electromagnetic showers, delta rays,
+Michel electrons."""
 
 CLASS_COLORS = ("#D55E00", "#0072B2", "#E69F00", "#009E73", "#CC79A7")
 """One colour a class, from the palette of Okabe and Ito, told apart with any common colour blindness."""

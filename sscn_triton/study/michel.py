@@ -21,7 +21,7 @@ import numpy as np
 from sscn_triton.lartpc import CLASS_NAMES, Event
 
 REACH, CUT = 2.83, 15.0
-"""Voxels: what is nearer touches; how much of a track is removed around a contact."""
+"""In voxels, the distance under which clusters touch, and how much of a track is removed around a contact."""
 
 MIP_VOXELS, MICHEL_VOXELS = 10, 5
 """DBSCAN's min_samples, the voxel itself counted."""
