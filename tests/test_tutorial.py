@@ -220,3 +220,21 @@ def test_the_sparsity_quoted_for_measured_events_is_theirs(real_file):
     assert f"have {min(voxels)} to {max(voxels)} voxels, an occupancy of {share[0]:.3f} to {share[1]:.3f} %" in text
     assert f"and {min(around):.1f} to {max(around):.1f} active voxels in a neighbourhood" in text
     assert f"For the five measured events it is {min(dimensions):.2f} to {max(dimensions):.2f}." in text
+
+
+def test_the_waste_quoted_for_measured_events_is_theirs(real_file):
+    """Of tiles of 32 rows, as the rows are read and sorted by the rank of their masks in a Gray code."""
+    before, after = [], []
+    for event in read_larcv(real_file):
+        book = submanifold_rulebook(np.pad(event.coordinates, ((0, 0), (1, 0))), 3)
+        masks = np.zeros(len(event), np.int64)
+        for tap, (_, rows) in enumerate(book.rules):
+            masks[rows] |= 1 << tap
+        rank = np.bitwise_xor.reduce(masks >> np.arange(27)[:, np.newaxis], axis=0)
+        for order, wastes in ((np.arange(len(event)), before), (np.argsort(rank, kind="stable"), after)):
+            tiles = np.bitwise_or.reduceat(masks[order], np.arange(0, len(event), 32))
+            taps = sum(int(mask).bit_count() for mask in tiles)
+            wastes.append(round(100 * (1 - book.number_of_rules / (32 * taps))))
+    text = " ".join(cell.source for cell in nbformat.read(TUTORIAL / "13_tiles.ipynb", as_version=4).cells)
+    ranges = [f"{min(wastes)} to {max(wastes)} %" for wastes in (before, after)]
+    assert f"multiply {ranges[0]} in vain as read, and {ranges[1]} sorted" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from textwrap import dedent
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -46,6 +47,21 @@ def show_source(*objects: object) -> Markdown:
     return Markdown(
         "\n".join(f"```python\n{inspect.getsource(item)}```" for item in objects)
     )
+
+
+def show_part(item: object, first: str, last: str) -> Markdown:
+    """A part of such a source, from the line that begins with `first` to the next that
+    begins with `last`. Raises ValueError if there are no such lines."""
+    lines = inspect.getsource(item).splitlines(keepends=True)
+    starts = [line.strip().startswith(first) for line in lines]
+    if True not in starts:
+        raise ValueError(f"no line begins with {first!r}")
+    start = starts.index(True)
+    ends = [line.strip().startswith(last) for line in lines[start:]]
+    if True not in ends:
+        raise ValueError(f"no line after {first!r} begins with {last!r}")
+    part = "".join(lines[start : start + ends.index(True) + 1])
+    return Markdown(f"```python\n{dedent(part)}```")
 
 
 def ranked(labels: np.ndarray) -> np.ndarray:

@@ -9,6 +9,9 @@ import numpy as np
 
 Case = Mapping[str, Any]
 
+LARGE = 64
+"""An array of more numbers is not printed."""
+
 
 def check(
     answer: Callable[..., Any],
@@ -24,7 +27,8 @@ def check(
     """
     name, count = answer.__name__, 0
     for case in cases:
-        call = f"{name}({', '.join(f'{key}={value!r}' for key, value in case.items())})"
+        given = ", ".join(f"{key}={shown(value)}" for key, value in case.items())
+        call = f"{name}({given})"
         try:
             got = answer(**copied(case))
         except NotImplementedError:
@@ -39,6 +43,13 @@ def check(
             return
         count += 1
     print(f"[ok] {name}: {count} case{'s' if count != 1 else ''}")
+
+
+def shown(value: Any) -> str:
+    """A value as one would type it; of a large array its type and shape alone."""
+    if isinstance(value, np.ndarray) and value.size > LARGE:
+        return f"<{value.dtype} {value.shape}>"
+    return repr(value)
 
 
 def copied(case: Case) -> Case:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-NEED_TRITON = {"12_puzzles.ipynb"}
+NEED_TRITON = {"12_puzzles.ipynb", "13_tiles.ipynb"}
 LEFT_OUT = set() if importlib.util.find_spec("triton") else NEED_TRITON
 STUDENT = Path(__file__).with_name("student")
 

@@ -23,13 +23,16 @@ def judge(
     expected: Callable[..., np.ndarray],
     launch: Callable[..., None],
     least: Callable[..., int],
+    faults: Callable[..., str] = lambda meter, y, **case: "",
 ) -> None:
     """Check a kernel case by case; if it is right, print what it moved in the last.
 
     `launch(kernel, y, **case)` runs it on tensors and an output y of the expected
     shape; a case may bring its own y. `least(**case)` is the fewest loads and stores.
+    `faults(meter, y, **case)` says what is wrong with what the kernel touched, or "".
     """
     moved: list[int] = []
+    touched: list[str] = []
 
     def answer(**case: Any) -> np.ndarray:
         shape = expected(**case).shape
@@ -45,13 +48,14 @@ def judge(
             except Exception as error:  # the interpreter wraps what a kernel raises
                 raise error.__cause__ or error from None
         moved.append(meter.loads + meter.stores)
+        touched.append(faults(meter, y, **given))
         return y.numpy()
 
     answer.__name__ = getattr(kernel, "fn", kernel).__name__
     complaints: list[str] = []
 
     def explain(wanted: np.ndarray, got: Any) -> str:
-        complaints.append(explain_array(wanted, got))
+        complaints.append(touched[-1] or explain_array(wanted, got))
         return complaints[-1]
 
     check(answer, expected, cases, explain)
