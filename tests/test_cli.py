@@ -56,7 +56,7 @@ BAD = {
     "not a number either": (["study", "--steps", "few"], "sscn study: --steps: Expected int. Got value: few"),
     "indivisible size": (
         ["study", "--size", "60"],
-        "sscn study: size must be divisible by 16 (2 ** (depth - 1), depth 5), got 60",
+        "sscn study: size must be a multiple of 32 (2 ** depth, depth 5) and more than that, got 60",
     ),
     "negative minutes": (["study", "--minutes", "-1"], "sscn study: minutes must be positive and finite, got -1.0"),
     "no minutes": (["study", "--minutes", ".nan"], "sscn study: minutes must be positive and finite, got nan"),
@@ -109,10 +109,10 @@ def test_bad_input_ends_with_exit_code_2_and_one_line(
 
 
 def test_config_files_are_read_and_the_command_line_wins(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "c.yaml").write_text("size: 32\nseed: 7\n")
+    (tmp_path / "c.yaml").write_text("size: 96\nseed: 7\n")
     code, out, _ = sscn(capsys, "study", "--config", str(tmp_path / "c.yaml"), "--seed", "8", "--print_config")
     assert code == 0
-    assert "size: 32" in out
+    assert "size: 96" in out
     assert "seed: 8" in out
 
 

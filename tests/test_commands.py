@@ -293,7 +293,7 @@ def test_a_study_takes_any_event_file(tmp_path: Path, suffix: str) -> None:
     with create_events(tmp_path / f"events{suffix}") as writer:
         for seed in range(4):
             writer.append(random_event(seed, 30, shape=(16, 16, 16)))
-    split = load(StudyConfig(data=str(writer.path), size=16))
+    split = load(StudyConfig(data=str(writer.path), size=16, depth=2))
     assert (len(split.train), len(split.held_out)) == (3, 1)
     assert split.source == f"4 events of events{suffix}"
 
@@ -306,4 +306,4 @@ def test_a_study_refuses_planes(tmp_path: Path) -> None:
         for seed in range(2):
             writer.append(random_event(seed, shape=(16, 16)))
     with pytest.raises(ValueError, match="a study needs three-dimensional events, 0:0 has 2"):
-        load(StudyConfig(data=str(writer.path), size=16))
+        load(StudyConfig(data=str(writer.path), size=16, depth=2))

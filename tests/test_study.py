@@ -8,7 +8,7 @@ import os
 import re
 import signal
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,27 @@ from torch.nn import functional as F
 
 from sscn_triton.lartpc import Event, simulate
 from sscn_triton.models import DenseUResNet
-from sscn_triton.study import comparison, data, figures, published, runs, segmentation, training, units
+from sscn_triton.study import (
+    comparison,
+    curves,
+    data,
+    figures,
+    published,
+    questions,
+    report,
+    runs,
+    segmentation,
+    training,
+    units,
+)
+from sscn_triton.study.apart import run_all, run_apart
+from sscn_triton.study.budget import SHARES, Budget
 from sscn_triton.study.config import StudyConfig
 from sscn_triton.study.errors import Interrupted, RunError
 from sscn_triton.study.memory import PeakMemory
 from sscn_triton.study.metrics import Tally, event_accuracies, segmentation_loss
 from sscn_triton.study.output import OutputFolder
-from sscn_triton.study.runs import Job, Outcome, run_apart
+from sscn_triton.study.runs import Job, Outcome
 from sscn_triton.study.training import Limit
 
 TINY = {"size": 16, "image": 32, "events": 5, "filters": 2, "depth": 2, "steps": 3}
@@ -166,7 +180,7 @@ def test_dense_logits_are_those_of_the_active_voxels(events: list[Event]) -> Non
 
 def test_both_kinds_start_from_the_same_weights() -> None:
     config = StudyConfig(**TINY)
-    sparse, dense = (runs.make_network(kind, config, 3) for kind in ("sparse", "dense"))
+    sparse, dense = (runs.make_network(kind, config, 3) for kind in ("sparse", "matched"))
     for mine, theirs in zip(sparse.parameters(), dense.parameters(), strict=True):
         assert float(mine.detach().norm()) == pytest.approx(float(theirs.detach().norm()), rel=1e-5)
 
@@ -237,11 +251,31 @@ def die(job: Job) -> Outcome:
 
 
 def test_a_run_that_fails_or_dies_in_its_process_says_so(events: list[Event]) -> None:
-    job = Job("sparse", "sparse", StudyConfig(**TINY), events * 50, events, False, Limit(0, 1))
+    job = Job("sparse", "sparse", StudyConfig(**TINY), events * 50, events, False, Limit(0, 1), 2)
     with pytest.raises(RunError, match="'sparse' failed: FloatingPointError: 200 events"):
         run_apart(job, refuse)
     with pytest.raises(RunError, match="'sparse' ended with exit code -9; if it was killed, memory may have run out"):
         run_apart(job, die)
+
+
+@dataclass(frozen=True)
+class Doubling:
+    name: str
+    number: int
+
+
+def double(job: Doubling) -> tuple[int, int]:
+    return 2 * job.number, os.getpid()
+
+
+def test_jobs_are_shared_out_among_processes_and_answered_in_order() -> None:
+    told: list[int] = []
+    answers = run_all([Doubling(f"job {n}", n) for n in range(6)], double, 2, told.append)
+    assert [number for number, _ in answers] == [0, 2, 4, 6, 8, 10]
+    processes = {process for _, process in answers}
+    assert 1 <= len(processes) <= 2
+    assert os.getpid() not in processes
+    assert told == [1, 2, 3, 4, 5, 6]
 
 
 # ---- the whole --------------------------------------------------------------------------------------------------
@@ -252,30 +286,44 @@ def here(job: Any, task: Callable[[Any], Any]) -> Any:
     return task(job)
 
 
+def all_here(jobs: list[Any], task: Callable[[Any], Any], workers: int, told: Callable[[int], None]) -> list[Any]:
+    return [job.run() for job in jobs]  # and not `task`, which leaves one thread behind
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny study."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparison, "run_apart", here)
+        patch.setattr(questions, "run_all", all_here)
+        patch.setattr(questions, "SINGLES", (4, 2))
         return comparison.study(StudyConfig(out=str(tmp_path_factory.mktemp("study") / "out"), **TINY))
+
+
+FIGURES = (
+    "report.html", "summary.json", "accuracy.png", "classes.png", "cost.png", "scaling.png", "event.png", "event.html",
+    "worst-1.png", "confusion.png", "certainty.png", "michel.png", "michel-event.png", "crop-dense-2018.png",
+    "equal.png", "events.png", "depth.png", "weights.png", "particles.png",
+)  # fmt: skip
 
 
 def test_report_folder_holds_page_record_and_figures_and_nothing_else(finished: Path) -> None:
     record = json.loads((finished.parent / "report.json").read_text())
     assert sorted(path.name for path in finished.parent.iterdir()) == record["files"]
-    assert {"report.html", "accuracy.png", "classes.png", "cost.png", "scaling.png", "event.png", "event.html"} < set(
-        record["files"]
-    )
+    assert set(FIGURES) < set(record["files"])
     assert [path.name for path in finished.parent.parent.iterdir()] == ["out"]
-    for network in record["networks"]:
+    networks = [*record["networks"], record["michel"]["network"]]
+    for network in networks:
         assert network["steps"]["iteration"] == [1, 2, 3]
         assert network["forward_seconds_median"] > 0
         assert network["training_memory"] >= 0
-    assert [network["whole"] for network in record["networks"]] == [False, False, True]
-    assert [network["spatial_shape"][0] for network in record["networks"]] == [16, 16, 32]
-    sparse, dense, _ = record["networks"]
-    assert sparse["parameters"] == dense["parameters"]
-    assert sparse["steps"]["voxels"] == dense["steps"]["voxels"]  # the same crops in the same order
+    assert [network["whole"] for network in networks] == [False, False, False, True, True]
+    assert [network["kind"] for network in networks] == ["sparse", "matched", "study", "sparse", "sparse"]
+    assert [network["spatial_shape"][0] for network in networks] == [16, 16, 16, 32, 16]
+    assert [network["class_weights"] for network in networks] == ["none"] * 4 + ["sqrt"]
+    sparse, dense, large = networks[:3]
+    assert sparse["parameters"] == dense["parameters"] < large["parameters"]
+    assert sparse["steps"]["voxels"] == dense["steps"]["voxels"] == large["steps"]["voxels"]  # the same crops
     assert record["published"] == json.loads(json.dumps(published.as_record()))
 
 
@@ -283,7 +331,9 @@ def test_page_is_self_contained_and_says_what_was_measured(finished: Path) -> No
     page = finished.read_text()
     record = json.loads((finished.parent / "report.json").read_text())
     assert not re.search(r"""(src|href)=["'](?!data:)""", page)
-    assert page.count("<img ") == page.count("data:image/png;base64,") == 7
+    pictures = [name for name in record["files"] if name.endswith(".png")]
+    assert page.count("<img ") == page.count("data:image/png;base64,") == len(pictures)
+    assert page.count("<img ") == page.count("The numbers</summary>")
     for network in record["networks"]:
         assert units.percent(network["held_out"]["nonzero_accuracy"]) in page
         assert units.seconds(network["step_seconds"]) in page
@@ -292,6 +342,87 @@ def test_page_is_self_contained_and_says_what_was_measured(finished: Path) -> No
         assert theirs.name in page
     assert "62.8 %" in page
     assert "92.0 %" in page
+    assert "93.9 %" in page  # the paper's Michel electrons
+
+
+def test_every_question_is_answered_from_its_own_trials(finished: Path) -> None:
+    asked = json.loads((finished.parent / "report.json").read_text())["questions"]
+    assert asked["seeds"] == [0, 1]
+    assert [row["events"] for row in asked["events"]] == [1, 3, 12]  # of 15 events, 12 to learn from
+    assert [row["depth"] for row in asked["depth"]] == [1, 2]
+    assert [row["receptive_field"] for row in asked["depth"]] == [11, 36]
+    assert [row["class_weights"] for row in asked["weights"]] == ["none", "sqrt", "balanced"]
+    plain = asked["events"][-1]["trials"]  # one training is all three questions' standard
+    assert plain == asked["depth"][-1]["trials"] == asked["weights"][0]["trials"]
+    different = [plain, asked["events"][0]["trials"], asked["depth"][0]["trials"], asked["weights"][1]["trials"]]
+    assert len({json.dumps(trials[0]["shifted"]) for trials in different}) == 4
+    for row in [*asked["events"], *asked["depth"], *asked["weights"]]:
+        assert [trial["seed"] for trial in row["trials"]] == [0, 1]
+        assert {trial["steps"] for trial in row["trials"]} == {3}
+    assert [one["kind"] for one in asked["equal"]] == ["sparse", "matched"]
+    assert np.sum(asked["particles"]["trials"][0]["confusion"]) == asked["particles"]["held_out"] == 10
+
+
+def test_the_summary_is_the_report_in_short(finished: Path) -> None:
+    record = json.loads((finished.parent / "report.json").read_text())
+    short = json.loads((finished.parent / "summary.json").read_text())
+    assert (short["data"]["train_events"], short["data"]["held_out_events"]) == (4, 1)
+    assert not {"train", "held_out"} & set(short["data"])
+    mean = np.mean(record["networks"][0]["steps"]["accuracy"])
+    for network in short["networks"]:
+        assert network["curve"]["iteration"] == [1, 2, 3]
+        assert network["step_count"] == 3
+        assert "steps" not in network
+    assert short["networks"][0]["curve"]["accuracy"][-1] == pytest.approx(mean, rel=1e-3)
+    assert ["energy" in trial for trial in short["questions"]["particles"]["trials"]] == [True, False]
+    assert short["versions"]["torch"] == torch.__version__
+    assert report.main_rows(short)[0][:6] == report.main_rows(record)[0][:6]
+    assert report.notes(short)[0] == report.notes(record)[0]
+    assert report.class_rows(short)[1][4][2] == "none"
+    for draw in (figures.accuracy, figures.classes):
+        figures.plt.close(draw(short))
+
+
+def test_a_curve_keeps_its_ends_and_averages_before_it_is_thinned() -> None:
+    assert curves.thinned(5, 3) == [0, 2, 4]
+    assert curves.thinned(2, 100) == [0, 1]
+    found = curves.curve([float(i) for i in range(1000)], [0.1 * i for i in range(1000)], [1.0] * 1000)
+    assert len(found["wall"]) == 100
+    assert (found["iteration"][0], found["iteration"][-1]) == (1, 1000)
+    assert found["accuracy"][-1] == pytest.approx(999 - 24.5)  # mean of the last fifty
+
+
+def test_without_questions_none_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[dict[str, Any]] = []
+
+    def refuse_to_answer(*given: Any) -> None:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(questions, "ask", refuse_to_answer)
+    for name in ("_measure", "_scale", "_record", "_michel_record"):
+        monkeypatch.setattr(comparison, name, lambda *given: {})
+    monkeypatch.setattr(comparison, "_write", lambda output, jobs, outcomes, record: written.append(record))
+    comparison.study(StudyConfig(out=str(tmp_path / "out"), questions=False, **TINY))
+    assert written[0]["questions"] is None
+    with pytest.raises(AssertionError, match="asked"):
+        comparison.study(StudyConfig(out=str(tmp_path / "out"), **TINY))
+
+
+def test_a_budget_gives_each_part_its_share_and_keeps_back_what_later_ones_want() -> None:
+    budget = Budget(StudyConfig(minutes=10.0))
+    assert budget.seconds("crops") == pytest.approx(600 * SHARES["crops"])
+    assert 3 * SHARES["crops"] + sum(SHARES.values()) - SHARES["crops"] < 0.9
+    budget.began -= 370.0  # 600 - 24 for closing - 370 = 206 are left, 150 of them for the questions
+    assert budget.seconds("michel", ("questions",)) == pytest.approx(48.0, abs=0.1)
+    assert budget.seconds("scaling", ("michel", "questions")) == pytest.approx(206 - 48 - 150, abs=0.1)
+    assert budget.seconds("questions") == pytest.approx(150.0, abs=0.1)
+    budget.began -= 100.0
+    assert budget.seconds("scaling", ("questions",)) == 0.0
+    assert budget.seconds("questions") == pytest.approx(106.0, abs=0.1)
+    without = Budget(StudyConfig(minutes=10.0, questions=False))
+    assert without.seconds("crops") == pytest.approx(600 * SHARES["crops"] / 0.75)
+    assert without.seconds("questions") == 0.0
+    assert Budget(StudyConfig(steps=3)).seconds("crops") == 0.0
 
 
 def test_a_report_is_replaced_as_a_whole(finished: Path, tmp_path: Path) -> None:
@@ -351,6 +482,10 @@ def test_a_study_by_the_clock_gives_both_networks_the_same_time(
 ) -> None:
     jobs: list[Job] = []
     plans: list[Any] = []
+    asked: list[float] = []
+
+    def ask(*given: Any) -> None:
+        asked.append(given[-1])
 
     def note(job: Any, task: Callable[[Any], Any]) -> Any:
         if task is not runs.run:
@@ -360,15 +495,20 @@ def test_a_study_by_the_clock_gives_both_networks_the_same_time(
         return task(replace(job, limit=Limit(0.0)))
 
     monkeypatch.setattr(comparison, "run_apart", note)
+    monkeypatch.setattr(questions, "ask", ask)
     tiny = {name: value for name, value in TINY.items() if name != "steps"}
-    comparison.study(StudyConfig(out=str(tmp_path / "out"), minutes=5.0, **tiny))
-    sparse, dense, whole = (job.limit for job in jobs)
-    assert sparse == dense
+    page = comparison.study(StudyConfig(out=str(tmp_path / "out"), minutes=5.0, **tiny))
+    assert "left open" not in page.read_text()
+    assert not (page.parent / "equal.png").exists()
+    sparse, dense, large, whole, muons = (job.limit for job in jobs)
+    assert sparse == dense == large
     assert sparse.steps is None
-    assert 0 < sparse.seconds < 0.3 * 300
-    assert whole.seconds <= sparse.seconds
-    assert 0 < plans[0].seconds <= 0.12 * 300
+    assert sparse.seconds == pytest.approx(300 * SHARES["crops"])
+    assert 0 < whole.seconds <= 300 * SHARES["whole"]
+    assert 0 < muons.seconds <= 300 * SHARES["michel"]
+    assert 0 < plans[0].seconds <= 300 * SHARES["scaling"]
+    assert 0 < asked[0] <= 300 * SHARES["questions"]
 
 
 def test_running_mean_averages_the_last_values() -> None:
-    assert figures.running_mean([1.0, 2.0, 3.0, 4.0], 2).tolist() == [1.0, 1.5, 2.5, 3.5]
+    assert curves.running_mean([1.0, 2.0, 3.0, 4.0], 2).tolist() == [1.0, 1.5, 2.5, 3.5]

@@ -1,9 +1,8 @@
-"""The study from beginning to end: data, three runs, report."""
+"""The study from beginning to end: data, runs, scaling, questions, report."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,20 +11,23 @@ from typing import Any
 import numpy as np
 
 from sscn_triton.lartpc import CLASS_NAMES, Event
-from sscn_triton.study import machine, published, scaling
+from sscn_triton.study import machine, published, questions, scaling
+from sscn_triton.study.apart import run_apart
+from sscn_triton.study.budget import Budget
 from sscn_triton.study.config import StudyConfig
 from sscn_triton.study.data import ENERGY_UNIT, Split, held_out_crops, load
 from sscn_triton.study.errors import Interrupted, RunError
+from sscn_triton.study.metrics import ClassWeights
 from sscn_triton.study.output import RECORD, OutputFolder, as_json
-from sscn_triton.study.runs import STATISTICS_BATCHES, Job, Outcome, run, run_apart
+from sscn_triton.study.runs import STATISTICS_BATCHES, Job, Outcome, run
+from sscn_triton.study.stopping import stopping_muons
 from sscn_triton.study.training import Limit
 
-SHARE = 0.3
-"""Of the time left when the data are ready: for the training of each network on crops, and at most for the third run.
-The rest goes into starting processes, judging and drawing."""
-
-SCALING_SHARE, SCALING_SECONDS = 0.12, 20.0
-"""Of all the time, for measuring how costs grow; and how long that takes in a study that is limited by steps."""
+SUMMARY = "summary.json"
+"""The record in short, fit to be kept."""
+MUON_IMAGES = 4
+MUON_WEIGHTS: ClassWeights = "sqrt"
+"""Of the run on stopping muons: whole images in a step, and class weights."""
 
 
 def study(config: StudyConfig) -> Path:
@@ -34,24 +36,31 @@ def study(config: StudyConfig) -> Path:
     Raises ValueError or FileNotFoundError before any work for a file or folder that will not do, RunError if a run
     fails, Interrupted on Ctrl-C.
     """
-    clock = time.monotonic()
+    budget = Budget(config)
     with OutputFolder(config.out) as output:
         try:
             split = load(config)
-            _run(config, split, output, clock)
+            _run(config, split, stopping_muons(config, split), output, budget)
         except KeyboardInterrupt:
             raise Interrupted(f"interrupted; {_kept(output)}") from None
         return output.path / "report.html"
 
 
-def _run(config: StudyConfig, split: Split, output: OutputFolder, clock: float) -> None:
+def _run(config: StudyConfig, split: Split, muons: Split, output: OutputFolder, budget: Budget) -> None:
     busy = machine.load_average()
     try:
-        held_out = {False: held_out_crops(split.held_out, config.size, config.seed), True: split.held_out}
-        outcomes = _measure(config, split, held_out, output, clock)
-        grown = _scale(config, split, clock)
-        record = _record(config, split, outcomes, time.monotonic() - clock) | {"load_before": busy, "scaling": grown}
-        _write(output, outcomes, record, held_out)
+        crops = held_out_crops(split.held_out, config.size, config.seed)
+        jobs, outcomes = list[Job](), list[Outcome]()
+        for job in _jobs(config, split, crops, muons, budget):
+            jobs.append(job)
+            outcomes.append(_measure(job, output))
+        grown = _scale(config, split, budget)
+        asked = None
+        if config.questions:
+            asked = questions.ask(config, split, muons, crops, outcomes, budget.seconds("questions"))
+        record = _record(config, split, outcomes[:-1], budget.spent())
+        record |= {"load_before": busy, "michel": _michel_record(muons, outcomes[-1])}
+        _write(output, jobs, outcomes, record | {"scaling": grown, "questions": asked})
     except (RunError, OSError) as error:
         raise RunError(f"{error}; {_kept(output)}") from error
 
@@ -64,36 +73,30 @@ def _kept(output: OutputFolder) -> str:
     return f"{before}; the finished runs are kept in {output.work} ({names})"
 
 
-def _measure(
-    config: StudyConfig, split: Split, held_out: dict[bool, list[Event]], output: OutputFolder, clock: float
-) -> list[Outcome]:
-    """The three runs, each in a process of its own; `held_out` by whether whole events are judged."""
-    seconds = 60 * (config.minutes or 0.0)
-
-    def left() -> float:
-        return max(0.0, seconds - (time.monotonic() - clock))
-
-    each = SHARE * left()
-    reserve = SCALING_SHARE + 0.12  # the scaling and what comes after it
-    plan: list[tuple[str, Any, bool, Callable[[], float]]] = [
-        (f"sparse, {config.size} px crops", "sparse", False, lambda: each),
-        (f"dense, {config.size} px crops", "dense", False, lambda: each),
-        ("sparse, whole events", "sparse", True, lambda: max(0.0, min(each, left() - reserve * seconds))),
-    ]
-    outcomes = []
-    for name, kind, whole, budget in plan:
-        limit = Limit(budget(), config.steps)
-        outcomes.append(run_apart(Job(name, kind, config, split.train, held_out[whole], whole, limit), run))
-        output.keep(name.replace(", ", "-").replace(" ", "-") + ".json", outcomes[-1].as_record())
-    return outcomes
+def _jobs(config: StudyConfig, split: Split, crops: list[Event], muons: Split, budget: Budget) -> Iterator[Job]:
+    """The runs, in the order of the report; how long one may take is asked when its turn has come."""
+    names = {"sparse": "sparse", "matched": "dense, matched", "study": "dense of 2018"}
+    limit = Limit(budget.seconds("crops"), config.steps)
+    for kind in scaling.KINDS:
+        name = f"{names[kind]}, {config.size} px crops"
+        yield Job(name, kind, config, split.train, crops, False, limit, config.batch)
+    limit = Limit(budget.seconds("whole", ("michel", "scaling", "questions")), config.steps)
+    yield Job("sparse, whole events", "sparse", config, split.train, split.held_out, True, limit, 1)
+    limit = Limit(budget.seconds("michel", ("scaling", "questions")), config.steps)
+    images = muons.train, muons.held_out
+    yield Job("sparse, stopping muons", "sparse", config, *images, True, limit, MUON_IMAGES, MUON_WEIGHTS)
 
 
-def _scale(config: StudyConfig, split: Split, clock: float) -> dict[str, Any]:
+def _measure(job: Job, output: OutputFolder) -> Outcome:
+    """In a process of its own."""
+    outcome = run_apart(job, run)
+    output.keep(job.name.replace(", ", "-").replace(" ", "-") + ".json", outcome.as_record())
+    return outcome
+
+
+def _scale(config: StudyConfig, split: Split, budget: Budget) -> dict[str, Any]:
     """How costs grow, on the fullest of the events to learn from."""
-    seconds = SCALING_SECONDS
-    if config.minutes is not None:
-        total = 60 * config.minutes
-        seconds = min(SCALING_SHARE * total, max(0.0, 0.92 * total - (time.monotonic() - clock)))
+    seconds = budget.seconds("scaling", ("questions",))
     events = sorted(split.train, key=len, reverse=True)[: max(scaling.BATCHES)]
     memory = 1e9 * (machine.memory_gb() or 8.0)
     return run_apart(scaling.Plan("scaling", events, config.filters, config.depth, seconds, memory), scaling.run)
@@ -110,6 +113,8 @@ def _record(config: StudyConfig, split: Split, outcomes: list[Outcome], seconds:
             "source": split.source,
             "energy_unit_mev": ENERGY_UNIT,
             "statistics_batches": STATISTICS_BATCHES,
+            "train_events": len(split.train),
+            "held_out_events": len(split.held_out),
             "train": [_event_record(event) for event in split.train],
             "held_out": [_event_record(event) for event in split.held_out],
         },
@@ -117,6 +122,11 @@ def _record(config: StudyConfig, split: Split, outcomes: list[Outcome], seconds:
         "networks": [outcome.as_record() for outcome in outcomes],
         "published": published.as_record(),
     }
+
+
+def _michel_record(muons: Split, outcome: Outcome) -> dict[str, Any]:
+    counts = {"train": len(muons.train), "held_out": len(muons.held_out)}
+    return {"source": muons.source, **counts, "network": outcome.as_record()}
 
 
 def _event_record(event: Event) -> dict[str, Any]:
@@ -129,14 +139,13 @@ def _event_record(event: Event) -> dict[str, Any]:
     }
 
 
-def _write(
-    output: OutputFolder, outcomes: list[Outcome], record: dict[str, Any], held_out: dict[bool, list[Event]]
-) -> None:
-    from sscn_triton.study import figures, report
+def _write(output: OutputFolder, jobs: list[Job], outcomes: list[Outcome], record: dict[str, Any]) -> None:
+    from sscn_triton.study import figures, report, summary
 
-    drawn = figures.draw_all(output.work, record, outcomes, held_out)
-    record["files"] = sorted([RECORD, "report.html", *drawn])
+    drawn = figures.draw_all(output.work, record, outcomes, [job.held_out for job in jobs])
+    record["files"] = sorted([RECORD, SUMMARY, "report.html", *drawn])
     (output.work / RECORD).write_text(as_json(record))
+    (output.work / SUMMARY).write_text(as_json(summary.summarise(record)) + "\n")
     (output.work / "report.html").write_text(report.html(record, output.work))
     print(report.table(record))
     output.finish()

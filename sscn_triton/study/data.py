@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import count, product
+from itertools import count, islice, product
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sscn_triton.lartpc import Event, collate, crop
+from sscn_triton.lartpc import Event, Recipe, collate, crop
 from sscn_triton.study.config import StudyConfig
 from sscn_triton.study.progress import Progress
 
@@ -86,7 +86,12 @@ def load(config: StudyConfig) -> Split:
             events = [event for event in file if (event.labels >= 0).sum() >= LEAST_VOXELS]
         source = f"{len(events)} events of {Path(config.data).name}"
         _check(events, config)
-    order = np.random.default_rng(config.seed).permutation(len(events))
+    return split_events(events, config.seed, source)
+
+
+def split_events(events: list[Event], seed: int, source: str) -> Split:
+    """One in five of the events, at least one, is held out; which, the seed says."""
+    order = np.random.default_rng(seed).permutation(len(events))
     held = max(1, len(events) // 5)
     return Split([events[i] for i in sorted(order[held:])], [events[i] for i in sorted(order[:held])], source)
 
@@ -103,14 +108,14 @@ def _check(events: list[Event], config: StudyConfig) -> None:
             raise ValueError(f"size must fit into the images of {event.name}, {event.spatial_shape}, got {config.size}")
 
 
-def simulated(seed: int, number: int, size: int) -> list[Event]:
+def simulated(seed: int, number: int, size: int, recipe: Recipe | None = None) -> list[Event]:
     """Events 0, 1, 2, ... of the seed, those with too few voxels passed over."""
     from sscn_triton.lartpc import simulate
 
     events: list[Event] = []
     with Progress("simulating events", number) as progress:
         for index in range(10 * number):
-            event = simulate(seed, index, size=size)
+            event = simulate(seed, index, size=size, recipe=recipe)
             if len(event) >= LEAST_VOXELS:
                 events.append(event)
                 progress.to(len(events))
@@ -139,11 +144,11 @@ def random_crop(events: list[Event], size: int, generator: np.random.Generator) 
     return best
 
 
-def training_events(events: list[Event], seed: int) -> Iterator[Batch]:
-    """Without end: whole events, one a batch, in an order shuffled anew each time round."""
-    for turn in count():
-        for i in np.random.default_rng((seed, turn)).permutation(len(events)):
-            yield as_batch([events[i]])
+def training_events(events: list[Event], seed: int, images: int = 1) -> Iterator[Batch]:
+    """Without end: so many whole events a batch, in an order shuffled anew each time round."""
+    order = (i for turn in count() for i in np.random.default_rng((seed, turn)).permutation(len(events)))
+    while True:
+        yield as_batch([events[i] for i in islice(order, images)])
 
 
 def held_out_crops(events: list[Event], size: int, seed: int) -> list[Event]:

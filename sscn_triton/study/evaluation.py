@@ -8,16 +8,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sscn_triton.lartpc import CLASS_NAMES, Event, EventFile, crop, open_events
+from sscn_triton.lartpc import Event, EventFile, crop, open_events
 from sscn_triton.study import machine
 from sscn_triton.study.checkpoint import Checkpoint, load_checkpoint, network_of, write_whole
+from sscn_triton.study.closer import Closer
 from sscn_triton.study.data import LEAST_VOXELS
 from sscn_triton.study.labels import project, relabel
 from sscn_triton.study.metrics import Scores
-from sscn_triton.study.michel import MichelAnalysis
-from sscn_triton.study.mistakes import Mistakes
 from sscn_triton.study.output import as_json
 from sscn_triton.study.progress import Progress
 from sscn_triton.study.runs import judge
@@ -39,7 +36,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             raise ValueError(f"{config.data}: has {len(events)} events, asked for {number}")
         with Progress("judging events", number) as progress:
             images = _images(events, number, TrainConfig(**checkpoint.settings), config.crop, progress)
-            closer = Closer(checkpoint)
+            closer = Closer(checkpoint.classes, checkpoint.network.ndim)
             scores, _, _ = judge(network.to(device), images, len(checkpoint.classes), closer.add)
     record = scores_record(scores, checkpoint) | {"data": Path(config.data).name, "crop": config.crop}
     record |= closer.record()
@@ -49,25 +46,6 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         write_whole(Path(config.out), f"{text}\n".encode())
     print(text)
     return record
-
-
-class Closer:
-    """A closer look at what was predicted: `Mistakes`, and `MichelAnalysis` for five classes in three dimensions."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self.mistakes = Mistakes(len(checkpoint.classes))
-        has_michel = checkpoint.classes == CLASS_NAMES and checkpoint.network.ndim == 3
-        self.michel = MichelAnalysis() if has_michel else None
-
-    def add(self, event: Event, scores: np.ndarray) -> None:
-        """One event and the probabilities of its voxels, [N, classes]."""
-        self.mistakes.add(event, scores)
-        if self.michel is not None:
-            self.michel.add(event, scores.argmax(1))
-
-    def record(self) -> dict[str, Any]:
-        """Fit for JSON; michel is null where it means nothing."""
-        return {"mistakes": self.mistakes.record(), "michel": self.michel.record() if self.michel else None}
 
 
 def _images(

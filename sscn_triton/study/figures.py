@@ -17,15 +17,17 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from sscn_triton.lartpc import CLASS_NAMES, Event
 from sscn_triton.lartpc.display import draw_event, event_html, plot_event, write_png
-from sscn_triton.study import scaling_report
+from sscn_triton.study import closer_report, michel_report, questions_figures, scaling_report
 from sscn_triton.study.runs import Outcome
 
-COLORS = ("#0B6E99", "#C8553D", "#5B8E3E")
+COLORS = ("#0B6E99", "#C8553D", "#8A5A9E", "#5B8E3E")
 """One a run, in the order of the report."""
 PUBLISHED_COLOR = "#8A8A8A"
 
-EVENT_FIGURES = ("crop-sparse.png", "crop-dense.png", "event.png")
-"""One a run, likewise."""
+EVENT_FIGURES = ("crop-sparse.png", "crop-dense.png", "crop-dense-2018.png", "event.png", "michel-event.png")
+"""One a run, likewise; at last that of the run on stopping muons."""
+WORST = 3
+"""Held-out whole events of lowest accuracy that are drawn."""
 EVENT_PAGE = "event.html"
 
 STYLE: Any = {
@@ -45,34 +47,25 @@ STYLE: Any = {
 }
 
 
-def draw_all(
-    folder: Path, record: dict[str, Any], outcomes: list[Outcome], held_out: dict[bool, list[Event]]
-) -> list[str]:
-    """Write every figure into `folder` as PNG; returns the file names."""
+def draw_all(folder: Path, record: dict[str, Any], outcomes: list[Outcome], held_out: list[list[Event]]) -> list[str]:
+    """Write every figure into `folder` as PNG; returns the file names. held_out: the images of each run."""
+    mistakes = record["networks"][-1]["closer"]["mistakes"]
     with plt.rc_context(STYLE):
         drawn = {
             "accuracy.png": accuracy(record),
             "classes.png": classes(record),
             "cost.png": cost(record),
             "scaling.png": scaling_report.figure(record["scaling"]),
+            "confusion.png": closer_report.confusion(mistakes, record["classes"]),
+            "certainty.png": closer_report.certainty(mistakes, record["classes"]),
+            "michel.png": michel_report.energies(record),
         }
+        if record["questions"] is not None:
+            drawn |= questions_figures.draw(record)
         for name, figure in drawn.items():
             figure.savefig(folder / name)
             plt.close(figure)
-    return [*drawn, *draw_events(folder, outcomes, held_out)]
-
-
-def running_mean(values: list[float], window: int) -> np.ndarray:
-    """Mean of each value and the `window - 1` before it, fewer at the beginning."""
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    ends = np.arange(1, len(values) + 1)
-    starts = np.maximum(0, ends - window)
-    return (sums[ends] - sums[starts]) / (ends - starts)
-
-
-def smoothing(steps: int) -> int:
-    """Steps that a curve averages over: a twentieth of the training, at least 5."""
-    return max(5, steps // 20)
+    return [*drawn, *draw_events(folder, outcomes, held_out), *draw_worst(folder, outcomes[-2], held_out[-2])]
 
 
 def accuracy(record: dict[str, Any]) -> Figure:
@@ -80,12 +73,18 @@ def accuracy(record: dict[str, Any]) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.7), sharey=True)
     for axes, key in ((left, "iteration"), (right, "wall")):
         for network, color in zip(record["networks"], COLORS, strict=True):
-            steps = network["steps"]
-            mean = 100 * running_mean(steps["accuracy"], smoothing(len(steps["accuracy"])))
+            curve = network["curve"]
             label = network["name"] if axes is left else None
-            axes.plot(steps[key], mean, color=color, lw=1.8, label=label, ls="--" if network["whole"] else "-")
+            axes.plot(
+                curve[key],
+                100 * np.array(curve["accuracy"]),
+                color=color,
+                lw=1.8,
+                label=label,
+                ls="--" if network["whole"] else "-",
+            )
             held_out = 100 * network["held_out"]["nonzero_accuracy"]
-            axes.plot(steps[key][-1], held_out, "D", ms=6, color=color, mec="white", clip_on=False, zorder=5)
+            axes.plot(curve[key][-1], held_out, "D", ms=6, color=color, mec="white", clip_on=False, zorder=5)
     left.plot([], [], "D", color="#555555", ms=6, mec="white", label="held-out images, at the end")
     left.set(
         xscale="log", xlabel="iterations", ylabel="nonzero accuracy (%)", title="against iterations", ylim=(0, 102)
@@ -101,16 +100,17 @@ def classes(record: dict[str, Any]) -> Figure:
     groups = [(n["name"], n["held_out"]["class_accuracy"], c) for n, c in zip(record["networks"], COLORS, strict=True)]
     theirs = [one["accuracy"] for one in record["published"]["classes"]]
     groups.append(("sparse, 192 px, 2018 study", theirs, PUBLISHED_COLOR))
-    width, places = 0.2, np.arange(len(record["classes"]))
+    width, places = 0.17, np.arange(len(record["classes"]))
     for i, (name, values, color) in enumerate(groups):
         is_theirs = i == len(groups) - 1
         look: Any = {"color": "white", "edgecolor": color, "hatch": "////"} if is_theirs else {"color": color}
         x = places + (i - (len(groups) - 1) / 2) * width
+        values = [np.nan if value is None else value for value in values]  # as JSON has it
         heights = [0.0 if np.isnan(v) else 100 * v for v in values]
         axes.bar(x, heights, width * 0.92, label=name, **look)
         for place, value, height in zip(x, values, heights, strict=True):
             text = "none" if np.isnan(value) else f"{height:.0f}"
-            axes.text(place, height + 1, text, ha="center", va="bottom", fontsize=7, color="#333333")
+            axes.text(place, height + 1, text, ha="center", va="bottom", fontsize=6, color="#333333")
     shares = _shares(record)
     ticks = [f"{name}\n{100 * share:.1f} % of voxels" for name, share in zip(record["classes"], shares, strict=True)]
     axes.set_xticks(places, ticks)
@@ -173,19 +173,39 @@ def telling(images: list[Event]) -> int:
     return max(range(len(images)), key=interest)
 
 
-def draw_events(folder: Path, outcomes: list[Outcome], held_out: dict[bool, list[Event]]) -> list[str]:
-    """For each network one held-out image, truth beside prediction; the whole event also as a page to turn it in."""
+def draw_events(folder: Path, outcomes: list[Outcome], held_out: list[list[Event]]) -> list[str]:
+    """For each run one held-out image, truth beside prediction; the whole event also as a page to turn it in."""
     names = []
-    for outcome, name in zip(outcomes, EVENT_FIGURES, strict=True):
-        images = held_out[outcome.whole]
+    for outcome, images, name in zip(outcomes, held_out, EVENT_FIGURES, strict=True):
         chosen = telling(images)
         image, prediction = images[chosen], outcome.predictions[chosen]
-        right = (prediction == image.labels)[image.labels >= 0].mean()
-        title = f"{outcome.name}: {image.name}, {len(image):,} voxels, {100 * right:.1f} % right"
-        write_png(draw_event(image, ("label", "prediction"), prediction, title), folder / name)
+        title = _draw(folder / name, outcome.name, image, prediction)
         names.append(name)
-        if outcome.whole:
+        if name == "event.png":
             page = event_html(plot_event(image, ("label", "prediction", "difference"), prediction, title))
             (folder / EVENT_PAGE).write_text(page)
             names.append(EVENT_PAGE)
     return names
+
+
+def draw_worst(folder: Path, outcome: Outcome, images: list[Event]) -> list[str]:
+    """The held-out whole events that were read worst, truth beside prediction."""
+    places = {image.name: place for place, image in enumerate(images)}
+    names = []
+    for number, worst in enumerate(outcome.closer["mistakes"]["worst"][:WORST], 1):
+        place = places[worst["name"]]
+        names.append(worst_name(number))
+        _draw(folder / names[-1], outcome.name, images[place], outcome.predictions[place])
+    return names
+
+
+def worst_name(number: int) -> str:
+    return f"worst-{number}.png"
+
+
+def _draw(path: Path, run: str, image: Event, prediction: np.ndarray) -> str:
+    """Returns the title."""
+    right = (prediction == image.labels)[image.labels >= 0].mean()
+    title = f"{run}: {image.name}, {len(image):,} voxels, {100 * right:.1f} % right"
+    write_png(draw_event(image, ("label", "prediction"), prediction, title), path, dpi=100)
+    return title

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from multiprocessing import get_context
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 
 from sscn_triton.lartpc import CLASS_NAMES, Event
 from sscn_triton.study import networks
+from sscn_triton.study.closer import Closer
 from sscn_triton.study.config import StudyConfig
+from sscn_triton.study.curves import curve
 from sscn_triton.study.data import Batch, as_batch, training_crops, training_events
-from sscn_triton.study.errors import RunError
 from sscn_triton.study.memory import PeakMemory
-from sscn_triton.study.metrics import Scores, Tally, segmentation_loss
-from sscn_triton.study.segmentation import voxel_logits
+from sscn_triton.study.metrics import ClassWeights, Scores, Tally, segmentation_loss
+from sscn_triton.study.networks import Kind
+from sscn_triton.study.segmentation import Objective, voxel_logits
 from sscn_triton.study.training import Limit, Step, estimate_statistics, train
 
 STATISTICS_BATCHES = 16
@@ -34,12 +32,14 @@ class Job:
     """What one process is to do."""
 
     name: str
-    kind: Literal["sparse", "dense"]
+    kind: Kind
     config: StudyConfig
     train: list[Event]
     held_out: list[Event]  # the images to be judged by, crops or whole events
-    whole: bool  # learn from whole events, one at a time, instead of crops
+    whole: bool  # learn from whole events instead of crops
     limit: Limit
+    images: int  # in a step
+    class_weights: ClassWeights = "none"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class Outcome:
     """What came of it. Times in seconds, memory in bytes."""
 
     name: str
-    kind: str
+    kind: Kind
+    class_weights: ClassWeights
     whole: bool
     spatial_shape: tuple[int, ...]
     parameters: int
@@ -59,6 +60,7 @@ class Outcome:
     forward_memory: int  # the same for one forward pass without gradients, before training
     memory_method: str
     predictions: list[np.ndarray]  # per held-out image: the class of each voxel
+    closer: dict[str, Any]  # see `closer.Closer.record`
 
     @property
     def training_accuracy(self) -> float:
@@ -73,7 +75,10 @@ class Outcome:
 
     def as_record(self) -> dict[str, Any]:
         """As it goes into report.json: everything but the predictions."""
+        accuracy, wall, loss = ([getattr(s, name) for s in self.steps] for name in ("accuracy", "wall", "loss"))
         record = asdict(replace(self, predictions=[])) | {
+            "step_count": len(self.steps),
+            "curve": curve(accuracy, wall, loss),
             "training_accuracy": self.training_accuracy,
             "step_seconds": self.step_seconds,
             "forward_seconds_median": float(np.median(self.forward_seconds)),
@@ -83,10 +88,10 @@ class Outcome:
         return record
 
 
-def make_network(kind: Literal["sparse", "dense"], config: StudyConfig, ndim: int) -> networks.Network:
-    """A fresh network. Both kinds start from the same weights."""
+def make_network(kind: Kind, config: StudyConfig, ndim: int) -> networks.Network:
+    """A fresh network. The sparse one and its matched twin start from the same weights."""
     settings = networks.NetworkSettings(
-        kind="sparse" if kind == "sparse" else "matched",
+        kind=kind,
         num_classes=len(CLASS_NAMES),
         filters=config.filters,
         depth=config.depth,
@@ -99,7 +104,7 @@ def run(job: Job) -> Outcome:
     """Do the job in this process."""
     ndim, config = job.train[0].ndim, job.config
     largest = as_batch([max(job.held_out, key=len)])
-    _warm_up(job, largest)
+    warm_up(job.kind, config, largest)
     memory = PeakMemory()
     network = make_network(job.kind, config, ndim)
     with torch.no_grad():
@@ -107,13 +112,16 @@ def run(job: Job) -> Outcome:
     forward_memory = memory.bytes()
     network.train()
     began = time.perf_counter()
-    steps = train(network, _batches(job), job.name, job.limit, config.learning_rate)
+    objective = Objective(class_weights=job.class_weights)
+    steps = train(network, _batches(job), job.name, job.limit, config.learning_rate, objective)
     training_seconds, training_memory = time.perf_counter() - began, memory.bytes()
     estimate_statistics(network, list(islice(_batches(job), min(STATISTICS_BATCHES, len(steps)))))
-    scores, predictions, forward_seconds = judge(network, job.held_out)
+    closer = Closer(CLASS_NAMES, ndim)
+    scores, predictions, forward_seconds = judge(network, job.held_out, visit=closer.add)
     return Outcome(
         name=job.name,
         kind=job.kind,
+        class_weights=job.class_weights,
         whole=job.whole,
         spatial_shape=largest.spatial_shape,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
@@ -125,18 +133,20 @@ def run(job: Job) -> Outcome:
         forward_memory=forward_memory,
         memory_method=memory.method,
         predictions=predictions,
+        closer=closer.record(),
     )
 
 
 def _batches(job: Job) -> Iterator[Batch]:
     if job.whole:
-        return training_events(job.train, job.config.seed)
-    return training_crops(job.train, job.config.size, job.config.batch, job.config.seed)
+        return training_events(job.train, job.config.seed, job.images)
+    return training_crops(job.train, job.config.size, job.images, job.config.seed)
 
 
-def _warm_up(job: Job, batch: Batch) -> None:
+def warm_up(kind: Kind, config: StudyConfig, batch: Batch) -> None:
     """Compile and load what a first step needs, so that neither time nor memory of the network counts it."""
-    network = make_network(job.kind, replace(job.config, filters=1, depth=min(2, job.config.depth)), job.train[0].ndim)
+    small = replace(config, filters=1, depth=min(2, config.depth))
+    network = make_network(kind, small, len(batch.spatial_shape))
     segmentation_loss(voxel_logits(network, batch), batch.labels, batch.events, batch.images).backward()
 
 
@@ -164,62 +174,3 @@ def judge(
             if visit is not None:
                 visit(image, torch.softmax(logits.float(), 1).cpu().numpy())
     return tally.scores(), predictions, seconds
-
-
-class Named(Protocol):
-    """What a process is to do; its name is for messages."""
-
-    @property
-    def name(self) -> str: ...
-
-
-Task = TypeVar("Task", bound=Named)
-Result = TypeVar("Result")
-
-
-def run_apart(job: Task, task: Callable[[Task], Result]) -> Result:
-    """`task(job)` in a new process, so that its memory is its own. Ctrl-C ends that process at once.
-
-    Raises RunError with the other process's words if it fails, or its exit code if it dies.
-    """
-    context = get_context("spawn")
-    mine, theirs = context.Pipe()
-    process = context.Process(target=_answer, args=(theirs,), daemon=True)
-    with _ctrl_c_ignored():  # inherited: the parent alone answers it, by ending the process
-        process.start()
-    theirs.close()
-    try:
-        mine.send((task, job))
-        done, answer = mine.recv()
-    except (EOFError, ConnectionError):
-        process.join()
-        raise RunError(
-            f"the process of '{job.name}' ended with exit code {process.exitcode}; if it was killed, memory may have "
-            "run out: try a smaller size, batch or number of filters"
-        ) from None
-    finally:
-        process.terminate()
-        process.join()
-    if done:
-        return answer
-    raise RunError(f"'{job.name}' failed: {answer}")
-
-
-@contextmanager
-def _ctrl_c_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # which no signal reaches
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _answer(parent: Any) -> None:
-    task, job = parent.recv()
-    try:
-        parent.send((True, task(job)))
-    except Exception as error:
-        parent.send((False, f"{type(error).__name__}: {error}"))

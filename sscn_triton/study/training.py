@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from sscn_triton.study.data import Batch
 from sscn_triton.study.progress import Progress
-from sscn_triton.study.segmentation import Segmentation, one_cycle, set_learning_rate, voxel_logits
+from sscn_triton.study.segmentation import Objective, Segmentation, one_cycle, set_learning_rate, voxel_logits
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,11 @@ class Limit:
 class Recorder(lightning.Callback):
     """Sets the learning rate, writes down every step, shows progress and stops at the limit."""
 
-    def __init__(self, name: str, limit: Limit) -> None:
+    def __init__(self, name: str | None, limit: Limit) -> None:
         self.limit = limit
         self.steps: list[Step] = []
-        self._show = Progress(name, limit.steps if limit.steps is not None else limit.seconds)
+        total = limit.steps if limit.steps is not None else limit.seconds
+        self._show = None if name is None else Progress(name, total)
         self._start = self._step_start = math.nan
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
@@ -74,15 +75,17 @@ class Recorder(lightning.Callback):
             voxels=len(batch.labels),
         )
         self.steps.append(step)
-        done = step.iteration if self.limit.steps is not None else step.wall
-        recent = self.steps[-20:]
-        mean = sum(s.accuracy for s in recent) / len(recent)
-        self._show.to(done, f"step {step.iteration}, accuracy {mean:.3f}, {step.seconds:.2f} s a step")
+        if self._show is not None:
+            done = step.iteration if self.limit.steps is not None else step.wall
+            recent = self.steps[-20:]
+            mean = sum(s.accuracy for s in recent) / len(recent)
+            self._show.to(done, f"step {step.iteration}, accuracy {mean:.3f}, {step.seconds:.2f} s a step")
         if self.limit.progress(step.wall, step.iteration) >= 1:
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Any, module: Any) -> None:
-        self._show.__exit__()
+        if self._show is not None:
+            self._show.__exit__()
 
 
 class _Stream(IterableDataset):
@@ -93,8 +96,15 @@ class _Stream(IterableDataset):
         return self.batches
 
 
-def train(network: nn.Module, batches: Iterator[Batch], name: str, limit: Limit, learning_rate: float) -> list[Step]:
-    """Train `network` in place by Adam, until the limit; returns its steps."""
+def train(
+    network: nn.Module,
+    batches: Iterator[Batch],
+    name: str | None,
+    limit: Limit,
+    learning_rate: float,
+    objective: Objective | None = None,
+) -> list[Step]:
+    """Train `network` in place by Adam, until the limit; returns its steps. name: shown with the progress, if any."""
     recorder = Recorder(name, limit)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -108,7 +118,7 @@ def train(network: nn.Module, batches: Iterator[Batch], name: str, limit: Limit,
             enable_model_summary=False,
             callbacks=[recorder],
         )
-        trainer.fit(Segmentation(network, learning_rate), DataLoader(_Stream(batches), batch_size=None))
+        trainer.fit(Segmentation(network, learning_rate, objective), DataLoader(_Stream(batches), batch_size=None))
     return recorder.steps
 
 
@@ -116,16 +126,21 @@ def estimate_statistics(network: nn.Module, batches: list[Batch]) -> None:
     """Replace the running statistics of every batch norm by plain means over `batches`.
 
     Running averages of momentum 0.01 need some hundreds of steps to forget their start; a training by the clock may
-    have fewer. So that each network is judged by its weights, both get statistics of their final weights.
+    have fewer. So that each network is judged by its weights, all get statistics of their final weights. The dense
+    network of 2018 keeps none and stays as it is.
     """
-    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    norms = [
+        module
+        for module in network.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats
+    ]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
     network.train()
     with torch.no_grad():
-        for batch in batches:
+        for batch in batches if norms else []:
             voxel_logits(network, batch)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -1,0 +1,40 @@
+"""The report's record in short, fit to be kept: the page's tables and figures can be made from it all the same."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+PACKAGES = ("torch", "numpy", "numba", "scipy", "scikit-learn", "lightning")
+
+
+def summarise(record: dict[str, Any]) -> dict[str, Any]:
+    """Layout of report.json without every step, every event's counts, every image's time, and the single particles of
+    seeds after the first. Numbers have four digits. `versions` is added."""
+    short = {key: value for key, value in record.items() if key != "files"}
+    short["versions"] = {name: version(name) for name in PACKAGES} | {"sscn": record["machine"]["sscn"]}
+    short["data"] = _without(record["data"], "train", "held_out")
+    short["networks"] = [_network(network) for network in record["networks"]]
+    short["michel"] = record["michel"] | {"network": _network(record["michel"]["network"])}
+    if record["questions"] is not None:
+        first, *others = record["questions"]["particles"]["trials"]
+        others = [_without(trial, "energy", "species", "found_energy", "summed_energy") for trial in others]
+        particles = record["questions"]["particles"] | {"trials": [first, *others]}
+        short["questions"] = record["questions"] | {"particles": particles}
+    return _rounded(short)
+
+
+def _network(network: dict[str, Any]) -> dict[str, Any]:
+    return _without(network, "steps", "forward_seconds")
+
+
+def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in names}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(one) for one in value]
+    return float(f"{value:.4g}") if isinstance(value, float) and value == value else value
