@@ -56,7 +56,7 @@ widgets.start("tiles", (live, data) => {
   function detail() {
     const tile = Number(slider.value);
     reading.textContent = tile;
-    const rows = rowsOf(tile);
+    const rows = Array.from({ length: size, ...rowsOf(tile) }, (mask) => mask ?? 0); // the last tile is filled up
     const used = counts[tile];
     const cells = (wanted) => rows.flatMap((mask, row) => used.flatMap((count, tap) => (count && bit(mask, tap) === wanted ? [[row, tap]] : [])));
     zoom.setAttribute("viewBox", `0 0 ${size} ${taps}`);

@@ -90,5 +90,5 @@ def tiles(numbers: Numbers) -> bytes:
         shown = axes.imshow(share.T, aspect="auto", cmap="Blues", vmin=-0.2, vmax=1, interpolation="nearest")
         axes.set(title=f"{name}: {waste(counts, size):.1%} of the rows computed are empty", ylabel="tap")
     axes.set_xlabel(f"tile of {size} rows")
-    figure.colorbar(shown, ax=figure.axes, label="share of rows with the tap")
+    figure.colorbar(shown, ax=figure.axes, label="share of rows with the tap").ax.set_ylim(0, 1)
     return png(figure)
