@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .event import Event
 from .files import ChangedEvents, EventFile, EventFileError, EventWriter, first_line
+from .folder import FolderEvents
 from .hdf5 import open_hdf5
 from .larcv import LarcvEvents
 from .larcv3 import Larcv3Events
@@ -31,7 +32,8 @@ WRITTEN = tuple(_WRITERS)
 
 def open_events(path: str | os.PathLike[str], *, labels: str = "slides", plane: str | None = None) -> EventFile:
     """The events of a file: larcv2 ROOT, PILArNet-M HDF5, larcv3 HDF5, npz, or CSV, as its first bytes tell, else its
-    name. See `EventFile` for how they are read and what is raised.
+    name; of a folder, those of all such files in it (`FolderEvents`). See `EventFile` for how they are read and what is
+    raised.
 
     labels: "slides" as they are in the file, "attached" with detached delta rays and Michel electrons made shower
     (`relabel`). plane: y, u or v for what that wire plane sees of three-dimensional events (`project`).
@@ -41,7 +43,8 @@ def open_events(path: str | os.PathLike[str], *, labels: str = "slides", plane: 
         changes.append(partial(relabel, labels=labels))
     if plane is not None:
         changes.append(partial(project, plane=check_plane(plane)))
-    events = _open(Path(path))
+    path = Path(path)
+    events = FolderEvents(path, _open) if path.is_dir() else _open(path)
     return ChangedEvents(events, *changes) if changes else events
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import multiprocessing
 import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -82,9 +83,52 @@ def simulate_file(
     return rate
 
 
-def _parts(folder: Path, events: int) -> Iterator[tuple[Path, range]]:
-    for first in range(0, events, PART):
-        numbers = range(first, min(first + PART, events))
+def simulate_folder(
+    path: str | os.PathLike[str],
+    events: int,
+    *,
+    seed: int,
+    size: int = 192,
+    workers: int = 1,
+    part: int = 500,
+    seconds: float = math.inf,
+    progress: Callable[[int], None] = lambda done: None,
+) -> int:
+    """Writes events 0 to `events` - 1 of a seed into a folder of PILArNet-M files of `part` events each, which
+    `open_events` reads as one: for numbers of events whose copying into one file would take longer than their making.
+
+    No file is begun after so many seconds; the same call goes on from there, and so does one that asks for more events.
+    Gives the number of events that are there. progress: called with that number.
+
+    Raises ValueError for numbers below 1 (seed: 0), for `events` that `part` does not divide, and for a folder of
+    another seed, size, part or version.
+    """
+    for name, value, least in (("events", events, 1), ("workers", workers, 1), ("seed", seed, 0), ("part", part, 1)):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
+    if events % part:
+        raise ValueError(f"events must be a multiple of part, got {events} and {part}")
+    end, folder, recipe = time.monotonic() + seconds, Path(path), Recipe()
+    simulate(seed, 0, size, recipe=recipe)
+    _prepare(folder, {"size": size, "seed": seed, "part": part, "recipe": dataclasses.asdict(recipe)}, recipe)
+    missing = [one for one in _parts(folder, events, part) if not one[0].exists()]
+    done = events - sum(len(numbers) for _, numbers in missing)
+    progress(done)
+    if not missing or time.monotonic() > end:
+        return done
+    making = _make(missing, seed, size, recipe, workers)
+    for count in making:
+        done += count
+        progress(done)
+        if time.monotonic() > end:
+            making.close()  # what was begun is finished first
+            break
+    return events - sum(len(numbers) for file, numbers in missing if not file.exists())
+
+
+def _parts(folder: Path, events: int, part: int = PART) -> Iterator[tuple[Path, range]]:
+    for first in range(0, events, part):
+        numbers = range(first, min(first + part, events))
         yield folder / f"{numbers.start:08d}-{numbers.stop:08d}.h5", numbers
 
 
@@ -117,7 +161,9 @@ def _same(one: Event, other: Event) -> bool:
     )
 
 
-def _make(parts: list[tuple[Path, range]], seed: int, size: int, recipe: Recipe, workers: int) -> Iterator[int]:
+def _make(
+    parts: list[tuple[Path, range]], seed: int, size: int, recipe: Recipe, workers: int
+) -> Generator[int, None, None]:
     """Makes parts; yields the number of events of each as it is there."""
     if workers == 1 or len(parts) < 2:
         for part, numbers in parts:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, islice, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,7 +84,11 @@ def load(config: StudyConfig) -> Split:
         from sscn_triton.lartpc import open_events
 
         with open_events(config.data) as file:
-            events = [event for event in file if (event.labels >= 0).sum() >= LEAST_VOXELS]
+            number = len(file) if config.events is None else config.events
+            if number > len(file):
+                raise ValueError(f"{config.data}: has {len(file)} events, asked for {number}")
+            taken = (file[i] for i in range(number))
+            events = [event for event in taken if (event.labels >= 0).sum() >= LEAST_VOXELS]
         source = f"{len(events)} events of {Path(config.data).name}"
         _check(events, config)
     return split_events(events, config.seed, source)
@@ -122,6 +127,27 @@ def simulated(seed: int, number: int, size: int, recipe: Recipe | None = None) -
             if len(events) == number:
                 return events
     raise ValueError(f"image must be large enough to hold {LEAST_VOXELS} voxels of most events, got {size}")
+
+
+@dataclass(frozen=True)
+class Streamed(Sequence[Event]):
+    """Events 0 to `number` - 1 of the seed, each simulated whenever it is asked for, those with few voxels too."""
+
+    seed: int
+    number: int
+    size: int
+
+    def __len__(self) -> int:
+        return self.number
+
+    def __getitem__(self, index: Any) -> Any:
+        from sscn_triton.lartpc import simulate
+
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self.number))]
+        if not -self.number <= index < self.number:
+            raise IndexError(f"no event {index} of {self.number}")
+        return simulate(self.seed, index % self.number, size=self.size)
 
 
 def training_crops(events: list[Event], size: int, images: int, seed: int) -> Iterator[Batch]:

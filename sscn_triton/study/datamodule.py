@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from sscn_triton.lartpc import Event, EventFile, open_events
 from sscn_triton.study.augmentation import random_transform
-from sscn_triton.study.data import LEAST_VOXELS, Batch, as_batch, held_out_crops, random_crop, simulated
+from sscn_triton.study.data import LEAST_VOXELS, Batch, Streamed, as_batch, held_out_crops, random_crop, simulated
 from sscn_triton.study.labels import project, relabel
 from sscn_triton.study.sampling import Batches
 from sscn_triton.study.train_config import TrainConfig
@@ -141,7 +141,8 @@ def load_sources(config: TrainConfig) -> tuple[Source, Source]:
     if config.data is None:
         assert config.events is not None
         assert config.image is not None
-        events: Sequence[Event] = simulated(config.seed, config.events, config.image)
+        make = Streamed if config.stream else simulated
+        events: Sequence[Event] = make(config.seed, config.events, config.image)
     else:
         events = open_events(config.data)
     _at_least(events, 1 if config.held_out else 2, config.data)

@@ -41,11 +41,14 @@ class TrainConfig:
 
     Args:
         out: folder of this training.
-        data: event file to learn from, of any format that `sscn inspect` reads; left out, events are simulated.
+        data: event file to learn from, of any format that `sscn inspect` reads, or a folder of such files; left out,
+            events are simulated.
         held_out: event file to be judged by at the end; left out, one event in five of the data, never learnt from.
         held_out_events: events to be judged by, at most.
         events: number of simulated events, 200 if left out; not with a file.
         image: edge of a simulated event in voxels, 192 if left out; not with a file.
+        stream: simulate every event when it is needed, by the workers, instead of all of them beforehand; not with a
+            file.
         seed: of simulated events, split, order, crops, augmentation and the first weights.
         ndim: 3, or 2 for what the wire plane y sees: images summed along y.
         classes: five, or two for track (HIP, MIP) against shower (shower, delta, Michel).
@@ -77,6 +80,7 @@ class TrainConfig:
     held_out_events: int = 200
     events: int | None = None
     image: int | None = None
+    stream: bool = False
     seed: int = 0
     ndim: Literal[2, 3] = 3
     classes: Literal["five", "two"] = "five"
@@ -143,8 +147,10 @@ class TrainConfig:
         for name in ("events", "image"):
             if self.data is not None and getattr(self, name) is not None:
                 raise ValueError(f"{name} is for simulated events; with data={self.data} leave it out")
-        if self.held_out is not None and self.data is None:
-            raise ValueError(f"held_out goes with data; without it, leave out held_out={self.held_out}")
+        if self.stream and self.data is not None:
+            raise ValueError(f"stream is for simulated events; with data={self.data} leave it out")
+        if self.held_out is not None and self.data is None and not self.stream:
+            raise ValueError(f"held_out goes with data or stream; without them, leave out held_out={self.held_out}")
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
+import time
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -42,22 +44,28 @@ from sscn_triton.study.training import estimate_statistics
 LAST, FINAL, SCORES = "last.ckpt", "final.ckpt", "scores.json"
 
 
-def train(config: TrainConfig) -> Path | None:
+def train(config: TrainConfig, seconds: float = math.inf) -> Path | None:
     """Train, judge, and return the path of the final checkpoint; None in processes other than the first.
+
+    seconds: after so many the training stops at a checkpoint, to be continued by the same call, and None is returned;
+    judging is not begun then either. For one process.
 
     Raises ValueError or OSError before any work for what will not do, RunError if the work fails, Interrupted on
     Ctrl-C. What was saved before stays.
     """
+    end = time.monotonic() + seconds
+    if config.processes > 1 and seconds < math.inf:
+        raise ValueError(f"seconds is for one process, got devices * nodes = {config.processes}")
     device = machine.device_name(config.device)
     _check_devices(config, device)
     folder, before = _open_folder(config)
     data = EventImages(config, first_step=before.step if before else 0)
     data.load()
     trainer = make_trainer(config, device)
-    last = Keeper(config, folder, before)
-    if last.step < config.steps:
+    last = Keeper(config, folder, before, end)
+    if last.step < config.steps and time.monotonic() < end:
         _fit(trainer, config, data, last)
-    if not trainer.is_global_zero:
+    if not trainer.is_global_zero or time.monotonic() >= end:
         return None
     return _finish(config, folder, data, torch.device(device))
 
@@ -95,10 +103,11 @@ def _open_folder(config: TrainConfig) -> tuple[Path, Checkpoint | None]:
         return folder, None
     before = load_checkpoint(folder / LAST)
     now = asdict(config)
-    for name in sorted(now.keys() | before.settings.keys()):
-        if name not in CHANGEABLE and now.get(name) != before.settings.get(name):
+    then = {field.name: field.default for field in fields(TrainConfig)} | before.settings  # an older version has fewer
+    for name in sorted(now.keys() | then.keys()):
+        if name not in CHANGEABLE and now.get(name) != then.get(name):
             raise ValueError(
-                f"{folder} holds a training with {name}={before.settings.get(name)}, not {now.get(name)}: "
+                f"{folder} holds a training with {name}={then.get(name)}, not {now.get(name)}: "
                 "give another out, or the same options to go on"
             )
     return folder, before
@@ -133,10 +142,11 @@ def make_trainer(config: TrainConfig, device: str) -> lightning.Trainer:
 
 
 class Keeper(lightning.Callback):
-    """Sets the learning rate, keeps checkpoints, shows progress. Starts where `before` stopped."""
+    """Sets the learning rate, keeps checkpoints, shows progress. Starts where `before` stopped, stops when the clock
+    passes `end`."""
 
-    def __init__(self, config: TrainConfig, folder: Path, before: Checkpoint | None) -> None:
-        self.config, self.path, self.before = config, folder / LAST, before
+    def __init__(self, config: TrainConfig, folder: Path, before: Checkpoint | None, end: float = math.inf) -> None:
+        self.config, self.path, self.before, self.end = config, folder / LAST, before, end
         self.start = self.step = before.step if before else 0
         self._show: Progress | None = None
 
@@ -174,7 +184,9 @@ class Keeper(lightning.Callback):
         self.step = self.start + trainer.global_step
         if not trainer.is_global_zero:
             return
-        if self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps:
+        time_is_up = time.monotonic() >= self.end
+        trainer.should_stop = trainer.should_stop or time_is_up
+        if time_is_up or self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps:
             self._refuse_broken(module, batch.names)
             self.save(module, trainer)
         if self._show is not None:

@@ -1,0 +1,49 @@
+"""Many event files as one: how public data sets come, and large simulations are kept."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from .event import Event
+from .files import EventFile, EventFileError
+
+SUFFIXES = (".root", ".h5", ".hdf5", ".npz", ".csv")
+
+
+class FolderEvents(EventFile):
+    """The events of all event files in a folder, one file after the other in the order of their names; see `EventFile`.
+
+    Files are those whose names end with .root, .h5, .hdf5, .npz or .csv; hidden ones, and folders in it, are passed
+    over. Raises EventFileError for a folder without any.
+    """
+
+    def __init__(self, path: Path, open_file: Callable[[Path], EventFile]) -> None:
+        self.path = path
+        names = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != "." and p.is_file())
+        if not names:
+            raise EventFileError(f"{path}: a folder without event files ({', '.join(SUFFIXES)})")
+        self.files = [open_file(name) for name in names]
+        self._ends = list(accumulate(len(file) for file in self.files))
+        self._length = self._count()
+
+    def _open(self) -> Any:
+        return self.files
+
+    def _count(self) -> int:
+        return self._ends[-1]
+
+    def _read(self, number: int) -> Event:
+        file = bisect_right(self._ends, number)
+        return self.files[file][number - self._ends[file] + len(self.files[file])]
+
+    def close(self) -> None:
+        """Closes the files; reading on opens them again."""
+        for file in self.files:
+            file.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(self.__dict__)
