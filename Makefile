@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/ready
 BOOK := book/_build/html
 
-.PHONY: help study test test-deep lint book notebooks exercises gpu gpu-full clean
+.PHONY: help study test test-deep lint book notebooks exercises gpu gpu-full gpu-study clean
 
 help:
 	@echo "make study      train a sparse and a dense UResNet on simulated events; results in study/"
@@ -18,6 +18,7 @@ help:
 	@echo "make exercises  the tutorials without their solutions, for students: tutorial/student"
 	@echo "make gpu        tests and times on a GPU, by the system's Python (PYTHON=python3), without .venv or network"
 	@echo "make gpu-full   the whole grid of times, a part of it each time; goes on where it stopped"
+	@echo "make gpu-study  the study at full size on a GPU, a piece of it each time; goes on where it stopped"
 	@echo "make clean      remove .venv and everything built"
 
 $(READY): pyproject.toml constraints.txt
@@ -60,6 +61,9 @@ gpu:
 
 gpu-full:
 	PYTHONPATH=. TRITON_INTERPRET=0 $(PYTHON) -m sscn_triton.study.gpu --full $(ARGS)
+
+gpu-study:
+	PYTHONPATH=. TRITON_INTERPRET=0 $(PYTHON) -m sscn_triton.study.at_scale $(ARGS)
 
 clean:
 	rm -rf .venv study $(dir $(BOOK)) build dist sscn.egg-info

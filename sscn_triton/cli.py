@@ -39,6 +39,11 @@ def _study_options() -> Callable[..., Any]:
 
 
 def _study(config: Any) -> None:
+    if config.scale == "gpu":
+        from sscn_triton.study.at_scale import study_at_scale
+
+        study_at_scale(config.out, config.minutes, config.seed, config.toy)
+        return
     from sscn_triton.study.comparison import study
 
     print(f"report: {study(config)}")
@@ -79,6 +84,18 @@ def _bench(options: Any) -> None:
     from sscn_triton.study.bench import bench
 
     bench(options)
+
+
+def _scaling_options() -> Callable[..., Any]:
+    from sscn_triton.study.scaling_command import Scaling
+
+    return Scaling
+
+
+def _scaling(options: Any) -> None:
+    from sscn_triton.study.scaling_command import scaling
+
+    scaling(options)
 
 
 def _convert_checkpoint_options() -> Callable[..., Any]:
@@ -122,6 +139,7 @@ COMMANDS = {
     "train": Command("train a network; goes on after an interruption", _train_options, _train),
     "evaluate": Command("judge a trained network by the events of a file", _evaluate_options, _evaluate, False),
     "study": Command("train a sparse and a dense UResNet side by side and write a report", _study_options, _study),
+    "scaling": Command("measure how time and memory grow with the image", _scaling_options, _scaling, False),
     "bench": Command("time a training step on this machine", _bench_options, _bench),
 }
 

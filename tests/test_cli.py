@@ -71,8 +71,8 @@ BAD = {
         "sscn study: image must be at least the size of a crop, 64, got 48",
     ),
     "useless option": (
-        ["study", "--data", "a.root", "--events", "5"],
-        "sscn study: events is for simulated events; with data=a.root leave it out",
+        ["study", "--data", "a.root", "--image", "96"],
+        "sscn study: image is for simulated events; with data=a.root leave it out",
     ),
     "missing file": (["study", "--data", "a.root"], "sscn study: a.root: no such file"),
     "foreign file": (["study", "--data", "text.txt"], "sscn study: text.txt: "),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from sscn_triton.lartpc import simulate
-from sscn_triton.study import scaling
-from sscn_triton.study.scaling import Plan, Point, fit, record, run
+from sscn_triton.study import scaling, scaling_report
+from sscn_triton.study.scaling import Job, Plan, Point, run
+from sscn_triton.study.scaling_fit import fit, line, record
 
 
 def test_a_power_law_is_found_and_told_from_an_exponential() -> None:
@@ -21,9 +26,30 @@ def test_a_power_law_is_found_and_told_from_an_exponential() -> None:
     assert law.power < 1e-9 < law.exponential
     grown = fit(sizes, [math.exp(size / 20) for size in sizes])
     assert grown.exponential < 1e-9 < grown.power
+    assert law.odds > 6
+    assert grown.odds < -6
     assert math.isnan(fit([1, 2], [1, 8]).error)
     with pytest.raises(ValueError, match="two places or more"):
         fit([1, 1], [1, 2])
+
+
+def test_odds_are_the_ratio_of_the_likelihoods() -> None:
+    x = [1.0, 2.0, 3.0, 4.0, 5.0]
+    y = [1.0, 4.2, 8.8, 16.4, 24.7]
+    law = fit(x, y)
+
+    def log_likelihood(residual: float) -> float:  # of normal residuals whose variance is their mean square
+        return -len(x) / 2 * (math.log(2 * math.pi * residual**2) + 1)
+
+    assert law.odds == pytest.approx((log_likelihood(law.power) - log_likelihood(law.exponential)) / math.log(10))
+
+
+def test_a_fixed_cost_bends_the_exponent_and_the_last_two_points_show_it() -> None:
+    law = fit(sizes := [16.0, 32.0, 64.0, 128.0], [1e5 + size**3 for size in sizes])
+    assert law.exponent < 2 < law.last < 3
+    found = line([size**3 for size in sizes], [1e5 + size**3 for size in sizes])
+    assert (found.fixed, found.slope) == (pytest.approx(1e5), pytest.approx(1))
+    assert line([2.0], [6.0]).at(4) == 12
 
 
 def test_the_error_of_an_exponent_is_that_of_least_squares() -> None:
@@ -35,28 +61,48 @@ def test_the_error_of_an_exponent_is_that_of_least_squares() -> None:
     assert 0.9 < pulls.std() < 1.35  # of Student's t with ten degrees of freedom: 1.12
 
 
-def point(kind: str, size: int, images: int = 1) -> Point:
-    cost = size**3 * images
-    return Point(kind, 3, size, images, size**2 * images, cost * 1e-6, cost * 3e-6, cost * 8, cost * 24)  # type: ignore[arg-type]
+def point(kind: str, size: int, images: int = 1) -> dict[str, Any]:
+    cost, fixed = size**3 * images, 0 if kind == "sparse" else 1e9
+    found = Point(kind, 3, size, images, size**2 * images, cost * 1e-6, cost * 3e-6, cost * 8, cost * 24 + fixed)  # type: ignore[arg-type]
+    return asdict(found)
 
 
-def test_sizes_of_the_study_that_were_not_measured_are_computed() -> None:
-    found = record([*(point("sparse", s) for s in (64, 128, 192)), *(point("matched", s) for s in (32, 48, 64))])
+@pytest.fixture(scope="module")
+def found() -> dict[str, Any]:
+    return record([*(point("sparse", s) for s in (64, 128, 192)), *(point("matched", s) for s in (32, 48, 64))])
+
+
+def test_sizes_of_the_study_that_were_not_measured_are_computed(found: dict[str, Any]) -> None:
     laws = {(f["kind"], f["measure"], f["against"]): f["exponent"] for f in found["fits"]}
     assert laws["sparse", "step_seconds", "voxels"] == pytest.approx(1.5)
-    assert laws["matched", "step_memory", "size"] == pytest.approx(3)
+    assert laws["matched", "forward_memory", "size"] == pytest.approx(3)
     assert [(c["kind"], c["size"]) for c in found["computed"]] == [
         ("sparse", 512), ("sparse", 768), ("matched", 192), ("matched", 512), ("matched", 768),
     ]  # fmt: skip
-    assert found["computed"][2]["step_memory"] == pytest.approx(192**3 * 24)
+    assert found["computed"][2]["step_memory"] == pytest.approx(192**3 * 24 + 1e9)  # the fixed part does not grow
+    (check,) = [c for c in found["checks"] if c["kind"] == "matched"]
+    assert check["size"] == 64
+    assert check["step_memory"] == pytest.approx(1)
+
+
+def test_ratios_say_whether_both_were_measured(found: dict[str, Any]) -> None:
+    rows = {(r["kind"], r["size"]): r for r in found["ratios"]}
+    assert rows["matched", 64]["measured"]
+    assert not rows["matched", 192]["measured"]
+    assert not rows["matched", 512]["measured"]
+    assert rows["matched", 64]["step_memory"] == pytest.approx((24 * 64**3 + 1e9) / (24 * 64**3))
+    text = scaling_report.text(found)
+    assert "364 x" in text
+    assert "matched, 3D: 3.00 ± 0.00 (power law, likelier by a factor of more than a million)" in text
 
 
 def test_points_are_measured_as_far_as_time_and_memory_go(monkeypatch: pytest.MonkeyPatch) -> None:
     measured = []
 
-    def pretend(settings: object, batch: object, size: int) -> Point:
-        measured.append((settings.kind, settings.ndim, size, batch.images))  # type: ignore[attr-defined]
-        return Point(settings.kind, settings.ndim, size, batch.images, 10, 1e-5, 1e-5, size**3, size**3)  # type: ignore[attr-defined]
+    def pretend(job: Job) -> Point:
+        kind, ndim, size, images = job.settings.kind, job.settings.ndim, job.size, len(job.images)
+        measured.append((kind, ndim, size, images))
+        return Point(kind, ndim, size, images, 10, 1e-5, 1e-5, size**3, size**3)
 
     monkeypatch.setattr(scaling, "measure", pretend)
     events = [simulate(0, index, size=96) for index in range(2)]
@@ -65,7 +111,7 @@ def test_points_are_measured_as_far_as_time_and_memory_go(monkeypatch: pytest.Mo
     assert [m[2:] for m in measured if m[:2] == ("study", 2)] == [(32, 1), (64, 1), (96, 1)]
     measured.clear()
     run(Plan("scaling", events, 2, 2, seconds=1000, memory=2 * 64**3 / scaling.MEMORY_SHARE))
-    assert max(m[2] for m in measured if m[1] == 3) == 64
+    assert max(m[2] for m in measured if m[0] != "sparse" and m[1] == 3) == 64
     measured.clear()
     run(Plan("scaling", events, 2, 2, seconds=0, memory=1e12))
     assert {m[2:] for m in measured} == {(32, 1)}  # one point each, whatever the time
@@ -76,7 +122,19 @@ def test_a_real_point_has_times_and_memory() -> None:
     found = run(Plan("scaling", events, 2, 2, seconds=0, memory=1e12))
     assert len(found["points"]) == 6
     for one in found["points"]:
+        assert one["step_range"][0] <= one["step_seconds"] <= one["step_range"][1]
         assert one["voxels"] > 0
         assert one["forward_seconds"] > 0
         assert one["step_seconds"] > 0
         assert one["step_memory"] >= one["forward_memory"] >= 0
+
+
+def test_the_book_s_measurements_are_what_the_code_writes() -> None:
+    """Fits and ratios of the committed files are those of their points."""
+    files = sorted((Path(__file__).parents[1] / "book" / "results").glob("*-scaling-*.json"))
+    for file in files:
+        kept = json.loads(file.read_text())
+        again = json.loads(json.dumps(record(kept["points"])))
+        for part in ("fits", "computed", "checks", "ratios"):
+            for mine, theirs in zip(again[part], kept[part], strict=True):
+                assert mine == pytest.approx(theirs, rel=1e-6, nan_ok=True)

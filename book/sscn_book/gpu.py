@@ -10,7 +10,7 @@ from sscn_triton.study.gpu_report import table
 
 def times(results: Path) -> str:
     """What `make gpu` measured, a table for each of its files."""
-    paths = sorted(results.glob("*gpu*.json"))
+    paths = sorted(p for p in results.glob("*gpu*.json") if not {"study", "scaling"} & set(p.stem.split("-")))
     lines = [] if paths else ["**No GPU has been measured yet.**"]
     for path in paths:
         run = json.loads(path.read_text(encoding="utf-8"))

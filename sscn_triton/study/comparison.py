@@ -20,6 +20,7 @@ from sscn_triton.study.errors import Interrupted, RunError
 from sscn_triton.study.metrics import ClassWeights
 from sscn_triton.study.output import RECORD, OutputFolder, as_json
 from sscn_triton.study.runs import STATISTICS_BATCHES, Job, Outcome, run
+from sscn_triton.study.scaling_fit import KINDS
 from sscn_triton.study.stopping import stopping_muons
 from sscn_triton.study.training import Limit
 
@@ -77,7 +78,7 @@ def _jobs(config: StudyConfig, split: Split, crops: list[Event], muons: Split, b
     """The runs, in the order of the report; how long one may take is asked when its turn has come."""
     names = {"sparse": "sparse", "matched": "dense, matched", "study": "dense of 2018"}
     limit = Limit(budget.seconds("crops"), config.steps)
-    for kind in scaling.KINDS:
+    for kind in KINDS:
         name = f"{names[kind]}, {config.size} px crops"
         yield Job(name, kind, config, split.train, crops, False, limit, config.batch)
     limit = Limit(budget.seconds("whole", ("michel", "scaling", "questions")), config.steps)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Literal
 
 MINUTES, EVENTS, IMAGE = 10.0, 200, 192
+MINUTES_AT_SCALE = 7.5
 """What is taken where an option is left out that another one may forbid."""
+AT_SCALE = ("scale", "out", "minutes", "seed", "toy")
+"""The options of scale=gpu."""
 
 
 @dataclass(frozen=True)
@@ -19,15 +23,23 @@ class StudyConfig:
     class, time per step, peak memory and how they grow, mistakes, Michel electrons, what the study left open, each as a
     small experiment, and the numbers of the 2018 study beside them.
 
+    With scale=gpu it is the study at its full size on one GPU instead, 192, 512 and 768 px, in pieces: every call goes
+    on for so many minutes and says what is left. Of the other options it takes out, minutes (7.5 if left out) and seed.
+
     Args:
-        data: file with the events to use, of any format that `sscn inspect` reads; left out, events are simulated.
-        out: folder for the report; one written before is replaced, when the new one is complete.
+        data: file with the events to use, of any format that `sscn inspect` reads, or a folder of such files; left out,
+            events are simulated.
+        out: folder for the report, study if left out; one written before is replaced, when the new one is complete.
+            With scale=gpu, for events, trainings and the dated JSON file; study-gpu if left out.
+        scale: laptop for about ten minutes on two cores, gpu for the full size.
+        toy: with scale=gpu, the same pieces at toy size on the CPU, which shows that they run and nothing more.
         size: edge of the crops in voxels; a multiple of 2 ** depth, 32 at the default depth, and more than that, as the
             dense network of 2018 needs it.
         minutes: time the whole study may take, though every network makes one step at least; 10 if left out.
         steps: train each network for this many steps, instead of by time: such a study can be repeated exactly.
         seed: of the simulated events, the split, the crops and the first weights.
-        events: number of simulated events, 200 if left out; not with a file.
+        events: number of simulated events, 200 if left out; of a file how many to take, the first ones, all if left
+            out.
         image: edge of a simulated event in voxels, 192 if left out; not with a file.
         batch: crops per training step; whole events go one by one.
         filters: channels of the first level; level i has i times as many.
@@ -38,7 +50,9 @@ class StudyConfig:
     """
 
     data: str | None = None
-    out: str = "study"
+    out: str = ""
+    scale: Literal["laptop", "gpu"] = "laptop"
+    toy: bool = False
     size: int = 64
     minutes: float | None = None
     steps: int | None = None
@@ -53,6 +67,8 @@ class StudyConfig:
 
     def __post_init__(self) -> None:
         self._refuse_useless()
+        if not self.out:
+            object.__setattr__(self, "out", "study" if self.scale == "laptop" else "study-gpu")
         least = {"events": 2, "batch": 1, "filters": 1, "depth": 1, "seed": 0, "steps": 1}
         for name, bound in least.items():
             value = getattr(self, name)
@@ -72,14 +88,19 @@ class StudyConfig:
             if self.data is None and getattr(self, name) is None:
                 object.__setattr__(self, name, default)
         if self.steps is None and self.minutes is None:
-            object.__setattr__(self, "minutes", MINUTES)
+            object.__setattr__(self, "minutes", MINUTES if self.scale == "laptop" else MINUTES_AT_SCALE)
         if self.image is not None and self.image < self.size:
             raise ValueError(f"image must be at least the size of a crop, {self.size}, got {self.image}")
 
     def _refuse_useless(self) -> None:
         """No option is taken and ignored."""
-        for name in ("events", "image"):
-            if self.data is not None and getattr(self, name) is not None:
-                raise ValueError(f"{name} is for simulated events; with data={self.data} leave it out")
+        if self.scale == "laptop" and self.toy:
+            raise ValueError("toy goes with scale=gpu; leave it out")
+        if self.scale == "gpu":
+            given = [f.name for f in fields(self) if f.name not in AT_SCALE and getattr(self, f.name) != f.default]
+            if given:
+                raise ValueError(f"scale=gpu takes out, minutes, seed and toy, not {given[0]}: leave it out")
+        if self.data is not None and self.image is not None:
+            raise ValueError(f"image is for simulated events; with data={self.data} leave it out")
         if self.steps is not None and self.minutes is not None:
             raise ValueError(f"give minutes or steps, not both; got {self.minutes} and {self.steps}")

@@ -78,7 +78,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _missing(toy: bool) -> str | None:
-    """What a run needs and this machine has not; where Triton keeps its binaries is seen to."""
+    """What a run needs and this machine has not."""
     try:
         import triton  # noqa: F401
     except ImportError:
@@ -90,7 +90,12 @@ def _missing(toy: bool) -> str | None:
             __import__(module)
         except ImportError:
             return f"no {module}"
-    if not toy and not (os.environ.get("CC") or any(map(shutil.which, ("cc", "gcc", "clang")))):
+    return None if toy else missing_compiler()
+
+
+def missing_compiler() -> str | None:
+    """What Triton lacks to compile here; where it keeps its binaries is seen to."""
+    if not (os.environ.get("CC") or any(map(shutil.which, ("cc", "gcc", "clang")))):
         return "no C compiler (cc, gcc, clang, or one named by CC), which Triton needs at its first launch"
     home = Path(os.environ.get("TRITON_CACHE_DIR") or Path.home() / ".triton")
     try:

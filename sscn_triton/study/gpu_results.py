@@ -61,27 +61,37 @@ class Results:
 def about(device: str) -> dict[str, Any]:
     """Date, commit, device and versions."""
     import torch
-    import triton
 
     from sscn_triton.study import machine
 
-    name: dict[str, Any] = {"name": "this CPU"}
-    if device == "cuda":
-        found = torch.cuda.get_device_properties(0)
-        name = {
-            "name": found.name,
-            "capability": f"{found.major}.{found.minor}",
-            "multiprocessors": found.multi_processor_count,
-            "memory GB": round(found.total_memory / 1e9),
-            "cache MB": round(getattr(found, "L2_cache_size", 0) / 1e6),
-        }
+    try:
+        import triton
+    except ImportError:  # a PyTorch for the CPU
+        triton = None
+
     cuda = torch.version.cuda or torch.version.hip
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),
-        "device": name,
-        "versions": {"torch": torch.__version__, "triton": triton.__version__, "cuda": cuda},
+        "device": device_record(device),
+        "versions": {"torch": torch.__version__, "triton": triton and triton.__version__, "cuda": cuda},
         "machine": machine.describe(),
+    }
+
+
+def device_record(device: str) -> dict[str, Any]:
+    """What a GPU is called and has; "this CPU" for the CPU, which `machine.describe` tells more of."""
+    import torch
+
+    if device != "cuda":
+        return {"name": "this CPU"}
+    found = torch.cuda.get_device_properties(0)
+    return {
+        "name": found.name,
+        "capability": f"{found.major}.{found.minor}",
+        "multiprocessors": found.multi_processor_count,
+        "memory GB": round(found.total_memory / 1e9),
+        "cache MB": round(getattr(found, "L2_cache_size", 0) / 1e6),
     }
 
 

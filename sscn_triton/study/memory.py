@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import gc
 from pathlib import Path
+from typing import Any
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -32,6 +33,25 @@ class PeakMemory:
     def bytes(self) -> int:
         """Bytes above the start at the highest point so far."""
         return max(0, _high_water() - self.before)
+
+
+class DeviceMemory:
+    """What tensors on a GPU take at their highest since construction, above what they took then: the study's measure,
+    `torch.cuda.max_memory_allocated`."""
+
+    def __init__(self, device: Any) -> None:
+        import torch
+
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        self.device, self.before = device, torch.cuda.memory_allocated(device)
+
+    def bytes(self) -> int:
+        """Bytes above the start at the highest point so far."""
+        import torch
+
+        return max(0, torch.cuda.max_memory_allocated(self.device) - self.before)
 
 
 def resident_memory() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sscn_triton.study.page import Table
-from sscn_triton.study.scaling import WANTED
+from sscn_triton.study.scaling_fit import WANTED
 from sscn_triton.study.scaling_report import NAMES
 from sscn_triton.study.units import memory, percent, seconds
 

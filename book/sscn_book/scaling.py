@@ -1,0 +1,75 @@
+"""The page on how costs grow, and the study at full size: figures and tables from files of measurements."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sscn_triton.study import at_scale_report, scaling_report
+
+TABLES = (
+    ("Dense over sparse, on the same image", scaling_report.ratio_rows),
+    ("Exponents", scaling_report.exponent_rows),
+    ("The largest image as computed from the smaller ones, beside what was measured", scaling_report.check_rows),
+)
+FIGURES = (
+    ("size", scaling_report.figure, scaling_report.ALT),
+    ("voxels", scaling_report.voxel_figure, scaling_report.ALT_VOXELS),
+)
+
+
+def growth(results: Path, drawn: Path) -> str:
+    """What `sscn scaling` measured; figures are drawn into the folder `drawn`."""
+    parts = []
+    for path in sorted(results.glob("*-scaling-*.json")):
+        run = json.loads(path.read_text(encoding="utf-8"))
+        parts += [_about(path.name, run, run["options"]["data"]), *_grown(path.stem, run, drawn)]
+    return "\n\n".join(parts) or "**Not measured yet.**"
+
+
+def at_scale(results: Path, drawn: Path) -> str:
+    """What `sscn study --scale gpu` found."""
+    parts = []
+    for path in sorted(results.glob("*-study-gpu.json")):
+        run = json.loads(path.read_text(encoding="utf-8"))
+        parts.append(_about(path.name, run, "simulated events"))
+        parts.append(_figure(f"{path.stem}-accuracy", at_scale_report.figure, at_scale_report.ALT, run, drawn))
+        parts.append(at_scale_report.table(run))
+        if "scaling" in run["cells"]:
+            parts += _grown(path.stem, run["cells"]["scaling"], drawn)
+    return "\n\n".join(parts) or "**Not run on a GPU yet.**"
+
+
+def _about(name: str, run: dict, events: str) -> str:
+    machine, device = run["machine"], run["device"]["name"]
+    if device == "this CPU":
+        device = f"{machine['processor']}, {machine['torch threads']} threads"
+    load = f", load average {machine['load average'][0]} before" if "load average" in machine else ""
+    return f"`{name}`: {events}; {device}, torch {machine['torch']}{load}, {run['date'][:16]}, commit {run['commit']}."
+
+
+def _figure(name: str, draw: Callable[[dict], Any], alt: str, run: dict, drawn: Path) -> str:
+    """Draws a figure into a file; the Markdown that shows it."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    with plt.rc_context({"figure.constrained_layout.use": True, "savefig.dpi": 140, "axes.grid": True}):
+        figure = draw(run)
+        figure.savefig(drawn / f"{name}.png")
+        plt.close(figure)
+    caption = " ".join((draw.__doc__ or "").split()).replace("; a matplotlib figure", "")
+    return f"```{{figure}} {drawn.name}/{name}.png\n:alt: {alt}\n\n{caption}\n```"
+
+
+def _grown(name: str, run: dict, drawn: Path) -> list[str]:
+    """Sentence, figures and tables of one record of `scaling.run`."""
+    parts = [scaling_report.sentence(run)]
+    parts += [_figure(f"{name}-{kind}", draw, alt, run, drawn) for kind, draw, alt in FIGURES]
+    for title, table in TABLES:
+        header, rows = table(run)
+        parts += [f"**{title}**", scaling_report.markdown(header, rows)] if rows else []
+    return [*parts, f"````{{dropdown}} All points\n{scaling_report.markdown(*scaling_report.point_rows(run))}\n````"]
