@@ -8,25 +8,16 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
-from unittest import mock
 
 import torch
 
 from sscn_triton.ops.registration import ENGINES
 
 
-def _has_kernels(features: torch.Tensor) -> bool:
-    """Where mock.patch would put an object that PyTorch's compiler does not enter."""
-    return True
-
-
 @contextlib.contextmanager
 def interpreted() -> Iterator[None]:
-    """Inside, operators on CPU tensors run their Triton kernels interpreted; what a GPU fuses is fused."""
-    with (
-        mock.patch("sscn_triton.functional.normalization.has_kernels", _has_kernels),
-        torch.library._scoped_library("sscn", "IMPL") as library,
-    ):
+    """Inside, operators on CPU tensors run their Triton kernels interpreted."""
+    with torch.library._scoped_library("sscn", "IMPL") as library:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch's, that a kernel takes the place of another
             for name, engines in ENGINES.items():

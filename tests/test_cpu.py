@@ -10,6 +10,7 @@ import pytest
 import torch
 from clouds import random_cloud, random_sites
 
+from sscn_triton.functional import batch_norm
 from sscn_triton.functional.steps import strided_step
 from sscn_triton.ops.convolution import convolution, transposed_rules, weight_gradient
 from sscn_triton.ops.cpu import microkernel, sites
@@ -53,6 +54,40 @@ def test_every_shape_of_tile_is_right(channels: tuple[int, int]) -> None:
         right_weight[tap, 0] = x[i].double().T @ g[o].double()
     torch.testing.assert_close(y.double(), right, rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(by_weight.double(), right_weight, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (512, 1), (1025, 48), (1500, 16), (600, 700)], ids=str)
+@pytest.mark.parametrize("residual", [False, True])
+def test_norms_over_many_tiles_are_right_and_the_same_with_two_threads(shape: tuple[int, int], residual: bool) -> None:
+    """Against their definition in float64: results, running statistics, and gradients by PyTorch's operators."""
+    x, g, r = (torch.randn(shape) + shift for shift in (2, 0, 0))
+    weight, bias = torch.rand(shape[1]) + 0.5, torch.randn(shape[1])
+
+    def run(wide: bool) -> list[torch.Tensor]:
+        running = [torch.zeros(shape[1]), torch.ones(shape[1])]
+        leaves = [t.to(torch.float64 if wide else torch.float32).requires_grad_() for t in (x, weight, bias, r)]
+        if wide:
+            variance, mean = torch.var_mean(leaves[0], 0, correction=0)
+            y = (leaves[0] - mean) / (variance + 1e-3).sqrt() * leaves[1] + leaves[2] + leaves[3] * residual
+            y = torch.nn.functional.leaky_relu(y, 0.1)
+            unbiased = variance * shape[0] / max(shape[0] - 1, 1)
+            running = [(0.1 * mean).detach(), (0.9 + 0.1 * unbiased).detach()]
+        else:
+            y = batch_norm(
+                leaves[0], *running, *leaves[1:3], True, 0.1, 1e-3, 0.1, residual=leaves[3] if residual else None
+            )
+        found = torch.autograd.grad(y, leaves if residual else leaves[:3], g.to(y.dtype))
+        return [y.detach(), *running, *found]
+
+    threads = torch.get_num_threads()
+    results = []
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        results.append(run(False))
+    torch.set_num_threads(threads)
+    for one, two, right in zip(*results, run(True), strict=True):
+        assert torch.equal(one, two)
+        torch.testing.assert_close(one.double(), right.double(), rtol=2e-4, atol=2e-4 * float(right.abs().max()))
 
 
 def test_tiles_fit_the_registers() -> None:

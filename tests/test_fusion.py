@@ -133,7 +133,7 @@ def test_a_convolution_adds_bias_and_residual_itself(kind: str) -> None:
 
 @contextlib.contextmanager
 def layer_by_layer() -> Iterator[None]:
-    with interpreted(), mock.patch("sscn_triton.nn.fusion._on_gpu", return_value=False):
+    with interpreted(), mock.patch("sscn_triton.nn.fusion.can_join", return_value=False):
         yield
 
 
@@ -185,6 +185,16 @@ def calls(function: Any) -> int:
     with mock.patch("sscn_triton.functional.convolution.fused_convolution", side_effect=fused_convolution) as counted:
         function()
     return sum(call.args[6] is not None for call in counted.call_args_list)
+
+
+@pytest.mark.parametrize("context", [contextlib.nullcontext, interpreted], ids=["cpu", "kernels"])
+def test_no_normalised_rows_are_kept_for_the_backward_pass(context: Any) -> None:
+    net, kept = nn.Sequential(nn.BatchNormReLU(2), nn.SubmanifoldConv(2, 2, 3, bias=False)), list[Tensor]()
+    x = random_cloud(60, channels=2, size=8, dtype=torch.float32)
+    x = x.replace(x.features.requires_grad_())
+    with context(), torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        net(x)
+    assert {t.data_ptr() for t in kept if t.shape == x.features.shape} == {x.features.data_ptr()}
 
 
 def test_what_hooks_watch_is_not_fused() -> None:

@@ -36,7 +36,7 @@ FUSED = {"evaluation": 55, "forward": 104, "step": 364}
 @pytest.mark.parametrize("most", [LAYER_BY_LAYER, FUSED], ids=["layer by layer", "fused"])
 def test_launches_of_the_studys_network_are_no_more_than_they_were(prepared: Any, most: dict[str, int]) -> None:
     net, x = prepared
-    plain = mock.patch("sscn_triton.nn.fusion._on_gpu", return_value=False)
+    plain = mock.patch("sscn_triton.nn.fusion.can_join", return_value=False)
     net.zero_grad(set_to_none=True)
     with interpreted(), contextlib.nullcontext() if most is FUSED else plain:
         found = {"step": asked_by(lambda: net.train()(x).features.sum().backward())}

@@ -17,7 +17,7 @@ class Along(NamedTuple):
     Args:
         norm: done to the rows it reads; then they need not be written first.
         residual: added to its output, on whose sites it is.
-        moments: on a GPU the output remembers what a norm over all its rows needs, so that the norm need not read them.
+        moments: the output remembers what a norm over all its rows needs, so that the norm need not read them.
     """
 
     norm: Norm | None = None

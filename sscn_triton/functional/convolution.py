@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sscn_triton.functional import normalization
 from sscn_triton.functional.along import ALONE, Along, remember
 from sscn_triton.functional.normalization import normalize_by
 from sscn_triton.functional.steps import Path, step_back, strided_step, transposed_step
@@ -135,7 +134,7 @@ def _convolved(
     residual = None if along.residual is None else _checked_residual(along.residual, grid, weight)
     last = residual if residual is not None and residual.dtype == weight.dtype else None
     arguments: Any = weight, rules.rules, rules.output_count, bias, last
-    moments = along.moments and normalization.has_kernels(features) and last is residual
+    moments = along.moments and not features.is_meta and last is residual
     norm: Any = along.norm or (None, None, None, None, 0.0, 1.0, False)
     if along.norm is None and not moments:
         output, line = convolution(rows, *arguments), None

@@ -29,12 +29,6 @@ class Norm(NamedTuple):
     moving: bool
 
 
-def has_kernels(features: Tensor) -> bool:
-    """Whether norms of these features run as this library's kernels: on a GPU. On the CPU they are PyTorch's own,
-    which measured faster, and nothing is fused."""
-    return features.is_cuda
-
-
 def batch_norm(
     features: Tensor,
     running_mean: Tensor | None,
@@ -56,37 +50,16 @@ def batch_norm(
 
     Running statistics move a step ``momentum``; ``batches``, int64 ``[]``, counts the batches they have seen, and where
     momentum is None their mean is kept: the step is one over the count, which then has to be given. ``moments``: those
-    of the features, where a convolution gave them (on a GPU).
+    of the features, where a convolution gave them.
     """
     if momentum is None and training and running_mean is not None and batches is None:
         raise ValueError("momentum None keeps the mean of all batches, whose count must be given: batches")
-    if features.is_meta:  # PyTorch would take its own batch norm apart, in Python
+    if features.is_meta:
         return torch.empty_like(features)
-    if has_kernels(features):
-        norm = batch_norm_of(
-            features, running_mean, running_var, weight, bias, training, momentum, eps, leakiness, batches, moments
-        )
-        return normalize_by(features, norm, residual)
-    if training and features.shape[0]:
-        momentum = _counted(batches, momentum)
-    if not training or features.shape[0] > 1:
-        normal = torch.nn.functional.batch_norm(
-            features, running_mean, running_var, weight, bias, training, momentum or 0.0, eps
-        )
-    else:
-        if features.shape[0] and running_mean is not None and running_var is not None:
-            running_mean.lerp_(features[0].detach().to(running_mean.dtype), momentum or 0.0)
-            running_var.mul_(1 - (momentum or 0.0))
-        normal = _affine(features - features, weight, bias)
-    return _rectify(normal if residual is None else normal + residual, leakiness)
-
-
-def _counted(batches: Tensor | None, momentum: float | None) -> float | None:
-    """The step of the running statistics, after one more batch; `batches` is on the CPU."""
-    if batches is None:
-        return momentum
-    batches.add_(1)
-    return 1.0 / float(batches) if momentum is None else momentum
+    norm = batch_norm_of(
+        features, running_mean, running_var, weight, bias, training, momentum, eps, leakiness, batches, moments
+    )
+    return normalize_by(features, norm, residual)
 
 
 def batch_norm_of(
@@ -102,9 +75,9 @@ def batch_norm_of(
     batches: Tensor | None = None,
     moments: Tensor | None = None,
 ) -> Norm:
-    """What `batch_norm` does to these rows, on a GPU: their statistics, or in evaluation the running ones.
+    """What `batch_norm` does to these rows: their statistics, or in evaluation the running ones.
 
-    Running statistics are followed as in `batch_norm`, on the device. ``moments``: those of the features, where the
+    Running statistics are followed as in `batch_norm`. ``moments``: those of the features, where the
     operator that made them gave them too.
     """
     if not training and running_mean is not None and running_var is not None:

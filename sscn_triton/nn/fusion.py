@@ -1,8 +1,9 @@
 """Which layers of a chain are done as one.
 
-On a GPU a batch norm and the convolution after it are one operator, which normalises rows while it gathers them; a
-convolution adds a residual itself; and where a norm comes next it takes along the statistics that the norm needs. On
-the CPU, and for layers that someone watches by hooks, a chain is what it looks like.
+A batch norm and the convolution after it are one operator, which keeps no normalised rows for the backward pass (a GPU
+normalises while it gathers, and never writes them); a convolution adds a residual itself; and where a norm comes next
+it takes along the statistics that the norm needs. For layers that someone watches by hooks, a chain is what it looks
+like.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 
-from sscn_triton.functional import Along, Norm, add, normalization
+from sscn_triton.functional import Along, Norm, add
 from sscn_triton.nn.convolution import Convolution, InverseConv, SparseConv, SubmanifoldConv, TransposedConv
 from sscn_triton.nn.normalization import BatchNorm
 from sscn_triton.tensor import SparseTensor
@@ -30,7 +31,7 @@ class Sequential(torch.nn.Sequential):
         layers: list[Any] = list(self)
         while layers:
             norm = None
-            if len(layers) > 1 and _on_gpu(x) and _is_norm(layers[0]) and _is_convolution(layers[1]):
+            if len(layers) > 1 and can_join(x) and _is_norm(layers[0]) and _is_convolution(layers[1]):
                 norm = layers.pop(0).norm_of(x)
             layer, last = layers.pop(0), not layers
             wanted = moments if last else takes_moments(layers[0])
@@ -44,7 +45,7 @@ def before_norm(layer: torch.nn.Module, x: Any, norm: Norm | None = None) -> Any
     """``layer(x)``, after a norm, where a norm comes next."""
     if isinstance(layer, Sequential) and not watched(layer):
         return layer(x, moments=True)
-    return layer(x, Along(norm, None, True)) if _is_convolution(layer) and _on_gpu(x) else layer(x)
+    return layer(x, Along(norm, None, True)) if _is_convolution(layer) and can_join(x) else layer(x)
 
 
 def takes_moments(module: torch.nn.Module) -> bool:
@@ -67,8 +68,9 @@ def watched(module: torch.nn.Module) -> bool:
     return any(own) or torch.nn.modules.module._has_any_global_hook()
 
 
-def _on_gpu(x: Any) -> bool:
-    return isinstance(x, SparseTensor) and normalization.has_kernels(x.features)
+def can_join(x: Any) -> bool:
+    """Whether layers given this may be done as one: a sparse tensor, with numbers in it."""
+    return isinstance(x, SparseTensor) and not x.features.is_meta
 
 
 def _is_norm(module: torch.nn.Module) -> bool:

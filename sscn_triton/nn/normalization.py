@@ -25,7 +25,7 @@ class BatchNorm(torch.nn.BatchNorm1d):
         return x.map(lambda features: functional.batch_norm(features, **self._settings(x)))
 
     def norm_of(self, x: SparseTensor) -> functional.Norm:
-        """What the layer does to the rows of ``x``, on a GPU; in training its running statistics follow."""
+        """What the layer does to the rows of ``x``; in training its running statistics follow."""
         expect(self, x, self.num_features)
         return functional.batch_norm_of(x.features, **self._settings(x))
 

@@ -41,11 +41,7 @@ def _convolution_cpu(
     bias: Tensor | None = None,
     residual: Tensor | None = None,
 ) -> Tensor:
-    output = cpu.convolve(features, weight, rules[:3], output_count)
-    for term in (bias, residual):
-        if term is not None:
-            output += term
-    return output
+    return cpu.convolve(features, weight, rules[:3], output_count, bias, residual)
 
 
 def _convolution_fake(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int, *_: Any) -> Tensor:

@@ -18,7 +18,15 @@ from torch import Tensor
 
 from sscn_triton.ops.arrays import widened
 from sscn_triton.ops.convolution import convolution, transposed_rules, weight_gradient
-from sscn_triton.ops.normalization import line_size, moments, norm_gradients, normalize, rising_and_sums, slope
+from sscn_triton.ops.normalization import (
+    line_size,
+    moments,
+    norm_gradients,
+    normalize,
+    rising_and_sums,
+    rising_and_sums_cpu,
+    slope,
+)
 from sscn_triton.ops.registration import operator
 
 
@@ -189,7 +197,8 @@ def norm_weight_gradient(
 def _norm_input_gradient_cpu(
     grad_output: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int, features: Tensor, *norm: Any
 ) -> tuple[Tensor, Tensor]:
-    return rising_and_sums(convolution(grad_output, weight, rules, output_count), features, *norm)
+    gradient = convolution(grad_output, weight, rules, output_count)
+    return rising_and_sums_cpu(gradient, features, *norm, over=True)
 
 
 def _norm_input_gradient_fake(

@@ -1,4 +1,4 @@
-"""Batch norm over rows, on a GPU: operators that PyTorch's own batch norm has no need of on the CPU.
+"""Batch norm over rows, in the parts that a convolution can take along.
 
     moments       of rows, tile by tile (`sscn_triton.ops.triton.statistics`); a convolution can give its output's
     statistics    mean and variance from moments; running statistics follow
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from sscn_triton.ops.arrays import widened
+from sscn_triton.ops.cpu import normalization as cpu
 from sscn_triton.ops.registration import operator
 
 LEAST_ROWS, HEAD = 32, 4  # as in sscn_triton.ops.triton.statistics
@@ -33,14 +34,18 @@ def _moments_fake(features: Tensor) -> Tensor:
 
 
 def _moments_cpu(features: Tensor) -> Tensor:
-    """All rows in one tile."""
     rows, channels = features.shape
-    line, wide = _moments_fake(features), widened(features)
+    line = _moments_fake(features)
     if rows:
-        line[0] = 1 << rows.bit_length()
-        mean = wide.mean(0)
-        line[HEAD : HEAD + 2 * channels] = torch.cat([mean, (wide - mean).square().sum(0)])
+        line[0] = cpu.TILE
+        tiles = -(-rows // cpu.TILE)
+        cpu.moments(_wide(features), line[HEAD : HEAD + tiles * 2 * channels].view(tiles, -1))
     return line
+
+
+def _wide(features: Tensor) -> Tensor:
+    """As the compiled loops want rows."""
+    return widened(features).contiguous()
 
 
 @operator(cpu=_moments_cpu, fake=_moments_fake)
@@ -66,17 +71,15 @@ def _statistics_cpu(
 ) -> tuple[Tensor, Tensor]:
     if not rows:
         return moments.new_zeros(channels), moments.new_zeros(channels)
-    height = int(moments[0])
-    tiles = moments[HEAD:].view(-1, 2, channels)[: -(-rows // height)]
-    counts = (rows - torch.arange(len(tiles)) * height).clamp(max=height)[:, None].to(moments.dtype)
-    mean = (counts * tiles[:, 0]).sum(0) / rows
-    variance = (tiles[:, 1] + counts * (tiles[:, 0] - mean).square()).sum(0) / rows
     if batches is not None and momentum is not None:
         batches.add_(1)
-    if running_mean is not None and running_var is not None:
-        step = 1 / float(batches) if momentum is None and batches is not None else momentum or 0.0
-        running_mean.lerp_(mean.to(running_mean.dtype), step)
-        running_var.lerp_((variance * (rows / max(rows - 1, 1))).to(running_var.dtype), step)
+    step = 1 / float(batches) if momentum is None and batches is not None else momentum or 0.0
+    tiles = moments[HEAD : HEAD + -(-rows // cpu.TILE) * 2 * channels].view(-1, 2 * channels)
+    running = _of_type(moments, running_mean, running_var)
+    mean, variance = cpu.statistics(tiles, rows, running[0], running[1], step)
+    for kept, moved in zip((running_mean, running_var), running, strict=True):
+        if kept is not None and moved is not kept:
+            kept.copy_(moved)
     return mean, variance
 
 
@@ -111,9 +114,14 @@ def _before_leak(distance: Tensor, weight: Tensor | None, bias: Tensor | None, r
 
 
 def _normalize_cpu(features: Tensor, *norm: Any) -> Tensor:
-    mean, variance, *terms, eps, leakiness, _ = norm
-    value = _before_leak(_distance(features, mean, variance, eps), *terms)
-    return torch.where(value < 0, value * leakiness, value).to(features.dtype)
+    *tensors, eps, leakiness, _ = norm
+    x = _wide(features)
+    return cpu.normalize(x, cpu.Terms(*_of_type(x, *tensors)), eps, leakiness).to(features.dtype)
+
+
+def _of_type(x: Tensor, *terms: Tensor | None) -> list[Any]:
+    """The terms of a norm as the rows are: of their type, contiguous."""
+    return [term if term is None else term.to(x.dtype).contiguous() for term in terms]
 
 
 def _normalize_fake(features: Tensor, *_: Any) -> Tensor:
@@ -232,8 +240,19 @@ def rising_and_sums(grad: Tensor, features: Tensor, *norm: Any) -> tuple[Tensor,
     return rising.to(grad.dtype), torch.stack([rising.sum(0), (rising * distance).sum(0)])
 
 
+def rising_and_sums_cpu(grad: Tensor, features: Tensor, *norm: Any, over: bool = False) -> tuple[Tensor, Tensor]:
+    """`rising_and_sums` by compiled loops; ``over`` allows them to write the first result over ``grad``."""
+    *tensors, eps, leakiness = norm
+    x, wide = _wide(features), _wide(grad)
+    into = wide if over or wide is not grad else torch.empty_like(wide)
+    sums = cpu.rising(wide, x, cpu.Terms(*_of_type(x, *tensors)), eps, leakiness, into)
+    return into.to(grad.dtype), sums
+
+
 def _slopes_cpu(grad: Tensor, features: Tensor, *norm: Any) -> Tensor:
-    return rising_and_sums(grad, features, *norm)[1]
+    *tensors, eps, leakiness = norm
+    x = _wide(features)
+    return cpu.rising(_wide(grad), x, cpu.Terms(*_of_type(x, *tensors)), eps, leakiness, None)
 
 
 def _slopes_fake(grad: Tensor, features: Tensor, *_: Any) -> Tensor:
@@ -260,10 +279,11 @@ def slopes(
 
 def _slope_cpu(grad: Tensor, features: Tensor, *norm: Any) -> tuple[Tensor, Tensor]:
     *tensors, sums, count, eps, leakiness = norm
-    _, variance, weight, _, residual = tensors
-    rising, distance = _rising(grad, features, tuple(tensors), eps, leakiness)
-    slope = rising if sums is None else rising - (sums[0] + sums[1] * distance) / max(count, 1)
-    slope = _before_leak(slope * (variance + eps).rsqrt(), weight, None, None).to(features.dtype)
+    residual, x, rising = tensors[4], _wide(features), grad
+    if leakiness != 1:
+        rising, _ = rising_and_sums_cpu(grad, features, *tensors, eps, leakiness)
+    terms, (known,) = cpu.Terms(*_of_type(x, *tensors[:3])), _of_type(x, sums)
+    slope = cpu.slope(_wide(rising), x, terms, known, count, eps).to(features.dtype)
     return slope, features.new_empty(0) if residual is None else rising.to(residual.dtype, copy=True)
 
 

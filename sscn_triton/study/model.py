@@ -13,8 +13,7 @@ host's launches takes longer than any floor.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -203,19 +202,6 @@ def _generic(name: str, tensors: list[Tensor]) -> Work:
     products = 2 * a.shape[0] * a.shape[1] * b.shape[1]
     padded = 2 * a.shape[0] * _padded(a.shape[1]) * _padded(b.shape[1])
     return Work(memory, 0, padded, products)
-
-
-@contextlib.contextmanager
-def as_on_a_gpu() -> Iterator[None]:
-    """Inside, norms on the CPU are taken by the operators that a GPU has kernels for, and fused as there."""
-    from sscn_triton.functional import normalization
-
-    before = normalization.has_kernels
-    normalization.has_kernels = lambda features: not features.is_meta
-    try:
-        yield
-    finally:
-        normalization.has_kernels = before
 
 
 def count_work(run: Callable[[], Any], dry: bool = False) -> list[Operation]:

@@ -11,7 +11,7 @@ from sscn_triton.study.bench_batch import BenchBatch
 from sscn_triton.study.gpu_cells import Cell
 from sscn_triton.study.gpu_events import batch_of, events, kept_events
 from sscn_triton.study.gpu_subjects import Subject
-from sscn_triton.study.model import Operation, Work, as_on_a_gpu, count_work, floor, table_bytes, total
+from sscn_triton.study.model import Operation, Work, count_work, floor, table_bytes, total
 from sscn_triton.study.model_devices import Device, device_named
 
 ENGINES = ("spconv 2.3.8", "torchsparse++", "WarpConvNet", "MinkowskiEngine")
@@ -33,8 +33,7 @@ def count_pass(network: str, task: str, precision: str, batch: BenchBatch) -> li
     """The operators of one pass over a batch on the CPU, rulebooks built before; nothing is multiplied."""
     cell = Cell(network, task, precision, batch.spatial_shape[0], "real", batch.images, "eager", "out")
     subject = Subject(cell, batch, "cpu")
-    with as_on_a_gpu():
-        return count_work(lambda: subject.once(update=False), dry=True)
+    return count_work(lambda: subject.once(update=False), dry=True)
 
 
 def by_shape(operations: list[Operation]) -> list[tuple[str, list[Work]]]:

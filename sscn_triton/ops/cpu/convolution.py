@@ -60,8 +60,10 @@ def _split_row(outputs: Array, spans: Array, row_count: int, part: int, parts: i
 
 
 @inlined
-def _convolve_rows(x: Array, w: Array, y: Array, rules: Rules, spans: Array, low: int, high: int) -> None:
-    """Output rows low:high."""
+def _convolve_rows(
+    x: Array, w: Array, y: Array, rules: Rules, spans: Array, first: Array, residual: Array, low: int, high: int
+) -> None:
+    """Output rows low:high; each begins as its row of the residual and `first`, where these are not empty."""
     outputs, taps, groups = rules[1], len(spans), x.shape[1] // w.shape[1]
     position = np.empty(taps, np.int64)
     for tap in range(taps):
@@ -70,7 +72,9 @@ def _convolve_rows(x: Array, w: Array, y: Array, rules: Rules, spans: Array, low
         top = min(base + CHUNK, high)
         for row in range(base, top):
             for column in range(y.shape[1]):
-                y[row, column] = 0
+                y[row, column] = residual[row, column] if len(residual) else 0
+            for column in range(len(first)):
+                y[row, column] += first[column]
         for tap in range(taps):
             start = position[tap]
             stop = _first_at_least(outputs, start, min(spans[tap, 1], start + top - base), top)
@@ -89,15 +93,17 @@ def _convolve_job(real: Any) -> Any:
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 17)
+        a = carray(words, 22)
         x = carray(pointer(a[0]), (a[1], a[2]), real)
         w = carray(pointer(a[3]), (a[4], a[5], a[6]), real)
         y = carray(pointer(a[7]), (a[8], a[9]), real)
-        rules = carray(pointer(a[10]), (a[11],), np.int32), carray(pointer(a[12]), (a[13],), np.int32)
-        spans = carray(pointer(a[14]), (a[15], a[16]), np.int64)
+        first = carray(pointer(a[10]), (a[11],), real)
+        residual = carray(pointer(a[12]), (a[13], a[14]), real)
+        rules = carray(pointer(a[15]), (a[16],), np.int32), carray(pointer(a[17]), (a[18],), np.int32)
+        spans = carray(pointer(a[19]), (a[20], a[21]), np.int64)
         low = _split_row(rules[1], spans, len(y), part, parts)
         high = _split_row(rules[1], spans, len(y), part + 1, parts)
-        _convolve_rows(x, w, y, rules, spans, low, high)
+        _convolve_rows(x, w, y, rules, spans, first, residual, low, high)
 
     return work
 
@@ -184,8 +190,17 @@ def _weight_job(real: Any) -> Any:
     return work
 
 
-def convolve(x: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
-    """``y[o] = sum x[i] w[v]``: ``[N_in, groups * in]``, ``[V, groups, in, out]`` to ``[output_count, groups * out]``.
+def convolve(
+    x: Tensor,
+    weight: Tensor,
+    rules: Sequence[Tensor],
+    output_count: int,
+    bias: Tensor | None = None,
+    residual: Tensor | None = None,
+) -> Tensor:
+    """``y[o] = bias + residual[o] + sum x[i] w[v]``.
+
+    ``[N_in, groups * in]``, ``[V, groups, in, out]`` to ``[output_count, groups * out]``, the shape of ``residual``.
 
     ``rules`` are ``(input_rows, output_rows, spans)``, within a tap in ascending order of the output row. Sums are
     float32, or float64 for float64 features; the result has the type of ``x``.
@@ -196,7 +211,9 @@ def convolve(x: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: i
     if output.numel():
         features, blocks = x.to(kind).contiguous(), weight.to(kind).contiguous()
         operations = 2 * len(rules[0]) * groups * channels_in * channels_out
-        run(_convolve_job(REAL[kind]), operations, features, blocks.flatten(0, 1), output, *rules)
+        first = output.new_empty(0) if bias is None else bias.to(kind).contiguous()
+        begun = output.new_empty(0, 0) if residual is None else residual.to(kind).contiguous()
+        run(_convolve_job(REAL[kind]), operations, features, blocks.flatten(0, 1), output, first, begun, *rules)
     return output.to(x.dtype)
 
 

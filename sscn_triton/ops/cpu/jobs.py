@@ -8,6 +8,7 @@ the first call short: Numba compiles a parallel function several times over.
 from __future__ import annotations
 
 import os
+import struct
 import threading
 from typing import Any
 
@@ -54,6 +55,18 @@ def _pointer(typingctx: Any, address: Any) -> Any:
 pointer: Any = intrinsic(_pointer)
 
 
+def _number(typingctx: Any, word: Any) -> Any:
+    """A float64 that was packed as a word."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.DoubleType())
+
+    return types.float64(types.intp), generate
+
+
+number: Any = intrinsic(_number)
+
+
 def _call_address(typingctx: Any, kernel: Any, arguments: Any, part: Any, parts: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         word = ir.IntType(64)
@@ -81,16 +94,25 @@ def _run_together(kernel: int, arguments: int, parts: int) -> None:
         _call(kernel, arguments, part, parts)
 
 
-def run(kernel: Any, operations: float, *arguments: Tensor | int) -> None:
+def _bits(value: float) -> int:
+    return struct.unpack("q", struct.pack("d", value))[0]
+
+
+def run(kernel: Any, operations: float, *arguments: Tensor | int | float) -> None:
     """Call a `JOB` once for each part of the work, on as many of PyTorch's threads as the operations are worth.
 
-    Tensors must be contiguous; each is packed as its address, then its shape. A process forked from one that had
+    Tensors must be contiguous; each is packed as its address, then its shape; a float as its bits (`number`).
+
+    A process forked from one that had
     threads has none of them and works alone.
     """
     threads = 1 if operations < MIN_OPERATIONS else min(torch.get_num_threads(), _MAX_THREADS)
-    words = []
+    words: list[int] = []
     for argument in arguments:
-        words += [argument] if isinstance(argument, int) else [argument.data_ptr(), *argument.shape]
+        if isinstance(argument, Tensor):
+            words += [argument.data_ptr(), *argument.shape]
+        else:
+            words.append(argument if isinstance(argument, int) else _bits(argument))
     packed = np.array(words, np.intp)
     if _forked or threads == 1:
         _run_alone(kernel.address, packed.ctypes.data, 1)
