@@ -91,8 +91,9 @@ def events_sentence(asked: dict[str, Any]) -> str:
     return (
         f"How many events are needed: after {asked['steps']:,} steps, held-out accuracy is "
         f"{_told(values(few['trials'], 'nonzero_accuracy'))} with {few['events']} events to learn from and "
-        f"{_told(values(many['trials'], 'nonzero_accuracy'))} with {many['events']}. With so few steps most events are "
-        f"seen {asked['steps'] * asked['images'] / many['events']:.1f} times; a longer training can use more of them."
+        f"{_told(values(many['trials'], 'nonzero_accuracy'))} with {many['events']}. In these steps each of "
+        f"the {many['events']} is seen {asked['steps'] * asked['images'] / many['events']:.1f} times on average; a "
+        "longer training can use more of them."
     )
 
 
