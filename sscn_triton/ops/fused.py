@@ -2,8 +2,8 @@
 
     y[o] = bias + residual[o] + sum over the rules (i, o) of tap v of norm(x[i]) w[v]
 
-with the norm of `sscn_triton.ops.normalization`, done to rows while they are gathered, so that no normalised tensor is
-ever written; and the moments of y, for the norm that comes next. Rows that are not there stay zero.
+with the norm of `sscn_triton.ops.normalization`, done to rows while they are gathered on a GPU, and to a copy that is
+not kept on the CPU; and the moments of y, for the norm that comes next. Rows that are not there stay zero.
 
 Where gradients of gradients are wanted, the gradient is that of the norm and the convolution one after the other.
 """
@@ -18,11 +18,13 @@ from torch import Tensor
 
 from sscn_triton.ops.arrays import widened
 from sscn_triton.ops.convolution import convolution, transposed_rules, weight_gradient
+from sscn_triton.ops.cpu import convolution as cpu
 from sscn_triton.ops.normalization import (
     line_size,
-    moments,
+    moments_cpu,
     norm_gradients,
     normalize,
+    normalized_cpu,
     rising_and_sums,
     rising_and_sums_cpu,
     slope,
@@ -47,9 +49,9 @@ def _fused_cpu(
     with_moments: bool,
 ) -> tuple[Tensor, Tensor]:
     if mean is not None and variance is not None:
-        features = normalize(features, mean, variance, norm_weight, norm_bias, None, eps, leakiness, moving)
-    output = convolution(features.to(weight.dtype), weight, rules, output_count, bias, residual)
-    return output, moments(output) if with_moments else widened(output).new_empty(0)
+        features = normalized_cpu(features, mean, variance, norm_weight, norm_bias, None, eps, leakiness)
+    output = cpu.convolve(features, weight, rules[:3], output_count, bias, residual, weight.dtype)
+    return output, moments_cpu(output) if with_moments else widened(output).new_empty(0)
 
 
 def _fused_fake(
@@ -162,8 +164,8 @@ def _norm_weight_gradient_cpu(
     features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int, *norm: Any
 ) -> Tensor:
     mean, variance, weight, bias, eps, leakiness = norm
-    rows = normalize(features, mean, variance, weight, bias, None, eps, leakiness, False)
-    return weight_gradient(rows.to(grad_output.dtype), grad_output, rules, groups)
+    rows = normalized_cpu(features, mean, variance, weight, bias, None, eps, leakiness)
+    return cpu.weight_gradient(rows, grad_output, rules[:3], groups, grad_output.dtype)
 
 
 def _norm_weight_gradient_fake(
@@ -197,8 +199,10 @@ def norm_weight_gradient(
 def _norm_input_gradient_cpu(
     grad_output: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int, features: Tensor, *norm: Any
 ) -> tuple[Tensor, Tensor]:
-    gradient = convolution(grad_output, weight, rules, output_count)
-    return rising_and_sums_cpu(gradient, features, *norm, over=True)
+    kind = torch.promote_types(grad_output.dtype, torch.float32)
+    gradient = cpu.convolve(grad_output, weight, rules[:3], output_count, dtype=kind)
+    rising, sums = rising_and_sums_cpu(gradient, features, *norm, over=True)
+    return rising.to(grad_output.dtype), sums
 
 
 def _norm_input_gradient_fake(

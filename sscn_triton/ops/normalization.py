@@ -33,7 +33,8 @@ def _moments_fake(features: Tensor) -> Tensor:
     return widened(features).new_empty(line_size(*features.shape))
 
 
-def _moments_cpu(features: Tensor) -> Tensor:
+def moments_cpu(features: Tensor) -> Tensor:
+    """`moments` by compiled loops."""
     rows, channels = features.shape
     line = _moments_fake(features)
     if rows:
@@ -48,7 +49,7 @@ def _wide(features: Tensor) -> Tensor:
     return widened(features).contiguous()
 
 
-@operator(cpu=_moments_cpu, fake=_moments_fake)
+@operator(cpu=moments_cpu, fake=_moments_fake)
 def moments(features: Tensor) -> Tensor:
     """The moments of rows ``[N, C]``."""
     from sscn_triton.ops.triton import statistics as triton
@@ -113,10 +114,15 @@ def _before_leak(distance: Tensor, weight: Tensor | None, bias: Tensor | None, r
     return distance
 
 
-def _normalize_cpu(features: Tensor, *norm: Any) -> Tensor:
-    *tensors, eps, leakiness, _ = norm
+def normalized_cpu(features: Tensor, *norm: Any) -> Tensor:
+    """`normalize` by compiled loops, in the type that it is computed in; the last argument may be left out."""
+    *tensors, eps, leakiness = norm[:7]
     x = _wide(features)
-    return cpu.normalize(x, cpu.Terms(*_of_type(x, *tensors)), eps, leakiness).to(features.dtype)
+    return cpu.normalize(x, cpu.Terms(*_of_type(x, *tensors)), eps, leakiness)
+
+
+def _normalize_cpu(features: Tensor, *norm: Any) -> Tensor:
+    return normalized_cpu(features, *norm).to(features.dtype)
 
 
 def _of_type(x: Tensor, *terms: Tensor | None) -> list[Any]:
@@ -241,12 +247,12 @@ def rising_and_sums(grad: Tensor, features: Tensor, *norm: Any) -> tuple[Tensor,
 
 
 def rising_and_sums_cpu(grad: Tensor, features: Tensor, *norm: Any, over: bool = False) -> tuple[Tensor, Tensor]:
-    """`rising_and_sums` by compiled loops; ``over`` allows them to write the first result over ``grad``."""
+    """`rising_and_sums` by compiled loops, the first in the type of the second; ``over`` allows them to write it over
+    ``grad``."""
     *tensors, eps, leakiness = norm
     x, wide = _wide(features), _wide(grad)
     into = wide if over or wide is not grad else torch.empty_like(wide)
-    sums = cpu.rising(wide, x, cpu.Terms(*_of_type(x, *tensors)), eps, leakiness, into)
-    return into.to(grad.dtype), sums
+    return into, cpu.rising(wide, x, cpu.Terms(*_of_type(x, *tensors)), eps, leakiness, into)
 
 
 def _slopes_cpu(grad: Tensor, features: Tensor, *norm: Any) -> Tensor:

@@ -197,13 +197,14 @@ def convolve(
     output_count: int,
     bias: Tensor | None = None,
     residual: Tensor | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
     """``y[o] = bias + residual[o] + sum x[i] w[v]``.
 
     ``[N_in, groups * in]``, ``[V, groups, in, out]`` to ``[output_count, groups * out]``, the shape of ``residual``.
 
     ``rules`` are ``(input_rows, output_rows, spans)``, within a tap in ascending order of the output row. Sums are
-    float32, or float64 for float64 features; the result has the type of ``x``.
+    float32, or float64 for float64 features; the result has the type ``dtype``, by default that of ``x``.
     """
     _, groups, channels_in, channels_out = weight.shape
     kind = torch.promote_types(x.dtype, torch.float32)
@@ -214,10 +215,12 @@ def convolve(
         first = output.new_empty(0) if bias is None else bias.to(kind).contiguous()
         begun = output.new_empty(0, 0) if residual is None else residual.to(kind).contiguous()
         run(_convolve_job(REAL[kind]), operations, features, blocks.flatten(0, 1), output, first, begun, *rules)
-    return output.to(x.dtype)
+    return output.to(dtype or x.dtype)
 
 
-def weight_gradient(x: Tensor, gradient: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:
+def weight_gradient(
+    x: Tensor, gradient: Tensor, rules: Sequence[Tensor], groups: int, dtype: torch.dtype | None = None
+) -> Tensor:
     """``W[v] = sum x[i]^T g[o]``: ``[N_in, groups * in]``, ``[N_out, groups * out]`` to ``[V, groups, in, out]``.
 
     ``rules`` and precision are those of `convolve`.
@@ -231,4 +234,4 @@ def weight_gradient(x: Tensor, gradient: Tensor, rules: Sequence[Tensor], groups
         operations = 2 * len(rules[0]) * groups * channels_in * channels_out
         run(_weight_job(REAL[kind]), operations, features, gradients, partial, *rules)
     total = partial[0] if segments == 1 else partial.sum(0)
-    return total.view(taps, groups, channels_in, channels_out).to(x.dtype)
+    return total.view(taps, groups, channels_in, channels_out).to(dtype or x.dtype)
