@@ -9,8 +9,8 @@ from typing import Any
 
 def tables(results: Path) -> str:
     """A training step of each engine, what else a file has of it, and where the numbers come from."""
-    steps = ["| voxels | threads | engine | training step | times ours | CPU time, times ours | peak memory |"]
-    steps.append("|---|---|---|---|---|---|---|")
+    steps = ["| date | voxels | threads | engine | training step | times ours | CPU time, times ours | peak memory |"]
+    steps.append("|---|---|---|---|---|---|---|---|")
     tables, notes = [steps], []
     for path in sorted(results.glob("*-cpu-[0-9]*.json")):
         run = json.loads(path.read_text(encoding="utf-8"))
@@ -18,7 +18,7 @@ def tables(results: Path) -> str:
         for name, engine in run["engines"].items():
             peak = engine.get("peak MB") or engine["resident before MB"] + engine["peak above MB"]
             times = f"{engine['wall ms']:,.0f} ms | {engine['wall ratio']:.2f} | {engine['cpu ratio']:.2f}"
-            steps.append(f"| {run['voxels']:,} | {threads} | {name} | {times} | {peak:,.0f} MB |")
+            steps.append(f"| {run['date'][:10]} | {run['voxels']:,} | {threads} | {name} | {times} | {peak:,.0f} MB |")
         if "total" in run:
             tables += details(run)
         notes.append(
