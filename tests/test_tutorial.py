@@ -15,6 +15,7 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
+from pybtex.database import parse_file
 
 from sscn_ref.jit import active_growth, submanifold_rulebook, unique_sites
 from sscn_triton.lartpc import read_larcv
@@ -68,11 +69,29 @@ class TestNotebook:
         figures = [output for output in outputs(path) if "image/png" in output.get("data", {})]
         assert len(texts) >= len(figures)
 
+    def test_every_link_leads_to_a_file_from_here_and_from_the_students_folder(self, path):
+        for copy in (path, path.parent / "student" / path.name):
+            cells = [cell for cell in nbformat.read(copy, as_version=4).cells if cell.cell_type == "markdown"]
+            links = [link for cell in cells for link in re.findall(r"\]\(([^)\s]+)\)", cell.source)]
+            inside = [link.partition("#")[0] for link in links if not link.startswith("http")]
+            assert [link for link in inside if not (copy.parent / link).exists()] == []
+
     def test_nothing_of_the_machine_it_ran_on_is_kept(self, path):
         notebook = nbformat.read(path, as_version=4)
         assert set(notebook.metadata) == {"kernelspec", "language_info"}
         assert notebook.metadata["language_info"] == {"name": "python"}
         assert not [cell for cell in notebook.cells if "execution" in cell.metadata]
+
+
+def test_what_a_chapter_cites_by_number_is_in_the_bibliography_with_its_author():
+    entries = parse_file(TUTORIAL.parent / "book" / "references.bib").entries.values()
+    surnames = {
+        entry.fields["url"].rpartition("/")[2]: entry.persons["author"][0] for entry in entries if "url" in entry.fields
+    }
+    for path in NOTEBOOKS:
+        text = " ".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
+        for number in re.findall(r"arXiv:(\d{4}\.\d{5})", text):
+            assert str(surnames[number].rich_last_names[0]) in text, f"{path.stem}: {number}"
 
 
 @pytest.fixture(scope="module")

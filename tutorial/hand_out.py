@@ -35,6 +35,9 @@ def twin(notebook: Any) -> Any:
     first = nbformat.v4.new_code_cell(START, id="where-things-are")
     place = next(i for i, cell in enumerate(student.cells) if cell.cell_type == "code")
     student.cells.insert(place, first)
+    for cell in student.cells:  # the book is two folders up from the student's
+        if cell.cell_type == "markdown":
+            cell.source = cell.source.replace("](../book/", "](../../book/")
     code = [cell for cell in student.cells if cell.cell_type == "code"]
     for count, cell in enumerate(code, start=1):
         cell.execution_count = count

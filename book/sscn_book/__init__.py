@@ -13,12 +13,13 @@ from sscn_book import commands, front, gpu, scaling, speed, study
 
 
 def copy_notebooks(app: Sphinx, config: object) -> None:
-    """Bring the notebooks into the book's own folder, which is where their links to other pages are looked up."""
+    """Bring the notebooks into the book's own folder, where their links to its pages, `../book/`, are shorter."""
     copies = Path(app.srcdir) / "tutorial"
     shutil.rmtree(copies, ignore_errors=True)
     copies.mkdir()
     for notebook in (Path(app.srcdir).parent / "tutorial").glob("*.ipynb"):
-        shutil.copy2(notebook, copies)
+        text = notebook.read_text(encoding="utf-8").replace("](../book/", "](../")
+        (copies / notebook.name).write_text(text, encoding="utf-8")
 
 
 def draw(app: Sphinx, config: object) -> None:
