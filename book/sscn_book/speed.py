@@ -9,8 +9,8 @@ from typing import Any
 
 def tables(results: Path) -> str:
     """A training step of each engine, what else a file has of it, and where the numbers come from."""
-    steps = ["| date | voxels | threads | engine | training step | times ours | CPU time, times ours | peak memory |"]
-    steps.append("|---|---|---|---|---|---|---|---|")
+    times = "training step | times ours | CPU time, times ours"
+    steps = [f"| date | voxels | threads | engine | {times} | peak memory | of it own |", "|---" * 9 + "|"]
     tables, notes = [steps], []
     for path in sorted(results.glob("*-cpu-[0-9]*.json")):
         run = json.loads(path.read_text(encoding="utf-8"))
@@ -18,7 +18,9 @@ def tables(results: Path) -> str:
         for name, engine in run["engines"].items():
             peak = engine.get("peak MB") or engine["resident before MB"] + engine["peak above MB"]
             times = f"{engine['wall ms']:,.0f} ms | {engine['wall ratio']:.2f} | {engine['cpu ratio']:.2f}"
-            steps.append(f"| {run['date'][:10]} | {run['voxels']:,} | {threads} | {name} | {times} | {peak:,.0f} MB |")
+            own = f"{engine['own MB']:,.0f} MB" if engine.get("own MB") else ""
+            date = run["date"][:10]
+            steps.append(f"| {date} | {run['voxels']:,} | {threads} | {name} | {times} | {peak:,.0f} MB | {own} |")
         if "total" in run:
             tables += details(run)
         notes.append(

@@ -19,11 +19,9 @@ from sscn_triton.study.units import percent
 
 WANTED = {
     "laptop": "a laptop, no GPU: `make study`",
-    "192": "192 px, the study's networks, on a GPU: `sscn study` at full scale",
-    "512": "512 px, sparse, on a GPU",
-    "768": "768 px, sparse, on a GPU",
+    "gpu": "192, 512 and 768 px on one GPU, 80,000 events: `sscn study --scale gpu`",
 }
-"""Results that the page is there for, by the end of their file's name."""
+"""Results that the page is there for, by the end of their file's name; the second kind is drawn beside the scaling."""
 
 INK = "#010203"
 INKS = (INK, "#333333", "#555555")  # stand for the page's text colour
@@ -32,16 +30,20 @@ INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytic
 
 def text(results: Path) -> str:
     """A section for each result, and what is still missing."""
-    parts, missing = [], []
-    for name, what in WANTED.items():
-        paths = sorted(results.glob(f"*-study-{name}.json"))
-        if not paths:
-            missing.append(f"| {name} | {what} | **not measured yet** |")
-        for path in paths:
+    parts: list[str] = []
+    for path in sorted(results.glob("*-study-*.json")):
+        if path.stem.endswith("-study-gpu"):
+            parts += [f"`results/{path.name}`, the study at its full size, is drawn [beside its scaling](scaling.md)."]
+        else:
             parts += section(path.name, with_nan(json.loads(path.read_text(encoding="utf-8"))))
+    missing = [f"| {what} | **not measured yet** |" for name, what in WANTED.items() if not _found(results, name)]
     if missing:
-        parts += ["## Not measured yet", "| | on what | |\n|---|---|---|\n" + "\n".join(missing)]
+        parts += ["## Not measured yet", "| | |\n|---|---|\n" + "\n".join(missing)]
     return "\n\n".join(parts)
+
+
+def _found(results: Path, name: str) -> bool:
+    return any(results.glob(f"*-study-{name}.json"))
 
 
 def with_nan(record: Any) -> Any:

@@ -62,7 +62,7 @@ class Bench:
 
 
 def bench(options: Bench) -> None:
-    """Measure, print a table and write the JSON file, which appears whole or not at all."""
+    """Measure, write the JSON file, which appears whole or not at all, and print a table."""
     import torch
 
     from sscn_triton.models import SparseUResNet
@@ -94,7 +94,6 @@ def bench(options: Bench) -> None:
         **measure_layers(network, batch, options.repeat),
     }
     record["rulebooks share of step"] = record["rulebooks"]["total ms"] / engines["sscn fp32"]["wall ms"]
-    print(table(record))
     target = Path(options.out)
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}.part")
@@ -103,6 +102,7 @@ def bench(options: Bench) -> None:
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
+    print(table(record))
     print(f"\nwritten: {options.out}")
 
 

@@ -103,8 +103,20 @@ def step(engine: Any, optimizer: Optimizer) -> dict[str, float]:
     }
 
 
+def fullest(engine: Any) -> dict[str, float | None]:
+    """Megabytes at most so far, and the process's own between a forward and its backward, when all that the gradient
+    needs is kept."""
+    from torch.nn.functional import cross_entropy
+
+    loss = cross_entropy(engine.logits(), engine.labels, ignore_index=-1)
+    own = memory("RssAnon")
+    loss.backward()
+    return {"peak MB": memory("VmHWM"), "own MB": own}
+
+
 def memory(field: str) -> float | None:
-    """Megabytes of this process: VmRSS, resident now, or VmHWM, at most so far; None where no kernel tells."""
+    """Megabytes of this process: VmRSS, resident now, RssAnon, of that its own data rather than pages of programs on
+    disk, or VmHWM, resident at most so far; None where no kernel tells."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -140,7 +152,7 @@ def build(name: str, batch: dict[str, Any], parameters: list[Any], threads: int)
 
 
 def serve(name: str, questions: Any, answer: Any) -> None:
-    """Import, then take the batch, then answer "logits", "step" and "peak" until the questions end."""
+    """Import, then take the batch, then answer "logits", "step" and "memory" until the questions end."""
     answer(begin(name))
     engine, optimizer = build(name, *pickle.load(questions))
     answer("ready")
@@ -152,7 +164,7 @@ def serve(name: str, questions: Any, answer: Any) -> None:
             with torch.no_grad():
                 answer(engine.logits().numpy())
         else:
-            answer(step(engine, optimizer) if question == "step" else memory("VmHWM"))
+            answer(step(engine, optimizer) if question == "step" else fullest(engine))
 
 
 def main() -> None:

@@ -21,13 +21,13 @@ def table(record: dict[str, Any]) -> str:
 def _engines(engines: dict[str, dict[str, Any]]) -> list[str]:
     lines = [
         f"{'training step':20s}{'wall ms':>9s}{'cpu ms':>9s}{'forward':>9s}{'backward':>9s}{'adam':>7s}{'x wall':>8s}"
-        f"{'x cpu':>7s}{'peak MB':>9s}"
+        f"{'x cpu':>7s}{'peak MB':>9s}{'own MB':>8s}"
     ]
     for name, one in engines.items():
         lines.append(
             f"{name:20s}{one['wall ms']:9.1f}{one['cpu ms']:9.1f}{one['rulebooks and forward ms']:9.1f}"
             f"{one['backward ms']:9.1f}{one['adam ms']:7.1f}{one['wall ratio']:8.2f}{one['cpu ratio']:7.2f}"
-            f"{_number(one['peak MB'], 9)}"
+            f"{_number(one['peak MB'], 9)}{_number(one['own MB'], 8)}"
         )
     lines += ["", f"{'fresh process':20s}{'torch s':>9s}{'import s':>9s}{'first s':>9s}{'then MB':>9s}"]
     for name, one in engines.items():

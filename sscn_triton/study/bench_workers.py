@@ -17,8 +17,11 @@ from typing import Any
 from sscn_triton.study.bench_engines import ENGINES
 from sscn_triton.study.errors import RunError
 
-TOLERANCE = 1e-3
-"""Logits of two engines may differ by so much, relative to the largest, before timing them is refused."""
+TOLERANCE, UP_TO = 1e-3, 1 << 18
+"""Logits of two engines may differ by so much, relative to the largest, before timing them is refused; above so many
+voxels, by more in proportion: SparseConvNet takes a batch norm's sums in float32, row after row, so its rounding grows
+with their number. Against float64 its logits were off by 1.8e-5, 5.3e-5 and 1.1e-3 at 27,382, 109,528 and 1,013,134
+voxels, this library's by 4e-6 at all three."""
 STARTS = 3
 """Fresh processes of each engine whose import and first step are timed."""
 SCRIPT = Path(__file__).with_name("bench_engines.py")
@@ -89,12 +92,12 @@ def measure_engines(
         for _ in range(2):
             _steps(workers)
         rounds = [_steps(workers) for _ in range(repeat)]
-        peaks = {name: worker.ask("peak") for name, worker in workers.items()}
+        memory = {name: worker.ask("memory") for name, worker in workers.items()}
     starts = [_starts(names, work) for _ in range(min(repeat, STARTS))]
     results = {}
     for name in names:
         start = {key: _median([one[name][key] for one in starts]) for key in starts[0][name]}
-        results[name] = {**summary(name, rounds), **start, "peak MB": peaks[name]}
+        results[name] = {**summary(name, rounds), **start, **memory[name]}
         if name in agreement:
             results[name]["largest relative difference of logits"] = agreement[name]
     if cold:
@@ -125,11 +128,12 @@ def _median(values: list[float | None]) -> float | None:
 def compare(logits: dict[str, Any]) -> dict[str, float]:
     """How far each engine's logits are from the first's, relative to the largest; ValueError if too far in fp32."""
     first, *others = logits
-    scale = float(abs(logits[first]).max())
+    scale, allowed = float(abs(logits[first]).max()), TOLERANCE * max(len(logits[first]) / UP_TO, 1)
     found = {name: float(abs(logits[name] - logits[first]).max()) / scale for name in others}
     for name, difference in found.items():
-        if "bf16" not in name and difference > TOLERANCE:
-            raise ValueError(f"{name} computes something else: logits differ by {difference:.1e}, allowed {TOLERANCE}")
+        if "bf16" not in name and difference > allowed:
+            far = f"logits differ by {difference:.1e}, allowed {allowed:.1e}"
+            raise ValueError(f"{name} computes something else: {far}")
     return found
 
 
