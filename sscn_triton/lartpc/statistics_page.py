@@ -16,6 +16,21 @@ from .statistics import statistics
 
 _COLORS = ("#0072B2", "#D55E00")
 _DRAWN = ("voxels", "energy", "median_voxel", "neighbours", "halving_1", "halving_3", "growth_1", "track_voxels")
+_WORDS = {
+    "voxels": ("active voxels", ",.0f"),
+    "occupancy": ("active share of all voxels", ".3%"),
+    "energy": ("energy in the image (MeV)", ",.0f"),
+    "minimum_voxel": ("least energy of a voxel (MeV)", ".4f"),
+    "median_voxel": ("median energy of a voxel (MeV)", ".4f"),
+    "neighbours": ("active voxels in a block 3 wide around one", ".1f"),
+    "halving": ("sites left of those before, halving: {}", ".3f"),
+    "growth": ("growth, ordinary convolutions of 3: {}", ".1f"),
+    "share": ("{}, share of the voxels", ".1%"),
+    "track_voxels": ("tracks, voxels per voxel of length", ".2f"),
+    "track_rms": ("tracks, thickness (voxels, rms)", ".2f"),
+    "dedx": ("{}s, energy over length (MeV/cm)", ".2f"),
+}
+"""Rows of `statistics` in words, and how their numbers are written; of some the name ends with what fills the gap."""
 _WIDE, _HIGH, _BINS = 360, 130, 24
 
 
@@ -32,9 +47,9 @@ def statistics_page(lists: Mapping[str, Sequence[Event]]) -> str:
     counts = [len(events) for events in lists.values()]
     heads = "".join(f'<th colspan="4">{name}, {n} events</th>' for name, n in zip(names, counts, strict=True))
     parts = "<th>mean</th><th>median</th><th>least</th><th>largest</th>" * 2
-    rows = "".join(f"<tr><td>{row}</td>{''.join(_cells(one[row]) for one in found)}</tr>" for row in found[0])
+    rows = "".join(_row(row, [one[row] for one in found]) for row in found[0])
     pictures = "".join(_histogram(row, found[0][row], found[1][row]) for row in _DRAWN)
-    title = f"{names[0]} and {names[1]} events"
+    title = f"Events: {names[0]} beside {names[1]}"
     return _PAGE.format(
         title=title, heads=heads, parts=parts, rows=rows, pictures=pictures, colors=_COLORS, names=names
     )
@@ -53,16 +68,31 @@ def beside_simulated(
     return statistics_page({"simulated": made, Path(path).name: others})
 
 
-def _cells(values: np.ndarray) -> str:
+def _named(row: str) -> tuple[str, str]:
+    """A row in words, and how its numbers are written."""
+    if row in _WORDS:
+        return _WORDS[row]
+    kind, _, which = row.partition("_")
+    words, form = _WORDS[kind]
+    return words.format(which), form
+
+
+def _row(row: str, lists: Sequence[np.ndarray]) -> str:
+    words, form = _named(row)
+    return f"<tr><td>{words}</td>{''.join(_cells(values, form) for values in lists)}</tr>"
+
+
+def _cells(values: np.ndarray, form: str) -> str:
     values = values[np.isfinite(values)]
     if not len(values):
         return "<td>-</td>" * 4
     measures = (values.mean(), np.median(values), values.min(), values.max())
-    return "".join(f"<td>{value:.4g}</td>" for value in measures)
+    return "".join(f"<td>{value:{form}}</td>" for value in measures)
 
 
-def _histogram(name: str, many: np.ndarray, few: np.ndarray) -> str:
+def _histogram(row: str, many: np.ndarray, few: np.ndarray) -> str:
     """Bars of the middle 98 % of one list, and lines at the other's events."""
+    name, form = _named(row)
     many, few = many[np.isfinite(many)], few[np.isfinite(few)]
     if not len(many):
         return ""
@@ -78,9 +108,8 @@ def _histogram(name: str, many: np.ndarray, few: np.ndarray) -> str:
     )
     places = (few - low) / (high - low) * _WIDE
     lines = "".join(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{_HIGH}"/>' for x in places)
-    ends = (
-        f'<text x="0" y="{_HIGH + 16}">{low:.3g}</text><text class="end" x="{_WIDE}" y="{_HIGH + 16}">{high:.3g}</text>'
-    )
+    below = f'y="{_HIGH + 16}"'
+    ends = f'<text x="0" {below}>{low:{form}}</text><text class="end" x="{_WIDE}" {below}>{high:{form}}</text>'
     box = f'viewBox="-4 -4 {_WIDE + 8} {_HIGH + 24}" role="img" aria-label="{name}"'
     return f"<figure><figcaption>{name}</figcaption><svg {box}>{bars}{lines}{ends}</svg></figure>"
 
