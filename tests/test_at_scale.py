@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import multiprocessing
-import os
 import signal
 import subprocess
 import sys
@@ -17,11 +16,13 @@ from typing import Any
 
 import pytest
 import torch
+from killing import deadly
 
 from sscn_triton.lartpc import EventFileError, open_events
 from sscn_triton.lartpc.production import simulate_folder
 from sscn_triton.study import at_scale, at_scale_pieces, at_scale_report, trainer
-from sscn_triton.study.at_scale_pieces import REAL, TOY, Setting, pieces
+from sscn_triton.study.at_scale_pieces import pieces
+from sscn_triton.study.at_scale_setting import REAL, TOY, Setting
 from sscn_triton.study.checkpoint import load_checkpoint
 from sscn_triton.study.config import StudyConfig
 from sscn_triton.study.data import Streamed
@@ -46,19 +47,6 @@ def study(out: str, minutes: float, place: str | None = None, count: int = 0) ->
         owner, name = PLACES[place]
         setattr(owner, name, deadly(getattr(owner, name), count))
     at_scale.study_at_scale(out, minutes, toy=True)
-
-
-def deadly(function: Callable[..., Any], count: int) -> Callable[..., Any]:
-    calls = 0
-
-    def counted(*arguments: Any, **options: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == count:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*arguments, **options)
-
-    return counted
 
 
 @pytest.fixture(scope="module")

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import csv
 import multiprocessing
-import os
 import random
 import resource
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from killing import deadly
 
 from sscn_triton.study import checkpoint, trainer
 from sscn_triton.study.checkpoint import load_checkpoint
@@ -40,19 +39,6 @@ def train_until(config: TrainConfig, place: str | None, count: int) -> None:
         owner, name = PLACES[place]
         setattr(owner, name, deadly(getattr(owner, name), count))
     trainer.train(config)
-
-
-def deadly(function: Callable[..., Any], count: int) -> Callable[..., Any]:
-    calls = 0
-
-    def counted(*arguments: Any, **options: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == count:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*arguments, **options)
-
-    return counted
 
 
 @pytest.fixture(scope="module")

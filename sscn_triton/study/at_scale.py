@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sscn_triton.study import machine
-from sscn_triton.study.at_scale_pieces import REAL, TOY, Piece, Setting, pieces
+from sscn_triton.study.at_scale_pieces import Piece, pieces
 from sscn_triton.study.at_scale_report import table
+from sscn_triton.study.at_scale_setting import REAL, TOY, Setting
 from sscn_triton.study.config import MINUTES_AT_SCALE
 from sscn_triton.study.errors import RunError
 from sscn_triton.study.gpu import missing_compiler
