@@ -117,3 +117,24 @@ def test_a_known_wrong_answer_is_rejected(exercise, name, capsys):
     assert text.count(right) == 1, "the wrong answer no longer fits the solution"
     check(exercise, written(exercise, text.replace(right, wrong)))
     assert "[wrong] " in capsys.readouterr().out
+
+
+def test_a_failing_case_stands_on_one_line_and_can_be_read(capsys):
+    from checker import check as check_all
+    from checker import explain_array
+
+    case = {"rows": np.arange(6).reshape(3, 2), "function": explain_array, "large": np.zeros(100)}
+    check_all(lambda rows, function, large: rows, lambda rows, function, large: rows + 1, [case], explain_array)
+    first = capsys.readouterr().out.splitlines()[0]
+    given = "rows=array([[0, 1], [2, 3], [4, 5]]), function=explain_array, large=<float64 (100,)>"
+    assert first == f"[wrong] <lambda>({given})"
+
+
+def test_an_answer_that_had_to_be_stopped_names_its_case(capsys):
+    from checker import check as check_all
+
+    def endless(slot):
+        raise KeyboardInterrupt
+
+    check_all(endless, lambda slot: slot, [{"slot": 3}], lambda wanted, got: "")
+    assert capsys.readouterr().out == "[wrong] endless(slot=3) was interrupted: does it come to an end?\n"

@@ -34,6 +34,9 @@ def check(
         except NotImplementedError:
             print(f"[todo] {name} is not written yet")
             return
+        except KeyboardInterrupt:
+            print(f"[wrong] {call} was interrupted: does it come to an end?")
+            return
         except Exception as error:  # whatever a student's code may raise
             print(f"[wrong] {call} raised {type(error).__name__}: {error}")
             return
@@ -46,10 +49,10 @@ def check(
 
 
 def shown(value: Any) -> str:
-    """A value as one would type it; of a large array its type and shape alone."""
+    """A value on one line; of a function the name, of a large array type and shape."""
     if isinstance(value, np.ndarray) and value.size > LARGE:
         return f"<{value.dtype} {value.shape}>"
-    return repr(value)
+    return getattr(value, "__name__", " ".join(repr(value).split()))
 
 
 def copied(case: Case) -> Case:

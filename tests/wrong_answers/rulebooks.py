@@ -10,6 +10,7 @@ WRONG = {
     },
     "rules": {
         "from the input": ("(row_in, row_out)", "(row_out, row_in)"),
+        "lists for pairs": ("(row_in, row_out)", "[row_in, row_out]"),
         "first axis fastest": ("x + i - middle, y + j - middle", "x + j - middle, y + i - middle"),
         "taps the other way": ("x + i - middle, y + j - middle", "x - i + middle, y - j + middle"),
         "not centred": ("middle = kernel_size // 2", "middle = 0"),

@@ -77,10 +77,13 @@ def explain(wanted: list[Pairs], got: Any) -> str:
         return "    should return a list with a list of pairs for each tap"
     if len(got) != len(wanted):
         return f"    wanted {len(wanted)} taps, got {len(got)}"
+    for pair in (pair for pairs in got for pair in pairs):
+        if not isinstance(pair, tuple):
+            return f"    a pair should be a tuple (input row, output row), not {pair!r}"
     edge = round(len(wanted) ** 0.5)
     for tap, right, given in zip(taps((edge, edge)), wanted, got, strict=True):
         if given != right:
             same = "the right pairs in another order; "
-            note = same if sorted(map(tuple, given)) == sorted(right) else ""
+            note = same if sorted(given) == sorted(right) else ""
             return f"    tap {tuple(tap.tolist())}: {note}wanted {right}, got {given}"
     return ""
