@@ -52,7 +52,7 @@ def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
 
 def escape_shapes(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Let the star of a shape such as [B, C, *S] be a star: reStructuredText would take it for emphasis."""
-    shape = re.compile(r"(`[^`]*`)|\*(?=\w+[],])")
+    shape = re.compile(r"(``.*?``|`[^`]*`)|\*(?=\w+[],])")
     lines[:] = [shape.sub(lambda found: found[1] or r"\*", line) for line in lines]
 
 

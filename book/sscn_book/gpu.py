@@ -31,5 +31,5 @@ def kernels(budget_path: Path) -> str:
     for kernel in budget[targets[0]]:
         found = [budget[target][kernel] for target in targets]
         cells = [f"{one['registers']}, {one['shared'] / 1024:.0f}, {one['matrix']}, {one['spills']}" for one in found]
-        rows.append(f"| {kernel} | {' | '.join(cells)} |")
+        rows.append(f"| {kernel} | {' | '.join(cells)} |".replace(", ", ",\N{NO-BREAK SPACE}"))
     return "\n".join(rows)

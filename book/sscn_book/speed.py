@@ -12,7 +12,7 @@ def tables(results: Path) -> str:
     times = "training step | times ours | CPU time, times ours"
     steps = [f"| date | voxels | threads | engine | {times} | peak memory | of it own |", "|---" * 9 + "|"]
     tables, notes = [steps], []
-    for path in sorted(results.glob("*-cpu-[0-9]*.json")):
+    for path in sorted(results.glob("*-cpu-[0-9]*.json"), reverse=True):  # the latest first
         run = json.loads(path.read_text(encoding="utf-8"))
         machine, threads = run["machine"], run["options"]["threads"]
         for name, engine in run["engines"].items():
@@ -28,12 +28,15 @@ def tables(results: Path) -> str:
             f"{machine['cores']} cores, torch {machine['torch']}, load average {machine['load average'][0]} before, "
             f"{run['date'][:16]}."
         )
-    return "\n\n".join("\n".join(lines) for lines in [*tables, notes])
+    whole, *parts, sources = ["\n".join(lines) for lines in [*tables, notes]]
+    if parts:
+        parts = ["````{dropdown} How an engine begins, and where our step goes", *parts, "````"]
+    return "\n\n".join([whole, *parts, sources])
 
 
 def details(run: dict[str, Any]) -> list[list[str]]:
     """How the engines of a run begin in a fresh process, and where the library's step goes."""
-    size = f"{run['voxels']:,} voxels, {run['options']['threads']} threads"
+    size = f"{run['date'][:10]}, {run['voxels']:,} voxels, {run['options']['threads']} threads"
     starts = [
         f"| {size}: a fresh process | PyTorch | with the engine | first step | after import |",
         "|---|---|---|---|---|",
