@@ -10,7 +10,7 @@ from typing import Any
 def tables(results: Path) -> str:
     """A training step of each engine, what else a file has of it, and where the numbers come from."""
     times = "training step | times ours | CPU time, times ours"
-    steps = [f"| date | voxels | threads | engine | {times} | peak memory | of it own |", "|---" * 9 + "|"]
+    steps = [f"| date | voxels | threads | engine | {times} | peak memory | of its own |", "|---" * 9 + "|"]
     tables, notes = [steps], []
     for path in sorted(results.glob("*-cpu-[0-9]*.json"), reverse=True):  # the latest first
         run = json.loads(path.read_text(encoding="utf-8"))
