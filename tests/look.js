@@ -17,6 +17,12 @@ async () => {
     (element) => visible(element) && element.getBoundingClientRect().right > right && !scrolls(element.parentElement),
   );
 
+  // What a reader has to scroll to sideways inside of the page.
+  const formula = (element) => Math.max(0, ...[...element.querySelectorAll("svg")].map((e) => e.getBoundingClientRect().width));
+  const cut = [...article.querySelectorAll("div.math, pre, .pst-scrollable-table-container")]
+    .filter(visible)
+    .filter((element) => Math.max(element.scrollWidth, formula(element)) > element.clientWidth + 1);
+
   // The contrast of text with what is behind it, as WCAG 2 defines it.
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
   const over = (below, color) => {
@@ -55,6 +61,7 @@ async () => {
       .map(name),
     width: document.documentElement.scrollWidth,
     wide: wide.map(start),
+    cut: cut.map(start),
     theme: document.documentElement.dataset.theme,
     faint: text.filter((element) => contrast(element) < 3).map((e) => `${start(e)} (${contrast(e).toFixed(1)})`),
   };

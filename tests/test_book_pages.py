@@ -79,6 +79,11 @@ def test_nothing_is_wider_than_the_page(pages, setting):
     assert found(pages, "wide") == {}
 
 
+def test_at_a_desk_nothing_has_to_be_scrolled_to_sideways(pages, setting):
+    if setting != "phone":
+        assert found(pages, "cut") == {}
+
+
 def test_text_stands_out_from_what_is_behind_it(pages, setting):
     assert {page.found["theme"] for page in pages.values()} == {"dark" if setting == "dark" else "light"}
     assert found(pages, "faint") == {}

@@ -56,10 +56,16 @@ def escape_shapes(app: Sphinx, what: str, name: str, obj: object, options: objec
     lines[:] = [shape.sub(lambda found: found[1] or r"\*", line) for line in lines]
 
 
+def leave_out_fields(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
+    """Leave out a named tuple's fields, of which Python only says "Alias for field number 0"."""
+    return True if str(getattr(obj, "__doc__", "")).startswith("Alias for field number") else None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("config-inited", copy_notebooks)
     app.connect("config-inited", draw)
     app.connect("autodoc-process-docstring", escape_shapes)
+    app.connect("autodoc-skip-member", leave_out_fields)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True}

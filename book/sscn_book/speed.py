@@ -9,18 +9,18 @@ from typing import Any
 
 def tables(results: Path) -> str:
     """A training step of each engine, what else a file has of it, and where the numbers come from."""
-    times = "training step | times ours | CPU time, times ours"
-    steps = [f"| date | voxels | threads | engine | {times} | peak memory | of its own |", "|---" * 9 + "|"]
+    times = "training step, ms | times ours | CPU time, times ours"
+    steps = [f"| date | voxels | threads | engine | {times} | peak, MB | of its own, MB |", "|---" * 9 + "|"]
     tables, notes = [steps], []
     for path in sorted(results.glob("*-cpu-[0-9]*.json"), reverse=True):  # the latest first
         run = json.loads(path.read_text(encoding="utf-8"))
         machine, threads = run["machine"], run["options"]["threads"]
         for name, engine in run["engines"].items():
             peak = engine.get("peak MB") or engine["resident before MB"] + engine["peak above MB"]
-            times = f"{engine['wall ms']:,.0f} ms | {engine['wall ratio']:.2f} | {engine['cpu ratio']:.2f}"
-            own = f"{engine['own MB']:,.0f} MB" if engine.get("own MB") else ""
+            times = f"{engine['wall ms']:,.0f} | {engine['wall ratio']:.2f} | {engine['cpu ratio']:.2f}"
+            own = f"{engine['own MB']:,.0f}" if engine.get("own MB") else ""
             date = run["date"][:10]
-            steps.append(f"| {date} | {run['voxels']:,} | {threads} | {name} | {times} | {peak:,.0f} MB | {own} |")
+            steps.append(f"| {date} | {run['voxels']:,} | {threads} | {name} | {times} | {peak:,.0f} | {own} |")
         if "total" in run:
             tables += details(run)
         notes.append(
