@@ -38,6 +38,9 @@ def test_receptive_fields_are_those_counted_by_hand() -> None:
     # depth 2: -5..5 is -3..2 in pairs, four more convolutions -7..6, that is -14..13, and four more: -18..17
     assert receptive_field(1) == 11
     assert receptive_field(2) == 36
+    # one block a level: 3 voxels either way; -3..3 is -2..1 in pairs, then -4..3, that is -8..7, and -10..9
+    assert receptive_field(1, 1) == 7
+    assert receptive_field(2, 1) == 20
 
 
 def test_a_site_is_reached_through_active_sites_alone() -> None:
@@ -105,7 +108,7 @@ def test_a_trial_depends_on_its_seed_and_class_weights_alone() -> None:
     for _ in range(9):
         sites = np.unique(generator.integers(0, 8, (60, 3)), axis=0)[:30]
         images.append(event([tuple(site) for site in sites.tolist()], [MIP] * 24 + [MICHEL] * 6))
-    trial = trials.Trial("one", images, images[:2], 2, 2, 3e-3, 0, Limit(0, 3))
+    trial = trials.Trial("one", images, images[:2], 2, 2, 0, Limit(0, 3))
     first = trial.run()
     assert (first["steps"], first["seed"], len(first["shifted"])) == (3, 0, len(trials.SHIFTS))
     seeded, weighted = replace(trial, seed=1), replace(trial, class_weights="balanced")

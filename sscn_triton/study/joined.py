@@ -19,9 +19,9 @@ from sscn_triton.models import SparseUResNet
 _MIP, _MICHEL = CLASS_NAMES.index("MIP"), CLASS_NAMES.index("Michel")
 
 
-def counting_network(depth: int, ndim: int = 3) -> SparseUResNet:
+def counting_network(depth: int, repetitions: int = 2, ndim: int = 3) -> SparseUResNet:
     """A `SparseUResNet` of one filter that is above 0 where its input reaches; in float64, as it counts paths."""
-    network = SparseUResNet(1, 1, 1, depth, ndim=ndim).double().eval()
+    network = SparseUResNet(1, 1, 1, depth, repetitions, ndim=ndim).double().eval()
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             parameter.fill_(0.0 if name.endswith("bias") else 1.0)
@@ -36,7 +36,7 @@ def reached(network: SparseUResNet, coordinates: np.ndarray, source: np.ndarray)
         return network(SparseTensor(features, torch.from_numpy(batched))).features[:, 0].numpy() > 0
 
 
-def receptive_field(depth: int) -> int:
+def receptive_field(depth: int, repetitions: int = 2) -> int:
     """Edge, in voxels, of the largest image region whose voxels can all change one output voxel.
 
     Counted on a line that is active throughout, one source at a time; it depends on where a voxel lies in the coarsest
@@ -44,14 +44,14 @@ def receptive_field(depth: int) -> int:
     """
     stride = 2 ** (depth - 1)
     line = np.arange(-40 * stride, 40 * stride)[:, None]
-    network = counting_network(depth, ndim=1)
+    network = counting_network(depth, repetitions, ndim=1)
     extents = [int(reached(network, line, line[:, 0] == place).sum()) for place in range(stride)]
     return max(extents)
 
 
-def joined_share(events: list[Event], depth: int) -> float:
+def joined_share(events: list[Event], depth: int, repetitions: int = 2) -> float:
     """Share of the Michel voxels of these three-dimensional events that depend on a MIP voxel; nan of none."""
-    network = counting_network(depth)
+    network = counting_network(depth, repetitions)
     found = total = 0
     for event in events:
         michel = event.labels == _MICHEL
@@ -63,11 +63,13 @@ def joined_share(events: list[Event], depth: int) -> float:
 
 @dataclass(frozen=True)
 class Joining:
-    """Receptive field and joined share of one depth."""
+    """Receptive field and joined share of networks of one depth, with so many blocks at each level."""
 
     name: str
     events: list[Event]
     depth: int
+    repetitions: int
 
     def run(self) -> dict[str, Any]:
-        return {"receptive_field": receptive_field(self.depth), "joined_share": joined_share(self.events, self.depth)}
+        field = receptive_field(self.depth, self.repetitions)
+        return {"receptive_field": field, "joined_share": joined_share(self.events, self.depth, self.repetitions)}

@@ -1,7 +1,7 @@
 """What the 2018 study left open, each question as an experiment small enough for a laptop.
 
-They share what they can: networks of half the filters, each trained for the same number of steps on the same images,
-those of stopping muons, by two seeds each; as many at a time as there are cores, one thread each.
+They share what they can: networks of half the filters and half the blocks, each trained for the same number of steps on
+the same images, those of stopping muons, by two seeds each; as many at a time as there are cores, one thread each.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from sscn_triton.study.particles import ENERGIES, SPECIES, FlavourTrial, single_
 from sscn_triton.study.progress import Progress
 from sscn_triton.study.runs import Outcome
 from sscn_triton.study.training import Limit
-from sscn_triton.study.trials import IMAGES, Trial
+from sscn_triton.study.trials import IMAGES, REPETITIONS, Trial
 
 SEEDS = (0, 1)
-FEWER = (64, 16, 4, 1)
+FEWER = (64, 8, 1)
 """Of the events to learn from, one in so many."""
 WEIGHTS: tuple[ClassWeights, ...] = ("none", "sqrt", "balanced")
 JUDGED = 100
@@ -70,7 +70,9 @@ def ask(
     judged = _spread([image for images in held_out for image in images], JUDGED)
     pair = _pair(config, split, crops, outcomes, Limit(PAIR_SHARE * seconds, config.steps))
     singles = _singles(config, Limit(SINGLES_SHARE * seconds, config.steps))
-    joining = [Joining(f"receptive field, depth {depth}", judged, depth) for depth in range(1, config.depth + 1)]
+    joining = [
+        Joining(f"receptive field, depth {depth}", judged, depth, REPETITIONS) for depth in range(1, config.depth + 1)
+    ]
     counts = sorted({max(1, len(train) // fewer) for fewer in FEWER})
     points = _points(counts, config.depth)
     trials = [_trial(config, train, judged, point, seed) for point in points for seed in SEEDS]
@@ -88,6 +90,7 @@ def ask(
     return {
         "workers": workers,
         "filters": trials[0].filters,
+        "repetitions": REPETITIONS,
         "images": IMAGES,
         "steps": steps,
         "seeds": list(SEEDS),
@@ -155,7 +158,7 @@ def _trial(config: StudyConfig, train: list[list[Event]], judged: list[Event], p
     images = [image for some in train[:number] for image in some]
     filters, limit = max(1, config.filters // 2), Limit(0.0, config.steps or 1)
     name = _name(point, seed)
-    return Trial(name, images, judged, filters, depth, config.learning_rate, seed, limit, weights)
+    return Trial(name, images, judged, filters, depth, seed, limit, weights)
 
 
 def _pair(

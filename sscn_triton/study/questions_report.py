@@ -41,12 +41,22 @@ def parts(record: dict[str, Any], folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
+FEW = 100
+"""Steps below which a network has hardly begun to learn, and what differs between two of them is mostly chance."""
+
+
 def introduction(asked: dict[str, Any]) -> str:
+    few = (
+        f" In so few steps (fewer than {FEW}) a network hardly begins to learn: what differs here is mostly "
+        f"chance, and more minutes would tell."
+    )
     return (
         f"Small experiments, a few steps each: they show directions, not limits. Unless said otherwise: "
-        f"{asked['source']}; sparse networks of {asked['filters']} filters, {asked['steps']:,} steps of "
+        f"{asked['source']}; sparse networks of {asked['filters']} filters and {asked['repetitions']} residual "
+        f"block(s) at each level, {asked['steps']:,} steps of "
         f"{asked['images']} images, judged by {asked['judged']} held-out ones, seeds "
         f"{', '.join(map(str, asked['seeds']))}; given are means over seeds, with the least and the largest."
+        + (few if asked["steps"] < FEW else "")
     )
 
 

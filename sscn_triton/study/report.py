@@ -169,8 +169,9 @@ def _cost_parts(record: dict[str, Any], folder: Path) -> list[str]:
                "proportion to the places of the image, for the sparse one by its power law.",
                *scaling_report.point_rows(scaling)),
         html_table(*scaling_report.exponent_rows(scaling)),
-        paragraph("Exponents with their standard errors. Off: root mean square of the points about a power law and "
-                  "about an exponential, of sizes with one image; voxels of batches too.", "small"),
+        paragraph("Exponents with their standard errors, of what grows above a fixed cost. Off: root mean square of "
+                  "the points about such a power law and about such an exponential, of sizes with one image; voxels "
+                  "of batches too.", "small"),
     ]  # fmt: skip
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from sscn_triton.study.growth import Fit, fit
 from sscn_triton.study.networks import Kind
 
 WANTED = (192, 512, 768)
@@ -19,54 +19,6 @@ Measure = Literal["forward_seconds", "step_seconds", "forward_memory", "step_mem
 MEASURES: tuple[Measure, ...] = ("forward_seconds", "step_seconds", "forward_memory", "step_memory")
 PointRow = Mapping[str, Any]
 """A `scaling.Point` as a dictionary, which is how a JSON file has it."""
-
-
-@dataclass(frozen=True)
-class Fit:
-    """y = factor * x ** exponent by least squares in logarithms.
-
-    error: standard error of the exponent, nan for two points. It knows the scatter about the law, not that a fixed cost
-    bends the points: `last`, the exponent between the two largest x, shows that.
-    power, exponential: rms residuals of log y for the power law and for y = a * exp(b x).
-    odds: decimal logarithm of how many times likelier the best power law makes the points than the best exponential,
-    for residuals of log y that are normal, their width that of each law's best fit: n / 2 * log10 of the ratio of the
-    sums of squares. Both laws have as many parameters. nan for two points, which both laws meet.
-    """
-
-    exponent: float
-    error: float
-    factor: float
-    last: float
-    power: float
-    exponential: float
-    odds: float
-    points: int
-
-    def at(self, x: float) -> float:
-        return self.factor * x**self.exponent
-
-
-def fit(x: Sequence[float], y: Sequence[float]) -> Fit:
-    """Raises ValueError for fewer than two different x, or values that are not positive."""
-    if len(set(x)) < 2 or min(*x, *y) <= 0:
-        raise ValueError(f"a power law needs positive values at two places or more, got {x} and {y}")
-    places, values = np.log(x), np.log(y)
-    slope, offset = np.polyfit(places, values, 1)
-    residuals = values - (slope * places + offset)
-    freedom = len(x) - 2
-    spread = ((places - places.mean()) ** 2).sum()
-    error = math.sqrt((residuals**2).sum() / freedom / spread) if freedom > 0 else math.nan
-    straight = values - np.polyval(np.polyfit(x, values, 1), x)
-    power, exponential = (float(np.sqrt((r**2).mean())) for r in (residuals, straight))
-    odds = len(x) * math.log10(max(exponential, 1e-9) / max(power, 1e-9)) if freedom > 0 else math.nan
-    return Fit(float(slope), error, math.exp(offset), _last(places, values), power, exponential, odds, len(x))
-
-
-def _last(places: np.ndarray, values: np.ndarray) -> float:
-    """The slope between the two largest places, of the mean value where there are several."""
-    two = np.unique(places)[-2:]
-    low, high = (values[places == place].mean() for place in two)
-    return float((high - low) / (two[1] - two[0]))
 
 
 @dataclass(frozen=True)

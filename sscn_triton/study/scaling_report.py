@@ -114,17 +114,26 @@ def _image(row: dict[str, Any]) -> str:
 
 def exponent_rows(record: dict[str, Any]) -> Table:
     """Exponents with their standard errors, and which law describes the points better."""
-    header = ["network", "grows with", "quantity", "exponent", "between the last two", "points", "off, power law"]
-    header += ["off, exponential", "power law likelier by"]
+    header = ["network", "grows with", "quantity", "exponent", "above a fixed", "between the last two", "points"]
+    header += ["off, power law", "off, exponential", "power law likelier by"]
     words = {what: title.split(" (")[0] for what, title, _ in PANELS}
     rows = []
     for f in record["fits"]:
-        error = f" ± {f['error']:.2f}" if _known(f["error"]) else ""
         off = [f"{100 * f[law]:.0f} %" if f["points"] > 2 else "" for law in ("power", "exponential")]
         name, quantity = f"{NAMES[f['kind']]}, {f['ndim']}D", words[f["measure"]]
-        found = [f"{f['exponent']:.2f}{error}", f"{f['last']:.2f}", str(f["points"]), *off, likelier(f["odds"])]
+        found = [_exponent(f), _fixed(f), f"{f['last']:.2f}", str(f["points"]), *off, likelier(f["odds"])]
         rows.append([name, f["against"], quantity, *found])
     return header, rows
+
+
+def _exponent(f: dict[str, Any]) -> str:
+    return f"{f['exponent']:.2f}" + (f" ± {f['error']:.2f}" if _known(f["error"]) else "")
+
+
+def _fixed(f: dict[str, Any]) -> str:
+    """The fixed cost, if there is one."""
+    written = seconds if f["measure"].endswith("seconds") else memory
+    return written(f["fixed"]) if f["fixed"] > 0 else ""
 
 
 def _known(value: float | None) -> bool:
@@ -177,16 +186,16 @@ def check_rows(record: dict[str, Any]) -> Table:
 
 def sentence(record: dict[str, Any]) -> str:
     """ "Power? exponential?!", the slides asked of the dense network's cost."""
-    steps = [f for f in record["fits"] if f["measure"] == "step_seconds" and f["against"] == "size"]
     parts = []
-    for f in steps:
-        if f["points"] > 2:
-            power = f["odds"] >= 0
-            better = "power law" if power else "exponential"
-            name = f"{NAMES[f['kind']]}, {f['ndim']}D"
-            factor = likelier(abs(f["odds"]))
-            parts.append(f"{name}: {f['exponent']:.2f} ± {f['error']:.2f} ({better}, likelier by a factor of {factor})")
-    return "Exponents of the training step's time in the edge of the image: " + (
+    for f in record["fits"]:
+        if f["measure"] == "step_seconds" and f["points"] > 2:
+            better = "power law" if f["odds"] >= 0 else "exponential"
+            name = f"{NAMES[f['kind']]}, {f['ndim']}D{', in voxels' if f['against'] == 'voxels' else ''}"
+            fixed = f" above a fixed {_fixed(f)}" if _fixed(f) else ""
+            parts.append(
+                f"{name}: {_exponent(f)}{fixed} ({better}, likelier by a factor of {likelier(abs(f['odds']))})"
+            )
+    return "Exponents of the training step's time in the edge of the image, or where said in active voxels: " + (
         "; ".join(parts) + "." if parts else "too few points in the time there was."
     )
 

@@ -7,17 +7,17 @@ from sscn_triton.study.config import StudyConfig
 from sscn_triton.study.data import Split, simulated, split_events
 
 RECIPE = Recipe(
-    vertex_particles=(2, 5),
-    vertex_species=(-13, -13, 11, 22, 2212, 211),
+    vertex_particles=(1, 3),
+    vertex_species=(-13, -13, 11),
     energy=(20.0, 150.0),
-    hadron_energy=(50.0, 250.0),
 )
 TIMES = 3
 """So many events for one of the study: they are small and made quickly."""
 
 
 def stopping_muons(config: StudyConfig, split: Split) -> Split:
-    """Images of half the study's edge with a vertex of two to five particles, one in three of them an antimuon.
+    """Images of half the study's edge with a vertex of one to three particles, two in three of them antimuons and the
+    others electrons, whose showers look like a Michel electron but are not at the end of a muon; and the usual rain.
 
     With events of a file there is no choice: those of the study itself.
     """

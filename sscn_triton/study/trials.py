@@ -17,8 +17,9 @@ from sscn_triton.study.runs import STATISTICS_BATCHES, judge
 from sscn_triton.study.segmentation import Objective
 from sscn_triton.study.training import Limit, estimate_statistics, train
 
-IMAGES = 8
-"""Whole images in a step."""
+IMAGES, REPETITIONS, LEARNING_RATE = 4, 1, 1e-2
+"""Whole images in a step, residual blocks at each level, and Adam's largest rate: those by which a few hundred steps
+teach most in a given time."""
 
 SHIFTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Powers of the classes' shares that probabilities are divided by after training: logit adjustment, Menon et al.,
@@ -36,18 +37,17 @@ class Trial:
     held_out: list[Event]
     filters: int
     depth: int
-    learning_rate: float
     seed: int
     limit: Limit
     class_weights: ClassWeights = "none"
 
     def run(self) -> dict[str, Any]:
         """Accuracy and loss of the last tenth of the training, and for each of SHIFTS what the held-out images say."""
-        settings = NetworkSettings("sparse", 1, len(CLASS_NAMES), self.filters, self.depth)
+        settings = NetworkSettings("sparse", 1, len(CLASS_NAMES), self.filters, self.depth, REPETITIONS)
         network = make_network(settings, self.seed)
         objective = Objective(class_weights=self.class_weights)
         batches = training_events(self.train, self.seed, IMAGES)
-        steps = train(network, batches, None, self.limit, self.learning_rate, objective)
+        steps = train(network, batches, None, self.limit, LEARNING_RATE, objective)
         again = training_events(self.train, self.seed, IMAGES)
         estimate_statistics(network, list(islice(again, min(STATISTICS_BATCHES, len(steps)))))
         last = steps[-max(1, len(steps) // 10) :]
