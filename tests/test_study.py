@@ -371,6 +371,8 @@ def test_the_summary_is_the_report_in_short(finished: Path) -> None:
     short = json.loads((finished.parent / "summary.json").read_text())
     assert (short["data"]["train_events"], short["data"]["held_out_events"]) == (4, 1)
     assert not {"train", "held_out"} & set(short["data"])
+    assert record["config"]["out"] == str(finished.parent)
+    assert short["config"]["out"] == finished.parent.name
     mean = np.mean(record["networks"][0]["steps"]["accuracy"])
     for network in short["networks"]:
         assert network["curve"]["iteration"] == [1, 2, 3]

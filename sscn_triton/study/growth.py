@@ -14,7 +14,7 @@ RATES = 0.02, 40.0
 GRID, REFINEMENTS = 801, 3
 TINY = 1e-18
 """Sum of squares below which a law meets its points."""
-FREE = 4
+FREE = 5
 """Different sizes that a law with a fixed cost needs; fewer are given a law without one."""
 
 

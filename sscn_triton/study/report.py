@@ -166,7 +166,7 @@ def _cost_parts(record: dict[str, Any], folder: Path) -> list[str]:
         paragraph(scaling_report.sentence(scaling)),
         figure(folder, "scaling.png", "How costs grow with the image, one image at a time, on logarithmic axes. The "
                "table has the batches too, and what follows for images that were not measured: for dense networks in "
-               "proportion to the places of the image, for the sparse one by its power law.",
+               "proportion to the places of the image, for the sparse one to its voxels, which follow a power law.",
                *scaling_report.point_rows(scaling)),
         html_table(*scaling_report.exponent_rows(scaling)),
         paragraph("Exponents with their standard errors, of what grows above a fixed cost. Off: root mean square of "

@@ -68,18 +68,28 @@ def _fit(points: Sequence[PointRow], against: str, what: Measure) -> Fit | None:
 
 def _computed(points: Sequence[PointRow], size: int) -> dict[str, Any] | None:
     """What this size would take, beyond those measured: a dense network's costs lie on a line in the places of the
-    image, as all its work and memory does but a fixed part; the sparse one's on its power laws."""
+    image, as all its work and memory does but a fixed part; the sparse one's on a line in its voxels, whose number is
+    a power of the size."""
     if not points or size <= max(p["size"] for p in points):
         return None
     kind, ndim = points[0]["kind"], points[0]["ndim"]
     row: dict[str, Any] = {"kind": kind, "ndim": ndim, "size": size}
+    places, wanted = [p["size"] ** ndim for p in points], float(size**ndim)
+    if kind == "sparse":
+        places, wanted = [p["voxels"] for p in points], _voxels(points, size)
     for what in MEASURES:
-        if kind == "sparse":
-            law = _fit(points, "size", what)
-            row |= {what: law.at(size)} if law else {}
-        elif all(p[what] > 0 for p in points):
-            row[what] = line([p["size"] ** ndim for p in points], [p[what] for p in points]).at(size**ndim)
+        if all(p[what] > 0 for p in points):
+            row[what] = line(places, [p[what] for p in points]).at(wanted)
     return row if set(MEASURES) & row.keys() else None
+
+
+def _voxels(points: Sequence[PointRow], size: int) -> float:
+    """Of an image of this size, by the power law of those measured, without a constant part."""
+    sizes, voxels = [p["size"] for p in points], [p["voxels"] for p in points]
+    if len(points) == 1:
+        return float(voxels[0])
+    slope, offset = np.polyfit(np.log(sizes), np.log(voxels), 1)
+    return float(np.exp(offset) * size**slope)
 
 
 def _check(points: Sequence[PointRow]) -> list[dict[str, Any]]:

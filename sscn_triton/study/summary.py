@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 PACKAGES = ("torch", "numpy", "numba", "scipy", "scikit-learn", "lightning")
@@ -10,8 +11,11 @@ PACKAGES = ("torch", "numpy", "numba", "scipy", "scikit-learn", "lightning")
 
 def summarise(record: dict[str, Any]) -> dict[str, Any]:
     """Layout of report.json without every step, every event's counts, every image's time, and the single particles of
-    seeds after the first. Numbers have four digits. `versions` is added."""
+    seeds after the first; of folders and files that were given, the last name. Numbers have four digits. `versions` is
+    added."""
     short = {key: value for key, value in record.items() if key != "files"}
+    paths = {name: Path(given).name for name in ("out", "data") if (given := record["config"][name]) is not None}
+    short["config"] = record["config"] | paths
     short["versions"] = {name: version(name) for name in PACKAGES} | {"sscn": record["machine"]["sscn"]}
     short["data"] = _without(record["data"], "train", "held_out")
     short["networks"] = [_network(network) for network in record["networks"]]
