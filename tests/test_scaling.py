@@ -168,9 +168,14 @@ def test_a_real_point_has_times_and_memory() -> None:
 def test_the_book_s_measurements_are_what_the_code_writes() -> None:
     """Fits and ratios of the committed files are those of their points."""
     files = sorted((Path(__file__).parents[1] / "book" / "results").glob("*-scaling-*.json"))
+    assert files
     for file in files:
         kept = json.loads(file.read_text())
         again = json.loads(as_json(record(kept["points"])))
         for part in ("fits", "computed", "checks", "ratios"):
             for mine, theirs in zip(again[part], kept[part], strict=True):
-                assert mine == pytest.approx(theirs, rel=1e-6)
+                assert mine.keys() == theirs.keys()
+                for name, value in mine.items():
+                    assert value == (
+                        pytest.approx(theirs[name], rel=1e-4) if isinstance(value, float) else theirs[name]
+                    )
