@@ -19,7 +19,7 @@ async () => {
 
   // What a reader has to scroll to sideways inside of the page.
   const formula = (element) => Math.max(0, ...[...element.querySelectorAll("svg")].map((e) => e.getBoundingClientRect().width));
-  const cut = [...article.querySelectorAll("div.math, pre, .pst-scrollable-table-container")]
+  const cut = [...article.querySelectorAll("div.math, pre")]
     .filter(visible)
     .filter((element) => Math.max(element.scrollWidth, formula(element)) > element.clientWidth + 1);
 

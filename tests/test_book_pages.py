@@ -79,7 +79,7 @@ def test_nothing_is_wider_than_the_page(pages, setting):
     assert found(pages, "wide") == {}
 
 
-def test_at_a_desk_nothing_has_to_be_scrolled_to_sideways(pages, setting):
+def test_at_a_desk_no_formula_and_no_line_of_code_has_to_be_scrolled_to_sideways(pages, setting):
     if setting != "phone":
         assert found(pages, "cut") == {}
 

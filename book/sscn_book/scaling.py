@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sscn_book.tables import fitted
 from sscn_triton.study import at_scale_report, scaling_report
 
 TABLES = (
@@ -71,5 +72,5 @@ def _grown(name: str, run: dict, drawn: Path) -> list[str]:
     parts += [_figure(f"{name}-{kind}", draw, alt, run, drawn) for kind, draw, alt in FIGURES]
     for title, table in TABLES:
         header, rows = table(run)
-        parts += [f"**{title}**", scaling_report.markdown(header, rows)] if rows else []
+        parts += [f"**{title}**", fitted(scaling_report.markdown(header, rows))] if rows else []
     return [*parts, f"````{{dropdown}} All points\n{scaling_report.markdown(*scaling_report.point_rows(run))}\n````"]

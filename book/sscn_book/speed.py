@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sscn_book.tables import fitted
+
 
 def tables(results: Path) -> str:
     """A training step of each engine, what else a file has of it, and where the numbers come from."""
@@ -31,7 +33,7 @@ def tables(results: Path) -> str:
     whole, *parts, sources = ["\n".join(lines) for lines in [*tables, notes]]
     if parts:
         parts = ["````{dropdown} How an engine begins, and where our step goes", *parts, "````"]
-    return "\n\n".join([whole, *parts, sources])
+    return "\n\n".join([fitted(whole), *parts, sources])
 
 
 def details(run: dict[str, Any]) -> list[list[str]]:

@@ -13,6 +13,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.pyplot import close
 
+from sscn_book.tables import fitted
 from sscn_triton.study import figures, report
 from sscn_triton.study import published as slides
 from sscn_triton.study.units import percent
@@ -86,7 +87,7 @@ def section(name: str, record: dict[str, Any]) -> list[str]:
         head,
         where,
         *report.sentences(record),
-        markdown(report.COLUMNS, report.main_rows(record)),
+        fitted(markdown(report.COLUMNS, report.main_rows(record))),
         drawn(figures.accuracy, record, curves),
         markdown(*report.class_rows(record)),
         drawn(figures.classes, record, bars),
