@@ -1,7 +1,8 @@
-// What the widgets share: making elements, squares, choices, and starting.
+// What the widgets share: making elements, squares, choices, and starting. Jupyter Book 1 loads every script a second
+// time, and on every page: nothing here minds that.
 "use strict";
 
-const widgets = {
+globalThis.widgets ??= {
   // An element with attributes and children; functions among the attributes listen to events.
   make(tag, attributes = {}, ...children) {
     const drawn = ["svg", "path", "rect"].includes(tag);
@@ -33,7 +34,7 @@ const widgets = {
 
   // Build each widget of this name that is on the page, from the data beside it; the still picture is left for print.
   start(name, build) {
-    for (const figure of document.querySelectorAll(`[data-widget="${name}"]`)) {
+    for (const figure of document.querySelectorAll(`[data-widget="${name}"]:not(.started)`)) {
       const data = JSON.parse(figure.querySelector("script").textContent);
       const live = widgets.make("div", { class: "live" });
       figure.append(live);

@@ -1,7 +1,7 @@
 // A slider: what is active after n ordinary convolutions, and after n submanifold ones.
 "use strict";
 
-widgets.start("dilation", (live, data) => {
+globalThis.widgets?.start("dilation", (live, data) => {
   const { make, number } = widgets;
   const steps = data.sites.length - 1;
 

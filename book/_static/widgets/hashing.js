@@ -1,7 +1,7 @@
 // A hash table with open addressing, one look at a slot for each press of a button: sscn_ref.HashTable by hand.
 "use strict";
 
-widgets.start("hashing", (live, data) => {
+globalThis.widgets?.start("hashing", (live, data) => {
   const { make, number } = widgets;
   const bits = BigInt(Math.log2(data.capacity));
   const multiplier = BigInt(data.multiplier);

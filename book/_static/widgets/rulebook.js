@@ -1,7 +1,7 @@
 // Click a site or a tap: its rules light up in the rulebook, and the sites that they join.
 "use strict";
 
-widgets.start("rulebook", (live, data) => {
+globalThis.widgets?.start("rulebook", (live, data) => {
   const { make } = widgets;
   const board = make("div", { class: "board" });
   const status = make("p", { class: "status", role: "status" });

@@ -1,7 +1,7 @@
 // Tiles of rows and the taps that each of them computes, before and after the rows are sorted.
 "use strict";
 
-widgets.start("tiles", (live, data) => {
+globalThis.widgets?.start("tiles", (live, data) => {
   const { make, number, percent } = widgets;
   const { masks, taps } = data;
 
