@@ -67,3 +67,12 @@ def test_a_result_is_drawn_with_device_date_and_its_numbers(path):
     assert record["created"][:10] in text
     for network in record["networks"]:
         assert percent(network["training_accuracy"]) in text
+    purity = percent(record["michel"]["network"]["closer"]["michel"]["clustering_purity"])
+    assert purity.replace(" ", "\N{NO-BREAK SPACE}") in text
+    for what in (
+        "How many events are needed",
+        "Which receptive field",
+        "A weighting that lifts",
+        "Beyond segmentation",
+    ):
+        assert what in text

@@ -14,8 +14,8 @@ def tables(results: Path) -> str:
     times = "training step, ms | times ours | CPU time, times ours"
     steps = [f"| date | voxels | threads | engine | {times} | peak, MB | of its own, MB |", "|---" * 9 + "|"]
     tables, notes = [steps], []
-    for path in sorted(results.glob("*-cpu-[0-9]*.json"), reverse=True):  # the latest first
-        run = json.loads(path.read_text(encoding="utf-8"))
+    runs = [(json.loads(p.read_text(encoding="utf-8")), p) for p in sorted(results.glob("*-cpu-[0-9]*.json"))]
+    for run, path in sorted(runs, key=lambda one: (one[0]["voxels"], one[0]["date"]), reverse=True):
         machine, threads = run["machine"], run["options"]["threads"]
         for name, engine in run["engines"].items():
             peak = engine.get("peak MB") or engine["resident before MB"] + engine["peak above MB"]

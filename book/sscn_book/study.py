@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.pyplot import close
 
 from sscn_book.tables import fitted
-from sscn_triton.study import figures, report
+from sscn_triton.study import figures, michel_report, questions_figures, questions_report, report
 from sscn_triton.study import published as slides
 from sscn_triton.study.units import percent
 
@@ -91,8 +91,32 @@ def section(name: str, record: dict[str, Any]) -> list[str]:
         drawn(figures.accuracy, record, curves),
         markdown(*report.class_rows(record)),
         drawn(figures.classes, record, bars),
-        "How it was measured:",
+        "### Michel electrons",
+        michel_report.sentence(record),
+        fitted(markdown(*michel_report.rows(record))),
+        *open_questions(record),
+        "### How it was measured",
         listed,
+    ]
+
+
+def open_questions(record: dict[str, Any]) -> list[str]:
+    """What the 2018 study left open, as far as this one asked."""
+    asked = record["questions"]
+    if asked is None:
+        return []
+    field = "Receptive field: accuracy of Michel voxels and of all others; grey, what the network can reach at all."
+    lifted = "Class weights (large markers) and probabilities divided by powers of the classes' shares (lines)."
+    return [
+        "### What the study left open",
+        questions_report.introduction(asked),
+        questions_report.equal_sentence(record),
+        questions_report.events_sentence(asked),
+        questions_report.depth_sentence(asked),
+        drawn(questions_figures.depth, asked, field),
+        questions_report.weights_sentence(asked),
+        drawn(questions_figures.weights, asked, lifted),
+        questions_report.particles_sentence(asked["particles"]),
     ]
 
 

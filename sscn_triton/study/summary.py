@@ -10,9 +10,8 @@ PACKAGES = ("torch", "numpy", "numba", "scipy", "scikit-learn", "lightning")
 
 
 def summarise(record: dict[str, Any]) -> dict[str, Any]:
-    """Layout of report.json without every step, every event's counts, every image's time, and the single particles of
-    seeds after the first; of folders and files that were given, the last name. Numbers have four digits. `versions` is
-    added."""
+    """Layout of report.json without every step, every event's counts, and every image's time; of folders and files that
+    were given, the last name. Numbers have four digits. `versions` is added."""
     short = {key: value for key, value in record.items() if key != "files"}
     paths = {name: Path(given).name for name in ("out", "data") if (given := record["config"][name]) is not None}
     short["config"] = record["config"] | paths
@@ -20,11 +19,6 @@ def summarise(record: dict[str, Any]) -> dict[str, Any]:
     short["data"] = _without(record["data"], "train", "held_out")
     short["networks"] = [_network(network) for network in record["networks"]]
     short["michel"] = record["michel"] | {"network": _network(record["michel"]["network"])}
-    if record["questions"] is not None:
-        first, *others = record["questions"]["particles"]["trials"]
-        others = [_without(trial, "energy", "species", "found_energy", "summed_energy") for trial in others]
-        particles = record["questions"]["particles"] | {"trials": [first, *others]}
-        short["questions"] = record["questions"] | {"particles": particles}
     return _rounded(short)
 
 
