@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -140,7 +141,7 @@ def drawn(figure: Callable[[dict[str, Any]], Figure], record: dict[str, Any], de
         svg = svg.replace(ink, "currentColor")
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{described}"', 1)
     # several figures stand on one page, and matplotlib counts in each of them from 1
-    mark = re.sub(r"\W", "-", f"{figure.__name__}-{record['created']}-")
+    mark = f"drawn-{hashlib.sha256(svg.encode()).hexdigest()[:8]}-"
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{mark}", svg)
     lines = "\n".join(line for line in svg.splitlines() if line.strip())
     return f'```{{raw}} html\n<figure class="drawn">{lines}<figcaption>{described}</figcaption></figure>\n```'
