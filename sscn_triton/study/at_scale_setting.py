@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from sscn_triton.study import machine
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,10 @@ REAL = Scale(
     changes={},
 )
 _SMALL = {"batch": 2, "accumulate": 1, "workers": 0, "precision": "fp32", "filters": 2, "depth": 2, "repetitions": 1}
-TOY = Scale(
+TOY = replace(
+    REAL,
     name="toy",
     sizes=(24, 32, 40),
-    configs=("192", "512", "768"),
-    dense=("dense-matched", "dense-study"),
     parts=(4, 4, 4),
     events=8,
     more_events=12,
@@ -72,8 +72,7 @@ class Setting:
 
     @property
     def workers(self) -> int:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return 1 if self.scale.name == "toy" else min(cores, 16)
+        return 1 if self.scale.name == "toy" else min(machine.cores(), 16)
 
     def events(self, size: int) -> Path:
         return self.out / f"events-{size}"

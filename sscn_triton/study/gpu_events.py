@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from sscn_triton.lartpc import simulate
+from sscn_triton.study import machine
 from sscn_triton.study.bench_batch import BenchBatch
 
 THRESHOLDS = {"real": 0.0, "pilarnet": 0.13}
@@ -36,7 +37,7 @@ def _simulate(size: int, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
 def _events(size: int, count: int) -> list[tuple[np.ndarray, ...]]:
     if count < 4:
         return [_simulate(size, index) for index in range(count)]
-    workers = min(count, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 16)
+    workers = min(count, machine.cores(), 16)
     try:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             return list(pool.map(_simulate, [size] * count, range(count)))

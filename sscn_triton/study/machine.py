@@ -14,10 +14,9 @@ def describe() -> dict[str, Any]:
 
     from sscn_triton import __version__
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "processor": _processor(),
-        "cores": cores,
+        "cores": cores(),
         "torch threads": torch.get_num_threads(),
         "memory_gb": memory_gb(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -25,6 +24,11 @@ def describe() -> dict[str, Any]:
         "torch": torch.__version__,
         "sscn": __version__,
     }
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def device_name(wanted: str) -> str:

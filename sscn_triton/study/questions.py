@@ -6,7 +6,6 @@ the same images, those of stopping muons, by two seeds each; as many at a time a
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import replace
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ import numba
 import torch
 
 from sscn_triton.lartpc import Event
+from sscn_triton.study import machine
 from sscn_triton.study.apart import run_all
 from sscn_triton.study.config import IMAGE, StudyConfig
 from sscn_triton.study.data import LEAST_VOXELS, Split
@@ -65,7 +65,7 @@ def ask(
 ) -> dict[str, Any]:
     """The answers' record. crops: held-out ones of the study; outcomes: its runs, the sparse and the matched dense
     network first."""
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = machine.cores()
     train, held_out = ([images for event in part if (images := _images(event, config))] for part in _parts(muons))
     judged = _spread([image for images in held_out for image in images], JUDGED)
     pair = _pair(config, split, crops, outcomes, Limit(PAIR_SHARE * seconds, config.steps))

@@ -18,8 +18,8 @@ from sscn_triton.study.segmentation import Objective
 from sscn_triton.study.training import Limit, estimate_statistics, train
 
 IMAGES, REPETITIONS, LEARNING_RATE = 4, 1, 1e-2
-"""Whole images in a step, residual blocks at each level, and Adam's largest rate: those by which a few hundred steps
-teach most in a given time."""
+"""Whole images in a step, residual blocks at each level, and Adam's largest rate: chosen by
+short trials on held-out images: of rates 3e-3, 1e-2 and 3e-2, and of one block and two."""
 
 SHIFTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Powers of the classes' shares that probabilities are divided by after training: logit adjustment, Menon et al.,

@@ -103,8 +103,7 @@ def run(kernel: Any, operations: float, *arguments: Tensor | int | float) -> Non
 
     Tensors must be contiguous; each is packed as its address, then its shape; a float as its bits (`number`).
 
-    A process forked from one that had
-    threads has none of them and works alone.
+    A process forked from one that had threads has none of them and works alone.
     """
     threads = 1 if operations < MIN_OPERATIONS else min(torch.get_num_threads(), _MAX_THREADS)
     words: list[int] = []
