@@ -20,7 +20,7 @@ from killing import deadly
 
 from sscn_triton.lartpc import EventFileError, open_events
 from sscn_triton.lartpc.production import simulate_folder
-from sscn_triton.study import at_scale, at_scale_pieces, at_scale_report, trainer
+from sscn_triton.study import at_scale, at_scale_pieces, at_scale_report, machine, trainer
 from sscn_triton.study.at_scale_pieces import pieces
 from sscn_triton.study.at_scale_setting import REAL, TOY, Setting
 from sscn_triton.study.checkpoint import load_checkpoint
@@ -191,3 +191,12 @@ def test_a_folder_of_files_is_read_as_one_and_goes_on(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(EventFileError, match="a folder without event files"):
         open_events(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 1), (3, 3), (40, 16)])
+def test_events_are_made_on_all_cores_up_to_sixteen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, workers: int
+) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: cores)
+    assert Setting(REAL, tmp_path, 0, "cpu").workers == workers
+    assert Setting(TOY, tmp_path, 0, "cpu").workers == 1
