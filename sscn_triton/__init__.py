@@ -1,10 +1,24 @@
 """Submanifold sparse convolutions in PyTorch: the library, to be used."""
 
 from sscn_triton import functional, models, nn
+from sscn_triton.batching import collate
 from sscn_triton.nn.folding import fold_batch_norm
 from sscn_triton.nn.prepare import prepare
 from sscn_triton.nn.tune import tune
 from sscn_triton.tensor import Grid, SparseTensor
+from sscn_triton.voxels import quantize, voxelize
 
 __version__ = "0.1.0.dev0"  # written here, so that a clone that was never installed can be used
-__all__ = ["Grid", "SparseTensor", "fold_batch_norm", "functional", "models", "nn", "prepare", "tune"]
+__all__ = [
+    "Grid",
+    "SparseTensor",
+    "collate",
+    "fold_batch_norm",
+    "functional",
+    "models",
+    "nn",
+    "prepare",
+    "quantize",
+    "tune",
+    "voxelize",
+]

@@ -84,12 +84,16 @@ class Grid:
             self._events = sort_events(self.coordinates[:, 0], self.batch_size)
         return self._events
 
-    def to(self, device: torch.device | str) -> Grid:
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Grid:
         """This grid on ``device``; rulebooks are built again there."""
-        coordinates = self.coordinates.to(device)
+        coordinates = self.coordinates.to(device, non_blocking=non_blocking)
         if coordinates is self.coordinates:
             return self
         return Grid(coordinates, self.spatial_shape, self.batch_size)
+
+    def pin_memory(self) -> Grid:
+        """This grid, of the CPU, with its coordinates in pinned memory; its rulebooks are left behind."""
+        return Grid(self.coordinates.pin_memory(), self.spatial_shape, self.batch_size)
 
     def __repr__(self) -> str:
         return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
 import torch
 from torch import Tensor
@@ -59,6 +59,7 @@ class SparseTensor:
         tensor.features, tensor.grid, tensor.path = features, grid, path
         return tensor
 
+    @overload
     @classmethod
     def from_points(
         cls,
@@ -67,21 +68,52 @@ class SparseTensor:
         spatial_shape: Size | None = None,
         batch_size: int | None = None,
         duplicates: str = "error",
-    ) -> SparseTensor:
+        return_inverse: Literal[False] = False,
+    ) -> SparseTensor: ...
+
+    @overload
+    @classmethod
+    def from_points(
+        cls,
+        features: Tensor,
+        coordinates: Tensor,
+        spatial_shape: Size | None = None,
+        batch_size: int | None = None,
+        duplicates: str = "error",
+        *,
+        return_inverse: Literal[True],
+    ) -> tuple[SparseTensor, Tensor]: ...
+
+    @classmethod
+    def from_points(
+        cls,
+        features: Tensor,
+        coordinates: Tensor,
+        spatial_shape: Size | None = None,
+        batch_size: int | None = None,
+        duplicates: str = "error",
+        return_inverse: bool = False,
+    ) -> SparseTensor | tuple[SparseTensor, Tensor]:
         """A sparse tensor from points of which several may share a site.
 
         Args:
             duplicates: "error" refuses them; "sum", "mean" and "max" combine their features; "first" and "last"
                 keep one. Sites come in the order in which they first appear.
+            return_inverse: return ``(tensor, inverse)``, where ``inverse`` is ``[N]`` int64, the row of the tensor for
+                each point: ``tensor.features[inverse]`` has one row per point again.
+
+        `sscn_triton.voxelize` takes float positions.
         """
         if duplicates not in DUPLICATES:
             raise ValueError(f"duplicates must be one of {', '.join(DUPLICATES)}, got {duplicates!r}")
         if duplicates == "error":
-            return cls(features, coordinates, spatial_shape, batch_size)
+            tensor = cls(features, coordinates, spatial_shape, batch_size)
+            return (tensor, torch.arange(len(tensor), device=tensor.device)) if return_inverse else tensor
         grid = checked_grid(features, coordinates, spatial_shape, batch_size)
         first, inverse = rulebook.unique(grid.coordinates)
         merged = _merge(features, first, inverse, duplicates)
-        return cls.on(merged, Grid(grid.coordinates[first], grid.spatial_shape, grid.batch_size))
+        tensor = cls.on(merged, Grid(grid.coordinates[first], grid.spatial_shape, grid.batch_size))
+        return (tensor, inverse) if return_inverse else tensor
 
     @classmethod
     def from_dense(cls, dense: Tensor) -> SparseTensor:
@@ -145,8 +177,9 @@ class SparseTensor:
             return SparseTensor.on(features, self.grid, self.path)
         if features.is_meta:
             raise ValueError("a SparseTensor cannot be on meta, which holds no values: its sites must be known")
-        path = tuple((grid.to(features.device), step) for grid, step in self.path)
-        return SparseTensor.on(features, self.grid.to(features.device), path)
+        where = features.device, kwargs.get("non_blocking", False) and features.device.type != "cpu"
+        path = tuple((grid.to(*where), step) for grid, step in self.path)
+        return SparseTensor.on(features, self.grid.to(*where), path)
 
     def half(self) -> SparseTensor:
         """Features in float16."""
@@ -171,6 +204,12 @@ class SparseTensor:
     def cuda(self, device: int | str | torch.device | None = None) -> SparseTensor:
         """This tensor on a GPU, by default the current one."""
         return self.to("cuda" if device is None else device)
+
+    def pin_memory(self) -> SparseTensor:
+        """This tensor, of the CPU, in pinned memory, from which ``to("cuda", non_blocking=True)`` copies without the
+        host waiting; ``DataLoader(..., pin_memory=True)`` calls it. Its rulebooks are left behind."""
+        path = tuple((grid.pin_memory(), step) for grid, step in self.path)
+        return SparseTensor.on(self.features.pin_memory(), self.grid.pin_memory(), path)
 
     def detach(self) -> SparseTensor:
         """The same sites and features, outside the graph of gradients."""

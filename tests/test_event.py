@@ -171,7 +171,7 @@ def test_a_batch_keeps_events_in_order() -> None:
 
 
 def test_a_batch_of_nothing_or_of_mixed_dimensions_is_refused() -> None:
-    with pytest.raises(ValueError, match="a batch needs events of one dimension, got 0 events"):
+    with pytest.raises(ValueError, match="a batch needs at least one event, got none"):
         collate([])
     with pytest.raises(ValueError, match=r"got 2 events of \[2, 3\]"):
         collate([cloud(0), cloud(0, shape=(9, 9))])

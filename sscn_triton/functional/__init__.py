@@ -11,6 +11,7 @@ from sscn_triton.functional.normalization import (
     normalize,
     process_statistics,
 )
+from sscn_triton.functional.points import find_rows, interpolate, nearest
 from sscn_triton.functional.pooling import Count, Reduction, average_pool, global_pool, max_pool, unpool
 from sscn_triton.functional.steps import strided_step, transposed_step
 from sscn_triton.relation import Size
@@ -29,11 +30,14 @@ __all__ = [
     "batch_norm_of",
     "concatenate",
     "convolve",
+    "find_rows",
     "global_pool",
     "group_norm",
+    "interpolate",
     "inverse_conv",
     "max_pool",
     "moments_of",
+    "nearest",
     "normalize",
     "process_statistics",
     "prune",

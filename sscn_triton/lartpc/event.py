@@ -179,7 +179,15 @@ def particle_label(pdg: int, parent_pdg: int, process: str) -> int:
 
 def collate(events: Sequence[Event]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Arrays of a batch: coordinates [N, 1 + D] int32 with the event's position first, energies [N, 1] float32 in MeV,
-    labels [N] int64 (-1 unknown). Events of different dimensions, or none, raise ValueError."""
+    labels [N] int64 (-1 unknown). Events of different dimensions, or none, raise ValueError; what is not a list of
+    events raises TypeError. `sscn_triton.collate` joins samples of any other make."""
+    if isinstance(events, Event):
+        raise TypeError("collate takes a list of events, got one Event: collate([event])")
+    events = list(events)
+    if strangers := {type(event).__name__ for event in events if not isinstance(event, Event)}:
+        raise TypeError(f"collate takes a list of events, got a list of {', '.join(sorted(strangers))}")
+    if not events:
+        raise ValueError("a batch needs at least one event, got none")
     dimensions = {event.ndim for event in events}
     if len(dimensions) != 1:
         raise ValueError(f"a batch needs events of one dimension, got {len(events)} events of {sorted(dimensions)}")
