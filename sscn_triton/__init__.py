@@ -1,7 +1,10 @@
 """Submanifold sparse convolutions in PyTorch: the library, to be used."""
 
+from typing import TYPE_CHECKING, NoReturn
+
 from sscn_triton import functional, models, nn
 from sscn_triton.batching import collate
+from sscn_triton.counterparts import missing_name
 from sscn_triton.nn.folding import fold_batch_norm
 from sscn_triton.nn.prepare import prepare
 from sscn_triton.nn.tune import tune
@@ -22,3 +25,9 @@ __all__ = [
     "tune",
     "voxelize",
 ]
+
+if not TYPE_CHECKING:  # or a checker would believe that every name exists
+
+    def __getattr__(name: str) -> NoReturn:
+        """Reached for what is not here: a name of PyTorch or of another engine, for one."""
+        raise missing_name(__name__, name)

@@ -1,11 +1,19 @@
-"""What stands for a function of PyTorch where the argument is a sparse tensor."""
+"""What stands for a name that people bring from PyTorch or from another engine: one table per place where it is met.
+
+Names of this library are written ``x.NAME`` for what a SparseTensor has, ``nn.NAME``, ``functional.NAME`` and
+``sscn_triton.NAME`` for the others.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-COUNTERPARTS = {
+import torch
+from torch import Tensor
+
+COUNTERPARTS = {  # functions of PyTorch that are given a SparseTensor
     "relu": "nn.ReLU",
     "leaky_relu": "nn.LeakyReLU",
     "prelu": "nn.PReLU",
@@ -33,6 +41,135 @@ COUNTERPARTS = {
     "concatenate": "functional.concatenate",
 }
 
+_ELEMENTWISE = (
+    "abs",
+    "clamp",
+    "div",
+    "exp",
+    "log",
+    "mul",
+    "neg",
+    "pow",
+    "relu",
+    "sigmoid",
+    "sqrt",
+    "square",
+    "sub",
+    "tanh",
+)
+ATTRIBUTES = {  # of a SparseTensor
+    **dict.fromkeys(("F", "feats", "feature"), "x.features, [N, channels]"),
+    **dict.fromkeys(("C", "coords", "indices", "coordinate"), "x.coordinates, [N, 1 + D], batch index first"),
+    **dict.fromkeys(("shape", "size"), "x.features.shape, x.spatial_shape and x.batch_size"),
+    "spatial_size": "x.spatial_shape",
+    **dict.fromkeys(("D", "dimension"), "x.ndim"),
+    **dict.fromkeys(("replace_feature", "set_feature"), "x.replace(features)"),
+    **dict.fromkeys(("s", "stride", "tensor_stride"), "x.path, the strided steps that led here"),
+    **dict.fromkeys(
+        ("indice_dict", "coordinate_manager", "coordinate_map_key", "cmaps", "kmaps", "find_indice_pair"),
+        "x.grid, which keeps the rulebooks",
+    ),
+    "decomposed_features": "x.features[x.coordinates[:, 0] == event]",
+    "decomposed_coordinates": "x.coordinates[x.coordinates[:, 0] == event, 1:]",
+    "features_at_coordinates": "functional.interpolate or functional.find_rows",
+    **dict.fromkeys(("slice", "interpolate"), "functional.interpolate or functional.nearest"),
+    "cat_slice": "functional.interpolate and functional.concatenate",
+    "inverse_mapping": "x.from_points(..., return_inverse=True)",
+    "from_tensors": "sscn_triton.collate",
+    **dict.fromkeys(("sum", "mean", "max", "min"), "nn.GlobalPool, or x.features"),
+    **dict.fromkeys(_ELEMENTWISE, "x.map(function), as in x.map(torch.relu)"),
+}
+
+_LAYERS = {  # names of layers with a number of axes at their end, 1d to 4d; {} is that number
+    "Conv": "nn.SubmanifoldConv{} (same sites) or nn.SparseConv{} (all sites reached)",
+    "ConvTranspose": "nn.InverseConv{} (back to the sites of a SparseConv) or nn.TransposedConv{}",
+    "SubMConv": "nn.SubmanifoldConv{}",
+    "SparseInverseConv": "nn.InverseConv{}",
+    "SparseConvTranspose": "nn.TransposedConv{}",
+    "BatchNorm": "nn.BatchNorm",
+    "InstanceNorm": "nn.InstanceNorm",
+    "Dropout": "nn.Dropout",
+    **dict.fromkeys(("MaxPool", "SparseMaxPool", "AdaptiveMaxPool"), "nn.MaxPool or nn.GlobalPool"),
+    **dict.fromkeys(("AvgPool", "SparseAvgPool", "AdaptiveAvgPool"), "nn.AveragePool or nn.GlobalPool"),
+}
+
+NAMES = {  # of sscn_triton, sscn_triton.nn and sscn_triton.functional
+    **{f"{name}{d}d": text.replace("{}", f"{d}d") for name, text in _LAYERS.items() for d in range(1, 5)},
+    # PyTorch
+    "Upsample": "nn.Unpool",
+    "Flatten": "nn.GlobalPool",
+    "SyncBatchNorm": "nn.SyncBatchNorm",
+    # spconv
+    "SparseConvTensor": "sscn_triton.SparseTensor",
+    "SparseSequential": "nn.Sequential",
+    "SparseModule": "torch.nn.Module",
+    "SparseBatchNorm": "nn.BatchNorm",
+    "SparseReLU": "nn.ReLU",
+    "SparseIdentity": "nn.Identity",
+    "SparseGlobalMaxPool": "nn.GlobalPool",
+    "SparseGlobalAvgPool": "nn.GlobalPool",
+    "PointToVoxel": "sscn_triton.voxelize",
+    # SparseConvNet
+    "SubmanifoldConvolution": "nn.SubmanifoldConv",
+    "Convolution": "nn.SparseConv",
+    "Deconvolution": "nn.InverseConv",
+    "FullConvolution": "nn.TransposedConv",
+    "TransposeConvolution": "nn.TransposedConv",
+    "BatchNormalization": "nn.BatchNorm",
+    "MaxPooling": "nn.MaxPool",
+    "AveragePooling": "nn.AveragePool",
+    "UnPooling": "nn.Unpool",
+    "NetworkInNetwork": "nn.Linear",
+    "InputLayer": "sscn_triton.SparseTensor",
+    "OutputLayer": "x.features",
+    "SparseToDense": "nn.ToDense",
+    "JoinTable": "functional.concatenate",
+    "AddTable": "functional.add",
+    "UNet": "models.SparseUResNet",
+    # MinkowskiEngine
+    "MinkowskiConvolution": "nn.SubmanifoldConv (stride 1) or nn.SparseConv",
+    "MinkowskiConvolutionTranspose": "nn.InverseConv",
+    "MinkowskiGenerativeConvolutionTranspose": "nn.TransposedConv",
+    "MinkowskiBatchNorm": "nn.BatchNorm",
+    "MinkowskiSyncBatchNorm": "nn.SyncBatchNorm",
+    "MinkowskiInstanceNorm": "nn.InstanceNorm",
+    "MinkowskiReLU": "nn.ReLU",
+    "MinkowskiLeakyReLU": "nn.LeakyReLU",
+    "MinkowskiPReLU": "nn.PReLU",
+    "MinkowskiELU": "nn.ELU",
+    "MinkowskiGELU": "nn.GELU",
+    "MinkowskiSigmoid": "nn.Sigmoid",
+    "MinkowskiTanh": "nn.Tanh",
+    "MinkowskiDropout": "nn.Dropout",
+    "MinkowskiLinear": "nn.Linear",
+    "MinkowskiMaxPooling": "nn.MaxPool",
+    "MinkowskiAvgPooling": "nn.AveragePool",
+    "MinkowskiPoolingTranspose": "nn.Unpool",
+    "MinkowskiGlobalPooling": "nn.GlobalPool",
+    "MinkowskiGlobalMaxPooling": "nn.GlobalPool",
+    "MinkowskiGlobalAvgPooling": "nn.GlobalPool",
+    "MinkowskiGlobalSumPooling": "nn.GlobalPool",
+    "MinkowskiPruning": "nn.Prune",
+    "MinkowskiInterpolation": "functional.interpolate",
+    "MinkowskiToDenseTensor": "nn.ToDense",
+    "TensorField": "sscn_triton.voxelize",
+    # MinkowskiEngine and torchsparse
+    "SparseCollation": "sscn_triton.collate",
+    "sparse_collate": "sscn_triton.collate",
+    "batch_sparse_collate": "sscn_triton.collate",
+    "batched_coordinates": "sscn_triton.collate",
+    "sparse_collate_fn": "sscn_triton.collate",
+    "sparse_quantize": "sscn_triton.quantize",
+    "spvoxelize": "sscn_triton.voxelize",
+    "spdevoxelize": "functional.interpolate",
+    "cat": "functional.concatenate",
+    "to_sparse": "sscn_triton.SparseTensor.from_dense",
+}
+
+_BINARY = {"sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**", "matmul": "@"}
+_COMPARED = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+_UNARY = {"neg": "-", "abs": "abs", "invert": "~"}
+
 
 def refusal(function: Callable[..., Any]) -> str:
     """Why ``function`` of PyTorch does not take a SparseTensor, in one line that names what does."""
@@ -40,3 +177,83 @@ def refusal(function: Callable[..., Any]) -> str:
     known = COUNTERPARTS.get(name[:-2] if name.endswith(("1d", "2d", "3d")) else name)
     instead = f"sscn_triton.{known}" if known else "x.map(function), which applies a function to its features"
     return f"{name} of PyTorch takes tensors, not a SparseTensor: use {instead}"
+
+
+def missing_attribute(owner: str, name: str) -> str:
+    """Why a SparseTensor has no attribute ``name``, in one line that names what stands for it."""
+    message = f"{owner!r} object has no attribute {name!r}"
+    if name in ATTRIBUTES:
+        return f"{message}: use {_in_full(ATTRIBUTES[name])}"
+    if hasattr(Tensor, name):
+        return f"{message}: its features, [N, channels], are a tensor; the layers that take it are in sscn_triton.nn"
+    return message
+
+
+def missing_name(module: str, name: str) -> AttributeError:
+    """The error for a name that a module of this library does not have, which names what stands for it."""
+    message = f"module {module!r} has no attribute {name!r}"
+    if known := NAMES.get(name) or COUNTERPARTS.get(name):
+        message += f": use {_in_full(known)}"
+    elif module == "sscn_triton" and not name.startswith("_") and importlib.util.find_spec(f"{module}.{name}"):
+        message += f": it is a package of its own, import {module}.{name}"
+    elif not name.startswith("_") and hasattr(torch.nn, name):
+        message += f": torch.nn.{name} is PyTorch's; a layer of it is applied to features by x.map(layer)"
+    return AttributeError(message, name=name)
+
+
+def _in_full(text: str) -> str:
+    """``nn.`` as ``sscn_triton.nn.``, and so on."""
+    words = [
+        f"sscn_triton.{word}" if word.startswith(("nn.", "functional.", "models.")) else word for word in text.split()
+    ]
+    return " ".join(words)
+
+
+class NoArithmetic:
+    """Refuses the arithmetic that a SparseTensor does not have, in one line that names `SparseTensor.map`."""
+
+    if not TYPE_CHECKING:  # or a checker would believe that it has it
+
+        def __radd__(self, other: Any) -> NoReturn:
+            raise TypeError(no_sum(other, self))
+
+
+def no_sum(left: Any, right: Any) -> str:
+    """Why these two, one of which is a SparseTensor, are not added."""
+    return _no_operation("+", left, right)
+
+
+def _no_operation(symbol: str, left: Any, right: Any) -> str:
+    names = f"{type(left).__name__!r} and {type(right).__name__!r}"
+    two = isinstance(left, NoArithmetic) and isinstance(right, NoArithmetic)
+    if symbol in _COMPARED.values():
+        use = f"x.features {symbol} ..."
+    elif two:
+        use = f"x.replace(x.features {symbol} y.features), where both are on one grid"
+    else:
+        use = f"x.map(lambda features: features {symbol} ...)"
+    return f"unsupported operand type(s) for {symbol}: {names}: use {use}"
+
+
+def _binary(symbol: str, reflected: bool) -> Callable[..., NoReturn]:
+    def refuse(self: NoArithmetic, other: Any) -> NoReturn:
+        raise TypeError(_no_operation(symbol, *((other, self) if reflected else (self, other))))
+
+    return refuse
+
+
+def _unary(symbol: str) -> Callable[..., NoReturn]:
+    def refuse(self: NoArithmetic) -> NoReturn:
+        word = f"{symbol}(features)" if symbol.isalpha() else f"{symbol}features"
+        raise TypeError(f"bad operand type for {symbol}: {type(self).__name__!r}: use x.map(lambda features: {word})")
+
+    return refuse
+
+
+for _name, _symbol in _BINARY.items():
+    setattr(NoArithmetic, f"__{_name}__", _binary(_symbol, False))
+    setattr(NoArithmetic, f"__r{_name}__", _binary(_symbol, True))
+for _name, _symbol in _COMPARED.items():
+    setattr(NoArithmetic, f"__{_name}__", _binary(_symbol, False))
+for _name, _symbol in _UNARY.items():
+    setattr(NoArithmetic, f"__{_name}__", _unary(_symbol))

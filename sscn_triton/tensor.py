@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sscn_triton import rulebook
 from sscn_triton.arguments import DUPLICATES, FLOATS, checked_grid, duplicate_message, kind
-from sscn_triton.counterparts import refusal
+from sscn_triton.counterparts import NoArithmetic, missing_attribute, no_sum, refusal
 from sscn_triton.grid import Grid, Step
 from sscn_triton.ops.arrays import widened
 from sscn_triton.ops.events import largest_of_events, sort_events, sum_events
@@ -19,7 +19,7 @@ from sscn_triton.relation import MAX_NDIM, Axes, Size
 __all__ = ["DUPLICATES", "Grid", "SparseTensor", "Step", "same_grid"]
 
 
-class SparseTensor:
+class SparseTensor(NoArithmetic):
     """Feature rows on active sites.
 
     Args:
@@ -159,7 +159,7 @@ class SparseTensor:
     def __add__(self, other: SparseTensor) -> SparseTensor:
         """Sum of two tensors on one grid, with equally many channels."""
         if not isinstance(other, SparseTensor):
-            return NotImplemented
+            raise TypeError(no_sum(self, other))
         same_grid(self, other)
         if self.features.shape[1] != other.features.shape[1]:
             raise ValueError(f"cannot add {other.features.shape[1]} channels to {self.features.shape[1]}")
@@ -254,10 +254,7 @@ class SparseTensor:
 
         def __getattr__(self, name: str) -> NoReturn:
             """Reached for what a SparseTensor does not have: what PyTorch's norms ask of a tensor, for one."""
-            message = f"{type(self).__name__!r} object has no attribute {name!r}"
-            if hasattr(Tensor, name):
-                message += ": its features, [N, channels], are a tensor; the layers that take it are in sscn_triton.nn"
-            raise AttributeError(message, name=name, obj=self)
+            raise AttributeError(missing_attribute(type(self).__name__, name), name=name, obj=self)
 
     def __len__(self) -> int:
         return len(self.grid)

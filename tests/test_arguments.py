@@ -8,7 +8,6 @@ import torch
 from clouds import random_cloud
 
 from sscn_triton import SparseTensor, functional, nn, prepare
-from sscn_triton.counterparts import COUNTERPARTS
 from sscn_triton.models import SparseUResNet
 
 
@@ -138,13 +137,6 @@ def test_a_function_of_pytorch_names_what_takes_sparse_tensors() -> None:
     for wrong in (lambda: x + 1, lambda: x + x.features, lambda: x.features + x):
         with pytest.raises(TypeError, match=r"unsupported operand type\(s\) for \+: .*SparseTensor"):
             wrong()
-
-
-def test_every_counterpart_exists() -> None:
-    for names in COUNTERPARTS.values():
-        for name in names.split(" or "):
-            home, _, what = name.partition(".")
-            assert what in {"nn": nn, "functional": functional}[home].__all__
 
 
 def test_what_follows_a_global_pool_may_be_pytorchs() -> None:

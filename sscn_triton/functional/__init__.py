@@ -1,5 +1,8 @@
 """The differentiable functions: each asks the tensor's grid for a rulebook and gives both to an operator."""
 
+from typing import TYPE_CHECKING, NoReturn
+
+from sscn_triton.counterparts import missing_name
 from sscn_triton.functional.along import ALONE, Along, moments_of
 from sscn_triton.functional.convolution import convolve, inverse_conv, sparse_conv, submanifold_conv, transposed_conv
 from sscn_triton.functional.joining import UnknownSitesError, add, concatenate, prune
@@ -48,3 +51,9 @@ __all__ = [
     "transposed_step",
     "unpool",
 ]
+
+if not TYPE_CHECKING:  # or a checker would believe that every name exists
+
+    def __getattr__(name: str) -> NoReturn:
+        """Reached for what is not here: a name of PyTorch or of another engine, for one."""
+        raise missing_name(__name__, name)

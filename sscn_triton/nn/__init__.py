@@ -1,7 +1,10 @@
 """Modules that take and return sparse tensors."""
 
+from typing import TYPE_CHECKING, NoReturn
+
 from torch.nn import Identity
 
+from sscn_triton.counterparts import missing_name
 from sscn_triton.nn.convert import from_torch, to_torch
 from sscn_triton.nn.convolution import InverseConv, SparseConv, SubmanifoldConv, TransposedConv
 from sscn_triton.nn.dimensions import (
@@ -102,3 +105,9 @@ __all__ = [
     "prepare",
     "to_torch",
 ]
+
+if not TYPE_CHECKING:  # or a checker would believe that every name exists
+
+    def __getattr__(name: str) -> NoReturn:
+        """Reached for what is not here: a name of PyTorch or of another engine, for one."""
+        raise missing_name(__name__, name)

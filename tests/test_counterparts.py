@@ -1,0 +1,116 @@
+"""A name that people bring from PyTorch or another engine is answered with ours, and ours exists."""
+
+from __future__ import annotations
+
+import operator
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from clouds import random_cloud
+
+import sscn_triton
+from sscn_triton import SparseTensor, functional, nn
+from sscn_triton.counterparts import ATTRIBUTES, COUNTERPARTS, NAMES
+
+TABLES = {"ATTRIBUTES": ATTRIBUTES, "COUNTERPARTS": COUNTERPARTS, "NAMES": NAMES}
+HOMES = {"nn": nn, "functional": functional, "models": sscn_triton.models, "sscn_triton": sscn_triton}
+
+
+def named(text: str) -> list[tuple[str, str]]:
+    """The names in a hint: (home, name)."""
+    return re.findall(r"\b(x|nn|functional|models|sscn_triton|torch(?:\.nn)?)\.(\w+)", text)
+
+
+@pytest.mark.parametrize(("table", "name"), [(table, name) for table, entries in TABLES.items() for name in entries])
+def test_every_hint_names_what_exists(table: str, name: str) -> None:
+    found = named(TABLES[table][name])
+    assert found
+    for home, what in found:
+        if home == "x":
+            assert hasattr(random_cloud(2), what)
+        elif home.startswith("torch"):
+            assert hasattr({"torch": torch, "torch.nn": torch.nn}[home], what)
+        else:
+            assert what in HOMES[home].__all__
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_an_attribute_of_another_engine_names_ours(name: str) -> None:
+    x = random_cloud(2)
+    assert not hasattr(SparseTensor, name)
+    with pytest.raises(AttributeError, match=rf"'SparseTensor' object has no attribute '{name}': use ") as caught:
+        getattr(x, name)
+    short = re.sub(r"sscn_triton\.(nn|functional)\.", r"\1.", str(caught.value))
+    assert short.endswith(ATTRIBUTES[name])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_module_answers_a_foreign_name_unless_it_has_it(name: str) -> None:
+    for module in (sscn_triton, nn, functional):
+        if name in module.__all__:
+            assert getattr(module, name)
+            continue
+        with pytest.raises(AttributeError, match=rf"module '{module.__name__}' has no attribute '{name}': use "):
+            getattr(module, name)
+
+
+def test_the_names_that_people_bring_are_in_the_tables() -> None:
+    for name in ("F", "C", "indices", "replace_feature", "feats", "coords", "shape", "size", "relu"):
+        assert name in ATTRIBUTES
+    for name in ("BatchNorm1d", "Conv3d", "SubMConv3d", "SubmanifoldConvolution", "MinkowskiConvolution"):
+        assert name in NAMES
+
+
+def test_other_names_of_modules_are_unknown_pytorchs_or_packages() -> None:
+    with pytest.raises(AttributeError, match=r"module 'sscn_triton\.nn' has no attribute 'Colour'$"):
+        nn.Colour  # noqa: B018
+    with pytest.raises(AttributeError, match=r"torch\.nn\.Mish is PyTorch's; .* x\.map\(layer\)"):
+        nn.Mish  # noqa: B018
+    with pytest.raises(AttributeError, match=r"'sscn_triton.functional' has no attribute 'relu': use sscn_triton.nn.R"):
+        functional.relu  # noqa: B018
+    code = "import sscn_triton\ntry: sscn_triton.lartpc\nexcept AttributeError as error: print(error)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("it is a package of its own, import sscn_triton.lartpc\n")
+    with pytest.raises(ImportError, match="cannot import name 'Conv3d'"):
+        from sscn_triton.nn import Conv3d  # noqa: F401
+
+
+BINARY = [operator.sub, operator.mul, operator.truediv, operator.floordiv, operator.mod, operator.pow, operator.matmul]
+COMPARED = [operator.lt, operator.le, operator.gt, operator.ge]
+
+
+@pytest.mark.parametrize("function", [operator.add, *BINARY])
+def test_arithmetic_names_map(function: Callable[[Any, Any], Any]) -> None:
+    x = random_cloud(3)
+    for left, right in [(x, 2), (2, x), (x, x.features), (x, None)]:
+        with pytest.raises(TypeError, match=r"unsupported operand .*: use x\.map\(lambda features: features \S+ \."):
+            function(left, right)
+    with pytest.raises(TypeError, match=r"'Tensor' and 'SparseTensor': use|takes tensors, not a SparseTensor: use"):
+        function(x.features, x)
+    if function is not operator.add:
+        with pytest.raises(TypeError, match=r"use x\.replace\(x\.features \S+ y\.features\), where both are on one gr"):
+            function(x, x)
+
+
+@pytest.mark.parametrize("function", [operator.neg, operator.abs, operator.invert])
+def test_a_sign_names_map(function: Callable[[Any], Any]) -> None:
+    with pytest.raises(TypeError, match=r"bad operand type for \S+: 'SparseTensor': use x\.map\(lambda features: "):
+        function(random_cloud(3))
+
+
+@pytest.mark.parametrize("function", COMPARED)
+def test_a_comparison_names_the_features(function: Callable[[Any, Any], Any]) -> None:
+    with pytest.raises(TypeError, match=r"use x\.features [<>]=? \.\.\."):
+        function(random_cloud(3), 0)
+
+
+def test_tensors_are_equal_by_identity_and_can_be_keys() -> None:
+    x, y = random_cloud(3), random_cloud(3)
+    assert x == x
+    assert x != y
+    assert {x: 1}[x] == 1
