@@ -18,7 +18,21 @@ def kind(value: object) -> str:
     return f"a {value.dtype} tensor" if isinstance(value, Tensor) else type(value).__name__
 
 
-def checked_grid(features: Tensor, coordinates: Tensor, spatial_shape: Size | None, batch_size: int | None) -> Grid:
+def check_features(features: object, rows: int) -> None:
+    """Raises unless features are ``[rows, channels]``, floating point."""
+    if not isinstance(features, Tensor) or features.dtype not in FLOATS:
+        raise TypeError(
+            f"features must be a float16, bfloat16, float32 or float64 tensor [N, channels], got {kind(features)}"
+        )
+    if features.layout != torch.strided:
+        raise TypeError(f"features must be a tensor of layout torch.strided, got {features.layout}")
+    if features.ndim != 2 or features.shape[0] != rows:
+        raise ValueError(f"features must be [{rows}, channels], a row for each site, got shape {tuple(features.shape)}")
+
+
+def checked_grid(
+    features: Tensor, coordinates: Tensor | None, spatial_shape: Size | None, batch_size: int | None
+) -> Grid:
     """The grid of the coordinates, once everything is what `sscn_triton.SparseTensor` says; sites may be duplicate."""
     if not isinstance(features, Tensor) or features.dtype not in FLOATS:
         raise TypeError(

@@ -9,18 +9,26 @@ import torch
 from torch import Tensor
 
 from sscn_triton import rulebook
-from sscn_triton.arguments import DUPLICATES, FLOATS, checked_grid, duplicate_message, kind
+from sscn_triton.arguments import DUPLICATES, FLOATS, check_features, checked_grid, duplicate_message, kind
 from sscn_triton.counterparts import NoArithmetic, missing_attribute, no_sum, refusal
 from sscn_triton.grid import Grid, Step
 from sscn_triton.ops.arrays import widened
 from sscn_triton.ops.events import largest_of_events, sort_events, sum_events
 from sscn_triton.relation import MAX_NDIM, Axes, Size
+from sscn_triton.value import value
 
-__all__ = ["DUPLICATES", "Grid", "SparseTensor", "Step", "same_grid"]
+__all__ = ["DUPLICATES", "Grid", "Path", "SparseTensor", "Step", "same_grid"]
+
+Path = tuple[tuple[Grid, Step], ...]
 
 
+@value("features", "grid", "path", features="_features", forgotten=("moments",))
 class SparseTensor(NoArithmetic):
     """Feature rows on active sites.
+
+    PyTorch takes it for a value with the fields ``features``, ``grid`` and ``path``: a dataclass, and a pytree whose
+    one leaf is the features. So data-parallel wrappers, checkpointing, `torch.func` and `torch.export` find the
+    features.
 
     Args:
         features: ``[N, C]``, floating point. A row may be zero: its site is active all the same.
@@ -30,6 +38,7 @@ class SparseTensor(NoArithmetic):
             default) leaves space unbounded: coordinates may have any sign.
         batch_size: number of events; by default the largest batch index plus one. Name it where the last events
             may be empty.
+        grid, path: instead of the three above, the sites of another tensor, as in `on`.
 
     Raises:
         TypeError, ValueError: before any work, saying what was given and what is allowed.
@@ -40,24 +49,75 @@ class SparseTensor(NoArithmetic):
     def __init__(
         self,
         features: Tensor,
-        coordinates: Tensor,
+        coordinates: Tensor | None = None,
         spatial_shape: Size | None = None,
         batch_size: int | None = None,
+        *,
+        grid: Grid | None = None,
+        path: Path = (),
     ) -> None:
-        grid = checked_grid(features, coordinates, spatial_shape, batch_size)
-        first, inverse = rulebook.unique(grid.coordinates)
-        if len(first) < len(inverse):
-            raise ValueError(duplicate_message(grid.coordinates, first, inverse))
-        self.features = features
-        self.grid = grid
-        self.path: tuple[tuple[Grid, Step], ...] = ()
+        if grid is None:
+            if path:
+                raise ValueError("a path leads to a grid: give both, or coordinates")
+            grid = checked_grid(features, coordinates, spatial_shape, batch_size)
+            first, inverse = rulebook.unique(grid.coordinates)
+            if len(first) < len(inverse):
+                raise ValueError(duplicate_message(grid.coordinates, first, inverse))
+        else:
+            if any(given is not None for given in (coordinates, spatial_shape, batch_size)):
+                raise ValueError("a grid has its coordinates, spatial_shape and batch_size: give the grid, or these")
+            _check_on(features, grid, path)
+        self._features, self._grid, self._path = features, grid, path
 
     @classmethod
-    def on(cls, features: Tensor, grid: Grid, path: tuple[tuple[Grid, Step], ...] = ()) -> SparseTensor:
-        """Features on a grid that exists, reached from the finer grids of ``path`` by their strided steps."""
+    def on(cls, features: Tensor, grid: Grid, path: Path = ()) -> SparseTensor:
+        """Features on a grid that exists, reached from the finer grids of ``path`` by their strided steps.
+
+        Raises TypeError, ValueError unless features are ``[N, C]``, floating point, a row for each of the grid's sites,
+        on its device.
+        """
+        _check_on(features, grid, path)
+        return cls._of(features, grid, path)
+
+    @classmethod
+    def _of(cls, features: Tensor, grid: Grid, path: Path) -> SparseTensor:
+        """`on` for features that an operator has just made for this grid."""
         tensor = cls.__new__(cls)
-        tensor.features, tensor.grid, tensor.path = features, grid, path
+        tensor._features, tensor._grid, tensor._path = features, grid, path
         return tensor
+
+    @property
+    def features(self) -> Tensor:
+        """``[N, C]``, floating point, a row for each site.
+
+        Others may be set in their place if they have as many rows and are on the same device.
+        """
+        return self._features
+
+    @features.setter
+    def features(self, features: Tensor) -> None:
+        self._check_replacement(features)
+        self._features, self.moments = features, None
+
+    @property
+    def grid(self) -> Grid:
+        """The sites. Another grid may be set in its place if it has as many sites and is on the same device."""
+        return self._grid
+
+    @grid.setter
+    def grid(self, grid: Grid) -> None:
+        _check_on(self._features, grid, self._path)
+        self._grid = grid
+
+    @property
+    def path(self) -> Path:
+        """The finer grids that the sites were reached from, the finest first, each with the strided step it took."""
+        return self._path
+
+    @path.setter
+    def path(self, path: Path) -> None:
+        _check_on(self._features, self._grid, path)
+        self._path = path
 
     @overload
     @classmethod
@@ -141,16 +201,13 @@ class SparseTensor(NoArithmetic):
 
     def replace(self, features: Tensor) -> SparseTensor:
         """The same sites with other features ``[N, C']``."""
-        if not isinstance(features, Tensor):
-            raise TypeError(f"features must be a tensor, got {kind(features)}")
-        if features.ndim != 2 or features.shape[0] != self.features.shape[0]:
-            raise ValueError(
-                f"features must be [{self.features.shape[0]}, channels], a row for each site, "
-                f"got shape {tuple(features.shape)}"
-            )
-        if features.device != self.features.device:
+        self._check_replacement(features)
+        return SparseTensor._of(features, self._grid, self._path)
+
+    def _check_replacement(self, features: Tensor) -> None:
+        check_features(features, self._features.shape[0])
+        if features.device != self._features.device:
             raise ValueError(f"features are on {features.device}, the sites on {self.device}: move them with `to`")
-        return SparseTensor.on(features, self.grid, self.path)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> SparseTensor:
         """The same sites with ``function(features)``."""
@@ -256,6 +313,19 @@ class SparseTensor(NoArithmetic):
             """Reached for what a SparseTensor does not have: what PyTorch's norms ask of a tensor, for one."""
             raise AttributeError(missing_attribute(type(self).__name__, name), name=name, obj=self)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """From a pickle, which may be anyone's: what it holds is checked like arguments."""
+        features, grid, path = (state.get(f"_{name}", state.get(name)) for name in ("features", "grid", "path"))
+        _check_on(features, grid, path)
+        self.__dict__.update({"_features": features, "_grid": grid, "_path": path})
+
+    def __getitem__(self, place: object) -> NoReturn:
+        """Asked by whoever takes it for a sequence, as `torch.jit.trace` does with its example inputs."""
+        raise TypeError(
+            "a SparseTensor has no items: its rows are x.features[i] and x.coordinates[i]. torch.jit.trace cannot take "
+            "it; torch.export can, with rulebooks that sscn_triton.prepare built"
+        )
+
     def __len__(self) -> int:
         return len(self.grid)
 
@@ -264,6 +334,21 @@ class SparseTensor(NoArithmetic):
             f"SparseTensor({len(self)} sites, {self.features.shape[1]} channels, spatial_shape={self.spatial_shape}, "
             f"batch_size={self.batch_size}, dtype={self.dtype}, device={self.device})"
         )
+
+
+def _check_on(features: Any, grid: Any, path: Any) -> None:
+    """Raises unless the three make a tensor. Features on meta, which stand for any, go with every grid."""
+    if not isinstance(grid, Grid):
+        raise TypeError(f"grid must be a Grid, got {kind(grid)}")
+    check_features(features, len(grid))
+    if features.device != grid.coordinates.device and not features.is_meta:
+        raise ValueError(f"features are on {features.device}, the grid on {grid.coordinates.device}: put both on one")
+    if not isinstance(path, tuple) or not all(_is_way(way) for way in path):
+        raise TypeError(f"path must be a tuple of (Grid, Step), got {path!r}")
+
+
+def _is_way(way: Any) -> bool:
+    return isinstance(way, tuple) and len(way) == 2 and isinstance(way[0], Grid) and isinstance(way[1], Step)
 
 
 def same_grid(*tensors: SparseTensor) -> None:
@@ -294,3 +379,6 @@ def _merge(features: Tensor, first: Tensor, inverse: Tensor, how: str) -> Tensor
     if how == "mean":
         total = total / starts.diff()[:, None]
     return total.to(features.dtype)
+
+
+torch.serialization.add_safe_globals([SparseTensor, Grid, Step])  # `torch.load` reads them, and checks what they hold

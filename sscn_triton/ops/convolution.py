@@ -55,16 +55,14 @@ def _save_convolution(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None
 
 def _convolution_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     features, weight, *rules = ctx.saved_tensors
-    given = len(ctx.needs_input_grad)  # the last arguments, where they are None, do not come this far
-    by_features, by_weight, _, _, by_bias, by_residual = (*ctx.needs_input_grad, False, False)[:6]
+    by_features, by_weight, _, _, by_bias, by_residual = ctx.needs_input_grad[:6]
     grad_features = grad_weight = None
     if by_features:
         grad_features = convolution(grad, weight.transpose(2, 3), transposed_rules(rules), features.shape[0])
     if by_weight:
         grad_weight = weight_gradient(features, grad, rules, weight.shape[1])
     grad_bias = grad.sum(0) if by_bias else None
-    grads = grad_features, grad_weight, [None] * len(rules), None, grad_bias, grad if by_residual else None
-    return grads[:given]
+    return grad_features, grad_weight, None, None, grad_bias, grad if by_residual else None
 
 
 @operator(cpu=_convolution_cpu, fake=_convolution_fake, setup_context=_save_convolution, backward=_convolution_backward)
@@ -104,7 +102,7 @@ def _weight_gradient_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         grad_features = convolution(grad_output, grad.transpose(2, 3), transposed_rules(rules), features.shape[0])
     if ctx.needs_input_grad[1]:
         grad_grad_output = convolution(features, grad, rules, grad_output.shape[0])
-    return grad_features, grad_grad_output, [None] * len(rules), None
+    return grad_features, grad_grad_output, None, None
 
 
 @operator(

@@ -65,7 +65,7 @@ def _save_events(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _sum_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    return spread_events(grad, ctx.saved_tensors), [None] * 3
+    return spread_events(grad, ctx.saved_tensors), None
 
 
 @operator(cpu=_sum_events_cpu, fake=_sum_events_fake, setup_context=_save_events, backward=_sum_backward)
@@ -84,7 +84,7 @@ def _spread_events_fake(values: Tensor, events: Sequence[Tensor]) -> Tensor:
 
 
 def _spread_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    return sum_events(grad, ctx.saved_tensors), [None] * 3
+    return sum_events(grad, ctx.saved_tensors), None
 
 
 @operator(fake=_spread_events_fake, setup_context=_save_events, backward=_spread_backward)

@@ -71,7 +71,7 @@ def _save_fused(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]
 def _fused_backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Any, ...]:
     features, weight, mean, variance, norm_weight, norm_bias, *rules = ctx.saved_tensors
     if grad is None:
-        return (None, None, [None] * len(rules), *[None] * 11)
+        return (None,) * 14
     by = ctx.needs_input_grad
     norm: Any = mean, variance, norm_weight, norm_bias
     grad_features = grad_weight = grad_norm_weight = grad_norm_bias = None
@@ -80,7 +80,7 @@ def _fused_backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[An
     if by[0] or by[8] or by[9]:
         grad_features, grad_norm_weight, grad_norm_bias = _row_gradients(ctx, grad, features, weight, norm, rules)
     return (
-        grad_features, grad_weight, [None] * len(rules), None, grad.sum(0) if by[4] else None, grad if by[5] else None,
+        grad_features, grad_weight, None, None, grad.sum(0) if by[4] else None, grad if by[5] else None,
         None, None, grad_norm_weight, grad_norm_bias, None, None, None, None,
     )  # fmt: skip
 

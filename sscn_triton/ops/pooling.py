@@ -78,7 +78,7 @@ def _save_sum(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _sum_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     rules = ctx.saved_tensors
-    return pool_sum(grad, transposed_rules(rules), ctx.input_count), [None] * len(rules), None
+    return pool_sum(grad, transposed_rules(rules), ctx.input_count), None, None
 
 
 @operator(cpu=_pool_sum_cpu, fake=_pool_sum_fake, setup_context=_save_sum, backward=_sum_backward)
@@ -110,7 +110,7 @@ def _save_max(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) 
 
 def _max_backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Any, ...]:
     winners, *rules = ctx.saved_tensors
-    return pool_return(grad, winners, rules, ctx.input_count), [None] * len(rules), None
+    return pool_return(grad, winners, rules, ctx.input_count), None, None
 
 
 @operator(cpu=_pool_max_cpu, fake=_pool_max_fake, setup_context=_save_max, backward=_max_backward)
@@ -144,7 +144,7 @@ def _save_take(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _take_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     winners, *rules = ctx.saved_tensors
-    return pool_return(grad, winners, rules, ctx.input_count), None, [None] * len(rules)
+    return pool_return(grad, winners, rules, ctx.input_count), None, None
 
 
 @operator(cpu=_pool_take_cpu, fake=_pool_take_fake, setup_context=_save_take, backward=_take_backward)
@@ -176,7 +176,7 @@ def _save_return(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _return_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     winners, *rules = ctx.saved_tensors
-    return pool_take(grad, winners, rules), None, [None] * len(rules), None
+    return pool_take(grad, winners, rules), None, None, None
 
 
 @operator(cpu=_pool_return_cpu, fake=_pool_return_fake, setup_context=_save_return, backward=_return_backward)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
+from torch._functorch.utils import enable_single_level_autograd_function
+from torch.autograd import forward_ad
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 LIBRARY = torch.library.Library("sscn", "DEF")
@@ -40,6 +42,7 @@ def operator(
         fake: results without values, for the meta device and for tracing. None where shapes depend on values: such an
             operator runs before a graph is compiled, never inside.
         setup_context, backward: as `torch.library.register_autograd` takes them. None where nothing has a derivative.
+            A list of tensors has none.
         mutates: names of the arguments that are written to.
     """
 
@@ -54,7 +57,9 @@ def operator(
         if fake is not None:
             torch.library.register_fake(overload, fake, lib=LIBRARY)
         if backward is not None:
-            torch.library.register_autograd(overload, backward, setup_context=setup_context, lib=LIBRARY)
+            LIBRARY.impl(name, _recording(overload, setup_context, backward), "Autograd", with_keyset=True)
+        if fake is not None:
+            torch.library.register_vmap(overload, _by_slices(overload, mutates), lib=LIBRARY)
         if mutates:
             LIBRARY.impl(name, _counting_versions(overload, mutates), "ADInplaceOrView", with_keyset=True)
         ENGINES[name] = engines
@@ -62,6 +67,93 @@ def operator(
         return cast(Function, overload)
 
     return declare
+
+
+def _recording(overload: Any, setup_context: Any, backward: Any) -> Callable[..., Any]:
+    """The operator with its derivative: what `torch.library.register_autograd` makes, at a third of its time per call,
+    and for the transforms of `torch.func` too. Forward mode, which that function answers with zeros, is refused."""
+    name = overload._schema.name.split("::")[1]
+    below = torch._C._after_autograd_keyset
+    defaults = [a.default_value if a.has_default_value() else None for a in overload._schema.arguments]
+
+    def forward(ctx: Any, *given: Any) -> Any:
+        *arguments, keys = given
+        with torch._C._AutoDispatchBelowAutograd():
+            output = overload.redispatch(keys & below, *arguments)
+        setup_context(ctx, arguments, output)
+        return output
+
+    def back(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
+        return *backward(ctx, *gradients), None
+
+    # PyTorch's own operators are of this kind: each transform of torch.func records them by itself, at its level.
+    members = {"forward": staticmethod(forward), "backward": staticmethod(back)}
+    kind: Any = type(f"sscn_{name}", (torch.autograd.function._SingleLevelFunction,), members)
+    record = kind.apply
+
+    def recording(keys: Any, *arguments: Any) -> Any:
+        if forward_ad._current_level >= 0:
+            _refuse_tangents(name, arguments)
+        if torch._C.is_grad_enabled() and torch._C._any_requires_grad(*arguments):
+            arguments = (*arguments, *defaults[len(arguments) :])
+            if torch._C._functorch.peek_interpreter_stack() is None:
+                return record(*arguments, keys)
+            with enable_single_level_autograd_function():
+                return record(*arguments, keys)
+        with torch._C._AutoDispatchBelowAutograd():
+            return overload.redispatch(keys & below, *arguments)
+
+    for function in (back, recording):
+        _hide_from_compiler(function)
+    return recording
+
+
+def _hide_from_compiler(function: Callable[..., Any]) -> None:
+    """Keep `torch.compile` from tracing a function, and what it calls, where a graph broke before it.
+
+    As `torch.compiler.disable` does, which imports the whole compiler.
+    """
+    frames: Any = torch._C._dynamo.eval_frame
+    if hasattr(frames, "set_code_exec_strategy"):
+        skip = frames._FrameAction.SKIP
+        frames.set_code_exec_strategy(function.__code__, frames._FrameExecStrategy(skip, skip))
+
+
+def _refuse_tangents(name: str, arguments: tuple[Any, ...]) -> None:
+    for argument in arguments:
+        if isinstance(argument, torch.Tensor) and forward_ad.unpack_dual(argument).tangent is not None:
+            raise NotImplementedError(
+                f"sscn::{name} has no forward-mode derivative (torch.func.jvp, jacfwd, torch.autograd.forward_ad): use "
+                "reverse mode, torch.func.vjp, jacrev or backward()"
+            )
+
+
+def _by_slices(overload: Any, mutates: tuple[str, ...]) -> Callable[..., Any]:
+    """The operator under `torch.vmap`: one call per slice, the results stacked."""
+    names = [argument.name for argument in overload._schema.arguments]
+
+    def mapped(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> Any:
+        for name, dim, argument in zip(names, in_dims, arguments, strict=False):
+            if name in mutates and argument is not None and dim is None:
+                raise RuntimeError(
+                    f"{overload._schema.name} writes to {name}, which torch.vmap does not map over: map over it too "
+                    "(torch.func.stack_module_state), or do without (eval, or track_running_stats=False)"
+                )
+        calls = [
+            overload(*(_slice(argument, dim, place) for argument, dim in zip(arguments, in_dims, strict=True)))
+            for place in range(info.batch_size)
+        ]
+        if isinstance(calls[0], torch.Tensor):
+            return torch.stack(calls), 0
+        return tuple(map(torch.stack, zip(*calls, strict=True))), (0,) * len(calls[0])
+
+    return mapped
+
+
+def _slice(argument: Any, dim: Any, place: int) -> Any:
+    if isinstance(argument, (list, tuple)):
+        return [_slice(one, of_one, place) for one, of_one in zip(argument, dim, strict=True)] if dim else argument
+    return argument if dim is None else argument.select(dim, place)
 
 
 def _counting_versions(overload: Any, mutates: tuple[str, ...]) -> Callable[..., Any]:
