@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sscn_triton.batch_column import doubt_batch_column
 from sscn_triton.grid import Grid
-from sscn_triton.relation import MAX_NDIM, Axes, Size, one_integer, per_axis
+from sscn_triton.relation import MAX_NDIM, Axes, Size, one_integer, per_axis, untied
 
 INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -63,6 +64,12 @@ def checked_grid(
     if coordinates.is_meta:
         raise ValueError("coordinates are on meta, which holds no values: sites must be known")
     ndim = coordinates.shape[1] - 1
+    given = untied(spatial_shape) if spatial_shape is not None else ()
+    if isinstance(given, tuple) and len(given) == 1 + ndim:
+        raise ValueError(
+            f"spatial_shape {given} has {1 + ndim} axes, coordinates {list(coordinates.shape)} have {ndim} after the "
+            "batch index, which is their first column: is it missing, or is the batch size in spatial_shape?"
+        )
     shape = None if spatial_shape is None else per_axis(spatial_shape, ndim, "spatial_shape", 1)
     batch_size = _checked_range(coordinates, shape, batch_size)
     return Grid(coordinates.to(torch.int32, copy=True).contiguous(), shape, batch_size)
@@ -84,9 +91,12 @@ def _checked_range(coordinates: Tensor, shape: Axes | None, batch_size: int | No
         if low[column] < least or high[column] > most:
             raise ValueError(
                 f"coordinates of {name} (column {column}) run from {low[column]} to {high[column]}; "
-                f"allowed is {least} to {most}"
+                f"allowed is {least} to {most}{'' if column else '. The batch index is the first column: [N, 1 + D]'}"
             )
-    return high[0] + 1 if batch_size is None else batch_size
+    if batch_size is None:
+        doubt_batch_column(coordinates, low, high)
+        return high[0] + 1
+    return batch_size
 
 
 def duplicate_message(coordinates: Tensor, first: Tensor, inverse: Tensor) -> str:

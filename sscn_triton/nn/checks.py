@@ -13,6 +13,9 @@ def expect(layer: torch.nn.Module, x: SparseTensor, channels: int | None = None,
     if not isinstance(x, SparseTensor):
         raise TypeError(f"{name} takes a SparseTensor, got {type(x).__name__}")
     if ndim is not None and x.ndim != ndim:
-        raise ValueError(f"{name} has ndim={ndim}, the tensor has {x.ndim} spatial axes")
+        raise ValueError(
+            f"{name} has ndim={ndim}, the tensor has {x.ndim} spatial axes: its coordinates are [N, {1 + x.ndim}], "
+            "batch index first"
+        )
     if channels is not None and x.features.shape[1] != channels:
         raise ValueError(f"{name} takes {channels} channels, the tensor has {x.features.shape[1]}")
