@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from sscn_triton.study.errors import Interrupted, RunError
 from sscn_triton.study.progress import Progress
+from sscn_triton.study.reading_options import ReadingOptions
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def _kept(options: Simulate) -> str:
 
 
 @dataclass(frozen=True)
-class Statistics:
+class Statistics(ReadingOptions):
     """Hold simulated events against those of a file, in numbers.
 
     Writes a page of voxels, occupancy, texture, class shares, tracks, mean and median, one list beside the other.
@@ -96,13 +97,15 @@ def statistics(options: Statistics) -> None:
     from sscn_triton.lartpc.statistics_page import beside_simulated
 
     with Progress("simulating events", options.events) as progress:
-        page = beside_simulated(options.file, options.seed, options.events, options.size, progress.to)
+        page = beside_simulated(
+            options.file, options.seed, options.events, options.size, progress.to, options.reading()
+        )
     _write_text(Path(options.out), page)
     print(f"page: {options.out}")
 
 
 @dataclass(frozen=True)
-class Inspect:
+class Inspect(ReadingOptions):
     """Say what is in an event file: counts, occupancy, class shares, energies.
 
     Reads larcv2 ROOT, PILArNet-M and larcv3 HDF5, npz and CSV.
@@ -124,7 +127,8 @@ def inspect(options: Inspect) -> None:
     from sscn_triton.lartpc import open_events
     from sscn_triton.lartpc.inspection import inspect_events
 
-    with open_events(options.file) as events, Progress("reading events", len(events)) as progress:
+    reading = options.reading()
+    with open_events(options.file, **reading) as events, Progress("reading events", len(events)) as progress:
         inspection = inspect_events(events, Path(options.file).name, progress.to)
     print(inspection.text())
     if options.out is not None:
@@ -133,7 +137,7 @@ def inspect(options: Inspect) -> None:
 
 
 @dataclass(frozen=True)
-class Display:
+class Display(ReadingOptions):
     """Draw an event: a page to turn it in, or a still picture.
 
     Circles mark where particles first left energy, where the file tells.
@@ -169,7 +173,7 @@ def display(options: Display) -> None:
     from sscn_triton.lartpc import open_events
     from sscn_triton.lartpc.display import draw_event, event_html, plot_event, write_png
 
-    with open_events(options.file, labels=options.labels, plane=options.project) as events:
+    with open_events(options.file, labels=options.labels, plane=options.project, **options.reading()) as events:
         if options.event >= len(events):
             raise ValueError(f"{options.file}: no event {options.event}; the file has {len(events)}, counted from 0")
         event = events[options.event]
@@ -187,7 +191,7 @@ def display(options: Display) -> None:
 
 
 @dataclass(frozen=True)
-class Predict:
+class Predict(ReadingOptions):
     """Label the voxels of a file by a trained network.
 
     The events are written with the class that the network gives every voxel and its scores, one event at a time.
@@ -219,7 +223,7 @@ def predict(options: Predict) -> None:
 
 
 @dataclass(frozen=True)
-class Convert:
+class Convert(ReadingOptions):
     """Copy events from one file format to another, one at a time.
 
     PILArNet-M keeps everything of three-dimensional events; npz keeps voxels, energies, labels and predictions, CSV the
@@ -249,7 +253,7 @@ def convert(options: Convert) -> None:
     from sscn_triton.lartpc import create_events, open_events
 
     with (
-        open_events(options.source, labels=options.labels, plane=options.project) as events,
+        open_events(options.source, labels=options.labels, plane=options.project, **options.reading()) as events,
         Progress("converting events", len(events)) as progress,
         create_events(options.target, like=events) as writer,
     ):

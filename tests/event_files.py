@@ -74,23 +74,25 @@ _EXTENT = np.dtype([("first", np.uint32), ("N", np.uint32)])
 _ID_EXTENT = np.dtype([("first", np.uint32), ("ID", np.uint32), ("N", np.uint32)])
 
 
-def write_larcv3(path: Path, groups: dict[str, list[list[tuple[Event, np.ndarray]]]], edges: float = 1.0) -> Path:
+def write_larcv3(
+    path: Path, groups: dict[str, list[list[tuple[Event, np.ndarray]]]], edges: float = 1.0, unset: bool = False
+) -> Path:
     """Groups of `Data` by name: for each entry its images, an event and the values of its voxels. Stretches the last
-    axis's length by `edges`. Compressed as larcv3 does."""
+    axis's length by `edges`; with `unset`, empty images are described by no number. Compressed as larcv3 does."""
     with h5py.File(path, "w") as file:
         file.create_dataset("Events/event_id", data=np.zeros(1, [("run", "i8"), ("subrun", "i8"), ("event", "i8")]))
         for name, entries in groups.items():
             images = [image for entry in entries for image in entry]
-            tables = _tables(entries, images, edges)
+            tables = _tables(entries, images, edges, unset)
             for table, rows in tables.items():
                 file.create_dataset(f"Data/{name}/{table}", data=rows, chunks=(100,), maxshape=(None,), compression=1)
     return path
 
 
 def _tables(
-    entries: list[list[tuple[Event, np.ndarray]]], images: list[tuple[Event, np.ndarray]], edges: float
+    entries: list[list[tuple[Event, np.ndarray]]], images: list[tuple[Event, np.ndarray]], edges: float, unset: bool
 ) -> dict[str, np.ndarray]:
-    axes = (images[0][0].ndim,)
+    axes = (images[0][0].ndim if images else 3,)
     meta = np.dtype(
         {
             "names": ["valid", "projection_id", "image_sizes", "number_of_voxels", "origin"],
@@ -99,10 +101,14 @@ def _tables(
     )
     metas = np.zeros(len(images), meta)
     voxels = []
-    for row, (event, values) in zip(metas, images, strict=True):
+    planes = [plane for entry in entries for plane in range(len(entry))]
+    for row, plane, (event, values) in zip(metas, planes, images, strict=True):
+        row["valid"], row["projection_id"] = True, plane
         row["number_of_voxels"], row["origin"] = event.spatial_shape, event.origin / 10
         row["image_sizes"] = np.array(event.spatial_shape) * event.voxel_size / 10
         row["image_sizes"][-1] *= edges
+        if unset and not len(event):  # larcv's image that nobody filled
+            row["valid"], row["number_of_voxels"], row["image_sizes"], row["origin"] = False, 0, 0, 0
         ids = np.ravel_multi_index(tuple(event.coordinates.T), event.spatial_shape)
         order = np.argsort(ids)
         rows = np.zeros(len(event), _VOXEL)
@@ -112,10 +118,10 @@ def _tables(
     extents, image_extents = np.zeros(len(entries), _EXTENT), np.zeros(len(images), _ID_EXTENT)
     extents["first"], extents["N"] = np.cumsum(counts) - counts, counts
     image_extents["first"], image_extents["N"] = np.cumsum(sizes) - sizes, sizes
-    image_extents["ID"] = np.concatenate([np.arange(count) for count in counts])
+    image_extents["ID"] = planes
     return {
         "extents": extents,
         "voxel_extents": image_extents,
         "image_meta": metas,
-        "voxels": np.concatenate(voxels),
+        "voxels": np.concatenate([np.zeros(0, _VOXEL), *voxels]),
     }

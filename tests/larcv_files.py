@@ -46,6 +46,22 @@ def write_larcv(path: Path, events: list[Event], damage: Callable[[Trees], None]
     return path
 
 
+def unfill(trees: Trees, entry: int, names: tuple[str, ...] = (DATA, LABELS, PARTICLES), number: int = 0) -> None:
+    """Makes an entry one that larcv wrote though nobody filled it: no rows, and an image of no numbers."""
+    for name in names:
+        for field, items in trees[name].items():
+            if field == "_meta._unit":
+                items[entry] = np.int32(2)  # kUnitUnknown
+            elif field.startswith("_meta._p1"):
+                items[entry] = 0.0
+            elif field.endswith("len"):
+                items[entry] = -1.0
+            elif field.endswith("num"):
+                items[entry] = np.uint64(number)
+            else:
+                items[entry] = items[entry][:0]
+
+
 def _write_tree(file: Any, name: str, branches: dict[str, list[Any]]) -> None:
     arrays = {field: _column(items) for field, items in branches.items()}
     types = {field: str(array.type).split(" * ", 1)[1] for field, array in arrays.items()}

@@ -242,7 +242,7 @@ BAD = {
     "no file": (["inspect"], "sscn inspect: the following arguments are required: file"),
     "no files": (["convert"], "sscn convert: the following arguments are required: source, target"),
     "missing": (["inspect", "none.h5"], "sscn inspect: none.h5: no such file"),
-    "foreign": (["inspect", "text.txt"], "sscn inspect: text.txt: neither larcv2 ROOT nor PILArNet-M"),
+    "foreign": (["inspect", "text.txt"], "sscn inspect: text.txt: no event file: neither larcv2 ROOT, larcv3 HDF5"),
     "page": (["inspect", "three.h5", "--out", "page.pdf"], "sscn inspect: out must end with .html, got page.pdf"),
     "color": (["display", "three.h5", "--color", "red"], "sscn display: color must be energy, label, pred"),
     "event": (["display", "three.h5", "--event", "3"], "sscn display: three.h5: no event 3; the file has 3, counted"),

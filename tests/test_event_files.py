@@ -12,8 +12,9 @@ from sscn_triton.lartpc import Event, EventFileError, Larcv3Events, create_event
 
 pytest.importorskip("h5py")
 pytest.importorskip("uproot")
-from event_files import random_event, same_event, write_larcv3
-from larcv_files import write_larcv
+from event_files import public_rows, random_event, same_event, write_larcv3, write_pilarnet
+from event_formats import FORMATS, Format, make
+from larcv_files import Trees, unfill, write_larcv
 
 EVENTS = [random_event(seed) for seed in range(3)] + [random_event(3, 0)]
 
@@ -107,9 +108,58 @@ def test_larcv3_planes_are_events_of_their_own(tmp_path: Path) -> None:
     planes = [random_event(seed, shape=(20, 9)) for seed in range(5)]
     images = [[(plane, plane.energy) for plane in planes[:3]], [], [(plane, plane.energy) for plane in planes[3:]]]
     with open_events(write_larcv3(tmp_path / "planes.h5", {"sparse2d_wire_group": images})) as events:
-        assert [event.name.split(":", 1)[1] for event in events] == ["0:0", "0:1", "0:2", "2:0", "2:1"]
-        for event, plane in zip(events, planes, strict=True):
+        assert [event.name.split(":", 1)[1] for event in events] == ["0:0", "0:1", "0:2", "1", "2:0", "2:1"]
+        assert (len(events[3]), events[3].spatial_shape) == (0, (20, 9))
+        for event, plane in zip([*events[:3], *events[4:]], planes, strict=True):
             assert same_event(event, plane.replace(labels=np.full(60, -1), origin=event.origin), particles=False)
+
+
+EMPTY = {"first": [0], "middle": [2], "last": [4], "two": [0, 1], "apart": [1, 4], "all": [0, 1, 2, 3, 4]}
+
+
+@pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("where", EMPTY)
+def test_an_entry_that_was_never_filled_is_an_empty_event(tmp_path: Path, kind: Format, where: str) -> None:
+    """Of larcv2 no voxels and an image that was never set, of larcv3 that or no image at all."""
+    full = [random_event(seed).replace(labels=np.arange(60) % 5) for seed in range(5)]
+    given = [random_event(i, 0) if i in EMPTY[where] else event for i, event in enumerate(full)]
+    with open_events(make(kind, tmp_path, given)) as events:
+        assert [len(event) for event in events] == [len(event) for event in given]
+        assert [len(events[i]) for i in (4, 2, 0)] == [len(given[i]) for i in (4, 2, 0)]
+        for event, original in zip(events, given, strict=True):
+            assert np.array_equal(np.sort(event.energy), np.sort(original.energy))
+            if where != "all" or kind.writer:
+                assert (event.spatial_shape, event.voxel_size) == (original.spatial_shape, original.voxel_size)
+
+
+def test_what_larcv_never_set_may_be_its_invalid_number(tmp_path: Path) -> None:
+    def damage(trees: Trees) -> None:
+        unfill(trees, 0, number=2**64 - 1)
+
+    given = [event.replace(labels=np.maximum(event.labels, 0)) for event in EVENTS[:2]]
+    with open_events(write_larcv(tmp_path / "events.root", given, damage)) as events:
+        assert [len(event) for event in events] == [0, 60]
+
+
+def test_public_pilarnet_rows_that_were_never_written_are_empty_events(tmp_path: Path) -> None:
+    import h5py
+
+    path = write_pilarnet(tmp_path / "public.h5", [public_rows(3)] * 3)
+    with h5py.File(path, "r+") as file:
+        for name in ("point", "cluster", "cluster_extra"):
+            file[name][1] = file[name][1][:0]
+    assert [len(event) for event in open_events(path)] == [7, 0, 7]
+    with h5py.File(tmp_path / "none.h5", "w") as file:
+        for name, kind in (("point", "f4"), ("cluster", "i4"), ("cluster_extra", "f4")):
+            file.create_dataset(name, (3,), h5py.vlen_dtype(np.dtype(kind)))
+    assert [len(event) for event in open_events(tmp_path / "none.h5")] == [0, 0, 0]
+
+
+def test_plain_npz_without_a_voxel_is_an_empty_event(tmp_path: Path) -> None:
+    none = dict.fromkeys(("x", "y", "z", "value", "label"), np.array([]))
+    np.savez(tmp_path / "none.npz", **none)
+    (event,) = open_events(tmp_path / "none.npz")
+    assert (len(event), event.spatial_shape) == (0, (1, 1, 1))
 
 
 def test_larcv3_groups_are_chosen_or_named(tmp_path: Path) -> None:
@@ -118,14 +168,16 @@ def test_larcv3_groups_are_chosen_or_named(tmp_path: Path) -> None:
     path = write_larcv3(tmp_path / "larcv3.h5", groups)
     with pytest.raises(EventFileError, match=r"Data must hold one sparse group .*'sparse3d_two_group'"):
         open_events(path)
-    assert len(Larcv3Events(path, data="sparse3d_two_group")) == 1
+    assert len(Larcv3Events(path, energies="sparse3d_two_group")) == 1
     with pytest.raises(EventFileError, match="no sparse group sparse3d_three_group"):
-        Larcv3Events(path, data="sparse3d_three_group")
+        Larcv3Events(path, energies="sparse3d_three_group")
 
 
 def test_unequal_edges_need_a_decision(tmp_path: Path) -> None:
     path = as_larcv3(tmp_path / "larcv3.h5", edges=2.0)
-    with pytest.raises(EventFileError, match="unequal edges: give Larcv3Events the voxel_size"):
+    with pytest.raises(
+        EventFileError, match=r"unequal edges: give the edge in mm to take as voxel_size \(--voxel_size MM\)"
+    ):
         open_events(path)[0]
     assert Larcv3Events(path, voxel_size=4.0)[0].voxel_size == 4.0
 
@@ -152,7 +204,7 @@ BAD_COLUMNS = {
     "none": ({"y": None}, "event 0: no array y"),
     "short": ({"x": np.array([1])}, "event 0: columns of different lengths"),
     "table": ({"x": np.ones((2, 2), int)}, "event 0: columns of different lengths, or not columns"),
-    "fraction": ({"x": np.array([0.5, 1])}, "event 0: x: 0.5, not a voxel's number"),
+    "fraction": ({"x": np.array([0.5, 1])}, "event 0: x: 0.5 in row 0, not a voxel's number"),
     "negative": ({"z": np.array([-1, 1])}, "event 0: z: -1 to 1; allowed are 0 to 1048575"),
     "huge": ({"z": np.array([1, 2**40])}, "event 0: z: 1 to 1099511627776"),
     "NaN site": ({"x": np.array([np.nan, 1])}, "event 0: x: nan"),
@@ -190,15 +242,36 @@ def test_plain_csv_is_read(tmp_path: Path) -> None:
 
 
 BAD_ROWS = {
-    "no header": ("1,2,3,0.5\n", r"header \['1', '2', '3', '0\.5'\]; expected columns x, y"),
-    "empty": ("", "no header"),
-    "short": ("x,y,z,value\n1,2,3\n", "event 0: row '1,2,3' has 3 columns, the header 4"),
-    "fraction": ("x,y,z,value\n1,2.5,3,1\n", "event 0: y: ValueError"),
-    "word": ("x,y,z,value\n1,2,3,much\n", "event 0: value: ValueError"),
-    "NaN": ("x,y,z,value\n1,2,3,nan\n", "event 0: energy of row 0 is nan"),
-    "huge": ("x,y,z,value\n1,2,99999999999999999999,1\n", "event 0: z: "),
-    "label": ("x,y,z,value,label\n1,2,3,1,9\n", "event 0: labels of row 0 is 9"),
-    "bytes": ("x,y,z,value\n1,2,\udcff,1\n", "event 0: z: ValueError"),
+    "no header": ("1,2,3,0.5\n", r"line 1: header '1,2,3,0\.5': no column x, y, value; expected a line that names"),
+    "empty": ("", "no header; expected columns x, y"),
+    "short": ("x,y,z,value\n1,2,3\n", "event 0: line 2: 3 cells in '1,2,3', the header names 4 columns"),
+    "fraction": (
+        "x,y,z,value\n1,2.5,3,1\n",
+        r"event 0: line 2: column y is '2\.5'; expected a voxel's number, whole, 0",
+    ),
+    "word": ("x,y,z,value\n\n1,2,3,much\n", "event 0: line 3: column value is 'much'; expected an energy in MeV"),
+    "NaN": ("x,y,z,value\n1,2,3,nan\n", "event 0: line 2: column value is 'nan'; expected an energy"),
+    "huge": (
+        "x,y,z,value\n1,2,99999999999999999999,1\n",
+        "event 0: line 2: column z is '9*'; expected .* 0 to 1048575",
+    ),
+    "too much": ("x,y,z,value\n1,2,3,1e39\n", "event 0: line 2: column value is '1e39'"),
+    "label": ("x,y,z,value,label\n1,2,3,1,9\n", "event 0: labels of row 0 is 9; allowed are -1"),
+    "bytes": ("x,y,z,value\n1,2,\udcff,1\n", "event 0: line 2: column z is "),
+    "empty cell": ("x,y,z,value,label\n1,2,3,1,\n", "event 0: line 2: column label is empty; expected a whole number"),
+    "empty event": ("event,x,y,value\n1,2,3,1\n,1,2,3\n", "line 3: column event is empty; expected an event's number"),
+    "more cells": ("x,y,z,value\n1,2,3,1,5\n", "event 0: line 2: 5 cells in '1,2,3,1,5', the header names 4"),
+    "semicolons": ("x;y;z;value\n1;2;3;0,5\n", "line 1: columns are separated by semicolons; expected commas"),
+    "tabs": ("# note, this\nx\ty\tz\tvalue\n", "line 2: columns are separated by tabs; expected commas"),
+    "UTF-16": ("\udcff\udcfex\0,\0", "line 1: the text is UTF-16; save it as CSV UTF-8"),
+    "CR": ("x,y,z,value\r1,2,3,4\r", "line 1: lines end with CR alone"),
+    "two columns": ("x,y,Value,VALUE\n", r"line 1: header .*: 2 columns named value \(Value, VALUE\)"),
+    "quotation": ('x,y,z,value,note\n1,2,3,1,"one\nline more"\n', "event 0: line 2: quotation marks that do not end"),
+    "event again": (
+        "event,x,y,value\n7,0,0,1\n\n8,0,0,1\n7.0,1,1,1\n",
+        "line 5: event 7 again, which began at line 2, after rows of event 8; .* sort the file by the column event",
+    ),
+    "voxel again": ("x,y,value\n1,2,3\n0,0,1\n1,2,4\n", r"event 0: coordinates hold 1 voxels .* \[1, 2\] in row 2"),
 }
 
 
@@ -208,6 +281,81 @@ def test_bad_csv_rows_are_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "plain.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(EventFileError, match=rf"plain\.csv: {message}"):
         list(open_events(tmp_path / "plain.csv"))
+
+
+AS_WRITTEN = {
+    "as it should be": "event,x,y,z,value,label\n1,2,3,4,0.5,4\n1,0,0,0,1.5,-1\n3,1,1,1,2.0,0\n",
+    "byte order mark": "\ufeffevent,x,y,z,value,label\n1,2,3,4,0.5,4\n1,0,0,0,1.5,-1\n3,1,1,1,2.0,0\n",
+    "CRLF": "event,x,y,z,value,label\r\n1,2,3,4,0.5,4\r\n1,0,0,0,1.5,-1\r\n3,1,1,1,2.0,0\r\n",
+    "blank lines": "\n\nevent,x,y,z,value,label\n\n1,2,3,4,0.5,4\n\n1,0,0,0,1.5,-1\n \n3,1,1,1,2.0,0\n\n\n",
+    "blank CRLF lines": "event,x,y,z,value,label\r\n1,2,3,4,0.5,4\r\n\r\n1,0,0,0,1.5,-1\r\n3,1,1,1,2.0,0\r\n\r\n",
+    "commas alone": "event,x,y,z,value,label\n1,2,3,4,0.5,4\n,,,,,\n1,0,0,0,1.5,-1\n3,1,1,1,2.0,0\n,,,,,\n",
+    "whole floats": "event,x,y,z,value,label\n1.0,2.0,3.,4e0,0.5,4.0\n1,0,0,0,1.5,-1.0\n3.00,1,1,1,2,0\n",
+    "spaces": "event, x, y, z, value, label\n1, 2, 3, 4, 0.5, 4\n1 ,0 ,0 ,0 ,1.5 ,-1\n 3,1,1,1,2.0,0\n",
+    "capitals": "Event,X,Y,Z,VALUE,Label\n1,2,3,4,0.5,4\n1,0,0,0,1.5,-1\n3,1,1,1,2.0,0\n",
+    "trailing commas": "event,x,y,z,value,label,\n1,2,3,4,0.5,4,\n1,0,0,0,1.5,-1\n3,1,1,1,2.0,0,,,\n",
+    "quotation marks": '"event","x","y","z","value","label"\n"1","2","3","4","0.5","4"\n1,0,0,0, "1.5",-1\n3,1,1,1,2,0',
+    "quoted commas": 'note,event,x,y,z,value,label\n"a, b",1,2,3,4,0.5,4\n,1,0,0,0,1.5,-1\n"",3,1,1,1,2.0,0\n',
+    "no last line end": "event,x,y,z,value,label\n1,2,3,4,0.5,4\n1,0,0,0,1.5,-1\n3,1,1,1,2.0,0",
+    "words for events": "event,x,y,z,value,label\nrun1_a,2,3,4,0.5,4\nrun1_a,0,0,0,1.5,-1\nrun1_b,1,1,1,2.0,0\n",
+    "comments": "# from a colleague\nevent,x,y,z,value,label\n1,2,3,4,0.5,4\n# note\n1,0,0,0,1.5,-1\n3,1,1,1,2.0,0\n",
+    "exact name first": "event,x,y,z,VALUE,value,label\n1,2,3,4,9,0.5,4\n1,0,0,0,9,1.5,-1\n3,1,1,1,9,2.0,0\n",
+}
+
+
+@pytest.mark.parametrize("name", AS_WRITTEN)
+def test_csv_as_people_write_it_is_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "plain.csv").write_bytes(AS_WRITTEN[name].encode())
+    events = list(open_events(tmp_path / "plain.csv"))
+    assert [event.coordinates.tolist() for event in events] == [[[2, 3, 4], [0, 0, 0]], [[1, 1, 1]]]
+    assert [event.energy.tolist() for event in events] == [[0.5, 1.5], [2.0]]
+    assert [event.labels.tolist() for event in events] == [[4, -1], [0]]
+
+
+REWRITTEN = {
+    "CRLF": lambda text: text.replace(b"\n", b"\r\n"),
+    "byte order mark": lambda text: b"\xef\xbb\xbf" + text,
+    "blank lines": lambda text: text.replace(b"\n", b"\n\n") + b"\n",
+    "no last line end": lambda text: text.rstrip(),
+    "all of these": lambda text: b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n\r\n").rstrip(),
+}
+
+
+@pytest.mark.parametrize("name", REWRITTEN)
+def test_our_csv_survives_an_editor(tmp_path: Path, name: str) -> None:
+    with create_events(tmp_path / "events.csv") as writer:
+        for event in EVENTS:
+            writer.append(event)
+    writer.path.write_bytes(REWRITTEN[name](writer.path.read_bytes()))
+    with open_events(writer.path) as events:
+        assert len(events) == len(EVENTS)
+        for event, original in zip(events, EVENTS, strict=True):
+            assert same_event(event, original, particles=False)
+
+
+EDITED = {
+    "first line": (b"# sscn events", b"# my events", "line 3: damaged: the file begins by another line"),
+    "header": (b"event,x,y,z", b"event,z,y,x", "line 2: damaged: the columns are 'event,z,y,x"),
+    "a digit": (b",60 voxels", b",61 voxels", "event 0: damaged"),
+    "a label": (b",-1\n", b",0\n", "event 0: damaged or edited"),
+    "the end": (b"# end: 4", b"# end: 5", "cut short, or damaged: its last line is not '# end: 4 events'"),
+}
+
+
+@pytest.mark.parametrize("name", EDITED)
+def test_our_csv_edited_is_refused_with_the_way_to_read_it(tmp_path: Path, name: str) -> None:
+    with create_events(tmp_path / "events.csv") as writer:
+        for event in EVENTS:
+            writer.append(event)
+    old, new, message = EDITED[name]
+    text = writer.path.read_bytes().replace(b", 60 voxels", b",60 voxels") if name == "a digit" else None
+    text = (text or writer.path.read_bytes()).replace(old, new, 1)
+    writer.path.write_bytes(text)
+    with pytest.raises(EventFileError, match=rf"events\.csv: {message}"):
+        list(open_events(writer.path))
+    plain = b"".join(line for line in text.splitlines(keepends=True) if not line.startswith(b"#"))
+    writer.path.write_bytes(plain)
+    assert len(open_events(writer.path)) == 3  # the empty event left no row
 
 
 @pytest.mark.parametrize("name", ["none.h5", "none.csv", "none"])

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
+import struct
+import subprocess
+import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sscn_triton.lartpc import EventFileError, create_events, hdf5, open_events
+from sscn_triton.lartpc import EventFileError, create_events, hdf5, hdf5_calls, open_events
 
 h5py = pytest.importorskip("h5py")
 from event_files import public_rows, random_event, same_event, write_pilarnet  # noqa: E402
@@ -109,7 +114,7 @@ def test_a_missing_library_is_not_the_files_fault(public: Path, monkeypatch: pyt
 def test_errors_of_the_library_come_through(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "empty.h5", "w"):
         pass
-    with pytest.raises(EventFileError, match=r"empty\.h5: no dataset point; the file holds \[\]"):
+    with pytest.raises(EventFileError, match=r"empty\.h5: no dataset point; the file holds nothing; expected"):
         open_events(tmp_path / "empty.h5")
     (tmp_path / "text.h5").write_text("nothing\n" * 100)
     with pytest.raises(EventFileError, match=r"text\.h5: not an HDF5 file, or one cut short \(OSError: Unable to"):
@@ -117,5 +122,89 @@ def test_errors_of_the_library_come_through(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "numbers.h5", "w") as file:
         for name in ("point", "cluster"):
             file[name] = np.zeros((2, 8), np.float32)
-    with pytest.raises(EventFileError, match=r"numbers\.h5: event 0: cluster: "):
-        open_events(tmp_path / "numbers.h5")[0]
+    with pytest.raises(EventFileError, match=r"numbers\.h5: point is float32 \[2, 8\]; expected a row of numbers"):
+        open_events(tmp_path / "numbers.h5")
+    with h5py.File(tmp_path / "foreign.h5", "w") as file:
+        file["images/first"], file["labels"] = np.zeros((3, 4)), np.zeros(3, np.int8)
+    with pytest.raises(
+        EventFileError, match=r"no dataset point; the file holds images \(a group\), labels \(int8 \[3\]\)"
+    ):
+        open_events(tmp_path / "foreign.h5")
+
+
+WRITER = (
+    "import h5py, sys; file = h5py.File(sys.argv[1], 'r+', libver=('v110', 'v110')); print('open', flush=True); "
+    "sys.stdin.read()"
+)
+
+
+@pytest.mark.parametrize("which", ["ours", "public"])
+def test_a_file_that_another_program_writes_is_not_called_damaged(public: Path, which: str) -> None:
+    if which == "ours":
+        with create_events(public.with_name("ours.h5")) as writer:
+            writer.append(random_event(0))
+    path = public.with_name(f"{which}.h5")
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+        with pytest.raises(
+            EventFileError, match=rf"{which}\.h5: another program has it open for writing; .*errno = 11"
+        ) as caught:
+            open_events(path)
+        assert isinstance(caught.value.__cause__, BlockingIOError)
+        other.kill()
+    if which == "ours":  # the format of superblock 3 remembers its writer
+        with pytest.raises(EventFileError, match=r"ours\.h5: .* or was killed while it had; .*h5clear -s"):
+            open_events(path)
+    else:
+        assert len(open_events(path)) == 2
+
+
+ERRORS = [
+    *(kind("words", 5) for kind in (ValueError, RuntimeError, KeyError, IndexError, TypeError, MemoryError, EOFError)),
+    OSError("words alone"),
+    OSError(errno.EIO, "Input/output error", "a.h5"),
+    *(
+        OSError(number, os.strerror(number), "a.h5")
+        for number in (errno.EACCES, errno.ENOENT, errno.EAGAIN, errno.EISDIR)
+    ),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+    struct.error("unpack requires a buffer"),
+    zlib.error("incorrect data check"),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
+def test_an_exception_crosses_whole(error: Exception) -> None:
+    found = hdf5_calls.unpacked(hdf5_calls.packed(error))
+    assert (type(found), found.args, str(found)) == (type(error), error.args, str(error))
+    if isinstance(error, OSError):
+        assert isinstance(found, OSError)
+        assert (found.errno, found.strerror, found.filename) == (error.errno, error.strerror, error.filename)
+
+
+class Awkward(Exception):
+    """Cannot be made anew from its arguments."""
+
+    def __init__(self, one: int, other: int) -> None:
+        super().__init__(f"{one} and {other}")
+
+
+def test_what_cannot_cross_leaves_its_words() -> None:
+    found = hdf5_calls.unpacked(hdf5_calls.packed(Awkward(1, 2)))
+    assert isinstance(found, OSError)
+    assert str(found) == "Awkward: 1 and 2"
+
+
+def test_the_reading_process_hands_over_number_text_and_name(public: Path) -> None:
+    events = open_events(public)
+    public.unlink()
+    with pytest.raises(
+        EventFileError, match=r"event 0: point: cannot be read \(FileNotFoundError: .*public\.h5"
+    ) as caught:
+        events[0]
+    cause = caught.value.__cause__
+    assert isinstance(cause, FileNotFoundError)
+    assert (cause.errno, cause.strerror, cause.filename) == (errno.ENOENT, os.strerror(errno.ENOENT), str(public))

@@ -11,7 +11,7 @@ import pytest
 from sscn_triton.lartpc import PARTICLE_DTYPE, Event, LarcvError, read_larcv, simulate
 
 uproot = pytest.importorskip("uproot")
-from larcv_files import DATA, LABELS, PARTICLES, Trees, write_larcv  # noqa: E402
+from larcv_files import DATA, LABELS, PARTICLES, Trees, unfill, write_larcv  # noqa: E402
 
 
 def small_event(seed: int, count: int = 40) -> Event:
@@ -85,7 +85,7 @@ def test_labels_and_particles_need_not_be_there(tmp_path: Path) -> None:
         del trees[LABELS], trees[PARTICLES]
 
     path = write_larcv(tmp_path / "events.root", [small_event(0)], drop)
-    (event,) = read_larcv(path, labels=False, particles=False)
+    (event,) = read_larcv(path, truth="none", particles="none")
     assert (event.labels == -1).all()
     assert len(event.particles) == 0
 
@@ -169,6 +169,7 @@ DAMAGE = {
     "fewer numbers": (_shorten(DATA, VOXELS[:1], 1), "entry 1: .*/_voxel_v: 39 voxel numbers but 40 values"),
     "fewer particles": (_shorten(PARTICLES, ("_part_v._px",), 1), "entry 1: .*2 particles in _part_v._px, 3 in"),
     "no voxels an axis": (_every(DATA, "_meta._xnum", np.uint64(0)), r"entry 0: .*_meta._xnum.*\(0, 11, 5\)"),
+    "no labels of an entry": (lambda trees: unfill(trees, 1, (LABELS,)), "entry 1: .*labels for other voxels .*40 in"),
     "flat voxels": (_every(DATA, "_meta._zlen", 0.0), r"entry 0: .*_meta._xlen.* cubes"),
     "unequal edges": (_every(DATA, "_meta._zlen", 0.4), r"entry 0: .*_meta._xlen.* cubes"),
     "no origin": (_every(DATA, "_meta._p1.y", np.nan), r"entry 0: .*_meta._p1: .* not finite"),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from .event import Event
 from .files import ChangedEvents, EventFile, EventFileError, EventWriter, first_line
@@ -14,57 +17,149 @@ from .folder import FolderEvents
 from .hdf5 import open_hdf5
 from .larcv import LarcvEvents
 from .larcv3 import Larcv3Events
+from .numbering import NO_TRUTH, check_meaning
 from .pilarnet import PilarnetEvents, PilarnetWriter
 from .projection import check_plane, project
 from .relabelling import check_labels, relabel
 from .tables import CsvEvents, CsvWriter, NpzEvents, NpzWriter
 
-_HDF5, _ROOT, _ZIP = b"\x89HDF\r\n\x1a\n", b"root", b"PK\x03\x04"
-_WRITERS: dict[str, Callable[[Path], EventWriter]] = {
-    ".h5": PilarnetWriter,
-    ".hdf5": PilarnetWriter,
-    ".npz": NpzWriter,
-    ".csv": CsvWriter,
-}
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of event files.
+
+    magic: the bytes that such a file begins with, none if only its name tells
+    suffixes: ends of the names of such files, in small letters
+    options: those of `open_events` that its reader takes
+    group: of several formats of equal magic, the group in the file that is this one's, none for the one that is left
+    writer: what writes it, if anything does
+    """
+
+    name: str
+    magic: bytes
+    suffixes: tuple[str, ...]
+    reader: Callable[..., EventFile]
+    options: frozenset[str]
+    group: str = ""
+    writer: Callable[[Path], EventWriter] | None = None
+
+
+_HDF5, _H5 = b"\x89HDF\r\n\x1a\n", (".h5", ".hdf5")
+_LARCV = frozenset({"energies", "truth", "truth_means", "voxel_size"})
+FORMATS = (
+    Format("larcv2 ROOT", b"root", (".root",), LarcvEvents, _LARCV | {"particles"}),
+    Format("larcv3 HDF5", _HDF5, _H5, Larcv3Events, _LARCV | {"projection"}, group="Data"),
+    Format("PILArNet-M HDF5", _HDF5, _H5, PilarnetEvents, frozenset(), writer=PilarnetWriter),
+    Format("npz", b"PK\x03\x04", (".npz",), NpzEvents, _LARCV, writer=NpzWriter),
+    Format("CSV", b"", (".csv",), CsvEvents, _LARCV, writer=CsvWriter),
+)
+"""All that is read, in the order in which a file is tried."""
+
+SUFFIXES = tuple(dict.fromkeys(suffix for kind in FORMATS for suffix in kind.suffixes))
+"""Ends of the names of files that are read, those of a folder."""
+
+_WRITERS = {suffix: kind.writer for kind in FORMATS if kind.writer is not None for suffix in kind.suffixes}
 WRITTEN = tuple(_WRITERS)
 """Suffixes of the files that can be written."""
 
+_PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
-def open_events(path: str | os.PathLike[str], *, labels: str = "slides", plane: str | None = None) -> EventFile:
+
+def open_events(
+    path: str | os.PathLike[str],
+    *,
+    labels: str = "slides",
+    plane: str | None = None,
+    energies: str | None = None,
+    truth: str | None = None,
+    truth_means: str | None = None,
+    particles: str | None = None,
+    voxel_size: float | None = None,
+    projection: int | None = None,
+) -> EventFile:
     """The events of a file: larcv2 ROOT, PILArNet-M HDF5, larcv3 HDF5, npz, or CSV, as its first bytes tell, else its
     name; of a folder, those of all such files in it (`FolderEvents`). See `EventFile` for how they are read and what is
     raised.
 
     labels: "slides" as they are in the file, "attached" with detached delta rays and Michel electrons made shower
     (`relabel`). plane: y, u or v for what that wire plane sees of three-dimensional events (`project`).
+
+    Files of others have other names. energies: name of the tree (larcv2), group (larcv3), array (npz) or column (CSV)
+    of energies, and truth that of labels; "none" as truth reads without labels (-1). truth_means: "five-types" (dlprod:
+    HIP, MIP, shower, delta, Michel), "shapes" (PILArNet-M, SPINE: shower, track, Michel, delta, low-energy, ghost), or
+    "numbers", whose meaning is not known; left out, labels of a `truth` that is named are numbers. particles: name of
+    the tree of particles (larcv2), or "none". voxel_size: edge of a voxel in mm in place of the file's. projection:
+    number of the plane whose images are read (larcv3). ValueError for an option that the file's format has no use for.
     """
+    if not os.fspath(path):
+        raise FileNotFoundError("an event file is needed, got an empty path")
     changes: list[Callable[[Event], Event]] = []
     if check_labels(labels) != "slides":
         changes.append(partial(relabel, labels=labels))
     if plane is not None:
         changes.append(partial(project, plane=check_plane(plane)))
+    options: dict[str, Any] = {"energies": energies, "truth": truth, "truth_means": truth_means, "particles": particles}
+    options |= {"voxel_size": voxel_size, "projection": projection}
+    given = {name: value for name, value in options.items() if value is not None}
+    _check_options(given)
     path = Path(path)
-    events = FolderEvents(path, _open) if path.is_dir() else _open(path)
+    open_one = partial(_open, options=given)
+    events = FolderEvents(path, open_one, SUFFIXES) if path.is_dir() else open_one(path)
     return ChangedEvents(events, *changes) if changes else events
 
 
-def _open(path: Path) -> EventFile:
+def _check_options(given: dict[str, Any]) -> None:
+    for name in ("energies", "truth", "particles"):
+        if given.get(name) == "":
+            raise ValueError(f"{name} must be a name, got an empty one")
+    if "truth_means" in given:
+        check_meaning(given["truth_means"])
+        if given.get("truth") == NO_TRUTH:
+            raise ValueError(f"truth_means is of no use with truth={NO_TRUTH}: leave it out")
+    size = given.get("voxel_size", 1.0)
+    if not (math.isfinite(size) and size > 0):
+        raise ValueError(f"voxel_size must be a positive length in mm, got {size}")
+    if given.get("projection", 0) < 0:
+        raise ValueError(f"projection must be 0 or more, got {given['projection']}")
+
+
+def _open(path: Path, options: dict[str, Any]) -> EventFile:
+    kind = find_format(path)
+    without_labels = options.get("truth") == NO_TRUTH and "truth" not in kind.options
+    options = {name: value for name, value in options.items() if not (without_labels and name == "truth")}
+    useless = sorted(options.keys() - kind.options)
+    if useless:
+        takers = ", ".join(other.name for other in FORMATS if useless[0] in other.options)
+        raise ValueError(f"{path}: {useless[0]} is for {takers}; of {kind.name}, leave it out")
+    events = kind.reader(path, **options)
+    return ChangedEvents(events, _unlabelled) if without_labels else events
+
+
+def _unlabelled(event: Event) -> Event:
+    return event.replace(labels=event.labels * 0 - 1)
+
+
+def find_format(path: Path) -> Format:
+    """The format of a file, by its first bytes, else by its name. Raises FileNotFoundError and EventFileError."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    with path.open("rb") as file:
-        start = file.read(8)
-    suffix = path.suffix.lower()
-    if start.startswith(_ROOT) or suffix == ".root":
-        return LarcvEvents(path)
-    if start == _HDF5 or suffix in (".h5", ".hdf5"):
-        return PilarnetEvents(path) if "Data" not in _groups(path) else Larcv3Events(path)
-    if start.startswith(_ZIP) or suffix == ".npz":
-        return NpzEvents(path)
-    if suffix == ".csv":
-        return CsvEvents(path)
-    raise EventFileError(
-        f"{path}: neither larcv2 ROOT nor PILArNet-M or larcv3 HDF5 nor npz by its content, nor .csv by its name"
-    )
+        what = "not a file to be read" if path.exists() else "no such file"
+        raise FileNotFoundError(f"{path}: {what}")
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise EventFileError(f"{path}: cannot be opened ({first_line(error)})") from error
+    for magic, name in _PACKED.items():
+        if start.startswith(magic):
+            raise EventFileError(f"{path}: packed by {name}; unpack it first")
+    by_content = [kind for kind in FORMATS if kind.magic and start.startswith(kind.magic)]
+    found = by_content or [kind for kind in FORMATS if path.suffix.lower() in kind.suffixes]
+    if not found:
+        size = "an empty file" if not start else "no event file"
+        known = ", ".join(dict.fromkeys(kind.name for kind in FORMATS if kind.magic))
+        raise EventFileError(f"{path}: {size}: neither {known} by its content, nor .csv by its name")
+    groups = _groups(path) if len(found) > 1 else []
+    return next(kind for kind in found if not kind.group or kind.group in groups)
 
 
 def _groups(path: Path) -> list[str]:

@@ -81,7 +81,7 @@ class Event:
 
     coordinates: [N, D] int32, voxel (x, y, z), each inside `spatial_shape`, no voxel twice
     energy: [N] float32, MeV, finite
-    labels: [N] int8, index into `CLASS_NAMES`, -1 unknown
+    labels: [N] int8, index into `label_names`, -1 unknown
     particles: [P] of `PARTICLE_DTYPE`, P may be 0
     clusters: [N] int32, row of `particles` that left most of the voxel's energy, -1 unknown (the default)
     prediction: what a network makes of the voxels, None (the default) where none was asked
@@ -89,6 +89,8 @@ class Event:
     origin: [D] float64, lower corner of voxel (0, 0, 0), mm
     spatial_shape: voxels along each axis
     name: where it comes from, "file:entry" or "seed:index"
+    label_names: what the labels are called, at most 128 names: `CLASS_NAMES`, the study's five classes, unless the
+        event comes from data that is labelled in another way (`numbering.MEANINGS`)
 
     Other integer or floating types are converted. Raises ValueError (TypeError for a wrong type) naming the field.
     """
@@ -103,6 +105,7 @@ class Event:
     name: str = ""
     clusters: np.ndarray = None  # type: ignore[assignment]  # filled below
     prediction: Prediction | None = None
+    label_names: tuple[str, ...] = CLASS_NAMES
 
     def __post_init__(self) -> None:
         shape = tuple(operator.index(n) for n in self.spatial_shape)
@@ -120,17 +123,21 @@ class Event:
         origin = np.asarray(self.origin, dtype=np.float64)
         if origin.shape != (len(shape),) or not np.isfinite(origin).all():
             raise ValueError(f"origin must be {len(shape)} finite lengths in mm, got {origin}")
+        label_names = tuple(self.label_names)
+        if not 0 < len(label_names) <= 128 or not all(isinstance(name, str) for name in label_names):
+            raise ValueError(f"label_names must be 1 to 128 words, got {label_names}")
         if self.prediction is not None and len(self.prediction) != count:
             raise ValueError(f"prediction must be of {count} voxels, got {len(self.prediction)}")
         checked = {
             "coordinates": coordinates,
             "energy": _energy(self.energy, count),
-            "labels": _integers(self.labels, count, "labels", len(CLASS_NAMES)).astype(np.int8),
+            "labels": _integers(self.labels, count, "labels", len(label_names)).astype(np.int8),
             "clusters": _integers(clusters, count, "clusters", len(particles)).astype(np.int32),
             "particles": particles,
             "voxel_size": voxel_size,
             "origin": origin,
             "spatial_shape": shape,
+            "label_names": label_names,
         }
         for field, value in checked.items():
             object.__setattr__(self, field, value)
@@ -209,9 +216,15 @@ def _coordinates(given: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         row = int(np.flatnonzero(outside)[0])
         raise ValueError(f"coordinates of row {row}, {coordinates[row].tolist()}, lie outside spatial_shape {shape}")
     coordinates = np.ascontiguousarray(coordinates, dtype=np.int32)
-    unique = np.unique(np.ravel_multi_index(tuple(coordinates.T), shape))
+    keys = np.ravel_multi_index(tuple(coordinates.T), shape)
+    unique = np.unique(keys)
     if len(unique) != len(coordinates):
-        raise ValueError(f"coordinates hold {len(coordinates) - len(unique)} voxels a second time")
+        _, first = np.unique(keys, return_index=True)
+        row = int(np.setdiff1d(np.arange(len(coordinates)), first)[0])
+        raise ValueError(
+            f"coordinates hold {len(coordinates) - len(unique)} voxels a second time, the first of them "
+            f"{coordinates[row].tolist()} in row {row}"
+        )
     return coordinates
 
 

@@ -15,6 +15,10 @@ from .event import CLASS_NAMES, Event
 
 LARGEST_AXIS = 2**20
 """Voxels along an axis of an image that a file may ask for."""
+VOXEL_SIZE = 3.0
+"""Edge of a voxel in mm where a file does not tell."""
+
+_NEVER_SET = (0, 2**64 - 1)  # larcv's numbers of voxels of an image that nobody described
 
 
 class EventFileError(ValueError):
@@ -180,17 +184,30 @@ def first_line(error: Exception) -> str:
 
 
 def voxel_labels(
-    ids: np.ndarray, label_ids: np.ndarray, values: np.ndarray, where: tuple[str, str], error: type[EventFileError]
+    ids: np.ndarray,
+    label_ids: np.ndarray,
+    values: np.ndarray,
+    names: Sequence[str],
+    where: tuple[str, str],
+    error: type[EventFileError],
 ) -> np.ndarray:
     """Labels, int8, of the voxels `ids`, stored as `values` of the voxels `label_ids`, both ascending.
 
-    Raises `error` for other voxels, or for a value that is no label; `where` says of numbers and of values where they
-    are.
+    Raises `error` for other voxels, or for a value that is no index into `names`; `where` says where the numbers and
+    where the values are.
     """
     if not np.array_equal(label_ids, ids):
         other = len(np.setxor1d(label_ids, ids))
         raise error(f"{where[0]}: labels for other voxels than the data's ({other} in one of them only)")
-    wrong = (values != np.round(values)) | (values < 0) | (values >= len(CLASS_NAMES))
+    wrong = (values != np.round(values)) | (values < 0) | (values >= len(names))
     if wrong.any():
-        raise error(f"{where[1]}: label {values[wrong][0]}; allowed are 0 to {len(CLASS_NAMES) - 1}")
+        hint = (
+            "" if len(names) > len(CLASS_NAMES) else "; what other numbers mean is said by truth_means (--truth_means)"
+        )
+        raise error(f"{where[1]}: label {values[wrong][0]}; allowed are 0 to {len(names) - 1}{hint}")
     return values.astype(np.int8)
+
+
+def never_filled(voxels: int, shape: Sequence[int]) -> bool:
+    """Whether larcv wrote an entry that nobody filled: no voxels, and an image whose numbers were never set."""
+    return voxels == 0 and all(int(n) in _NEVER_SET for n in shape)

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from .event import Event
-from .files import EventFile, EventFileError
-
-SUFFIXES = (".root", ".h5", ".hdf5", ".npz", ".csv")
+from .files import EventFile, EventFileError, first_line
 
 
 class FolderEvents(EventFile):
     """The events of all event files in a folder, one file after the other in the order of their names; see `EventFile`.
 
-    Files are those whose names end with .root, .h5, .hdf5, .npz or .csv; hidden ones, and folders in it, are passed
-    over. Raises EventFileError for a folder without any.
+    Files are those whose names end with one of the suffixes, .root, .h5, .hdf5, .npz or .csv for `open_events`; hidden
+    ones, and folders in it, are passed over. Raises EventFileError for a folder without any.
     """
 
-    def __init__(self, path: Path, open_file: Callable[[Path], EventFile]) -> None:
+    def __init__(self, path: Path, open_file: Callable[[Path], EventFile], suffixes: Sequence[str]) -> None:
         self.path = path
-        names = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != "." and p.is_file())
+        try:
+            found = sorted(path.iterdir())
+        except OSError as error:
+            raise EventFileError(f"{path}: cannot be listed ({first_line(error)})") from error
+        names = [p for p in found if p.suffix.lower() in suffixes and p.name[0] != "." and p.is_file()]
         if not names:
-            raise EventFileError(f"{path}: a folder without event files ({', '.join(SUFFIXES)})")
+            raise EventFileError(f"{path}: a folder without event files ({', '.join(suffixes)})")
         self.files = [open_file(name) for name in names]
         self._ends = list(accumulate(len(file) for file in self.files))
         self._length = self._count()

@@ -8,8 +8,8 @@ later, which ours have, is checked by the library itself, and read here.
 from __future__ import annotations
 
 import atexit
-import builtins
 import contextlib
+import errno
 import importlib.util
 import os
 import pickle
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .files import EventFileError, first_line
-from .hdf5_calls import Calls
+from .hdf5_calls import Calls, unpacked
 
 PATIENCE = 60.0
 """Seconds that the child process may take for one answer."""
@@ -38,6 +38,7 @@ class Reading(Protocol):
 
     def names(self, group: str = "/") -> list[str]: ...
     def attributes(self) -> dict[str, Any]: ...
+    def kind(self, name: str) -> str: ...
     def length(self, dataset: str) -> int: ...
     def fields(self, dataset: str) -> tuple[str, ...]: ...
     def row(self, dataset: str, number: int) -> Any: ...
@@ -57,13 +58,28 @@ def _open(path: Path) -> Reading:
 
 
 def open_hdf5(path: Path) -> Reading:
-    """The file, opened. Raises EventFileError for one that is none."""
+    """The file, opened. Raises EventFileError for one that is none, or that another program writes."""
     if importlib.util.find_spec("h5py") is None:  # no fault of the file
         raise ModuleNotFoundError("reading HDF5 files needs h5py: pip install h5py, or sscn[study]", name="h5py")
     try:
         return _open(path)
     except Exception as error:
-        raise EventFileError(f"{path}: not an HDF5 file, or one cut short ({first_line(error)})") from error
+        raise EventFileError(f"{path}: {_why(error)} ({first_line(error)})") from error
+
+
+def _why(error: Exception) -> str:
+    """Why a file could not be opened, in words."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.EAGAIN, errno.EWOULDBLOCK):
+        return "another program has it open for writing; wait for it, or close the file there"
+    if "already open for" in str(error):
+        return (
+            "another program has it open for writing, or was killed while it had; wait for it, or, if none runs, "
+            "`h5clear -s` makes the file readable as far as it was written"
+        )
+    if number is not None:
+        return "cannot be opened"
+    return "not an HDF5 file, or one cut short"
 
 
 class _Apart:
@@ -91,8 +107,7 @@ class _Child:
             value, failure = self._answer(pickle.dumps((path, call, arguments)))
         if failure is None:
             return value
-        kind = getattr(builtins, failure[0], OSError)
-        raise (kind if isinstance(kind, type) and issubclass(kind, Exception) else OSError)(failure[1])
+        raise unpacked(failure)
 
     def _answer(self, request: bytes) -> Any:
         if self._process is None:

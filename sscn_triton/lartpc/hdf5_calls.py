@@ -28,6 +28,16 @@ class Calls:
         """What the file says of itself."""
         return dict(self._file.attrs)
 
+    def kind(self, name: str) -> str:
+        """What a name stands for: a group, or a dataset of a type and shape, or one of rows of any length."""
+        import h5py
+
+        found = self._file[name]
+        if not isinstance(found, h5py.Dataset):
+            return "a group"
+        row = h5py.check_vlen_dtype(found.dtype)
+        return f"rows of {row} {list(found.shape)}" if row is not None else f"{found.dtype} {list(found.shape)}"
+
     def length(self, dataset: str) -> int:
         return len(self._file[dataset])
 
@@ -52,8 +62,8 @@ class Calls:
 
 
 def serve() -> None:
-    """Answers (path, call, arguments) on standard input by (value, None) or (None, (error's type, its argument)), until
-    the input ends."""
+    """Answers (path, call, arguments) on standard input by (value, None) or (None, `packed` error), until the input
+    ends."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
     files: dict[str, tuple[Any, Calls]] = {}
@@ -65,9 +75,31 @@ def serve() -> None:
         try:
             answer: tuple[Any, Any] = _answer(files, path, call, arguments), None
         except Exception as error:
-            answer = None, (type(error).__name__, str(error.args[0]) if error.args else "")
+            answer = None, packed(error)
         pickle.dump(answer, answers)
         answers.flush()
+
+
+def packed(error: Exception) -> tuple[bytes, str]:
+    """An exception for another process: itself, with its class and all that it carries, and its words, for where the
+    class cannot be had there."""
+    words = f"{type(error).__name__}: {error}"
+    try:
+        whole = pickle.dumps(error)
+        pickle.loads(whole)
+    except Exception:  # not every exception can be made anew from its arguments
+        whole = b""
+    return whole, words
+
+
+def unpacked(packet: tuple[bytes, str]) -> Exception:
+    """The exception that another process packed, or an OSError with its words."""
+    whole, words = packet
+    try:
+        error = pickle.loads(whole)
+    except Exception:
+        return OSError(words)
+    return error if isinstance(error, Exception) else OSError(words)
 
 
 def _answer(files: dict[str, tuple[Any, Calls]], path: str, call: str, arguments: tuple[Any, ...]) -> Any:

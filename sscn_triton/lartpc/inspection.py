@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .event import CLASS_COLORS, CLASS_NAMES, UNKNOWN_COLOR, Event
-from .numbering import as_named
+from .event import CLASS_NAMES, UNKNOWN_COLOR, Event
+from .numbering import NUMBERS, as_named, is_told, told_names
+from .panels import label_color
 
 _EDGES = np.arange(-3.0, 2.01, 0.1)  # log10 of a voxel's energy in MeV
-_NAMES = (*CLASS_NAMES, "unknown")
 _WIDE, _HIGH = 560, 180
+_UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,10 @@ class Inspection:
         rows = "".join(
             f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>" for name, value in self.rows
         )
-        colors = (*CLASS_COLORS, UNKNOWN_COLOR)
         classes = "".join(
-            f'<tr><td><i style="background:{color}"></i>{name}</td><td>{100 * share:.2f} %</td>'
-            f"<td>{voxels:,d}</td><td>{energy:,.1f}</td></tr>"
-            for color, (name, share, voxels, energy) in zip(colors, self.classes, strict=True)
+            f'<tr><td><i style="background:{_color(name, number)}"></i>{html.escape(name)}</td>'
+            f"<td>{100 * share:.2f} %</td><td>{voxels:,d}</td><td>{energy:,.1f}</td></tr>"
+            for number, (name, share, voxels, energy) in enumerate(self.classes)
         )
         title = html.escape(self.title)
         return _PAGE.format(title=title, rows=rows, classes=classes, histogram=_drawn(self.histogram))
@@ -54,19 +54,26 @@ class Inspection:
 def inspect_events(
     events: Sequence[Event], title: str, progress: Callable[[int], None] = lambda done: None
 ) -> Inspection:
-    """Reads every event once, one at a time. Raises ValueError for no events."""
+    """Reads every event once, one at a time. Raises ValueError for no events, and for labels of different meanings."""
     if not len(events):
         raise ValueError(f"{title}: no events")
+    names = (*events[0].label_names, _UNKNOWN)
     numbers, shares, particles = [], [], []
-    voxels, energies = np.zeros(len(_NAMES), np.int64), np.zeros(len(_NAMES))
+    voxels, energies = np.zeros(len(names), np.int64), np.zeros(len(names))
     histogram = np.zeros(len(_EDGES) - 1, np.int64)
     shapes: set[tuple[int, ...]] = set()
     judged = _Judged()
     for number, event in enumerate(events):
         judged.add(event)
-        counts = np.bincount(event.labels % len(_NAMES), minlength=len(_NAMES))
+        if event.label_names != names[:-1]:
+            raise ValueError(
+                f"{title}: labels of {event.name} are {told_names(event.label_names)}, of the first event "
+                f"{told_names(names[:-1])}: inspect the files one by one"
+            )
+        classes = event.labels.astype(np.int64) % len(names)  # unknown ones last
+        counts = np.bincount(classes, minlength=len(names))
         voxels += counts
-        energies += np.bincount(event.labels % len(_NAMES), event.energy, len(_NAMES))
+        energies += np.bincount(classes, event.energy, len(names))
         if len(event):
             shares.append(counts / len(event))
             inside = np.clip(np.log10(np.maximum(event.energy, 1e-9)), _EDGES[0], _EDGES[-1])
@@ -79,9 +86,18 @@ def inspect_events(
         shapes.add((*event.spatial_shape, event.voxel_size))  # type: ignore[arg-type]
         progress(number + 1)
     columns = np.array(numbers).T
-    mean = np.mean(shares, axis=0) if shares else np.zeros(len(_NAMES))
-    classes = list(zip(_NAMES, mean.tolist(), voxels.tolist(), energies.tolist(), strict=True))
-    return Inspection(title, _rows(columns, particles, shapes) + judged.rows(), classes, histogram)
+    mean = np.mean(shares, axis=0) if shares else np.zeros(len(names))
+    table = list(zip(names, mean.tolist(), voxels.tolist(), energies.tolist(), strict=True))
+    rows = _rows(columns, particles, shapes)
+    if names[:-1] != CLASS_NAMES:
+        rows.append(("labels", told_names(names[:-1])))
+    if names[:-1] == NUMBERS:  # of these, those that occur
+        table = [row for row in table if row[2] or row[0] == _UNKNOWN]
+    return Inspection(title, rows + judged.rows(), table, histogram)
+
+
+def _color(name: str, number: int) -> str:
+    return UNKNOWN_COLOR if name == _UNKNOWN else label_color(name, number)
 
 
 def _rows(columns: np.ndarray, particles: list[int], shapes: set[tuple[int, ...]]) -> list[tuple[str, str]]:
@@ -113,7 +129,9 @@ class _Judged:
         if event.prediction is None:
             return
         self.names = event.prediction.names
-        truth = as_named(event.labels, self.names)
+        if not is_told(self.names, event.label_names):
+            return
+        truth = as_named(event.labels, self.names, event.label_names)
         hit = event.prediction.labels == truth
         if (truth >= 0).any():
             self.accuracies.append(float(hit[truth >= 0].mean()))

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .event import PARTICLE_DTYPE, UNKNOWN_LABEL, Event, no_particles, particle_label
-from .files import LARGEST_AXIS, EventFile, EventFileError, first_line, voxel_labels
+from .files import LARGEST_AXIS, VOXEL_SIZE, EventFile, EventFileError, first_line, never_filled, voxel_labels
+from .numbering import NO_TRUTH, names_of_labels
 
-DATA_TREE = "sparse3d_data_tree"
-LABEL_TREE = "sparse3d_fivetypes_tree"
-PARTICLE_TREE = "particle_mcst_tree"
+TREES = {"energies": "sparse3d_data_tree", "truth": "sparse3d_fivetypes_tree", "particles": "particle_mcst_tree"}
+"""Names of the trees of the study's data, by what is in them."""
 
 _CHUNK = 64  # entries read at once
 _CENTIMETRES = 1  # larcv's code of the unit of its image meta
@@ -34,6 +35,11 @@ _SCALARS = {
     "num_voxels": "_num_voxels",
 }
 _PROCESS = "_process"
+_HINTS = {
+    "energies": "give the name of the tree of energies as energies (--energies NAME)",
+    "truth": "give the name of the tree of labels as truth (--truth NAME), or read without labels (--truth none)",
+    "particles": "give the name of the tree of particles as particles (--particles NAME), or none (--particles none)",
+}
 _VECTORS = {
     "momentum": ("_px", "_py", "_pz"),
     "start": ("_vtx._x", "_vtx._y", "_vtx._z"),
@@ -51,15 +57,20 @@ def read_larcv(
     path: str | os.PathLike[str],
     entries: Iterable[int] | None = None,
     *,
-    labels: bool = True,
-    particles: bool = True,
+    energies: str | None = None,
+    truth: str | None = None,
+    truth_means: str | None = None,
+    particles: str | None = None,
+    voxel_size: float | None = None,
 ) -> list[Event]:
     """The events of a larcv2 ROOT file, all or those of the numbered `entries`, in that order.
 
-    Trees: `sparse3d_data_tree` (energies, MeV), `sparse3d_fivetypes_tree` (labels 0 to 4), `particle_mcst_tree`. A
-    voxel's number is `z * nx * ny + y * nx + x`; lengths are in cm in the file and in mm in the event. With
-    `labels=False` or `particles=False` that tree is not looked at: labels are -1, the list of particles empty. A
-    particle's process is empty where the file does not tell (uproot, for one, cannot write that branch).
+    Trees, unless other names are given: `sparse3d_data_tree` (energies, MeV), `sparse3d_fivetypes_tree` (truth: labels
+    0 to 4), `particle_mcst_tree`. A name may leave out its end, `_tree`. With the word "none" for truth or particles
+    that tree is not looked at: labels are -1, the list of particles is empty. truth_means and voxel_size: see
+    `open_events`. A voxel's number is `z * nx * ny + y * nx + x`; lengths are in cm in the file and in mm in the event.
+    A particle's process is empty where the file does not tell (uproot, for one, cannot write that branch). An entry
+    that was never filled is an empty event with the image of the first one that was.
 
     Raises FileNotFoundError, IndexError for an entry the file has not, and LarcvError (a ValueError) for a file that is
     foreign, cut short, inconsistent or holds impossible values.
@@ -67,12 +78,32 @@ def read_larcv(
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    with closing(_Trees(path, labels=labels, particles=particles)) as trees:
+    wanted = _Wanted(energies, truth, truth_means, particles, voxel_size)
+    with closing(_Trees(path, wanted)) as trees:
         numbers = list(range(trees.entries)) if entries is None else [int(entry) for entry in entries]
         for number in numbers:
             if not 0 <= number < trees.entries:
                 raise IndexError(f"{path}: no entry {number}; the file has {trees.entries}, counted from 0")
-        return [event for run in _runs(numbers) for event in _read_run(trees.by_name, path, run)]
+        return [event for run in _runs(numbers) for event in trees.read(run)]
+
+
+class _Wanted:
+    """What is read of a file: names of trees by what is in them, what labels are called, a voxel's edge."""
+
+    def __init__(
+        self,
+        energies: str | None,
+        truth: str | None,
+        truth_means: str | None,
+        particles: str | None,
+        voxel_size: float | None,
+    ) -> None:
+        named = {"energies": energies, "truth": truth, "particles": particles}
+        self.trees = {
+            role: name or TREES[role] for role, name in named.items() if role == "energies" or name != NO_TRUTH
+        }
+        self.label_names = names_of_labels(truth, truth_means, None)
+        self.voxel_size = voxel_size
 
 
 class LarcvEvents(EventFile):
@@ -82,39 +113,99 @@ class LarcvEvents(EventFile):
     value impossible; not in the rest of what ROOT stored uncompressed, as it does where a list would not shrink.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, labels: bool = True, particles: bool = True) -> None:
-        self._wanted = {"labels": labels, "particles": particles}
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        energies: str | None = None,
+        truth: str | None = None,
+        truth_means: str | None = None,
+        particles: str | None = None,
+        voxel_size: float | None = None,
+    ) -> None:
+        self._wanted = _Wanted(energies, truth, truth_means, particles, voxel_size)
         super().__init__(path)
 
     def _open(self) -> _Trees:
-        return _Trees(self.path, **self._wanted)
+        return _Trees(self.path, self._wanted)
 
     def _count(self) -> int:
         return int(self.handle.entries)
 
     def _read(self, number: int) -> Event:
-        return _read_run(self.handle.by_name, self.path, range(number, number + 1))[0]
+        return self.handle.read(range(number, number + 1))[0]
 
     def __iter__(self) -> Iterator[Event]:
         for run in _runs(list(range(len(self)))):
-            yield from _read_run(self.handle.by_name, self.path, run)
+            yield from self.handle.read(run)
 
 
 class _Trees:
     """An open file and those of its trees that are wanted, all of as many entries."""
 
-    def __init__(self, path: Path, *, labels: bool, particles: bool) -> None:
+    def __init__(self, path: Path, wanted: _Wanted) -> None:
+        self.path, self.wanted = path, wanted
         self._file = _open(path)
         try:
-            wanted = [DATA_TREE] + [LABEL_TREE] * labels + [PARTICLE_TREE] * particles
-            self.by_name = {name: _Tree(self._file, path, name) for name in wanted}
-            self.entries = self.by_name[DATA_TREE].entries
-            for tree in self.by_name.values():
+            self._trees = {role: _Tree(self._file, path, name, role) for role, name in wanted.trees.items()}
+            first = self._trees["energies"]
+            self.entries = first.entries
+            for tree in self._trees.values():
                 if tree.entries != self.entries:
-                    raise LarcvError(f"{path}: {tree.name} has {tree.entries} entries, {DATA_TREE} has {self.entries}")
+                    raise LarcvError(f"{path}: {tree.name} has {tree.entries} entries, {first.name} has {self.entries}")
         except BaseException:
             self.close()
             raise
+
+    def read(self, run: range) -> list[Event]:
+        """Events of consecutive entries."""
+        columns = {
+            role: {field: tree.read(field, run) for field in tree.fields()} for role, tree in self._trees.items()
+        }
+        events = []
+        for place, entry in enumerate(run):
+            row = {role: {field: values[place] for field, values in fields.items()} for role, fields in columns.items()}
+            events.append(self._event(row, f"{self.path}: entry {entry}", f"{self.path.name}:{entry}"))
+        return events
+
+    def _event(self, row: dict[str, dict[str, Any]], where: str, name: str) -> Event:
+        at = {role: f"{where}: {tree.name}" for role, tree in self._trees.items()}
+        data, size = row["energies"], self.wanted.voxel_size
+        shape, origin, voxel_size = self._image if _is_unset(data) else _meta(data, at["energies"], size)
+        ids, energy = _voxels(data, shape, at["energies"])
+        labels = np.full(len(ids), UNKNOWN_LABEL)
+        if "truth" in row:
+            labels = self._labels(row["truth"], ids, shape, at["truth"])
+        particles = no_particles()
+        if "particles" in row:
+            particles = _particles(row["particles"], at["particles"])
+        coordinates = np.column_stack(np.unravel_index(ids, shape, order="F"))
+        names = self.wanted.label_names
+        try:
+            return Event(coordinates, energy, labels, particles, voxel_size, origin, shape, name, label_names=names)
+        except ValueError as error:
+            raise LarcvError(f"{where}: {error}") from error
+
+    def _labels(self, fields: dict[str, Any], ids: np.ndarray, shape: tuple[int, ...], where: str) -> np.ndarray:
+        if not _is_unset(fields):
+            label_shape, _, _ = _meta(fields, where, self.wanted.voxel_size)
+            if label_shape != shape:
+                raise LarcvError(f"{where}/_meta: an image of {label_shape} voxels, the data's has {shape}")
+        label_ids, values = _voxels(fields, shape, where)
+        at = f"{where}/_voxel_v._id", f"{where}/_voxel_v._value"
+        return voxel_labels(ids, label_ids, values, self.wanted.label_names, at, LarcvError)
+
+    @cached_property
+    def _image(self) -> tuple[tuple[int, ...], np.ndarray, float]:
+        """Shape, origin and voxel size of the first entry that was filled, for those that were not."""
+        tree, every = self._trees["energies"], range(self.entries)
+        numbers = np.column_stack([tree.read(f"_meta._{axis}num", every) for axis in "xyz"])
+        for entry, shape in enumerate(numbers.tolist()):
+            if not never_filled(0, shape):
+                row = {field: tree.read(field, range(entry, entry + 1))[0] for field in _META}
+                where = f"{self.path}: entry {entry}: {tree.name}"
+                return _meta(row, where, self.wanted.voxel_size)
+        return (1, 1, 1), np.zeros(3), self.wanted.voxel_size or VOXEL_SIZE
 
     def close(self) -> None:
         self._file.close()
@@ -142,13 +233,15 @@ def _open(path: Path) -> Any:
 class _Tree:
     """One tree of a file: branches by the last part of their name."""
 
-    def __init__(self, file: Any, path: Path, name: str) -> None:
-        self.path, self.name = path, name
+    def __init__(self, file: Any, path: Path, name: str, role: str) -> None:
+        self.path, self.name, self.role = path, name, role
         try:
-            found = [key for key in file.keys(cycle=False, recursive=False) if key == name]
+            held = file.keys(cycle=False, recursive=False)
+            found = [key for key in (name, f"{name}_tree") if key in held]
             if not found:
-                raise LarcvError(f"{path}: no tree {name}; the file holds {sorted(file.keys(cycle=False))}")
-            tree = file[name]
+                raise LarcvError(f"{path}: no tree {name}; the file holds {sorted(held)}; {_HINTS[role]}")
+            self.name = found[0]
+            tree = file[self.name]
             self.entries = int(tree.num_entries)
             self._branches = {key.split("/")[-1]: tree[key] for key in tree.keys()}  # noqa: SIM118
         except LarcvError:
@@ -158,6 +251,15 @@ class _Tree:
 
     def __contains__(self, field: str) -> bool:
         return field in self._branches
+
+    def fields(self) -> list[str]:
+        """Branches that an event is made of."""
+        if self.role != "particles":
+            return [*_VOXELS, *_META]
+        fields = [*_SCALARS.values(), *(field for fields in _VECTORS.values() for field in fields)]
+        if f"_part_v.{_PROCESS}" in self:
+            fields.append(_PROCESS)
+        return [f"_part_v.{field}" for field in fields]
 
     def read(self, field: str, run: range) -> np.ndarray:
         """Values of a branch, one item an entry."""
@@ -173,42 +275,7 @@ class _Tree:
         return values
 
 
-def _read_run(trees: dict[str, _Tree], path: Path, run: range) -> list[Event]:
-    columns = {
-        name: {field: tree.read(field, run) for field in (*_VOXELS, *_META)}
-        for name, tree in trees.items()
-        if name != PARTICLE_TREE
-    }
-    if PARTICLE_TREE in trees:
-        fields = [*_SCALARS.values(), *(field for fields in _VECTORS.values() for field in fields)]
-        if f"_part_v.{_PROCESS}" in trees[PARTICLE_TREE]:
-            fields.append(_PROCESS)
-        columns[PARTICLE_TREE] = {field: trees[PARTICLE_TREE].read(f"_part_v.{field}", run) for field in fields}
-    events = []
-    for place, entry in enumerate(run):
-        row = {tree: {field: values[place] for field, values in fields.items()} for tree, fields in columns.items()}
-        events.append(_event(row, f"{path}: entry {entry}", f"{path.name}:{entry}"))
-    return events
-
-
-def _event(row: dict[str, dict[str, Any]], where: str, name: str) -> Event:
-    data = row[DATA_TREE]
-    shape, origin, voxel_size = _meta(data, f"{where}: {DATA_TREE}")
-    ids, energy = _voxels(data, shape, f"{where}: {DATA_TREE}")
-    labels = np.full(len(ids), UNKNOWN_LABEL)
-    if LABEL_TREE in row:
-        labels = _labels(row[LABEL_TREE], ids, shape, f"{where}: {LABEL_TREE}")
-    particles = no_particles()
-    if PARTICLE_TREE in row:
-        particles = _particles(row[PARTICLE_TREE], f"{where}: {PARTICLE_TREE}")
-    coordinates = np.column_stack(np.unravel_index(ids, shape, order="F"))
-    try:
-        return Event(coordinates, energy, labels, particles, voxel_size, origin, shape, name)
-    except ValueError as error:
-        raise LarcvError(f"{where}: {error}") from error
-
-
-def _meta(fields: dict[str, Any], where: str) -> tuple[tuple[int, ...], np.ndarray, float]:
+def _meta(fields: dict[str, Any], where: str, voxel_size: float | None) -> tuple[tuple[int, ...], np.ndarray, float]:
     shape = tuple(int(fields[f"_meta._{axis}num"]) for axis in "xyz")
     sizes = np.array([fields[f"_meta._{axis}len"] for axis in "xyz"], dtype=np.float64)
     origin = np.array([fields[f"_meta._p1.{axis}"] for axis in "xyz"], dtype=np.float64)
@@ -216,11 +283,21 @@ def _meta(fields: dict[str, Any], where: str) -> tuple[tuple[int, ...], np.ndarr
         raise LarcvError(f"{where}/_meta._unit: {fields['_meta._unit']}, expected {_CENTIMETRES} (cm)")
     if min(shape) < 1 or max(shape) > LARGEST_AXIS:
         raise LarcvError(f"{where}/_meta._xnum, _ynum, _znum: {shape} voxels; allowed are 1 to {LARGEST_AXIS} an axis")
-    if not np.isfinite(sizes).all() or min(sizes) <= 0 or np.ptp(sizes) > 1e-6 * max(sizes):
+    if not np.isfinite(sizes).all() or min(sizes) <= 0:
         raise LarcvError(f"{where}/_meta._xlen, _ylen, _zlen: {sizes.tolist()} cm; expected cubes of positive size")
+    if voxel_size is None and np.ptp(sizes) > 1e-6 * max(sizes):
+        raise LarcvError(
+            f"{where}/_meta._xlen, _ylen, _zlen: {sizes.tolist()} cm; expected cubes: give the edge in mm to take as "
+            "voxel_size (--voxel_size MM)"
+        )
     if not np.isfinite(origin).all():
         raise LarcvError(f"{where}/_meta._p1: {origin.tolist()}, not finite")
-    return shape, origin * _MM_PER_CM, round(float(sizes.mean()) * _MM_PER_CM, 9)
+    edge = round(float(sizes.mean()) * _MM_PER_CM, 9) if voxel_size is None else voxel_size
+    return shape, origin * _MM_PER_CM, edge
+
+
+def _is_unset(fields: dict[str, Any]) -> bool:
+    return never_filled(len(fields[_VOXELS[0]]), [fields[f"_meta._{axis}num"] for axis in "xyz"])
 
 
 def _voxels(fields: dict[str, Any], shape: tuple[int, ...], where: str) -> tuple[np.ndarray, np.ndarray]:
@@ -241,16 +318,8 @@ def _voxels(fields: dict[str, Any], shape: tuple[int, ...], where: str) -> tuple
     return ids, values[order]
 
 
-def _labels(fields: dict[str, Any], ids: np.ndarray, shape: tuple[int, ...], where: str) -> np.ndarray:
-    label_shape, _, _ = _meta(fields, where)
-    if label_shape != shape:
-        raise LarcvError(f"{where}/_meta: an image of {label_shape} voxels, the data's has {shape}")
-    label_ids, values = _voxels(fields, shape, where)
-    where = f"{where}/_voxel_v"
-    return voxel_labels(ids, label_ids, values, (f"{where}._id", f"{where}._value"), LarcvError)
-
-
 def _particles(fields: dict[str, Any], where: str) -> np.ndarray:
+    fields = {field.removeprefix("_part_v."): values for field, values in fields.items()}
     lengths = {field: len(values) for field, values in fields.items()}
     if len(set(lengths.values())) != 1:
         least, most = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)

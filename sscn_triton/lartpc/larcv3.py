@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from .event import UNKNOWN_LABEL, Event, no_particles
-from .files import LARGEST_AXIS, EventFile, EventFileError, first_line, voxel_labels
+from .files import LARGEST_AXIS, VOXEL_SIZE, EventFile, EventFileError, first_line, never_filled, voxel_labels
 from .hdf5 import Reading, open_hdf5
+from .numbering import NO_TRUTH, names_of_labels
 
 _GROUP = re.compile(r"sparse([23])d_(.+)_group")
 _TABLES = {
@@ -25,24 +27,30 @@ _MM_PER_CM = 10.0
 class Larcv3Events(EventFile):
     """The sparse images of one producer in a larcv3 file, each an event; see `EventFile`.
 
-    Of an entry with several images, one a wire plane, each is an event of its own, named "file:entry:plane". data and
-    labels name groups of `Data`, "sparse3d_data_group" for one; left out, data is the only sparse group but that of the
-    labels, or the one of producer `data`, and labels those of producer `fivetypes` of the same dimension, if there are
-    any (else labels are -1). A voxel's number has the last axis fastest. Lengths are taken to be in cm, as the file
-    does not tell. Particles are not read.
+    Of an entry with several images, one a wire plane, each is an event of its own, named "file:entry:plane". energies
+    and truth name groups of `Data`, "sparse3d_data_group" for one, perhaps without the end "_group"; left out, energies
+    is the only sparse group but that of the labels, or the one of producer `data`, and truth that of producer
+    `fivetypes` of the same dimension, if there is one (else, and with truth="none", labels are -1). truth_means: see
+    `open_events`. A voxel's number has the last axis fastest. Lengths are taken to be in cm, as the file does not tell.
+    Particles are not read. An entry without an image, or with one that was never filled, is an empty event with the
+    image of the first that was.
 
-    voxel_size: edge of a voxel in mm to be taken in place of the file's, as images of unequal edges need.
+    projection: the images of this plane alone (larcv's projection_id), one an entry. voxel_size: edge of a voxel in mm
+    to be taken in place of the file's, as images of unequal edges need.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         *,
-        data: str | None = None,
-        labels: str | None = None,
+        energies: str | None = None,
+        truth: str | None = None,
+        truth_means: str | None = None,
         voxel_size: float | None = None,
+        projection: int | None = None,
     ) -> None:
-        self.data, self.labels, self.voxel_size = data, labels, voxel_size
+        self.energies, self.truth, self.voxel_size, self.projection = energies, truth, voxel_size, projection
+        self.label_names = names_of_labels(truth, truth_means, None)
         super().__init__(path)
 
     def _open(self) -> Reading:
@@ -51,19 +59,44 @@ class Larcv3Events(EventFile):
     def _count(self) -> int:
         names = self._try("Data", lambda: self.handle.names("Data"))
         sparse = [name for name in names if _GROUP.fullmatch(name)]
-        self.data, self.labels = _choose(str(self.path), sparse, self.data, self.labels)
-        match = _GROUP.fullmatch(self.data)
+        self._data, self._labels = _choose(str(self.path), sparse, self.energies, self.truth)
+        match = _GROUP.fullmatch(self._data)
         assert match
         self.dimensions = int(match[1])
-        self._voxels: dict[str, int] = {}
-        counts = {group: self._check_group(group) for group in (self.data, self.labels) if group}
-        if self.labels and not np.array_equal(counts[self.labels], counts[self.data]):
-            raise EventFileError(f"{self.path}: Data/{self.labels}: other entries or planes than Data/{self.data}'s")
-        self._images = np.repeat(np.arange(len(counts[self.data])), counts[self.data])
-        self._planes = np.arange(len(self._images)) - np.repeat(
-            np.cumsum(counts[self.data]) - counts[self.data], counts[self.data]
-        )
+        counts = self._check_group(self._data)
+        if self._labels and not np.array_equal(self._check_group(self._labels), counts):
+            raise EventFileError(f"{self.path}: Data/{self._labels}: other entries or planes than Data/{self._data}'s")
+        self._several = len(counts) > 0 and int(counts.max()) > 1
+        self._images = self._chosen(counts)
         return len(self._images)
+
+    def _chosen(self, counts: np.ndarray) -> np.ndarray:
+        """Of every event entry, plane, and row of its image, -1 for an entry without one: [events, 3]."""
+        rows = np.arange(int(counts.sum()))
+        entries = np.repeat(np.arange(len(counts)), counts)
+        planes = rows - np.repeat(np.cumsum(counts) - counts, counts)
+        images = np.column_stack([entries, planes, rows])
+        if self.projection is not None:
+            images = images[self._projections() == self.projection]
+            if len(np.unique(images[:, 0])) != len(images):
+                where = f"{self.path}: Data/{self._data}/image_meta"
+                raise EventFileError(f"{where}: an entry has several images of projection {self.projection}")
+        bare = np.setdiff1d(np.arange(len(counts)), images[:, 0])
+        images = np.concatenate([images, np.column_stack([bare, np.zeros_like(bare), np.full_like(bare, -1)])])
+        return images[np.lexsort((images[:, 1], images[:, 0]))]
+
+    def _projections(self) -> np.ndarray:
+        """larcv's number of the plane of every image, after a check that one has the number asked for."""
+        metas = self._table(self._data, "image_meta")
+        where = f"{self.path}: Data/{self._data}/image_meta"
+        if "projection_id" not in (metas.dtype.names or ()):
+            raise EventFileError(f"{where}: no field projection_id, which projection (--projection) chooses by")
+        found = metas["projection_id"]
+        if len(found) and not (found == self.projection).any():
+            raise EventFileError(
+                f"{where}: no image of projection {self.projection}; there are {np.unique(found).tolist()}"
+            )
+        return found
 
     def _check_group(self, group: str) -> np.ndarray:
         """Images of each entry, after a check that the tables are there and follow each other without gaps."""
@@ -102,27 +135,53 @@ class Larcv3Events(EventFile):
         return np.asarray(self._try(where, lambda: self.handle.item(where, number)))
 
     def _read(self, number: int) -> Event:
-        entry, plane = int(self._images[number]), int(self._planes[number])
+        entry, plane, image = self._images[number].tolist()
         where = f"{self.path}: event {number}: Data"
-        assert self.data
-        meta = self._item(self.data, "image_meta", number)
-        shape, origin, voxel_size = _meta(meta, f"{where}/{self.data}/image_meta", self.dimensions, self.voxel_size)
-        ids, energy = self._image(self.data, number, shape, where)
-        labels = np.full(len(ids), UNKNOWN_LABEL)
-        if self.labels:
-            meta = self._item(self.labels, "image_meta", number)
-            if tuple(meta["number_of_voxels"].tolist()) != shape:
-                raise EventFileError(f"{where}/{self.labels}/image_meta: another image than the data's {shape}")
-            rows = f"{where}/{self.labels}/voxels"
-            found = self._image(self.labels, number, shape, where)
-            labels = voxel_labels(ids, *found, (rows, rows), EventFileError)
-        several = len(self._images) > 0 and self._planes.max() > 0
-        name = f"{self.path.name}:{entry}:{plane}" if several else f"{self.path.name}:{entry}"
+        ids, energy = np.zeros(0, np.int64), np.zeros(0, np.float32)
+        labels = np.full(0, UNKNOWN_LABEL)
+        if self._is_filled(self._data, image):
+            shape, origin, voxel_size = self._meta(image, where)
+            ids, energy = self._image(self._data, image, shape, where)
+            labels = self._labels_of(ids, image, shape, where)
+        else:
+            shape, origin, voxel_size = self._first_image
+        name = f"{self.path.name}:{entry}:{plane}" if self._several and image >= 0 else f"{self.path.name}:{entry}"
         coordinates = np.column_stack(np.unravel_index(ids, shape))
+        names = self.label_names
         try:
-            return Event(coordinates, energy, labels, no_particles(), voxel_size, origin, shape, name)
+            return Event(
+                coordinates, energy, labels, no_particles(), voxel_size, origin, shape, name, label_names=names
+            )
         except ValueError as error:
-            raise EventFileError(f"{where}/{self.data}: {error}") from error
+            raise EventFileError(f"{where}/{self._data}: {error}") from error
+
+    def _meta(self, image: int, where: str) -> tuple[tuple[int, ...], np.ndarray, float]:
+        meta = self._item(self._data, "image_meta", image)
+        return _meta(meta, f"{where}/{self._data}/image_meta", self.dimensions, self.voxel_size)
+
+    def _is_filled(self, group: str, image: int) -> bool:
+        if image < 0:
+            return False
+        voxels = int(self._item(group, "voxel_extents", image)["N"])
+        return not never_filled(voxels, self._item(group, "image_meta", image)["number_of_voxels"].tolist())
+
+    @cached_property
+    def _first_image(self) -> tuple[tuple[int, ...], np.ndarray, float]:
+        """Shape, origin and voxel size of the first image that was filled, for those that were not."""
+        for number, (_, _, image) in enumerate(self._images.tolist()):
+            if self._is_filled(self._data, image):
+                return self._meta(image, f"{self.path}: event {number}: Data")
+        return (1,) * self.dimensions, np.zeros(self.dimensions), self.voxel_size or VOXEL_SIZE
+
+    def _labels_of(self, ids: np.ndarray, image: int, shape: tuple[int, ...], where: str) -> np.ndarray:
+        if self._labels is None:
+            return np.full(len(ids), UNKNOWN_LABEL)
+        meta = self._item(self._labels, "image_meta", image)
+        if self._is_filled(self._labels, image) and tuple(meta["number_of_voxels"].tolist()) != shape:
+            raise EventFileError(f"{where}/{self._labels}/image_meta: another image than the data's {shape}")
+        rows = f"{where}/{self._labels}/voxels"
+        found = self._image(self._labels, image, shape, where)
+        return voxel_labels(ids, *found, self.label_names, (rows, rows), EventFileError)
 
     def _image(self, group: str, number: int, shape: tuple[int, ...], where: str) -> tuple[np.ndarray, np.ndarray]:
         """Voxel numbers, ascending, and values."""
@@ -143,24 +202,34 @@ class Larcv3Events(EventFile):
         return ids, values[order]
 
 
-def _choose(path: str, sparse: list[str], data: str | None, labels: str | None) -> tuple[str, str | None]:
+def _choose(path: str, sparse: list[str], energies: str | None, truth: str | None) -> tuple[str, str | None]:
     """Names of the two groups, as far as they are not given."""
-    for given in (data, labels):
-        if given is not None and given not in sparse:
-            raise EventFileError(f"{path}: no sparse group {given} in Data; it holds {sparse}")
+    data, labels = (_find(path, sparse, name) for name in (energies, None if truth == NO_TRUTH else truth))
     if data is None:
         others = [name for name in sparse if name != labels and "_fivetypes_" not in name]
         named = [name for name in others if "_data_" in name]
         candidates = others if len(others) == 1 else named
         if len(candidates) != 1:
             raise EventFileError(
-                f"{path}: Data must hold one sparse group of energies, or one of data; it has {sparse}"
+                f"{path}: Data must hold one sparse group of energies, or one of data; it has {sparse}; give the name "
+                "of one as energies (--energies NAME)"
             )
         data = candidates[0]
-    if labels is None:
+    if labels is None and truth is None:
         fivetypes = f"{data.split('_')[0]}_fivetypes_group"
         labels = fivetypes if fivetypes in sparse else None
+    if labels is not None and labels.split("_")[0] != data.split("_")[0]:
+        raise EventFileError(f"{path}: labels of {labels} for energies of {data}: give groups of one dimension")
     return data, labels
+
+
+def _find(path: str, sparse: list[str], given: str | None) -> str | None:
+    if given is None:
+        return None
+    found = [name for name in (given, f"{given}_group") if name in sparse]
+    if not found:
+        raise EventFileError(f"{path}: no sparse group {given} in Data; it holds {sparse}")
+    return found[0]
 
 
 def _check_runs(where: str, extents: np.ndarray, length: int) -> None:
@@ -185,6 +254,7 @@ def _meta(
         )
     if voxel_size is None and np.ptp(edges) > 1e-6 * max(edges):
         raise EventFileError(
-            f"{where}: voxels of {edges.tolist()} cm have unequal edges: give Larcv3Events the voxel_size to take"
+            f"{where}: voxels of {edges.tolist()} cm have unequal edges: give the edge in mm to take as voxel_size "
+            "(--voxel_size MM)"
         )
     return shape, origin * _MM_PER_CM, round(float(edges.mean()) * _MM_PER_CM, 9) if voxel_size is None else voxel_size

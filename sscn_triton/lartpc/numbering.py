@@ -21,15 +21,24 @@ import numpy as np
 from .event import CLASS_NAMES
 
 TWO_CLASSES = ("track", "shower")
+NUMBERS = tuple(str(number) for number in range(128))
+"""Names of labels whose meaning is not known: as many numbers as fit into a label's type."""
 SHAPE_NAMES = ("shower", "track", "Michel", "delta", "low-energy", "ghost")
 SHOWER, TRACK, MICHEL, DELTA, LOW_ENERGY, GHOST = range(6)
+MEANINGS = {"five-types": CLASS_NAMES, "shapes": SHAPE_NAMES, "numbers": NUMBERS}
+"""What labels of a file may mean, in the words of `open_events` (truth_means), and their names."""
+NO_TRUTH = "none"
+"""The word of `open_events` (truth) for reading without labels."""
 PID_NAMES = ("photon", "electron", "muon", "pion", "proton", "kaon")
 PHOTON, ELECTRON, MUON, PION, PROTON, KAON = range(6)
 
 _PDG = np.array([22, 11, 13, 211, 2212, 321, 0])  # pid -1 picks the last
 _PIDS = {22: PHOTON, 11: ELECTRON, 13: MUON, 211: PION, 2212: PROTON, 321: KAON}
 _SHAPES = np.array([TRACK, TRACK, SHOWER, DELTA, MICHEL, -1])  # by five-type label, -1 picks the last
-_TWO = np.array([0, 0, 1, 1, 1, -1], dtype=np.int8)
+_TWO_CLASSES_OF = {
+    CLASS_NAMES: np.array([0, 0, 1, 1, 1, -1], dtype=np.int8),
+    SHAPE_NAMES: np.array([1, 0, 1, 1, -1, -1, -1], dtype=np.int8),
+}
 _TYPICAL_PID = np.array([PROTON, MUON, ELECTRON, ELECTRON, ELECTRON, -1])
 _FIVE_TYPES = np.array([2, -1, 4, 3, -1, -1, -1])  # by shape; a track's depends on its pid
 _TRACKS = np.array([-1, -1, 1, 1, 0, 1, -1])  # by pid
@@ -65,14 +74,52 @@ def pdg_from_pid(pid: np.ndarray) -> np.ndarray:
     return _PDG[_known(pid, len(PID_NAMES), "pid")].astype(np.int32)
 
 
-def as_named(labels: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Five-type labels (-1 to 4) as numbers in `names`, int8: the five types themselves, or track (HIP, MIP) and shower
-    (shower, delta, Michel). Raises ValueError for other names."""
-    if tuple(names) == CLASS_NAMES:
+def as_named(labels: np.ndarray, names: Sequence[str], given: Sequence[str] = CLASS_NAMES) -> np.ndarray:
+    """Labels that are numbers in `given` (-1 unknown) as numbers in `names`, int8.
+
+    Five types and shapes are themselves, or track (HIP, MIP) and shower (shower, delta, Michel), low-energy deposits
+    and ghosts being unknown. Raises ValueError where the one cannot be told from the other: shapes do not tell HIP from
+    MIP, and numbers of unknown meaning tell nothing.
+    """
+    names, given = tuple(names), tuple(given)
+    if names not in (CLASS_NAMES, TWO_CLASSES, given):
+        raise ValueError(
+            f"classes must be {', '.join(CLASS_NAMES)} or {', '.join(TWO_CLASSES)}, got {', '.join(names)}"
+        )
+    if not is_told(names, given):
+        hint = "say what they mean by truth_means (--truth_means)" if given == NUMBERS else "take other classes"
+        raise ValueError(f"labels are {told_names(given)}, which do not tell {', '.join(names)}: {hint}")
+    if names == given:
         return np.asarray(labels, dtype=np.int8)
-    if tuple(names) == TWO_CLASSES:
-        return _TWO[_known(labels, 5, "label")]
-    raise ValueError(f"classes must be {', '.join(CLASS_NAMES)} or {', '.join(TWO_CLASSES)}, got {', '.join(names)}")
+    return _TWO_CLASSES_OF[given][_known(labels, len(given), "label")]
+
+
+def is_told(names: Sequence[str], given: Sequence[str]) -> bool:
+    """Whether labels called `given` can be told as `names`: see `as_named`."""
+    return tuple(names) == tuple(given) or (tuple(names) == TWO_CLASSES and tuple(given) in _TWO_CLASSES_OF)
+
+
+def names_of_labels(truth: str | None, means: str | None, told: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Names of a file's labels: of those that `means` says; else those that the file tells; else the five types, where
+    labels are those of the study's own tree, group, array or column (no `truth` named), and numbers of others. Raises
+    ValueError for another meaning."""
+    if means is not None:
+        return MEANINGS[check_meaning(means)]
+    if told is not None:
+        return told
+    return CLASS_NAMES if truth in (None, NO_TRUTH) else NUMBERS
+
+
+def check_meaning(means: str) -> str:
+    """The word, if it is one of `MEANINGS`."""
+    if means not in MEANINGS:
+        raise ValueError(f"truth_means must be one of {', '.join(MEANINGS)}, got {means!r}")
+    return means
+
+
+def told_names(names: Sequence[str]) -> str:
+    """Names of labels for a message."""
+    return "numbers of unknown meaning" if tuple(names) == NUMBERS else ", ".join(names)
 
 
 def _known(given: np.ndarray, limit: int, what: str) -> np.ndarray:

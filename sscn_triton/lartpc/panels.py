@@ -8,9 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from .event import CLASS_COLORS, CLASS_NAMES, UNKNOWN_COLOR, Event
-from .numbering import as_named
+from .numbering import NUMBERS, as_named, is_told
 
 COLORS = dict(zip(CLASS_NAMES, CLASS_COLORS, strict=True)) | {"track": CLASS_COLORS[1], "shower": CLASS_COLORS[2]}
+COLORS |= {"low-energy": "#56B4E9", "ghost": "#F0E442"}
+_OTHERS = (*CLASS_COLORS, "#56B4E9", "#F0E442")
+"""Colours of labels of other names, by their number."""
 START_COLOR = "#000000"
 LEAST_VOXELS = 5
 """Particles with fewer are not marked."""
@@ -52,10 +55,14 @@ def make_panels(event: Event, color: str | Sequence[str], prediction: np.ndarray
     names, guess = find_prediction(event, prediction)
     if needs and guess is None:
         raise ValueError(f"color={color!r} needs a prediction")
-    truth = as_named(event.labels, names) if needs else event.labels
-    layers = {"label": _class_layers(truth, names if needs else CLASS_NAMES), "energy": []}
+    if "difference" in colors or (needs and is_told(names, event.label_names)):
+        truth, called = as_named(event.labels, names, event.label_names), names
+    else:
+        truth, called = event.labels, event.label_names
+    layers = {"label": _class_layers(truth, called), "energy": []}
     if guess is not None and needs:
-        layers |= {"prediction": _class_layers(guess, names), "difference": _difference_layers(truth, guess)}
+        layers |= {"prediction": _class_layers(guess, names)}
+        layers |= {"difference": _difference_layers(truth, guess)} if "difference" in colors else {}
     titles = {"label": "truth" if needs else "label"}
     return [Panel(titles.get(word, word) if len(colors) > 1 else "", layers[word]) for word in colors]
 
@@ -83,10 +90,17 @@ def _checked(prediction: np.ndarray, count: int) -> np.ndarray:
 
 
 def _class_layers(classes: np.ndarray, names: Sequence[str]) -> list[Layer]:
-    """All classes, also those without a voxel: the same legend under every picture."""
-    layers = [Layer(name, COLORS[name], np.flatnonzero(classes == label)) for label, name in enumerate(names)]
+    """All classes, also those without a voxel, as the same legend under every picture; of numbers of unknown meaning
+    those that occur."""
+    shown = np.unique(classes[classes >= 0]).tolist() if tuple(names) == NUMBERS else range(len(names))
+    layers = [Layer(names[i], label_color(names[i], i), np.flatnonzero(classes == i)) for i in shown]
     unknown = np.flatnonzero(classes < 0)
     return layers + ([Layer("unknown", UNKNOWN_COLOR, unknown)] if len(unknown) else [])
+
+
+def label_color(name: str, number: int) -> str:
+    """The colour of a label in every picture."""
+    return COLORS.get(name, _OTHERS[number % len(_OTHERS)])
 
 
 def _difference_layers(labels: np.ndarray, prediction: np.ndarray) -> list[Layer]:

@@ -134,10 +134,21 @@ class PilarnetEvents(EventFile):
         return open_hdf5(self.path)
 
     def _count(self) -> int:
-        names = set(self._try("", lambda: self.handle.names()))
+        names = self._try("", lambda: self.handle.names())
         missing = [name for name in ("point", "cluster") if name not in names]
         if missing:
-            raise EventFileError(f"{self.path}: no dataset {missing[0]}; the file holds {sorted(names)}")
+            found = ", ".join(f"{name} ({self._try(name, lambda name=name: self.handle.kind(name))})" for name in names)
+            raise EventFileError(
+                f"{self.path}: no dataset {missing[0]}; the file holds {found or 'nothing'}; expected point and "
+                "cluster of PILArNet-M, or the group Data of larcv3"
+            )
+        for name in (name for name in ROWS if name in names):
+            kind = self._try(name, lambda name=name: self.handle.kind(name))
+            if not kind.startswith("rows of "):
+                raise EventFileError(
+                    f"{self.path}: {name} is {kind}; expected a row of numbers of any length for every event, as "
+                    "PILArNet-M has it"
+                )
         self.own = _OWN in names
         lengths = {name: self._try(name, lambda name=name: self.handle.length(name)) for name in ROWS if name in names}
         if self.own:

@@ -6,9 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from .event import PARTICLE_DTYPE, Event
+from .event import CLASS_NAMES, PARTICLE_DTYPE, Event
 from .files import LARGEST_AXIS, EventFileError
-from .numbering import LOW_ENERGY, five_types_from_shape, pdg_from_pid, pid_from_five_types, shape_from_five_types
+from .numbering import (
+    LOW_ENERGY,
+    five_types_from_shape,
+    pdg_from_pid,
+    pid_from_five_types,
+    shape_from_five_types,
+    told_names,
+)
 
 PUBLIC_SHAPE = (768, 768, 768)
 PUBLIC_VOXEL = 3.0  # mm
@@ -22,10 +29,15 @@ def as_rows(event: Event) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     A cluster is what one particle left with one label: fragment and group are the particle's row, interaction counts
     the places where primary particles start. Time, electrons and dx are 0: they are not known. Vertices are in mm in
-    the event's frame. Raises ValueError for an event that is not three-dimensional.
+    the event's frame. Raises ValueError for an event that is not three-dimensional, or has labels of other classes.
     """
     if event.ndim != 3:
         raise ValueError(f"PILArNet-M holds three-dimensional events, got {event.name!r} of {event.ndim} dimensions")
+    if event.label_names != CLASS_NAMES:
+        raise ValueError(
+            f"PILArNet-M holds labels {', '.join(CLASS_NAMES)}; those of {event.name!r} are "
+            f"{told_names(event.label_names)}: write .npz"
+        )
     order = row_order(event)
     points = np.zeros((len(event), _POINT), np.float32)
     points[:, :3] = event.coordinates[order]

@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-from .event import CLASS_NAMES, UNKNOWN_LABEL, Event
+from .event import UNKNOWN_LABEL, Event
 from .imaging import THRESHOLD
 
 PLANES = {"y": 0.0, "u": 60.0, "v": -60.0}
@@ -51,7 +51,7 @@ def project(event: Event, plane: str, threshold: float = THRESHOLD) -> Event:
     unique, place = np.unique(pixels, return_inverse=True)
     total = np.bincount(place, energies, len(unique))
     active = total >= threshold
-    labels = _heaviest(place, event.labels[rows], energies, len(unique), len(CLASS_NAMES))
+    labels = _heaviest(place, event.labels[rows], energies, len(unique), len(event.label_names))
     clusters = _heaviest(place, event.clusters[rows], energies, len(unique), len(event.particles))
     origin_yz = event.origin[2] * cosine - event.origin[1] * sine
     return Event(
@@ -64,6 +64,7 @@ def project(event: Event, plane: str, threshold: float = THRESHOLD) -> Event:
         spatial_shape=(wires, drift),
         name=f"{event.name}:{plane}" if event.name else plane,
         clusters=clusters[active],
+        label_names=event.label_names,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from .event import CLASS_NAMES, Event
+from .numbering import told_names
 
 Labels = Literal["slides", "attached"]
 """`slides`: what was shown in 2018, labels by the particle; `attached`: what came after, see `detached_to_shower`."""
@@ -42,9 +43,15 @@ def detached_to_shower(coordinates: np.ndarray, labels: np.ndarray) -> np.ndarra
 
 
 def relabel(event: Event, labels: str) -> Event:
-    """The event with labels by one of the two definitions. Raises ValueError for another word."""
+    """The event with labels by one of the two definitions. Raises ValueError for another word, and for `attached` of
+    labels that are not of the five classes."""
     if check_labels(labels) == "slides":
         return event
+    if event.label_names != CLASS_NAMES:
+        raise ValueError(
+            f"{event.name or 'event'}: labels={labels} needs labels {', '.join(CLASS_NAMES)}; these are "
+            f"{told_names(event.label_names)}. Where they are the five types, say so by truth_means (--truth_means)"
+        )
     return event.replace(labels=detached_to_shower(event.coordinates, event.labels))
 
 

@@ -23,8 +23,9 @@ def statistics(events: Sequence[Event]) -> dict[str, np.ndarray]:
     voxels in the 3^D block around an active one, itself included, mean), halving_1 to halving_5 (sites left when
     coordinates are halved, over those before), growth_1 to growth_3 (active sites after that many ordinary convolutions
     of kernel 3, over those before; as if the image had no borders), share_<class> for each of `CLASS_NAMES` (of
-    labelled voxels); of the tracks of `track_shapes`: track_voxels (voxels per voxel of length) and track_rms
-    (thickness, voxels, mean) of muons and pions, dedx_muon, dedx_pion, dedx_proton (MeV/cm, energy over length).
+    labelled voxels, NaN where labels are not of these classes); of the tracks of `track_shapes`: track_voxels (voxels
+    per voxel of length) and track_rms (thickness, voxels, mean) of muons and pions, dedx_muon, dedx_pion, dedx_proton
+    (MeV/cm, energy over length).
 
     Raises ValueError for no events.
     """
@@ -51,14 +52,14 @@ def _event_statistics(event: Event) -> dict[str, float]:
         sites = halved
     for step, grown in enumerate(_growth(event), start=1):
         result[f"growth_{step}"] = grown / count if count else np.nan
-    labelled = event.labels[event.labels >= 0]
+    labelled = event.labels[event.labels >= 0] if event.label_names == CLASS_NAMES else event.labels[:0]
     for label, name in enumerate(CLASS_NAMES):
         result[f"share_{name}"] = float(np.mean(labelled == label)) if len(labelled) else np.nan
     return result | _tracks(event)
 
 
 def _tracks(event: Event) -> dict[str, float]:
-    shapes = track_shapes(event) if event.ndim == 3 else []
+    shapes = track_shapes(event) if event.ndim == 3 and event.label_names == CLASS_NAMES else []
     thin = [shape for shape in shapes if shape.pdg != TRACKS["proton"]]
     length = sum(shape.length for shape in thin)
     result = {

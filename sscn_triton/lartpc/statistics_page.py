@@ -6,6 +6,7 @@ import html
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,11 +57,19 @@ def statistics_page(lists: Mapping[str, Sequence[Event]]) -> str:
 
 
 def beside_simulated(
-    path: str | os.PathLike[str], seed: int, events: int, size: int, progress: Callable[[int], None]
+    path: str | os.PathLike[str],
+    seed: int,
+    events: int,
+    size: int,
+    progress: Callable[[int], None],
+    reading: Mapping[str, Any],
 ) -> str:
-    """`statistics_page` of events 0, 1, 2, ... of a seed and of those of a file. progress: told how many are made."""
-    with open_events(path) as file:
+    """`statistics_page` of events 0, 1, 2, ... of a seed and of those of a file, opened by `open_events` with the
+    options `reading`. progress: told how many are made."""
+    with open_events(path, **reading) as file:
         others = list(file)
+    if not others:
+        raise ValueError(f"{path}: no events to be compared with")
     made = []
     for index in range(events):
         made.append(simulate(seed, index, size))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .event import CLASS_NAMES, Event
+from .event import Event
 from .panels import (
     START_COLOR,
     Layer,
@@ -55,7 +55,7 @@ def frame(event: Event, place: int, panels: int) -> dict[str, Any]:
 
 
 def _hover(event: Event, prediction: np.ndarray | None) -> np.ndarray:
-    truth = np.array([*CLASS_NAMES, "unknown"])  # -1 picks the last
+    truth = np.array([*event.label_names, "unknown"])  # -1 picks the last
     lines = [f"{energy:.3f} MeV<br>{name}" for energy, name in zip(event.energy, truth[event.labels], strict=True)]
     names, guess = find_prediction(event, prediction)
     if guess is not None:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from sscn_triton.study.model_devices import device_named
+from sscn_triton.study.reading_options import ReadingOptions
 
 VERSIONS = ("torch", "numpy", "numba", "sscn", "sparseconvnet")
 
 
 @dataclass(frozen=True)
-class Bench:
+class Bench(ReadingOptions):
     """Time a training step of the study's network, all events as one batch.
 
     SparseConvNet, if it can be imported, is run in turn with this library, with equal weights.
@@ -46,6 +47,7 @@ class Bench:
     out: str = "bench.json"
 
     def __post_init__(self) -> None:
+        self.refuse_without_file(self.data)
         for name in ("copies", "repeat", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -110,14 +112,15 @@ def load_batch(options: Bench) -> tuple[Any, str]:
     """The events as one batch, and where they come from."""
     from sscn_triton.lartpc import open_events, simulate
     from sscn_triton.study.bench_batch import as_batch
+    from sscn_triton.study.labels import relabel
 
     if options.data is None:
         number = 5 if options.events is None else options.events
         events = [simulate(0, index, size=options.size) for index in range(number)]
         source = f"{number} simulated events of {options.size} px, seed 0"
     else:
-        with open_events(options.data) as file:
-            events = [file[index] for index in range(min(len(file), options.events or len(file)))]
+        with open_events(options.data, **options.reading()) as file:
+            events = [relabel(file[index]) for index in range(min(len(file), options.events or len(file)))]
         source = f"{len(events)} events of {Path(options.data).name}"
     if not sum(len(event) for event in events):
         raise ValueError(f"there is no voxel in {source}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from sscn_triton.study.reading_options import ReadingOptions
+
 MINUTES, EVENTS, IMAGE = 10.0, 200, 192
 MINUTES_AT_SCALE = 7.5
 """What is taken where an option is left out that another one may forbid."""
@@ -13,7 +15,7 @@ AT_SCALE = ("scale", "out", "minutes", "seed", "toy")
 
 
 @dataclass(frozen=True)
-class StudyConfig:
+class StudyConfig(ReadingOptions):
     """Train a sparse and a dense UResNet side by side on the same liquid-argon images, and write a report.
 
     Sparse and dense network have the same layers and start from the same weights; they see the same crops in the same
@@ -100,6 +102,7 @@ class StudyConfig:
             given = [f.name for f in fields(self) if f.name not in AT_SCALE and getattr(self, f.name) != f.default]
             if given:
                 raise ValueError(f"scale=gpu takes out, minutes, seed and toy, not {given[0]}: leave it out")
+        self.refuse_without_file(self.data)
         if self.data is not None and self.image is not None:
             raise ValueError(f"image is for simulated events; with data={self.data} leave it out")
         if self.steps is not None and self.minutes is not None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sscn_triton.lartpc import Event, Recipe, collate, crop
+from sscn_triton.lartpc import CLASS_NAMES, Event, Recipe, collate, crop
 from sscn_triton.study.config import StudyConfig
 from sscn_triton.study.progress import Progress
 
@@ -83,7 +83,7 @@ def load(config: StudyConfig) -> Split:
     else:
         from sscn_triton.lartpc import open_events
 
-        with open_events(config.data) as file:
+        with open_events(config.data, **config.reading()) as file:
             number = len(file) if config.events is None else config.events
             if number > len(file):
                 raise ValueError(f"{config.data}: has {len(file)} events, asked for {number}")
@@ -107,6 +107,8 @@ def _check(events: list[Event], config: StudyConfig) -> None:
             f"{config.data}: a study needs 2 events or more with {LEAST_VOXELS} labelled voxels, found {len(events)}"
         )
     for event in events:
+        if event.label_names != CLASS_NAMES:
+            raise ValueError(f"{config.data}: a study needs labels {', '.join(CLASS_NAMES)}, {event.name} has others")
         if event.ndim != 3:
             raise ValueError(f"{config.data}: a study needs three-dimensional events, {event.name} has {event.ndim}")
         if min(event.spatial_shape) < config.size:

@@ -144,11 +144,11 @@ def load_sources(config: TrainConfig) -> tuple[Source, Source]:
         make = Streamed if config.stream else simulated
         events: Sequence[Event] = make(config.seed, config.events, config.image)
     else:
-        events = open_events(config.data)
+        events = open_events(config.data, **config.reading())
     _at_least(events, 1 if config.held_out else 2, config.data)
     everything = Source(events, range(len(events)), config)
     if config.held_out is not None:
-        other: EventFile = open_events(config.held_out)
+        other: EventFile = open_events(config.held_out, **config.reading())
         _at_least(other, 1, config.held_out)
         return everything, Source(other, range(len(other)), config)
     order = np.random.default_rng(config.seed).permutation(len(events))

@@ -30,9 +30,11 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     checkpoint = load_checkpoint(config.checkpoint)
     network = network_of(checkpoint)
     device = machine.device_name(config.device)
-    with open_events(config.data) as events:
+    with open_events(config.data, **config.reading()) as events:
         number = len(events) if config.events is None else config.events
-        if not 0 < number <= len(events):
+        if not len(events):
+            raise ValueError(f"{config.data}: there are no events in it to judge a network by")
+        if number > len(events):
             raise ValueError(f"{config.data}: has {len(events)} events, asked for {number}")
         with Progress("judging events", number) as progress:
             images = _images(events, number, TrainConfig(**checkpoint.settings), config.crop, progress)

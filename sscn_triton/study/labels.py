@@ -22,9 +22,15 @@ def relabel(event: Event, classes: Classes = "five", labels: Labels = "slides") 
     labels: `slides` as they are; `attached` turns detached delta rays and Michel electrons into shower, as the study
     did after its slides (`lartpc.detached_to_shower`)
     classes: `five`, or `two`: track (HIP, MIP) against shower (shower, delta, Michel)
+
+    Raises ValueError for labels that do not tell these classes.
     """
     event = relabelling.relabel(event, labels)
-    return event.replace(labels=as_named(event.labels, class_names(classes)))
+    names = class_names(classes)
+    try:
+        return event.replace(labels=as_named(event.labels, names, event.label_names), label_names=names)
+    except ValueError as error:
+        raise ValueError(f"{event.name}: {error}") from error
 
 
 def project(event: Event, ndim: Literal[2, 3]) -> Event:

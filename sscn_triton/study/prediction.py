@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sscn_triton.lartpc import Event, Prediction, create_events, open_events
-from sscn_triton.lartpc.numbering import as_named
+from sscn_triton.lartpc import CLASS_NAMES, Event, Prediction, create_events, open_events, relabelling
+from sscn_triton.lartpc.event import UNKNOWN_LABEL
+from sscn_triton.lartpc.numbering import as_named, is_told
 from sscn_triton.study import machine
 from sscn_triton.study.checkpoint import Checkpoint, load_checkpoint, network_of
 from sscn_triton.study.data import as_batch
@@ -32,17 +33,21 @@ def predict(options: Predict) -> None:
     network = network_of(checkpoint).to(device)
     right, known, shares = 0, 0, []
     with (
-        open_events(options.file, labels=training.labels) as events,
+        open_events(options.file, **options.reading()) as events,
         Progress("labelling events", len(events)) as progress,
         create_events(options.out, like=events) as writer,
     ):
         for event in events:
+            if event.label_names == CLASS_NAMES:
+                event = relabelling.relabel(event, training.labels)
             image = project(event, training.ndim)
             for edge in image.spatial_shape:
                 training.check_size(f"{options.file}: {image.name}: image", edge)
             prediction = predicted(network, image, checkpoint)
             writer.append(image.replace(prediction=prediction))
-            truth = as_named(image.labels, prediction.names)
+            truth = np.full(len(image), UNKNOWN_LABEL)
+            if is_told(prediction.names, image.label_names):
+                truth = as_named(image.labels, prediction.names, image.label_names)
             hits, labelled = int((truth == prediction.labels).sum()), int((truth >= 0).sum())
             right, known = right + hits, known + labelled
             shares += [hits / labelled] if labelled else []

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sscn_triton.study.reading_options import ReadingOptions
+
 
 @dataclass(frozen=True)
-class Scaling:
+class Scaling(ReadingOptions):
     """Measure how time and memory of the networks grow with the image, its voxels and the batch.
 
     The sparse network, its dense twin and the dense network of 2018, in three and two dimensions, on crops of the same
@@ -42,6 +44,7 @@ class Scaling:
     out: str = "scaling.json"
 
     def __post_init__(self) -> None:
+        self.refuse_without_file(self.data)
         for name, least in {"events": 1, "seed": 0, "filters": 1, "depth": 1, "threads": 1}.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
@@ -103,14 +106,15 @@ def _events(options: Scaling) -> tuple[list[Any], str]:
     """The fullest events first, and where they come from."""
     from sscn_triton.lartpc import open_events
     from sscn_triton.study.data import simulated
+    from sscn_triton.study.labels import relabel
 
     if options.data is None:
         size = options.image or 768
         events = simulated(options.seed, options.events, size)
         source = f"{options.events} simulated events of {size} px, seed {options.seed}"
     else:
-        with open_events(options.data) as file:
-            events = sorted(file, key=len, reverse=True)[: options.events]
+        with open_events(options.data, **options.reading()) as file:
+            events = [relabel(event) for event in sorted(file, key=len, reverse=True)[: options.events]]
         source = f"the {len(events)} fullest events of {Path(options.data).name}"
         if not events or events[0].ndim != 3 or not len(events[-1]):
             raise ValueError(f"{options.data}: needs three-dimensional events with voxels")

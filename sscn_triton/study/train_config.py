@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from sscn_triton.study.config import EVENTS, IMAGE
+from sscn_triton.study.reading_options import ReadingOptions
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -29,7 +30,7 @@ def config_path(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(ReadingOptions):
     """Train a network that labels the voxels of liquid-argon images.
 
     `--config` takes a file, or the name of a packaged configuration: laptop, 192, 512, 768, michel, two-class, 2d,
@@ -144,6 +145,7 @@ class TrainConfig:
             raise ValueError(f"{name} must be more than {divisor} for network=study of depth {self.depth}, got {size}")
 
     def _refuse_useless(self) -> None:
+        self.refuse_without_file(self.data if self.held_out is None else self.held_out)
         for name in ("events", "image"):
             if self.data is not None and getattr(self, name) is not None:
                 raise ValueError(f"{name} is for simulated events; with data={self.data} leave it out")
@@ -154,7 +156,7 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluateConfig(ReadingOptions):
     """Judge a trained network by the events of a file, as the 2018 study does, and print the scores as JSON.
 
     Nonzero accuracy is the correct nonzero voxels over the nonzero voxels of an event, averaged over events; class

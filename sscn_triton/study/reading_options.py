@@ -1,0 +1,40 @@
+"""Options of every command that reads event files: names in files of others. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingOptions:
+    """Names in event files of others, for `lartpc.open_events`.
+
+    Args:
+        energies: name of the tree (larcv2), group (larcv3), array (npz) or column (CSV) of energies, where it is not
+            the study's.
+        truth: name of the tree, group, array or column of labels, or none to read without labels.
+        truth_means: what labels mean, five-types (HIP, MIP, shower, delta, Michel), shapes (of PILArNet-M and SPINE:
+            shower, track, Michel, delta, low-energy, ghost) or numbers, which are shown as they are; left out, numbers
+            where truth is named.
+        particles: name of the tree of particles (larcv2), or none to read without them.
+        voxel_size: edge of a voxel in mm, in place of the file's.
+        projection: number of the plane whose images are read, of files with several images an entry (larcv3).
+    """
+
+    energies: str | None = None
+    truth: str | None = None
+    truth_means: Literal["five-types", "shapes", "numbers"] | None = None
+    particles: str | None = None
+    voxel_size: float | None = None
+    projection: int | None = None
+
+    def reading(self) -> dict[str, Any]:
+        """The options that `lartpc.open_events` takes by the same names."""
+        return {field.name: getattr(self, field.name) for field in fields(ReadingOptions)}
+
+    def refuse_without_file(self, data: str | None) -> None:
+        """Raises ValueError if an option is given though events are simulated."""
+        given = [name for name, value in self.reading().items() if value is not None]
+        if data is None and given:
+            raise ValueError(f"{given[0]} is for event files; simulated events have no use for it: leave it out")
