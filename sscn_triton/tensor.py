@@ -22,7 +22,7 @@ __all__ = ["DUPLICATES", "Grid", "Path", "SparseTensor", "Step", "same_grid"]
 Path = tuple[tuple[Grid, Step], ...]
 
 
-@value("features", "grid", "path", features="_features", forgotten=("moments",))
+@value("features", "grid", "path", features="_features")
 class SparseTensor(NoArithmetic):
     """Feature rows on active sites.
 
@@ -43,8 +43,6 @@ class SparseTensor(NoArithmetic):
     Raises:
         TypeError, ValueError: before any work, saying what was given and what is allowed.
     """
-
-    moments: Any = None  # of the features, where the operator that made them gave them: sscn_triton.functional.along
 
     def __init__(
         self,
@@ -97,7 +95,7 @@ class SparseTensor(NoArithmetic):
     @features.setter
     def features(self, features: Tensor) -> None:
         self._check_replacement(features)
-        self._features, self.moments = features, None
+        self._features = features
 
     @property
     def grid(self) -> Grid:

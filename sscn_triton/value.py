@@ -40,35 +40,33 @@ def _same(one: Any, other: Any) -> bool:
     return isinstance(one, (int, float, str)) and one == other
 
 
-def value(*names: str, features: str, forgotten: tuple[str, ...] = ()) -> Callable[[Class], Class]:
+def value(*names: str, features: str) -> Callable[[Class], Class]:
     """A decorator that registers a class, and every class derived from it, as a value.
 
     Args:
         names: the fields of the dataclass. The constructor takes them by name, and the instance has them as attributes.
         features: the member that holds the tensor; it is the one leaf of the pytree.
-        forgotten: members that describe the features and become None when others take their place.
     """
 
     def decorate(cls: Class) -> Class:
         fields: Any = dataclasses.make_dataclass(cls.__name__, names, init=False, repr=False, eq=False)
         cls.__dataclass_fields__ = fields.__dataclass_fields__  # type: ignore[attr-defined]
         cls.__dataclass_params__ = fields.__dataclass_params__  # type: ignore[attr-defined]
-        _register(cls, features, forgotten)
+        _register(cls, features)
 
         cls.__init_subclass__ = classmethod(  # type: ignore[assignment]
-            lambda derived: _register(derived, features, forgotten)
+            lambda derived: _register(derived, features)
         )
         return cls
 
     return decorate
 
 
-def _register(cls: Any, features: str, forgotten: tuple[str, ...]) -> None:
+def _register(cls: Any, features: str) -> None:
     key = _pytree.GetAttrKey("features")
 
     def flatten(x: Any) -> tuple[list[Any], _Rest]:
-        left_out = (features, *forgotten)
-        return [x.__dict__[features]], _Rest({k: v for k, v in x.__dict__.items() if k not in left_out})
+        return [x.__dict__[features]], _Rest({k: v for k, v in x.__dict__.items() if k != features})
 
     def flatten_with_keys(x: Any) -> tuple[list[Any], _Rest]:
         (leaf,), rest = flatten(x)

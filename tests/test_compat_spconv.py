@@ -228,6 +228,29 @@ def test_batch_norm_of_one_site_and_of_none(norm):
         assert layer.running_var.tolist() == pytest.approx([1 - 0.1 * count] * 2)
 
 
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_watched_batch_norm_is_called_for_any_number_of_sites(count):
+    seen = []
+    x = spconv.SparseConvTensor(torch.ones(count, 2), torch.arange(4 * count).view(count, 4).int(), [9, 9, 9], 9)
+    for layer in (torch.nn.BatchNorm1d(2), spconv.SparseBatchNorm(2)):
+        layer.register_forward_hook(lambda module, args, output: seen.append(len(args)))
+        spconv.SparseSequential(layer)(x)
+    replaced = torch.nn.BatchNorm1d(2)
+    replaced.forward = lambda features: seen.append(1) or features + 5
+    assert spconv.SparseSequential(replaced)(x).features.tolist() == [[6, 6]] * count
+    assert seen == [1, 1, 1]
+
+
+def test_a_subclass_of_batch_norm_does_its_work_once():
+    class Shifted(spconv.SparseBatchNorm):
+        def forward(self, input):
+            y = super().forward(input)
+            return y.replace_feature(y.features + 1) if isinstance(y, spconv.SparseConvTensor) else y + 1
+
+    x = spconv.SparseConvTensor(torch.ones(1, 2), torch.zeros(1, 4, dtype=torch.int32), [3, 3, 3], 1)
+    assert spconv.SparseSequential(Shifted(2))(x).features.tolist() == [[1, 1]]
+
+
 def test_a_layer_of_one_tap_reads_its_weight_as_in_out():
     x, _, features = given(3)
     for layer in (spconv.SubMConv3d(2, 3, 1, bias=False), spconv.SparseConv3d(2, 3, 1, bias=False)):

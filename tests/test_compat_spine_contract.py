@@ -155,6 +155,10 @@ def test_norms_take_few_sites_and_keep_events_apart():
     assert norm(x).F.tolist() == [[0]]
     assert norm.bn.running_mean.tolist() == pytest.approx([0.1])
     assert next(iter(norm.state_dict())) == "bn.weight"
+    seen = []
+    norm.bn.register_forward_hook(lambda module, args, output: seen.append(len(output)))
+    norm(x), norm(tensor())
+    assert seen == [1, len(tensor())]
     x = tensor(torch.tensor([[1.0], [5.0], [3.0]]), COORDINATES[[0, 1, 3]])
     layer = spine.module("InstanceNorm")(1)
     assert layer(x).F[:, 0].tolist() == pytest.approx([-1, 0, 1])

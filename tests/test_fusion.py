@@ -215,17 +215,6 @@ def test_what_hooks_watch_is_not_fused() -> None:
         torch.testing.assert_close(block(x).features, x.features + seen[2])
 
 
-def test_a_norm_reads_features_again_that_were_written_to_after_their_convolution() -> None:
-    conv, norm = nn.SubmanifoldConv(2, 2, 3), nn.BatchNorm(2)
-    x = random_cloud(10, channels=2, size=4, dtype=torch.float32)
-    with interpreted(), torch.no_grad():
-        y = conv(x, functional.Along(moments=True))
-        assert functional.moments_of(y) is not None
-        y.features.mul_(3)
-        assert functional.moments_of(y) is None
-        torch.testing.assert_close(norm(y).features.mean(0), torch.zeros(2), rtol=0, atol=1e-5)
-
-
 def test_sites_that_an_inverse_convolution_brings_back_stay_zero_under_a_fused_norm() -> None:
     down, norm = nn.SparseConv(2, 2, 2, 2), nn.BatchNorm(2)
     up = nn.InverseConv(2, 2, 2, 2)

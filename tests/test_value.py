@@ -60,11 +60,9 @@ def test_features_that_do_not_fit_the_sites_are_refused_by_every_way_in(wrong: s
     assert x.features is before
 
 
-def test_set_features_take_the_place_of_the_old_ones_and_of_their_moments() -> None:
-    x = nn.SubmanifoldConv(3, 4, 3)(tensor(), functional.Along(moments=True))
-    assert functional.moments_of(x) is not None
+def test_set_features_take_the_place_of_the_old_ones() -> None:
+    x = nn.SubmanifoldConv(3, 4, 3)(tensor())
     x.features = x.features * 3 + 1
-    assert functional.moments_of(x) is None
     assert nn.BatchNorm(4)(x).features.var(0, unbiased=False).detach() == pytest.approx([1.0] * 4, abs=1e-3)
 
 

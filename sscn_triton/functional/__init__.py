@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, NoReturn
 
 from sscn_triton.counterparts import missing_name
-from sscn_triton.functional.along import ALONE, Along, moments_of
+from sscn_triton.functional.along import ALONE, Along
 from sscn_triton.functional.convolution import convolve, inverse_conv, sparse_conv, submanifold_conv, transposed_conv
 from sscn_triton.functional.joining import UnknownSitesError, add, concatenate, prune
 from sscn_triton.functional.normalization import (
@@ -39,7 +39,6 @@ __all__ = [
     "interpolate",
     "inverse_conv",
     "max_pool",
-    "moments_of",
     "nearest",
     "normalize",
     "process_statistics",

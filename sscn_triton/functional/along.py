@@ -1,10 +1,9 @@
-"""What rides along with a convolution: the norm before it, the sum and the statistics after it."""
+"""What a convolution does beside its own work: the norm before it, the sum and the moments after it."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from sscn_triton.functional.normalization import Norm
@@ -17,40 +16,15 @@ class Along(NamedTuple):
     Args:
         norm: done to the rows it reads; then they need not be written first.
         residual: added to its output, on whose sites it is.
-        moments: the output remembers what a norm over all its rows needs, so that the norm need not read them.
+        moments: a list, to which the convolution appends the moments of its output: what `batch_norm_of` needs, so that
+            it need not read all rows again. Nothing is appended where the sum is not the convolution's last step. The
+            moments are those of the features as they are returned: whoever changes these must drop them.
     """
 
     norm: Norm | None = None
     residual: SparseTensor | None = None
-    moments: bool = False
+    moments: list[Tensor] | None = None
 
 
 ALONE = Along()
 """The convolution by itself, nothing beside it."""
-
-
-class Moments(NamedTuple):
-    """The moments of a tensor's features (`sscn_triton.ops.normalization`), and the version of those that they fit."""
-
-    line: Tensor
-    version: int
-
-
-def remember(x: SparseTensor, line: Tensor) -> SparseTensor:
-    """The tensor, which from now on has the moments of its features."""
-    x.moments = Moments(line, _version(x.features))
-    return x
-
-
-def moments_of(x: SparseTensor) -> Tensor | None:
-    """The moments that came with the features; None if none did, or if the features were written to since."""
-    if x.moments is None or x.moments.version != _version(x.features):
-        return None
-    return x.moments.line
-
-
-def _version(features: Tensor) -> int:
-    """How often the tensor was written to. A compiled graph, and inference mode, do not tell."""
-    if torch.compiler.is_compiling() or features.is_inference():
-        return 0
-    return features._version

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sscn_triton.functional.along import ALONE, Along, remember
+from sscn_triton.functional.along import ALONE, Along
 from sscn_triton.functional.normalization import normalize_by
 from sscn_triton.functional.steps import Path, step_back, strided_step, transposed_step
 from sscn_triton.grid import Grid
@@ -134,7 +134,7 @@ def _convolved(
     residual = None if along.residual is None else _checked_residual(along.residual, grid, weight)
     last = residual if residual is not None and residual.dtype == weight.dtype else None
     arguments: Any = weight, rules.rules, rules.output_count, bias, last
-    moments = along.moments and not features.is_meta and last is residual
+    moments = along.moments is not None and not features.is_meta and last is residual
     norm: Any = along.norm or (None, None, None, None, 0.0, 1.0, False)
     if along.norm is None and not moments:
         output, line = convolution(rows, *arguments), None
@@ -143,8 +143,9 @@ def _convolved(
         output, line = fused_convolution(rows if along.norm is None else features, *arguments)
     if last is not residual and residual is not None:
         output = output + residual
-    y = SparseTensor.on(output, grid, path)
-    return remember(y, line) if moments and line is not None else y
+    if moments and line is not None and along.moments is not None:
+        along.moments.append(line)
+    return SparseTensor.on(output, grid, path)
 
 
 def _of_one_type(features: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

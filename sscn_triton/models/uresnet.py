@@ -6,21 +6,21 @@ Ronneberger et al., arXiv:1505.04597.
 
 from __future__ import annotations
 
+from torch import Tensor
 from torch.nn import Identity, Module
 
 from sscn_triton import nn
 from sscn_triton.functional import concatenate
-from sscn_triton.nn.fusion import add_to, before_norm
+from sscn_triton.nn.fusion import PreNorm, run, takes_moments
+from sscn_triton.nn.own_forward import own_forward, runs_own_forward
 from sscn_triton.relation import one_integer
 from sscn_triton.tensor import SparseTensor
 
 EPS, MOMENTUM = 1e-4, 0.01  # those of the study's engine, whose momentum 0.99 counts the other way
 
 
-class ResidualBlock(Module):
+class ResidualBlock(PreNorm):
     """``shortcut(x) + conv(relu(bn(conv(relu(bn(x))))))``; the shortcut is a 1 x 1 layer where channels change."""
-
-    begins_with_norm = True
 
     def __init__(self, in_channels: int, out_channels: int, ndim: int) -> None:
         super().__init__()
@@ -32,17 +32,24 @@ class ResidualBlock(Module):
             nn.SubmanifoldConv(out_channels, out_channels, 3, bias=False, ndim=ndim),
         )
 
-    def forward(self, x: SparseTensor) -> SparseTensor:
-        return add_to(self.branch, x, self.shortcut(x))
+    def first(self) -> Module:
+        """The branch; the shortcut begins with no norm."""
+        return self.branch
+
+    @own_forward
+    def forward(
+        self, x: SparseTensor, moments: Tensor | None = None, found: list[Tensor] | None = None
+    ) -> SparseTensor:
+        if not runs_own_forward(self.shortcut):
+            moments = None  # it may change what it is given
+        return run([self.branch], x, moments, self.shortcut(x), found)
 
 
-class Level(Module):
+class Level(PreNorm):
     """One resolution of the U: blocks, a visit to the coarser levels, their return joined to the skip, blocks.
 
     ``widths`` lists the channels of this level and of all coarser ones.
     """
-
-    begins_with_norm = True
 
     def __init__(self, widths: list[int], repetitions: int, ndim: int) -> None:
         super().__init__()
@@ -61,9 +68,20 @@ class Level(Module):
                 *(ResidualBlock(width if i else 2 * width, width, ndim) for i in range(repetitions))
             )
 
-    def forward(self, x: SparseTensor) -> SparseTensor:
-        x = self.encoder(x)
-        return self.decoder(concatenate([x, self.visit(x)])) if self.has_coarser else x
+    def first(self) -> Module:
+        """The encoder."""
+        return self.encoder
+
+    @own_forward
+    def forward(
+        self, x: SparseTensor, moments: Tensor | None = None, found: list[Tensor] | None = None
+    ) -> SparseTensor:
+        if not self.has_coarser:
+            return run([self.encoder], x, moments, found=found)
+        between: list[Tensor] | None = [] if takes_moments(self.visit) else None
+        x = run([self.encoder], x, moments, found=between)
+        back = run([self.visit], x, between[0] if between else None)
+        return run([self.decoder], concatenate([x, back]), found=found)
 
 
 class SparseUResNet(Module):
@@ -101,4 +119,4 @@ class SparseUResNet(Module):
         self.head = nn.Sequential(nn.BatchNormReLU(filters, EPS, MOMENTUM), nn.Linear(filters, num_classes))
 
     def forward(self, x: SparseTensor) -> SparseTensor:
-        return self.head(self.levels(before_norm(self.stem, x) if self.training else self.stem(x)))
+        return run([self.stem, self.levels, self.head], x)

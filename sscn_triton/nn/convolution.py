@@ -9,6 +9,7 @@ import torch
 from sscn_triton import functional
 from sscn_triton.functional import ALONE, Along, transposed_step
 from sscn_triton.nn.checks import expect
+from sscn_triton.nn.own_forward import own_forward
 from sscn_triton.relation import MAX_NDIM, Size, one_integer, per_axis, untied, volume
 from sscn_triton.tensor import SparseTensor
 
@@ -83,6 +84,7 @@ class Convolution(torch.nn.Module):
 class SubmanifoldConv(Convolution):
     """Convolution whose output sites are its input sites; the kernel is centred. Arguments: `Convolution`."""
 
+    @own_forward
     def forward(self, x: SparseTensor, along: Along = ALONE) -> SparseTensor:
         expect(self, x, self.in_channels, self.ndim)
         return functional.submanifold_conv(x, self.weight, self.bias, **self.geometry(), along=along)
@@ -120,6 +122,7 @@ class StridedConvolution(Convolution):
 class SparseConv(StridedConvolution):
     """Convolution to every site that some input reaches. Arguments: `StridedConvolution`, `Convolution`."""
 
+    @own_forward
     def forward(self, x: SparseTensor, along: Along = ALONE) -> SparseTensor:
         expect(self, x, self.in_channels, self.ndim)
         return functional.sparse_conv(x, self.weight, self.bias, **self.geometry(), along=along)
@@ -131,6 +134,7 @@ class InverseConv(StridedConvolution):
     Takes the geometry of the layer it inverts; another one is refused when the tensor arrives.
     """
 
+    @own_forward
     def forward(self, x: SparseTensor, along: Along = ALONE) -> SparseTensor:
         expect(self, x, self.in_channels, self.ndim)
         return functional.inverse_conv(x, self.weight, self.bias, **self.geometry(), along=along)
@@ -168,6 +172,7 @@ class TransposedConv(StridedConvolution):
         """The arguments that choose a rulebook."""
         return {**super().geometry(), "output_padding": self.output_padding}
 
+    @own_forward
     def forward(self, x: SparseTensor, along: Along = ALONE) -> SparseTensor:
         expect(self, x, self.in_channels, self.ndim)
         return functional.transposed_conv(x, self.weight, self.bias, **self.geometry(), along=along)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import torch
 
 from sscn_triton.nn.checks import expect
+from sscn_triton.nn.own_forward import own_forward
 from sscn_triton.tensor import SparseTensor
 
 
 class Linear(torch.nn.Linear):
     """`torch.nn.Linear` on every site: a 1 x 1 convolution."""
 
+    @own_forward
     def forward(self, x: SparseTensor) -> SparseTensor:  # type: ignore[override]
         expect(self, x, self.in_features)
         return x.map(super().forward)

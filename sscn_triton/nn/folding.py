@@ -7,11 +7,12 @@ from collections import Counter
 from itertools import pairwise
 
 import torch
+from torch.nn.utils.parametrize import is_parametrized
 
 from sscn_triton.nn.convolution import Convolution
 from sscn_triton.nn.features import LeakyReLU, ReLU
-from sscn_triton.nn.fusion import watched
 from sscn_triton.nn.normalization import BatchNorm
+from sscn_triton.nn.own_forward import runs_own_forward
 
 
 def fold_batch_norm(model: torch.nn.Module) -> torch.nn.Module:
@@ -19,8 +20,9 @@ def fold_batch_norm(model: torch.nn.Module) -> torch.nn.Module:
 
     The convolution gets the norm's scale and a bias; a ReLU, a leaky one, or an identity takes the norm's place, so
     that modules keep their names. Results are those of the model within rounding. Other norms stay: with running
-    statistics, a norm before a convolution costs a GPU nothing (`sscn_triton.nn.fusion`). A convolution that is used
-    twice, or watched by hooks, and a norm that keeps no running statistics, are left as they are.
+    statistics, a norm before a convolution costs a GPU nothing (`sscn_triton.nn.fusion`). Left as they
+    are: a convolution that is used twice or whose weight is parametrized, a norm that keeps no running statistics, and
+    a chain, convolution or norm that has hooks, was compiled, or has a forward other than its class's in this package.
 
     Raises:
         TypeError: for anything but a module.
@@ -34,11 +36,12 @@ def fold_batch_norm(model: torch.nn.Module) -> torch.nn.Module:
     model = copy.deepcopy(model)
     chains = [module for module in model.modules() if isinstance(module, torch.nn.Sequential)]
     uses = Counter(child for module in model.modules() for child in module._modules.values())  # children() counts once
-    for chain in chains:
+    for chain in filter(runs_own_forward, chains):
         for (_, conv), (name, norm) in pairwise(list(chain._modules.items())):
             if not isinstance(conv, Convolution) or not isinstance(norm, BatchNorm) or norm.running_mean is None:
                 continue
-            if uses[conv] == uses[norm] == 1 and not watched(conv) and not watched(norm):
+            known = runs_own_forward(conv) and runs_own_forward(norm) and not is_parametrized(conv)
+            if known and uses[conv] == uses[norm] == 1:
                 _fold(conv, norm)
                 setattr(chain, name, _rectifier(norm.leakiness).eval())
     return model

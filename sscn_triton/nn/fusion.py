@@ -2,70 +2,93 @@
 
 A batch norm and the convolution after it are one operator, which keeps no normalised rows for the backward pass (a GPU
 normalises while it gathers, and never writes them); a convolution adds a residual itself; and where a norm comes next
-it takes along the statistics that the norm needs. For layers that someone watches by hooks, a chain is what it looks
-like.
+it also gives the moments that the norm needs. `run` hands moments from the layer that made them straight to the layer
+that reads them, and only between layers whose forward is known (`sscn_triton.nn.own_forward`), so no code that could
+change the features runs in between. A tensor never carries moments.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from sscn_triton.functional import Along, Norm, add
-from sscn_triton.nn.convolution import Convolution, InverseConv, SparseConv, SubmanifoldConv, TransposedConv
+from sscn_triton.functional import Along, add
+from sscn_triton.nn.convolution import Convolution
 from sscn_triton.nn.normalization import BatchNorm
+from sscn_triton.nn.own_forward import own_forward, runs_own_forward
 from sscn_triton.tensor import SparseTensor
-
-_CONVOLUTIONS = tuple(kind.forward for kind in (SubmanifoldConv, SparseConv, InverseConv, TransposedConv))
 
 
 class Sequential(torch.nn.Sequential):
     """`torch.nn.Sequential`, in which neighbours are done as one where that pays (`sscn_triton.nn.fusion`).
 
-    Names, parameters and results are those of the layers one by one. ``residual`` is added to the output; ``moments``
-    says that a norm comes after the chain.
+    Names, parameters and results are those of the layers one by one. A layer with hooks, or with a forward that is not
+    its class's in this package, is called by itself, with its input alone.
     """
 
-    def forward(self, x: Any, residual: SparseTensor | None = None, moments: bool = False) -> Any:
-        layers: list[Any] = list(self)
-        while layers:
-            norm = None
-            if len(layers) > 1 and can_join(x) and _is_norm(layers[0]) and _is_convolution(layers[1]):
-                norm = layers.pop(0).norm_of(x)
-            layer, last = layers.pop(0), not layers
-            wanted = moments if last else takes_moments(layers[0])
-            if last and residual is not None and _is_convolution(layer):
-                return layer(x, Along(norm, residual, wanted))
-            x = before_norm(layer, x, norm) if wanted else layer(x) if norm is None else layer(x, Along(norm))
-        return x if residual is None else add(residual, x)
+    @own_forward
+    def forward(self, x: Any) -> Any:
+        return run(self, x)
 
 
-def before_norm(layer: torch.nn.Module, x: Any, norm: Norm | None = None) -> Any:
-    """``layer(x)``, after a norm, where a norm comes next."""
-    if isinstance(layer, Sequential) and not watched(layer):
-        return layer(x, moments=True)
-    return layer(x, Along(norm, None, True)) if _is_convolution(layer) and can_join(x) else layer(x)
+class PreNorm(torch.nn.Module):
+    """A module that looks at its input through a norm first, and may end in a convolution.
+
+    Its forward is ``forward(x, moments=None, found=None)``, the arguments as in `run`.
+    """
+
+    def first(self) -> torch.nn.Module:
+        """The child that gets the input, and its moments."""
+        raise NotImplementedError
+
+
+def run(
+    layers: Iterable[torch.nn.Module],
+    x: Any,
+    moments: Tensor | None = None,
+    residual: SparseTensor | None = None,
+    found: list[Tensor] | None = None,
+) -> Any:
+    """What layers make of ``x``, one after another, neighbours as one where they can be.
+
+    Args:
+        layers: in their order; what a `Sequential` contains counts as if it stood there itself.
+        moments: those of the features of ``x``, where the caller has them.
+        residual: added to the output, by the last convolution where that is the last layer.
+        found: a list, to which the moments of the output are appended where the last layer can give them.
+    """
+    queue: list[Any] = list(layers)
+    while _open(queue):
+        layer, norm = queue.pop(0), None
+        if _open(queue) and can_join(x) and _is_norm(layer) and _is_convolution(queue[0]):
+            norm, moments, layer = layer.norm_of(x, moments), None, queue.pop(0)
+        last = not _open(queue)
+        wanted = found if last else [] if takes_moments(queue[0]) else None
+        added = residual if last else None
+        if norm is not None or (_is_convolution(layer) and (added is not None or can_join(x))):
+            x, residual = layer(x, Along(norm, added, wanted)), None if last else residual
+        elif isinstance(layer, PreNorm) and runs_own_forward(layer):
+            wanted = wanted if added is None else None
+            x = layer(x, moments, wanted)
+        else:
+            x, wanted = layer(x, moments) if moments is not None and _is_norm(layer) else layer(x), None
+        moments = wanted[0] if wanted else None
+    return x if residual is None else add(residual, x)
 
 
 def takes_moments(module: torch.nn.Module) -> bool:
-    """Whether a module looks first at the statistics of what it is given."""
+    """Whether a module first asks for the moments of its input, and so can be given them."""
+    if not runs_own_forward(module):
+        return False
     if isinstance(module, Sequential):
-        return len(module) > 0 and takes_moments(module[0])
-    return module.training and (isinstance(module, BatchNorm) or getattr(module, "begins_with_norm", False))
-
-
-def add_to(branch: torch.nn.Module, x: SparseTensor, shortcut: SparseTensor) -> SparseTensor:
-    """``shortcut + branch(x)``, added by the branch's last convolution where that pays; a norm comes next."""
-    if isinstance(branch, Sequential) and not watched(branch):
-        return branch(x, residual=shortcut, moments=branch.training)
-    return add(shortcut, branch(x))
-
-
-def watched(module: torch.nn.Module) -> bool:
-    """Whether hooks are to see what goes into a module and what comes out."""
-    own = module._forward_pre_hooks, module._forward_hooks, module._backward_pre_hooks, module._backward_hooks
-    return any(own) or torch.nn.modules.module._has_any_global_hook()
+        first = next(iter(module), None)
+        return first is not None and takes_moments(first)
+    if isinstance(module, PreNorm):
+        return takes_moments(module.first())
+    return isinstance(module, BatchNorm) and module.reads_its_batch() and not module.has_company()
 
 
 def can_join(x: Any) -> bool:
@@ -73,9 +96,16 @@ def can_join(x: Any) -> bool:
     return isinstance(x, SparseTensor) and not x.features.is_meta
 
 
+def _open(queue: list[Any]) -> bool:
+    """Whether layers are left; a chain that is next gives its place to its layers."""
+    while queue and isinstance(queue[0], Sequential) and runs_own_forward(queue[0]):
+        queue[:1] = queue[0]
+    return bool(queue)
+
+
 def _is_norm(module: torch.nn.Module) -> bool:
-    return isinstance(module, BatchNorm) and type(module).forward is BatchNorm.forward and not watched(module)
+    return isinstance(module, BatchNorm) and runs_own_forward(module) and not module.has_company()
 
 
 def _is_convolution(module: torch.nn.Module) -> bool:
-    return isinstance(module, Convolution) and type(module).forward in _CONVOLUTIONS and not watched(module)
+    return isinstance(module, Convolution) and runs_own_forward(module)

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from sscn_triton import functional
+from sscn_triton.functional.normalization import normalize_by
 from sscn_triton.nn.checks import expect
+from sscn_triton.nn.own_forward import own_forward
 from sscn_triton.tensor import SparseTensor
 
 
@@ -20,29 +22,40 @@ class BatchNorm(torch.nn.BatchNorm1d):
 
     leakiness = 1.0  # what negative outputs are multiplied by
 
-    def forward(self, x: SparseTensor) -> SparseTensor:  # type: ignore[override]
+    @own_forward
+    def forward(self, x: SparseTensor, moments: Tensor | None = None) -> SparseTensor:  # type: ignore[override]
         expect(self, x, self.num_features)
-        return x.map(lambda features: functional.batch_norm(features, **self._settings(x)))
+        if x.features.is_meta:
+            return x.map(torch.empty_like)
+        return x.replace(normalize_by(x.features, self.norm_of(x, moments)))
 
-    def norm_of(self, x: SparseTensor) -> functional.Norm:
-        """What the layer does to the rows of ``x``; in training its running statistics follow."""
+    def norm_of(self, x: SparseTensor, moments: Tensor | None = None) -> functional.Norm:
+        """What the layer does to the rows of ``x``; in training its running statistics follow.
+
+        ``moments``: those of the features, where the convolution that made them gave them.
+        """
         expect(self, x, self.num_features)
-        return functional.batch_norm_of(x.features, **self._settings(x))
+        return functional.batch_norm_of(
+            x.features,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.reads_its_batch(),
+            self.momentum,
+            self.eps,
+            self.leakiness,
+            self.num_batches_tracked if self.training else None,
+            moments,
+        )
 
-    def _settings(self, x: SparseTensor) -> dict[str, Any]:
-        """All that `functional.batch_norm` takes beside features."""
-        return {
-            "running_mean": self.running_mean,
-            "running_var": self.running_var,
-            "weight": self.weight,
-            "bias": self.bias,
-            "training": self.training or self.running_mean is None,
-            "momentum": self.momentum,
-            "eps": self.eps,
-            "leakiness": self.leakiness,
-            "batches": self.num_batches_tracked if self.training else None,
-            "moments": functional.moments_of(x),
-        }
+    def reads_its_batch(self) -> bool:
+        """Whether the layer normalises by statistics of its input, not by its running statistics."""
+        return self.training or self.running_mean is None
+
+    def has_company(self) -> bool:
+        """Whether statistics are those of other processes too."""
+        return False
 
 
 class BatchNormReLU(BatchNorm):
@@ -99,10 +112,11 @@ class SyncBatchNorm(BatchNorm):
         self.process_group = process_group
         self.leakiness = leakiness
 
-    def forward(self, x: SparseTensor) -> SparseTensor:  # type: ignore[override]
+    @own_forward
+    def forward(self, x: SparseTensor, moments: Tensor | None = None) -> SparseTensor:  # type: ignore[override]
         expect(self, x, self.num_features)
-        if not self.training or x.features.is_meta or not self._has_company():
-            return super().forward(x)
+        if x.features.is_meta or not self.has_company():
+            return super().forward(x, moments)
         count, mean, variance = functional.process_statistics(x.features, self.process_group)
         self._follow(count, mean.detach(), variance.detach())
         return x.map(
@@ -114,9 +128,10 @@ class SyncBatchNorm(BatchNorm):
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, leakiness={self.leakiness}"
 
-    def _has_company(self) -> bool:
+    def has_company(self) -> bool:
+        """Whether statistics are those of other processes too: in training, where there are any."""
         distributed = torch.distributed
-        if not distributed.is_available() or not distributed.is_initialized():
+        if not self.training or not distributed.is_available() or not distributed.is_initialized():
             return False
         return distributed.get_world_size(self.process_group) > 1
 

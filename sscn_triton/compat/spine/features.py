@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from sscn_triton import functional
-from sscn_triton.compat.norms import norm_rows
+from sscn_triton.compat.norms import RowNorm
 from sscn_triton.compat.spine.tensor import BackendTensor, expect
 
 
@@ -35,11 +35,11 @@ class BatchNorm(torch.nn.Module):
         track_running_stats: bool = True,
     ) -> None:
         super().__init__()
-        self.bn = torch.nn.BatchNorm1d(num_features, eps, momentum, affine, track_running_stats)
+        self.bn = RowNorm(num_features, eps, momentum, affine, track_running_stats)
 
     def forward(self, input: BackendTensor) -> BackendTensor:
         x = expect(self, input, self.bn.num_features)
-        return x.on(norm_rows(self.bn, x.F))
+        return x.on(self.bn(x.F))
 
 
 class InstanceNorm(torch.nn.Module):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sscn_triton.compat.norms import norm_rows
+from sscn_triton.compat.norms import call_norm, norm_rows
 from sscn_triton.compat.spconv.pytorch.core import SparseConvTensor
 
 
@@ -75,7 +75,7 @@ class SparseBatchNorm(torch.nn.BatchNorm1d):
 
     def forward(self, input: Any) -> Any:
         if isinstance(input, SparseConvTensor):
-            return input.replace_feature(self.forward(input.features))
+            return input.replace_feature(norm_rows(self, input.features))
         return norm_rows(self, input)
 
 
@@ -121,6 +121,5 @@ def assign_name_for_sparse_modules(module: torch.nn.Module) -> None:
 
 
 def on_features(module: torch.nn.Module, features: Tensor) -> Tensor:
-    """``module(features)``; a batch norm in training takes one row, and none, as well."""
-    few = isinstance(module, torch.nn.BatchNorm1d) and module.training and len(features) < 2
-    return norm_rows(module, features) if few else module(features)  # type: ignore[arg-type]
+    """``module(features)``; an unwatched batch norm in training takes one row, and none, as well."""
+    return call_norm(module, features) if isinstance(module, torch.nn.BatchNorm1d) else module(features)
