@@ -59,11 +59,21 @@ def test_the_two_packages_do_not_import_each_other():
             assert not re.search(rf"^\s*(import|from) {other}\b", path.read_text(), re.MULTILINE), path
 
 
-def test_the_example_of_the_readme_runs_as_printed(tmp_path):
+def test_the_example_of_the_readme_learns_as_printed(tmp_path):
+    """Rounding differs between processors, and with it the second digit behind the point."""
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    lines = run("-c", example, folder=tmp_path).splitlines()
-    assert len(lines) == 5
-    assert all(re.fullmatch(r"step \d: [1-9]\d* voxels, loss \d+\.\d\d", line) for line in lines), lines
+    (printed,) = re.findall(r"```text\n(step.*?)```", README, re.DOTALL)
+    line = re.compile(r"step +(\d+): loss (\d\.\d\d), (\d+)% of (\d+) voxels right")
+    shown, done = (
+        [tuple(map(float, line.fullmatch(text).groups())) for text in output.splitlines()]
+        for output in (printed, run("-c", example, folder=tmp_path))
+    )
+    assert [(step, voxels) for step, _, _, voxels in done] == [(step, voxels) for step, _, _, voxels in shown]
+    for (_, loss, right, _), (_, shown_loss, shown_right, _) in zip(done, shown, strict=True):
+        assert abs(loss - shown_loss) <= 0.1
+        assert abs(right - shown_right) <= 10
+    assert sorted(done, key=lambda row: -row[1]) == done  # the loss falls from line to line
+    assert done[-1][1] < 0.6 * done[0][1]
 
 
 def test_the_map_of_the_readme_names_what_exists():
