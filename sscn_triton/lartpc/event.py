@@ -217,13 +217,13 @@ def _coordinates(given: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"coordinates of row {row}, {coordinates[row].tolist()}, lie outside spatial_shape {shape}")
     coordinates = np.ascontiguousarray(coordinates, dtype=np.int32)
     keys = np.ravel_multi_index(tuple(coordinates.T), shape)
-    unique = np.unique(keys)
-    if len(unique) != len(coordinates):
+    in_order = np.sort(keys)
+    repeated = int((in_order[1:] == in_order[:-1]).sum())
+    if repeated:
         _, first = np.unique(keys, return_index=True)
         row = int(np.setdiff1d(np.arange(len(coordinates)), first)[0])
         raise ValueError(
-            f"coordinates hold {len(coordinates) - len(unique)} voxels a second time, the first of them "
-            f"{coordinates[row].tolist()} in row {row}"
+            f"coordinates hold {repeated} voxels a second time, the first of them {coordinates[row].tolist()} in row {row}"
         )
     return coordinates
 

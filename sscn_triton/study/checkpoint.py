@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import pickle
 import random
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,7 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from sscn_triton.study.labels import class_names
 from sscn_triton.study.networks import Network, NetworkSettings, make_network
+from sscn_triton.study.options import read_options
+from sscn_triton.study.train_config import TrainConfig
 
 FORMAT, VERSION = "sscn checkpoint", 1
 
@@ -36,6 +38,7 @@ class Checkpoint:
     weights, optimizer: state dictionaries
     random: states of the generators, of `random_states`
     sscn: the version of this package that wrote it
+    data: what the training learns from, `data_identity.identify`; None in checkpoints of older versions
     """
 
     settings: dict[str, Any]
@@ -48,6 +51,7 @@ class Checkpoint:
     optimizer: dict[str, Any]
     random: dict[str, Any]
     sscn: str
+    data: dict[str, Any] | None = None
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
@@ -85,7 +89,8 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """The checkpoint in a file, on the CPU.
 
-    Raises FileNotFoundError, and ValueError naming the file for one that is foreign, damaged or of another version.
+    Raises FileNotFoundError, and ValueError naming the file for one that is foreign, damaged or of another version, or
+    whose entries do not fit together: weights of another network, values that are not finite, classes without outputs.
     """
     path = Path(path)
     if not path.is_file():
@@ -93,20 +98,80 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     written = path.read_bytes()
     try:
         content = torch.load(io.BytesIO(written), map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a foreign file can make any part of the unpickler fail
         first = (str(error).strip().splitlines() or [""])[0]
         raise ValueError(
             f"{path}: not a checkpoint, or a damaged one ({type(error).__name__}: {first[:80]})"
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path}: not a checkpoint of this package")
-    if content["version"] != VERSION:
-        raise ValueError(f"{path}: a checkpoint of version {content['version']}; this package reads {VERSION}")
-    missing = [field.name for field in fields(Checkpoint) if field.name not in content]
+    if content.get("version") != VERSION:
+        raise ValueError(f"{path}: a checkpoint of version {content.get('version')}; this package reads {VERSION}")
+    optional = {"data": None}
+    missing = [field.name for field in fields(Checkpoint) if field.name not in content | optional]
     if missing:
         raise ValueError(f"{path}: a checkpoint without {', '.join(missing)}")
-    values = {field.name: content[field.name] for field in fields(Checkpoint)}
-    return Checkpoint(**{**values, "network": NetworkSettings(**values["network"])})
+    values = {field.name: content.get(field.name) for field in fields(Checkpoint)}
+    _check_kinds(values, path)
+    network = read_options(NetworkSettings, values["network"], f"{path}: network")
+    checkpoint = Checkpoint(**{**values, "network": network})  # type: ignore[arg-type]
+    _check_weights(checkpoint, path)
+    return checkpoint
+
+
+def _check_kinds(values: dict[str, Any], path: Path) -> None:
+    """The entries are what `Checkpoint` says, as far as it can be said without a network."""
+    kinds: dict[str, Any] = dict.fromkeys(("settings", "network", "weights", "optimizer", "random"), dict)
+    kinds.update(classes=(tuple, list), energy_unit=float, step=int, samples=int, sscn=str)
+    for name, kind in kinds.items():
+        if not isinstance(values[name], kind):
+            raise ValueError(f"{path}: {name} of this checkpoint is {type(values[name]).__name__}: not one of ours")
+    if not (values["energy_unit"] > 0 and values["step"] >= 0 and values["samples"] >= 0):
+        raise ValueError(f"{path}: energy_unit, step and samples must not be negative: a damaged checkpoint")
+    if not isinstance(values["data"], (dict, type(None))):
+        raise ValueError(f"{path}: data of this checkpoint is {type(values['data']).__name__}: not one of ours")
+
+
+def _check_weights(checkpoint: Checkpoint, path: Path) -> None:
+    """The weights are those of the network that the checkpoint names, and numbers."""
+    if len(checkpoint.classes) != checkpoint.network.num_classes:
+        raise ValueError(
+            f"{path}: {len(checkpoint.classes)} classes for a network of {checkpoint.network.num_classes} outputs"
+        )
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            wanted = make_network(checkpoint.network).state_dict()
+    except ValueError as error:
+        raise ValueError(f"{path}: network: {error}") from error
+    found = checkpoint.weights
+    for name in sorted(wanted.keys() ^ found.keys()):
+        lacking = "lack" if name in wanted else "have, and the network has not,"
+        raise ValueError(f"{path}: the weights {lacking} {name}: not of the network that the checkpoint names")
+    for name, weight in found.items():
+        shape = tuple(getattr(weight, "shape", ()))
+        if not isinstance(weight, torch.Tensor) or shape != tuple(wanted[name].shape):
+            raise ValueError(f"{path}: weight {name} is {shape}, the network's is {tuple(wanted[name].shape)}")
+        if not torch.isfinite(weight).all():
+            raise ValueError(f"{path}: weight {name} has values that are not finite")
+
+
+def training_options(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> TrainConfig:
+    """The options of the training that wrote the checkpoint in `path`. The only reader of `Checkpoint.settings`.
+
+    Raises ValueError naming the file for options that this version does not know or that are not allowed, and for
+    options that contradict the network in the same file.
+    """
+    options = read_options(TrainConfig, checkpoint.settings, f"{path}: settings (written by sscn {checkpoint.sscn})")
+    network = checkpoint.network
+    pairs: dict[str, tuple[Any, Any]] = {
+        name: (getattr(options, name), getattr(network, name)) for name in ("filters", "depth", "repetitions", "ndim")
+    }
+    pairs["network"] = options.network, network.kind
+    pairs["classes"] = class_names(options.classes), tuple(checkpoint.classes)
+    for name, (asked, found) in pairs.items():
+        if asked != found:
+            raise ValueError(f"{path}: settings say {name}={asked}, the network in the same file has {found}")
+    return options
 
 
 def load_network(path: str | os.PathLike[str]) -> Network:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from sscn_triton.study.options import check_types
 from sscn_triton.study.reading_options import ReadingOptions
 
 MINUTES, EVENTS, IMAGE = 10.0, 200, 192
@@ -68,6 +69,7 @@ class StudyConfig(ReadingOptions):
     questions: bool = True
 
     def __post_init__(self) -> None:
+        check_types(self)
         self._refuse_useless()
         if not self.out:
             object.__setattr__(self, "out", "study" if self.scale == "laptop" else "study-gpu")

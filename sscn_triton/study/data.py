@@ -179,14 +179,17 @@ def training_events(events: list[Event], seed: int, images: int = 1) -> Iterator
         yield as_batch([events[i] for i in islice(order, images)])
 
 
+def tiles(event: Event, size: int) -> Iterator[Event]:
+    """The crops of this edge that tile the event from its lowest corner on; what is left at the far ends is in none."""
+    corners = (range(0, whole - size + 1, size) for whole in event.spatial_shape)
+    return (crop(event, size, corner=corner) for corner in product(*corners))
+
+
 def held_out_crops(events: list[Event], size: int, seed: int) -> list[Event]:
     """At most HELD_OUT_CROPS of the crops that tile the events, drawn by the seed from those with enough voxels."""
-    tiles = []
-    for event in events:
-        corners = (range(0, whole - size + 1, size) for whole in event.spatial_shape)
-        tiles += [crop(event, size, corner=corner) for corner in product(*corners)]
-    usable = [tile for tile in tiles if (tile.labels >= 0).sum() >= LEAST_VOXELS]
+    crops = [tile for event in events for tile in tiles(event, size)]
+    usable = [tile for tile in crops if (tile.labels >= 0).sum() >= LEAST_VOXELS]
     if not usable:
-        usable = [max(tiles, key=lambda tile: int((tile.labels >= 0).sum()))]
+        usable = [max(crops, key=lambda tile: int((tile.labels >= 0).sum()))]
     chosen = np.random.default_rng(seed).permutation(len(usable))[:HELD_OUT_CROPS]
     return [usable[i] for i in sorted(chosen)]

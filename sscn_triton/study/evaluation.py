@@ -10,7 +10,7 @@ from typing import Any
 
 from sscn_triton.lartpc import Event, EventFile, crop, open_events
 from sscn_triton.study import machine
-from sscn_triton.study.checkpoint import Checkpoint, load_checkpoint, network_of, write_whole
+from sscn_triton.study.checkpoint import Checkpoint, load_checkpoint, network_of, training_options, write_whole
 from sscn_triton.study.closer import Closer
 from sscn_triton.study.data import LEAST_VOXELS
 from sscn_triton.study.labels import project, relabel
@@ -28,6 +28,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     Raises FileNotFoundError, and ValueError naming the file, for what cannot be used.
     """
     checkpoint = load_checkpoint(config.checkpoint)
+    training = training_options(checkpoint, config.checkpoint)
     network = network_of(checkpoint)
     device = machine.device_name(config.device)
     with open_events(config.data, **config.reading()) as events:
@@ -37,7 +38,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         if number > len(events):
             raise ValueError(f"{config.data}: has {len(events)} events, asked for {number}")
         with Progress("judging events", number) as progress:
-            images = _images(events, number, TrainConfig(**checkpoint.settings), config.crop, progress)
+            images = _images(events, number, training, config.crop, progress)
             closer = Closer(checkpoint.classes, checkpoint.network.ndim)
             scores, _, _ = judge(network.to(device), images, len(checkpoint.classes), closer.add)
     record = scores_record(scores, checkpoint) | {"data": Path(config.data).name, "crop": config.crop}

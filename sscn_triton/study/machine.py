@@ -60,3 +60,46 @@ def memory_gb() -> float | None:
         return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9, 1)
     except (ValueError, OSError, AttributeError):
         return None
+
+
+def free_memory() -> int:
+    """Bytes that this process may still take without the system swapping or ending it: what the system calls
+    available, or what the limits of the process's control groups (batch systems, containers) leave, whichever is less.
+    Half of the machine's memory where the system does not tell, 4 GB where it does not even tell that."""
+    available = _meminfo("MemAvailable")
+    if available is None:
+        return int(1e9 * (memory_gb() or 8.0) / 2)
+    return max(0, min([available, *_left_in_groups()]))
+
+
+def _meminfo(field: str) -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{field}:")), None)
+
+
+def _left_in_groups() -> list[int]:
+    """Limit less usage of every control group of this process that has a limit, of either version."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    left = []
+    for _, controllers, group in (line.split(":", 2) for line in lines):
+        if controllers not in ("", "memory"):
+            continue
+        root = Path("/sys/fs/cgroup") / controllers
+        limit, usage = ("memory.limit_in_bytes", "memory.usage_in_bytes") if controllers else (
+            "memory.max", "memory.current"
+        )  # fmt: skip
+        here = root / group.lstrip("/")
+        for folder in (here, *here.parents):
+            if folder == root.parent or root not in (folder, *folder.parents):
+                break
+            try:
+                left.append(int((folder / limit).read_text()) - int((folder / usage).read_text()))
+            except (OSError, ValueError):  # no such group from in here, or "max"
+                continue
+    return left

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from sscn_triton.models import DenseUResNet, SparseUResNet
+from sscn_triton.study.options import check_types
 
 Kind = Literal["sparse", "matched", "study"]
 Network = SparseUResNet | DenseUResNet
@@ -28,6 +29,14 @@ class NetworkSettings:
     depth: int = 5
     repetitions: int = 2
     ndim: int = 3
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name in ("in_channels", "num_classes", "filters", "depth", "repetitions"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 1 <= self.ndim <= 4:
+            raise ValueError(f"ndim must be 1 to 4, got {self.ndim}")
 
     @property
     def divisor(self) -> int:

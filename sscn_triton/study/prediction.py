@@ -11,12 +11,11 @@ from sscn_triton.lartpc import CLASS_NAMES, Event, Prediction, create_events, op
 from sscn_triton.lartpc.event import UNKNOWN_LABEL
 from sscn_triton.lartpc.numbering import as_named, is_told
 from sscn_triton.study import machine
-from sscn_triton.study.checkpoint import Checkpoint, load_checkpoint, network_of
+from sscn_triton.study.checkpoint import Checkpoint, load_checkpoint, network_of, training_options
 from sscn_triton.study.data import as_batch
 from sscn_triton.study.labels import project
 from sscn_triton.study.progress import Progress
 from sscn_triton.study.segmentation import voxel_logits
-from sscn_triton.study.train_config import TrainConfig
 
 if TYPE_CHECKING:
     from sscn_triton.commands import Predict
@@ -28,7 +27,7 @@ def predict(options: Predict) -> None:
     Raises FileNotFoundError, and ValueError naming the file, for what cannot be used; nothing is written then.
     """
     checkpoint = load_checkpoint(options.checkpoint)
-    training = TrainConfig(**checkpoint.settings)
+    training = training_options(checkpoint, options.checkpoint)
     device = machine.device_name(options.device)
     network = network_of(checkpoint).to(device)
     right, known, shares = 0, 0, []

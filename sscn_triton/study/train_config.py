@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Literal
 
 from sscn_triton.study.config import EVENTS, IMAGE
+from sscn_triton.study.options import check_types
 from sscn_triton.study.reading_options import ReadingOptions
 
 CONFIGS = Path(__file__).parent / "configs"
 
-CHANGEABLE = ("out", "workers", "device", "devices", "nodes", "checkpoint_every", "tensorboard")
-"""Options that may differ when a training goes on: they do not change what is learnt."""
+CHANGEABLE = (
+    *("out", "data", "held_out", "held_out_events", "workers", "device", "devices", "nodes"),
+    *("checkpoint_every", "tensorboard"),
+)
+"""Options that may differ when a training continues, because they do not change what is learnt. The data may have
+moved: the checkpoint knows them by their contents. Another file of held-out events may judge the network."""
 
 
 def packaged_configs() -> list[str]:
@@ -36,7 +41,8 @@ class TrainConfig(ReadingOptions):
     `--config` takes a file, or the name of a packaged configuration: laptop, 192, 512, 768, michel, two-class, 2d,
     dense-matched, dense-study, transfer. Options on the command line win over it.
 
-    The folder `out` gets steps.csv (a row a step), last.ckpt, TensorBoard's files, and at the end final.ckpt and
+    Data, folder, checkpoint and what the network will be judged by are checked before the first step. The folder `out`
+    gets steps.csv (a row a step), last.ckpt, TensorBoard's files, and at the end final.ckpt and, once that is saved,
     scores.json. A training that was killed goes on from last.ckpt when the same command is given again, and ends with
     the weights it would have had. On several devices start it by torchrun or srun, with `devices` and `nodes` set.
 
@@ -107,6 +113,7 @@ class TrainConfig(ReadingOptions):
     tensorboard: bool = True
 
     def __post_init__(self) -> None:
+        check_types(self)
         self._refuse_useless()
         least = {"held_out_events": 1, "events": 2, "seed": 0, "crop": 1, "filters": 1, "depth": 1, "repetitions": 1}
         least |= {"steps": 1, "batch": 1, "accumulate": 1, "workers": 0, "devices": 1, "nodes": 1}
@@ -181,6 +188,7 @@ class EvaluateConfig(ReadingOptions):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name in ("events", "crop"):
             value = getattr(self, name)
             if value is not None and value < 1:

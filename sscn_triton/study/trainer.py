@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import math
 import os
 import signal
+import sys
+import tempfile
 import time
 import warnings
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import lightning
 import torch
 
 from sscn_triton import __version__, nn
+from sscn_triton.lartpc import EventFileError
 from sscn_triton.study import machine
 from sscn_triton.study.checkpoint import (
     Checkpoint,
@@ -25,9 +29,11 @@ from sscn_triton.study.checkpoint import (
     restore_random_states,
     save_checkpoint,
     seed_random_states,
+    training_options,
     write_whole,
 )
 from sscn_triton.study.data import ENERGY_UNIT
+from sscn_triton.study.data_identity import difference
 from sscn_triton.study.datamodule import EventImages
 from sscn_triton.study.errors import Interrupted, RunError
 from sscn_triton.study.evaluation import scores_record, summary
@@ -47,6 +53,9 @@ LAST, FINAL, SCORES = "last.ckpt", "final.ckpt", "scores.json"
 def train(config: TrainConfig, seconds: float = math.inf) -> Path | None:
     """Train, judge, and return the path of the final checkpoint; None in processes other than the first.
 
+    All that the training will need is looked at before its first step: the folder, the checkpoint to continue from, the
+    data, what it will be judged by. The trained network is saved before it is judged.
+
     seconds: after so many the training stops at a checkpoint, to be continued by the same call, and None is returned;
     judging is not begun then either. For one process.
 
@@ -58,16 +67,25 @@ def train(config: TrainConfig, seconds: float = math.inf) -> Path | None:
         raise ValueError(f"seconds is for one process, got devices * nodes = {config.processes}")
     device = machine.device_name(config.device)
     _check_devices(config, device)
+    _check_tensorboard(config)
     folder, before = _open_folder(config)
-    data = EventImages(config, first_step=before.step if before else 0)
-    data.load()
-    trainer = make_trainer(config, device)
-    last = Keeper(config, folder, before, end)
-    if last.step < config.steps and time.monotonic() < end:
-        _fit(trainer, config, data, last)
-    if not trainer.is_global_zero or time.monotonic() >= end:
-        return None
-    return _finish(config, folder, data, torch.device(device))
+    try:
+        data = EventImages(config, first_step=before.step if before else 0)
+        data.load()
+        identity = data.identity()
+        _check_same_data(config, before, identity)
+        described = data.check()
+        trainer = make_trainer(config, device)
+        last = Keeper(config, folder, before, end, identity)
+        if last.step < config.steps and time.monotonic() < end:
+            if trainer.is_global_zero:
+                print(described, file=sys.stderr)
+            _fit(trainer, config, data, last)
+        if not trainer.is_global_zero or time.monotonic() >= end:
+            return None
+        return _finish(config, folder, data, torch.device(device))
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; {_kept(folder / LAST)}") from None
 
 
 def _check_devices(config: TrainConfig, device: str) -> None:
@@ -90,27 +108,88 @@ def _check_devices(config: TrainConfig, device: str) -> None:
         )
 
 
+def _check_tensorboard(config: TrainConfig) -> None:
+    if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise ValueError(
+            "tensorboard=true needs the package tensorboard: pip install tensorboard, or give --tensorboard false"
+        )
+
+
 def _open_folder(config: TrainConfig) -> tuple[Path, Checkpoint | None]:
-    """The folder, and the checkpoint in it to go on from. ValueError if that is of another training."""
+    """The folder, and the checkpoint in it to continue from. ValueError if the folder cannot be written to, or if the
+    checkpoint is of another training or cannot be continued from."""
     folder = Path(config.out)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"out must be a folder, but {folder} is a file")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"sscn")
     except OSError as error:
         raise ValueError(f"out must be a folder that can be written, got {folder} ({error.strerror})") from error
     if not (folder / LAST).exists():
         return folder, None
     before = load_checkpoint(folder / LAST)
-    now = asdict(config)
-    then = {field.name: field.default for field in fields(TrainConfig)} | before.settings  # an older version has fewer
-    for name in sorted(now.keys() | then.keys()):
-        if name not in CHANGEABLE and now.get(name) != then.get(name):
+    _check_same_training(config, training_options(before, folder / LAST), folder)
+    _check_continuable(before, folder / LAST)
+    return folder, before
+
+
+def _check_same_training(config: TrainConfig, then: TrainConfig, folder: Path) -> None:
+    for name, value in asdict(config).items():
+        old = getattr(then, name)
+        if name not in CHANGEABLE and value != old:
             raise ValueError(
-                f"{folder} holds a training with {name}={then.get(name)}, not {now.get(name)}: "
+                f"{folder} holds a training with {name}={old}, not {value}: "
                 "give another out, or the same options to go on"
             )
-    return folder, before
+    for name, why in (("data", "other events are learnt from"), ("held_out", "other events are left to learn from")):
+        value, old = getattr(config, name), getattr(then, name)
+        if (value is None) != (old is None):
+            raise ValueError(
+                f"{folder} holds a training with {name}={old}, not {value}, with which {why}: give another out, or "
+                f"{'leave it out' if old is None else 'a file'} to go on"
+            )
+
+
+def _check_continuable(before: Checkpoint, path: Path) -> None:
+    """The optimiser's and the generators' states are such as this version can take up."""
+    network = network_of(before)
+    optimizer = torch.optim.Adam(network.parameters())
+    states = random_states()
+    try:
+        optimizer.load_state_dict(before.optimizer)
+        for parameter, state in optimizer.state.items():
+            if any(value.shape != parameter.shape for name, value in state.items() if name != "step"):
+                raise ValueError("moments of another shape than their parameter")
+        restore_random_states(before.random)
+    except Exception as error:  # whatever torch, numpy or random say of values that are not theirs
+        raise ValueError(
+            f"{path}: its optimizer or generator states cannot be continued from ({type(error).__name__}: {error})"
+        ) from error
+    finally:
+        restore_random_states(states)
+
+
+def _check_same_data(config: TrainConfig, before: Checkpoint | None, identity: dict[str, Any]) -> None:
+    """Refuses to go on with other events than those of the steps before."""
+    if before is None:
+        return
+    if before.data is None:
+        print(f"{config.out}: a checkpoint of an older version, which does not know its data again", file=sys.stderr)
+        return
+    differs = difference(before.data, identity)
+    if differs is None:
+        return
+    if config.data is None:
+        raise ValueError(
+            f"{config.out} holds a training on simulated events that this version simulates differently ({differs}): "
+            "give another out"
+        )
+    raise ValueError(
+        f"{config.out} holds a training on other events than those in {config.data} now: {differs}; restore them, or "
+        "give their new place as data, or give another out"
+    )
 
 
 def make_trainer(config: TrainConfig, device: str) -> lightning.Trainer:
@@ -143,10 +222,18 @@ def make_trainer(config: TrainConfig, device: str) -> lightning.Trainer:
 
 class Keeper(lightning.Callback):
     """Sets the learning rate, keeps checkpoints, shows progress. Starts where `before` stopped, stops when the clock
-    passes `end`."""
+    passes `end`. identity: of the data, kept in the checkpoints."""
 
-    def __init__(self, config: TrainConfig, folder: Path, before: Checkpoint | None, end: float = math.inf) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: Path,
+        before: Checkpoint | None,
+        end: float = math.inf,
+        identity: dict[str, Any] | None = None,
+    ) -> None:
         self.config, self.path, self.before, self.end = config, folder / LAST, before, end
+        self.identity = identity
         self.start = self.step = before.step if before else 0
         self._show: Progress | None = None
 
@@ -187,17 +274,18 @@ class Keeper(lightning.Callback):
         time_is_up = time.monotonic() >= self.end
         trainer.should_stop = trainer.should_stop or time_is_up
         if time_is_up or self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps:
-            self._refuse_broken(module, batch.names)
+            self._refuse_broken(module, trainer.optimizers[0], batch.names)
             self.save(module, trainer)
         if self._show is not None:
             seen = module.seen
             remark = f"step {self.step}, loss {seen.mean_loss:.3f}, accuracy {seen.nonzero_accuracy:.3f}"
             self._show.to(self.step, remark)
 
-    def _refuse_broken(self, module: Any, names: tuple[str, ...]) -> None:
-        """Weights that are no numbers must not replace good ones."""
+    def _refuse_broken(self, module: Any, optimizer: torch.optim.Optimizer, names: tuple[str, ...]) -> None:
+        """Weights and moments that are no numbers must not replace good ones."""
         for name, weight in module.network.named_parameters():
-            if not torch.isfinite(weight).all():
+            moments = [value for key, value in optimizer.state.get(weight, {}).items() if key != "step"]
+            if not all(torch.isfinite(values).all() for values in (weight, *moments)):
                 raise FloatingPointError(f"after step {self.step}, {name} is not finite ({', '.join(names)})")
 
     def save(self, module: Any, trainer: Any) -> None:
@@ -212,6 +300,7 @@ class Keeper(lightning.Callback):
             optimizer=trainer.optimizers[0].state_dict(),
             random=random_states(),
             sscn=__version__,
+            data=self.identity,
         )
         save_checkpoint(checkpoint, self.path)
 
@@ -242,31 +331,44 @@ def _fit(trainer: lightning.Trainer, config: TrainConfig, data: EventImages, las
             trainer.fit(module, datamodule=data)
     except SystemExit:  # Lightning's answer to Ctrl-C
         signal.signal(signal.SIGINT, ctrl_c)
-        raise Interrupted(f"interrupted; {_kept(last)}") from None
-    except (ArithmeticError, OSError, RuntimeError) as error:
-        raise RunError(f"{error}; {_kept(last)}") from error
+        raise Interrupted(f"interrupted; {_kept(last.path)}") from None
+    except Exception as error:
+        raise RunError(f"{_told(error)}; {_kept(last.path)}") from error
 
 
-def _kept(last: Keeper) -> str:
-    if not last.path.exists():
+def _told(error: Exception) -> str:
+    """The message of an error that says enough by itself, else with the error's kind before it."""
+    if isinstance(error, (ArithmeticError, OSError, RuntimeError, EventFileError)) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _kept(path: Path) -> str:
+    if not path.exists():
         return "nothing was kept"
-    step = load_checkpoint(last.path).step
-    return f"step {step} is kept in {last.path}, and the same command goes on from there"
+    step = load_checkpoint(path).step
+    return f"step {step} is kept in {path}, and the same command goes on from there"
 
 
 def _finish(config: TrainConfig, folder: Path, data: EventImages, device: torch.device) -> Path:
-    """Statistics of the final weights, the judgement, and what is left for later use."""
+    """Saves the network with the statistics of its final weights, then judges it."""
     checkpoint = load_checkpoint(folder / LAST)
-    network = network_of(checkpoint).to(device)
-    batches = data.statistics_batches(min(STATISTICS_BATCHES, config.steps * config.accumulate))
-    estimate_statistics(network, [batch.to(device) for batch in batches])
-    scores, _, _ = judge(network, data.judged_images(), len(checkpoint.classes))
-    record = scores_record(scores, checkpoint)
-    final = Checkpoint(**{**vars(checkpoint), "weights": network.state_dict()})
     try:
+        network = network_of(checkpoint).to(device)
+        batches = data.statistics_batches(min(STATISTICS_BATCHES, config.steps * config.accumulate))
+        estimate_statistics(network, [batch.to(device) for batch in batches])
+        final = Checkpoint(**{**vars(checkpoint), "weights": network.state_dict()})
         save_checkpoint(final, folder / FINAL)
+    except Exception as error:
+        raise RunError(f"{_told(error)}; {_kept(folder / LAST)}") from error
+    try:
+        scores, _, _ = judge(network, data.judged_images(), len(checkpoint.classes))
+        record = scores_record(scores, checkpoint) | {"held_out": data.judged_by()}
         write_whole(folder / SCORES, as_json(record).encode())
-    except OSError as error:
-        raise RunError(f"{error}; step {checkpoint.step} is kept in {folder / LAST}") from error
+    except Exception as error:
+        raise RunError(
+            f"the network is trained and kept in {folder / FINAL}, but it could not be judged: {_told(error)}; the "
+            "same command judges again, perhaps with another held_out or held_out_events"
+        ) from error
     print(summary(record))
     return folder / FINAL
