@@ -11,6 +11,9 @@ from typing import Any
 from .event import Event
 from .files import EventFile, EventFileError, first_line
 
+OPEN = 32
+"""Files that are open at once: systems allow a process a thousand or fewer, and an open HDF5 file takes memory."""
+
 
 class FolderEvents(EventFile):
     """The events of all event files in a folder, one file after the other in the order of their names; see `EventFile`.
@@ -28,7 +31,11 @@ class FolderEvents(EventFile):
         names = [p for p in found if p.suffix.lower() in suffixes and p.name[0] != "." and p.is_file()]
         if not names:
             raise EventFileError(f"{path}: a folder without event files ({', '.join(suffixes)})")
-        self.files = [open_file(name) for name in names]
+        self.files: list[EventFile] = []
+        self._used = dict[int, None]()  # the open files, the one used last at the end
+        for number, name in enumerate(names):
+            self.files.append(open_file(name))
+            self._note_use(number)
         self._ends = list(accumulate(len(file) for file in self.files))
         self._length = self._count()
 
@@ -40,10 +47,21 @@ class FolderEvents(EventFile):
 
     def _read(self, number: int) -> Event:
         file = bisect_right(self._ends, number)
+        self._note_use(file)
         return self.files[file][number - self._ends[file] + len(self.files[file])]
+
+    def _note_use(self, number: int) -> None:
+        """This file is being used; one too many is closed, the one that was used least recently."""
+        self._used.pop(number, None)
+        self._used[number] = None
+        if len(self._used) > OPEN:
+            oldest = next(iter(self._used))
+            del self._used[oldest]
+            self.files[oldest].close()
 
     def close(self) -> None:
         """Closes the files; reading on opens them again."""
+        self._used.clear()
         for file in self.files:
             file.close()
 

@@ -65,6 +65,7 @@ class Calls:
         return self._dataset(dataset)[number]
 
     def close(self) -> None:
+        self._datasets.clear()  # h5py looks for every open one when it closes a file
         self._file.close()
 
 
