@@ -270,9 +270,7 @@ def test_of_large_files_evenly_spread_blocks_are_looked_at(tmp_path: Path, monke
 
 def test_a_simulation_that_changed_is_known_by_its_first_event() -> None:
     events = labelled(3)
-    same, other = (
-        data_identity.identify([first, *events[1:]]) for first in (events[0], random_event(9, 40, CUBE))
-    )
+    same, other = (data_identity.identify([first, *events[1:]]) for first in (events[0], random_event(9, 40, CUBE)))
     assert data_identity.difference(data_identity.identify(events), same) is None
     assert data_identity.difference(data_identity.identify(events), other) == "its contents differ"
 

@@ -223,7 +223,8 @@ def _coordinates(given: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         _, first = np.unique(keys, return_index=True)
         row = int(np.setdiff1d(np.arange(len(coordinates)), first)[0])
         raise ValueError(
-            f"coordinates hold {repeated} voxels a second time, the first of them {coordinates[row].tolist()} in row {row}"
+            f"coordinates hold {repeated} voxels a second time, the first of them "
+            f"{coordinates[row].tolist()} in row {row}"
         )
     return coordinates
 
