@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import types
 from collections import OrderedDict
 
 import pytest
@@ -124,7 +127,7 @@ def test_wrong_arguments_are_named():
     refused("same sites", lambda: x + tensor(indices=INDICES.flip(0)))
     refused("equally many", lambda: spconv.AddTable()([x, spconv.SubMConv2d(1, 2, 1)(x)]))
     refused("use the layers", lambda: spconv.functional.implicit_gemm, AttributeError)
-    refused("use sscn_triton.SparseTensor", lambda: spconv.hash, AttributeError)
+    refused("use PyTorch's own quantisation", lambda: spconv.quantization, AttributeError)
 
 
 def test_empty_tensors_keep_channels_extents_and_events():
@@ -234,6 +237,74 @@ def test_weights_of_spconv_1_of_one_tap_compute_the_same():
     old = torch.randn(1, 1, 3, 2)
     layer.load_state_dict({"weight": old})
     torch.testing.assert_close(layer(x).features, x.features @ old[0, 0])
+
+
+def network():
+    """Layers within layers, with two kinds of weight, and a plain norm."""
+    inner = spconv.SparseSequential(torch.nn.BatchNorm1d(4), spconv.SubMConv2d(4, 4, 1))
+    down = spconv.SparseConv2d(4, 6, (3, 2), 2, record_voxel_count=True)
+    return torch.nn.Sequential(OrderedDict(stem=spconv.SubMConv2d(1, 4, 3), inner=inner, down=down))
+
+
+def of_spconv_1(state):
+    """A state dictionary with every kernel as ``[*kernel, in, out]``, and without counts of voxels."""
+    turned = {name: value.permute(1, 2, 3, 0) if value.ndim == 4 else value for name, value in state.items()}
+    return {name: value for name, value in turned.items() if not name.endswith("max_num_voxels_during_training")}
+
+
+def test_weights_of_spconv_1_load_into_nested_copied_and_wrapped_layers(tmp_path):
+    source = network()
+    torch.nn.init.ones_(source.inner[1].weight)  # read as [in, out] by both versions, as they lie
+    state = of_spconv_1(source.state_dict())
+    torch.save(network(), tmp_path / "network.pt")
+    targets = [network(), copy.deepcopy(network()), pickle.loads(pickle.dumps(network()))]
+    targets.append(torch.load(tmp_path / "network.pt", weights_only=False))
+    for target in targets:
+        for assign in (False, True):
+            torch.nn.init.zeros_(target.stem.weight)
+            target.load_state_dict(state, assign=assign)
+            for name, value in source.state_dict().items():
+                assert torch.equal(target.state_dict()[name], value), name
+            assert all(p.is_contiguous() and p.requires_grad for p in target.parameters())
+    wrapped = torch.nn.Module()
+    wrapped.module = targets[0]  # as DistributedDataParallel names it
+    wrapped.load_state_dict({f"module.{name}": value for name, value in state.items()})
+    partly = {name: value for name, value in state.items() if not name.startswith("stem")}
+    refused("Missing key", lambda: targets[0].load_state_dict(partly), RuntimeError)
+    found = targets[0].load_state_dict({**partly, "more": state["stem.bias"]}, strict=False)
+    assert (found.missing_keys, found.unexpected_keys) == (["stem.weight", "stem.bias"], ["more"])
+    assert state["stem.weight"].shape == (3, 3, 1, 4)
+
+
+def turn_and_load(self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors):
+    """A loader of a detection library's: kernels of checkpoints without a version are turned here."""
+    for hook in self._load_state_dict_pre_hooks.values():
+        hook(state_dict, prefix, local_metadata, strict, missing, unexpected, errors)
+    for name, value in (*self._parameters.items(), *self._buffers.items()):
+        given = state_dict.get(prefix + name)
+        if given is None or value is None:
+            continue
+        if local_metadata.get("version") != 2:
+            given = given.permute(given.ndim - 1, *range(given.ndim - 1))
+        if given.shape != value.shape:
+            errors.append(f"size mismatch for {prefix + name}: {tuple(given.shape)} and {tuple(value.shape)}")
+        else:
+            value.data.copy_(given)
+
+
+@pytest.mark.parametrize("where", [spconv.SparseModule, spconv.conv.SparseConvolution, "an object"])
+def test_a_foreign_loader_has_its_own_way_with_layouts(monkeypatch, where):
+    source, target = network(), network()
+    if where == "an object":
+        for layer in target.modules():
+            if isinstance(layer, spconv.SparseModule):
+                monkeypatch.setattr(layer, "_load_from_state_dict", types.MethodType(turn_and_load, layer))
+    else:
+        monkeypatch.setattr(where, "_load_from_state_dict", turn_and_load)
+    state = {name: v.permute(1, 2, 3, 0) if v.ndim == 4 else v for name, v in source.state_dict().items()}
+    target.load_state_dict(state)
+    for name, value in source.state_dict().items():
+        assert torch.equal(target.state_dict()[name], value), name
 
 
 def test_layers_are_names_of_the_package_too():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from sscn_triton.compat.missing import names
+
 
 class ConvAlgo(Enum):
     """What spconv may compute a convolution with."""
@@ -11,3 +13,20 @@ class ConvAlgo(Enum):
     Native = 0
     MaskImplicitGemm = 1
     MaskSplitImplicitGemm = 2
+
+
+class AlgoHint(Enum):
+    """Which pass spconv tunes a kernel for. spconv spells ``Fowrard`` so."""
+
+    NoHint = 0b000
+    Fowrard = 0b001
+    BackwardInput = 0b010
+    BackwardWeight = 0b100
+
+
+_KERNELS = "sscn_triton.tune; kernels are chosen there"
+__getattr__ = names(
+    __name__,
+    {"ALL_NATIVE_PARAMS": _KERNELS, "ALL_IMPGEMM_PARAMS": _KERNELS},
+    again=("sscn_triton.compat.spconv.constants",),
+)

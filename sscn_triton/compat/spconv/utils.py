@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sscn_triton.compat.missing import names
+from sscn_triton.compat.spconv.cppconstants import CPU_ONLY_BUILD
 from sscn_triton.compat.spconv.pytorch.utils import PointToVoxel
+
+__all__ = [
+    "CPU_ONLY_BUILD",
+    "Point2VoxelCPU1d",
+    "Point2VoxelCPU2d",
+    "Point2VoxelCPU3d",
+    "Point2VoxelCPU4d",
+    "VoxelGenerator",
+    "VoxelGeneratorV2",
+    "nullcontext",
+]
 
 
 class VoxelGeneratorV2:
@@ -43,6 +57,17 @@ class VoxelGeneratorV2:
         make = PointToVoxel(*self._arguments, points.shape[1], *most)
         voxels, sites, counts = (part.numpy() for part in make(torch.from_numpy(np.ascontiguousarray(points))))
         return {"voxels": voxels, "coordinates": sites, "num_points_per_voxel": counts, "voxel_num": len(voxels)}
+
+
+class VoxelGenerator(VoxelGeneratorV2):
+    """spconv 1.0's generator, whose ``generate`` gives three arrays. Arguments: `VoxelGeneratorV2`."""
+
+    def generate(  # type: ignore[override]
+        self, points: np.ndarray, max_voxels: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """``voxels``, ``coordinates`` and ``num_points_per_voxel`` of `VoxelGeneratorV2.generate`."""
+        made = super().generate(points, max_voxels)
+        return made["voxels"], made["coordinates"], made["num_points_per_voxel"]
 
 
 class _Point2VoxelCPU:
@@ -100,3 +125,24 @@ class Point2VoxelCPU4d(_Point2VoxelCPU):
 def _as_tensor(points: Any) -> Tensor:
     array = points if isinstance(points, np.ndarray) else points.numpy()
     return torch.from_numpy(np.ascontiguousarray(array))
+
+
+_BOXES = "the box operators of torchvision, or of the detection library"
+_VOXELS = "spconv.pytorch.utils.PointToVoxel, on every device"
+__getattr__ = names(
+    __name__,
+    {
+        "BoxOps": _BOXES,
+        "Point2VoxelGPU1d": _VOXELS,
+        "Point2VoxelGPU2d": _VOXELS,
+        "Point2VoxelGPU3d": _VOXELS,
+        "Point2VoxelGPU4d": _VOXELS,
+        "non_max_suppression": "torchvision.ops.nms",
+        "non_max_suppression_cpu": "torchvision.ops.nms",
+        "points_to_voxel": "VoxelGeneratorV2",
+        "rbbox_intersection": _BOXES,
+        "rbbox_iou": _BOXES,
+        "rbbox_iou_loss": _BOXES,
+        "rotate_non_max_suppression_cpu": _BOXES,
+    },
+)

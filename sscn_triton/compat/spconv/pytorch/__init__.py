@@ -1,16 +1,28 @@
 """spconv's PyTorch API on this library: ``import sscn_triton.compat.spconv.pytorch as spconv``.
 
 Arguments, parameter names and shapes, initial weights and conventions are those of spconv 2.3. What is not here raises
-AttributeError, and names the alternative where there is one.
+AttributeError or ImportError, and names the alternative where there is one.
 """
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from torch import Tensor
 
-from sscn_triton.compat.spconv.pytorch import conv, core, functional, identity, modules, ops, pool, tables, utils
+from sscn_triton.compat.missing import names
+from sscn_triton.compat.spconv.pytorch import (
+    constants,
+    conv,
+    core,
+    cppcore,
+    functional,
+    hash,
+    identity,
+    modules,
+    ops,
+    pool,
+    tables,
+    utils,
+)
 from sscn_triton.compat.spconv.pytorch.conv import (
     SparseConv1d,
     SparseConv2d,
@@ -73,16 +85,14 @@ class RemoveGrid(SparseModule):
         return x
 
 
-_INSTEAD = {
-    "hash": "sscn_triton.SparseTensor, which joins duplicates",
-    "quantization": "PyTorch's own quantisation of what follows the sparse layers",
-}
-
-
-def __getattr__(name: str) -> NoReturn:
-    if name in _INSTEAD:
-        raise AttributeError(f"sscn_triton does not have spconv.pytorch.{name}; use {_INSTEAD[name]}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = names(
+    __name__,
+    {
+        "interpreter": "torch.fx on what follows the sparse layers",
+        "quantization": "PyTorch's own quantisation of what follows the sparse layers",
+        "spatial": "sscn_triton.SparseTensor.from_points, which joins duplicates",
+    },
+)
 
 
 __all__ = [
@@ -130,9 +140,12 @@ __all__ = [
     "SubMConv4d",
     "ToDense",
     "assign_name_for_sparse_modules",
+    "constants",
     "conv",
     "core",
+    "cppcore",
     "functional",
+    "hash",
     "identity",
     "modules",
     "ops",

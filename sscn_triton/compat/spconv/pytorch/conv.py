@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from sscn_triton.compat.missing import names
 from sscn_triton.compat.spconv.core import ConvAlgo
-from sscn_triton.compat.spconv.pytorch.convolution import SparseConvolution
+from sscn_triton.compat.spconv.pytorch.convolution import MOST_VOXELS, SparseConvolution
 from sscn_triton.functional import Size
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "SubMConv3d",
     "SubMConv4d",
 ]
+
+_MAX_NUM_VOXELS_DURING_TRAINING = MOST_VOXELS
 
 
 class _SubMConv(SparseConvolution):
@@ -230,3 +233,21 @@ class SparseInverseConv4d(_SparseInverseConv):
     """The layer with this key read backwards, onto the sites it came from, in four dimensions."""
 
     NDIM = 4
+
+
+__getattr__ = names(
+    __name__,
+    {
+        "DEFAULT_SPARSE_CONV_TYPES": "isinstance(layer, SparseConvolution)",
+        "SparseConvolutionBase": "SparseConvolution",
+        "_apply_act": "an activation of torch.nn",
+    },
+    again=(
+        "sscn_triton.compat.spconv.pytorch.core",
+        "sscn_triton.compat.spconv.pytorch.modules",
+        "sscn_triton.compat.spconv.constants",
+        "sscn_triton.compat.spconv.cppconstants",
+        "sscn_triton.compat.spconv.utils",
+        "sscn_triton.compat.spconv.pytorch.functional",
+    ),
+)

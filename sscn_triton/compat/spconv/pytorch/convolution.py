@@ -10,7 +10,14 @@ from torch import Tensor
 
 from sscn_triton import Grid
 from sscn_triton.compat.spconv.core import ConvAlgo
-from sscn_triton.compat.spconv.pytorch.core import IndiceData, SparseConvTensor, check_algo, on_grid, same_sites
+from sscn_triton.compat.spconv.pytorch.core import (
+    LayerData,
+    SparseConvTensor,
+    check_algo,
+    known_under,
+    on_grid,
+    same_sites,
+)
 from sscn_triton.compat.spconv.pytorch.modules import SparseModule
 from sscn_triton.compat.spconv.pytorch.weights import as_krsc, matrix, odd_window
 from sscn_triton.functional import Size, convolve
@@ -27,8 +34,10 @@ class SparseConvolution(SparseModule):
     The weight is ``[out_channels, *kernel_size, in_channels / groups]``, uniform within ``1 / sqrt(fan_in)``, as is the
     bias. A layer of one tap that keeps the sites reads it as ``[in_channels, out_channels]``, as spconv does.
 
-    A ``state_dict`` may hold spconv 1's ``[*kernel_size, in_channels, out_channels]`` instead; other layouts load where
-    the environment variable SPCONV_SAVED_WEIGHT_LAYOUT names them, as in spconv.
+    A ``state_dict`` may hold spconv 1's ``[*kernel_size, in_channels, out_channels]`` instead, which is known by its
+    shape; the layout that the environment variable SPCONV_SAVED_WEIGHT_LAYOUT names loads too, as in spconv. Code that
+    replaces ``_load_from_state_dict`` has its own way with layouts: weights are then turned only where the variable
+    names one.
 
     Args:
         ndim: number of spatial axes.
@@ -46,9 +55,21 @@ class SparseConvolution(SparseModule):
         fp32_accum: None or True: sums are always float32, or float64.
         record_voxel_count: whether the buffer ``max_num_voxels_during_training`` keeps the largest number of output
             sites seen.
+        act_type, act_alpha, act_beta: must be None, 0 and 0: an activation is a layer of its own.
         name: a label.
     """
 
+    __constants__ = (
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "bias",
+        "subm",
+        "inverse",
+        "transposed",
+        "output_padding",
+    )
     bias: Tensor | None
 
     def __init__(
@@ -70,6 +91,9 @@ class SparseConvolution(SparseModule):
         algo: ConvAlgo | None = None,
         fp32_accum: bool | None = None,
         record_voxel_count: bool = False,
+        act_type: Any = None,
+        act_alpha: float = 0,
+        act_beta: float = 0,
         large_kernel_fast_algo: bool = False,
         name: str | None = None,
         device: Any = None,
@@ -99,14 +123,17 @@ class SparseConvolution(SparseModule):
             raise ValueError(f"fp32_accum must be None or True, got {fp32_accum!r}: sums are always float32 or float64")
         if not isinstance(large_kernel_fast_algo, bool):
             raise TypeError(f"large_kernel_fast_algo must be True or False, got {large_kernel_fast_algo!r}")
+        _check_act(act_type, act_alpha, act_beta)
+        self.act_type, self.act_alpha, self.act_beta = None, 0, 0
         self.fp32_accum = fp32_accum
         self.record_voxel_count = record_voxel_count and not subm and not inverse
         if self.record_voxel_count:
             self.register_buffer(MOST_VOXELS, torch.zeros(1, dtype=torch.int32, device=device))
-        shape = (out_channels, *self.kernel_size, in_channels // groups)
-        self.weight = torch.nn.Parameter(torch.zeros(shape, device=device, dtype=dtype))
+        self.weight_shape = [out_channels, *self.kernel_size, in_channels // groups]
+        self.weight = torch.nn.Parameter(torch.zeros(self.weight_shape, device=device, dtype=dtype))
         self.bias = torch.nn.Parameter(torch.zeros(out_channels, device=device, dtype=dtype)) if bias else None
         self.reset_parameters()
+        self.register_load_state_dict_pre_hook(_turn_saved_weight)
 
     def _check_kind(self, indice_key: str | None) -> None:
         if self.subm + self.transposed + self.inverse > 1:
@@ -131,10 +158,28 @@ class SparseConvolution(SparseModule):
 
     def reset_parameters(self) -> None:
         """Draw the weights anew."""
-        fan_in = math.prod(self.weight.shape[1:])
-        for parameter in (self.weight, self.bias):
-            if parameter is not None:
-                torch.nn.init.uniform_(parameter, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))
+        self._custom_kaiming_uniform_(self.weight, math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(self._calculate_correct_fan("fan_in"))
+            torch.nn.init.uniform_(self.bias, -bound, bound)
+
+    def _calculate_fan_in_and_fan_out(self) -> tuple[int, int]:
+        taps = volume(tuple(self.kernel_size))
+        return self.in_channels // self.groups * taps, self.out_channels // self.groups * taps
+
+    def _calculate_correct_fan(self, mode: str) -> int:
+        fans = dict(zip(("fan_in", "fan_out"), self._calculate_fan_in_and_fan_out(), strict=True))
+        if mode.lower() not in fans:
+            raise ValueError(f"mode must be fan_in or fan_out, got {mode!r}")
+        return fans[mode.lower()]
+
+    def _custom_kaiming_uniform_(
+        self, tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: Any = "leaky_relu"
+    ) -> Tensor:
+        """`torch.nn.init.kaiming_uniform_` with the fans of this layer, whose weight has its input channels last."""
+        fan = self._calculate_correct_fan(mode)
+        bound = math.sqrt(3) * (torch.nn.init.calculate_gain(nonlinearity, a) / math.sqrt(fan))
+        return torch.nn.init.uniform_(tensor, -bound, bound)
 
     def get_max_num_voxels(self) -> Tensor | None:
         """``[1]`` int32: the largest number of output sites seen, if ``record_voxel_count``."""
@@ -142,12 +187,37 @@ class SparseConvolution(SparseModule):
 
     def forward(self, input: SparseConvTensor, add_input: SparseConvTensor | None = None) -> SparseConvTensor:
         """The layer of ``input``, plus the features of ``add_input`` on its output sites."""
+        return self._conv_forward(self.training, input, self.weight, self.bias, add_input)
+
+    def _conv_forward(
+        self,
+        training: bool,
+        input: SparseConvTensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        add_input: SparseConvTensor | None = None,
+        channel_scale: Tensor | None = None,
+        output_scale: float | None = None,
+        name: str | None = None,
+        sparse_unique_name: str = "",
+        act_type: Any = None,
+        act_alpha: float = 0,
+        act_beta: float = 0,
+    ) -> SparseConvTensor:
+        """`forward` with another weight and bias, for subclasses.
+
+        ``training`` and both names have no effect: they choose spconv's kernels and name its times. ``channel_scale``
+        and ``output_scale``, of 8-bit layers, must be None.
+        """
+        if channel_scale is not None or output_scale is not None:
+            raise ValueError("channel_scale and output_scale must be None: sscn_triton has no 8-bit layers")
+        _check_act(act_type, act_alpha, act_beta)
         grid = expect(self, input, self.in_channels)
         if self.conv1x1:
-            output = input.replace_feature(matrix(input.features, self.weight, self.bias, self.groups))
+            output = input.replace_feature(matrix(input.features, weight, bias, self.groups))
         else:
             data = self._sites_and_rules(input, grid)
-            features = convolve(input.features, self._by_tap(), self.bias, data.rules)
+            features = convolve(input.features, self._by_tap(weight), bias, data.rules)
             same = input.replace_feature(features)
             output = same if self.subm else on_grid(same, data.out_grid, data.out_indices)
             if self.indice_key is not None and not self.inverse:
@@ -155,46 +225,26 @@ class SparseConvolution(SparseModule):
         record_voxels(self, output)
         return output if add_input is None else output + add_input
 
-    def _sites_and_rules(self, input: SparseConvTensor, grid: Grid) -> IndiceData:
+    def _sites_and_rules(self, input: SparseConvTensor, grid: Grid) -> LayerData:
         if self.inverse:
             return self._backwards(input, grid)
-        known = input.find_indice_pair(self.indice_key)
+        known = known_under(input, self.indice_key)
         if self.subm:
             if known is not None:
                 self._check_shared(known, grid)
                 return known
-            window, taps = odd_window(self.kernel_size)
-            rules = grid.submanifold(window, tuple(self.dilation))
-            return self._data(input, grid, grid, rules, input.indices, taps)
+            rules, taps = centred_rules(grid, self.kernel_size, self.dilation)
+            return LayerData(self, input.indices, input.indices, grid, grid, rules, taps)
         if known is not None:
             raise ValueError(f"indice_key {self.indice_key!r} exists already in this tensor")
         rules, reached = grid.step(self._step())
-        return self._data(input, grid, reached, rules, reached.coordinates.clone())
+        return LayerData(self, input.indices, reached.coordinates.clone(), grid, reached, rules)
 
     def _step(self) -> Step:
-        kernel, stride, padding, dilation = map(tuple, (self.kernel_size, self.stride, self.padding, self.dilation))
-        if not self.transposed:
-            return Step("strided", kernel, stride, padding, dilation, (0,) * self.ndim)
-        # spconv's extent, (in - 1) stride - 2 padding + kernel + output_padding, knows no dilation
-        axes = zip(self.output_padding, kernel, dilation, strict=True)
-        extra = tuple(o - (k - 1) * (d - 1) for o, k, d in axes)
-        return Step("transposed", kernel, stride, padding, dilation, extra)
+        sizes = (self.kernel_size, self.stride, self.padding, self.dilation, self.output_padding)
+        return step_of(self.transposed, *sizes)
 
-    def _data(
-        self,
-        input: SparseConvTensor,
-        grid: Grid,
-        reached: Grid,
-        rules: Rulebook,
-        indices: Tensor,
-        taps: list[int] | None = None,
-    ) -> IndiceData:
-        assert reached.spatial_shape is not None
-        shapes = (list(input.spatial_shape), list(reached.spatial_shape))
-        sizes = (self.kernel_size, self.stride, self.padding, self.dilation)
-        return IndiceData(input.indices, indices, *shapes, self.subm, *sizes, self.algo, grid, reached, rules, taps)
-
-    def _check_shared(self, known: IndiceData, grid: Grid) -> None:
+    def _check_shared(self, known: LayerData, grid: Grid) -> None:
         """Raises unless a submanifold layer left ``known``, with this geometry and on these sites."""
         key = f"indice_key {self.indice_key!r}"
         if not known.is_subm:
@@ -208,9 +258,9 @@ class SparseConvolution(SparseModule):
         if not same_sites(known.grid, grid):
             raise ValueError(f"submanifold layers with {key} must have the same sites: {known.grid!r}, not {grid!r}")
 
-    def _backwards(self, input: SparseConvTensor, grid: Grid) -> IndiceData:
+    def _backwards(self, input: SparseConvTensor, grid: Grid) -> LayerData:
         """What the layer with this key left, its input and output exchanged."""
-        known = input.find_indice_pair(self.indice_key)
+        known = known_under(input, self.indice_key)
         if known is None or known.is_subm:
             held = "a submanifold layer left it" if known else f"known are {sorted(map(str, input.indice_dict))}"
             raise ValueError(f"indice_key {self.indice_key!r} leads to no layer that can be inverted: {held}")
@@ -223,24 +273,16 @@ class SparseConvolution(SparseModule):
             raise ValueError(
                 f"indice_key {self.indice_key!r} leads back from other sites, {known.out_grid!r}, not {grid!r}"
             )
-        return self._data(input, grid, known.grid, known.rules.transposed(), known.grid.coordinates.clone())
+        rules = known.rules.transposed()
+        return LayerData(self, input.indices, known.grid.coordinates.clone(), grid, known.grid, rules)
 
-    def _by_tap(self) -> Tensor:
-        """The weight as the library wants it, ``[V, groups, in / groups, out / groups]``."""
-        weight: Tensor = self.weight
+    def _by_tap(self, weight: Tensor) -> Tensor:
+        """A weight as the library wants it, ``[V, groups, in / groups, out / groups]``."""
         if self.subm and any(size % 2 == 0 for size in self.kernel_size):
             ends = [n for size in reversed(self.kernel_size) for n in (0, 1 - size % 2)]
             weight = torch.nn.functional.pad(weight, (0, 0, *ends))
         weight = weight.reshape(self.groups, self.out_channels // self.groups, -1, self.in_channels // self.groups)
         return weight.permute(2, 0, 3, 1).contiguous()
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        name = f"{prefix}weight"
-        if name in state_dict:
-            state_dict[name] = as_krsc(state_dict[name], self.weight.shape, self.conv1x1)
-        if self.record_voxel_count:
-            state_dict.setdefault(f"{prefix}{MOST_VOXELS}", torch.zeros(1, dtype=torch.int32))
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def extra_repr(self) -> str:
         shown = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
@@ -250,6 +292,49 @@ class SparseConvolution(SparseModule):
         shown += [f"groups={self.groups}"] if self.groups != 1 else []
         shown += ["bias=False"] if self.bias is None else []
         return ", ".join(shown)
+
+
+def centred_rules(grid: Grid, kernel_size: list[int], dilation: list[int]) -> tuple[Rulebook, list[int] | None]:
+    """The rules of a submanifold layer, and which taps of them an even kernel has (None for all)."""
+    window, taps = odd_window(kernel_size)
+    return grid.submanifold(window, tuple(dilation)), taps
+
+
+def step_of(
+    transposed: bool,
+    kernel_size: list[int],
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    output_padding: list[int],
+) -> Step:
+    """A strided or transposed layer's step; spconv's extent of a transposed one knows no dilation."""
+    kernel, strides, pads, spread = (tuple(size) for size in (kernel_size, stride, padding, dilation))
+    if not transposed:
+        return Step("strided", kernel, strides, pads, spread, (0,) * len(kernel))
+    extra = tuple(o - (k - 1) * (d - 1) for o, k, d in zip(output_padding, kernel_size, dilation, strict=True))
+    return Step("transposed", kernel, strides, pads, spread, extra)
+
+
+def _turn_saved_weight(layer: torch.nn.Module, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+    """Before a layer is loaded: its weight as ``[out, *kernel, in]``, and the count that it may lack."""
+    assert isinstance(layer, SparseConvolution)
+    name = f"{prefix}weight"
+    loads = getattr(layer._load_from_state_dict, "__func__", None)
+    untouched = loads is torch.nn.Module._load_from_state_dict
+    if name in state_dict:
+        state_dict[name] = as_krsc(state_dict[name], layer.weight.shape, layer.conv1x1, by_shape=untouched)
+    if layer.record_voxel_count:
+        state_dict.setdefault(f"{prefix}{MOST_VOXELS}", torch.zeros(1, dtype=torch.int32))
+
+
+def _check_act(act_type: Any, act_alpha: float, act_beta: float) -> None:
+    """Raises unless there is no activation; spconv's name for that is ``Activation.None_``."""
+    if getattr(act_type, "name", act_type) not in (None, "None_") or act_alpha or act_beta:
+        raise ValueError(
+            "act_type, act_alpha and act_beta must be None, 0 and 0: put the activation after the layer, "
+            f"got {act_type!r}, {act_alpha!r} and {act_beta!r}"
+        )
 
 
 def expect(layer: Any, x: SparseConvTensor, channels: int | None = None) -> Grid:

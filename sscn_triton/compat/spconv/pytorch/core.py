@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
 
 from sscn_triton import Grid, SparseTensor
+from sscn_triton.compat.missing import names
 from sscn_triton.compat.spconv.core import ConvAlgo
+from sscn_triton.compat.spconv.tools import CUDAKernelTimer
 from sscn_triton.relation import MAX_NDIM, Axes, one_integer, per_axis
 from sscn_triton.rulebook import Rulebook
 
@@ -41,6 +42,9 @@ class SparseConvTensor:
         benchmark, enable_timer: must be False; PyTorch's profiler measures layers.
         permanent_thrust_allocator: has no effect; memory is PyTorch's.
         force_algo: has no effect; there is one algorithm.
+
+    What code copies from one tensor to the next is there, and handed on: ``benchmark_record`` (empty), ``_timer``
+    (off), ``thrust_allocator`` and ``int8_scale`` (None).
     """
 
     def __init__(
@@ -64,8 +68,8 @@ class SparseConvTensor:
             raise ValueError(
                 f"indices must be [N, 1 + D], batch index first, D from 1 to {MAX_NDIM}, got {tuple(indices.shape)}"
             )
-        if benchmark or enable_timer:
-            raise ValueError("benchmark and enable_timer must be False: measure with torch.profiler")
+        if enable_timer:
+            raise ValueError("enable_timer must be False: measure with torch.profiler")
         if not isinstance(permanent_thrust_allocator, bool):
             raise TypeError(f"permanent_thrust_allocator must be True or False, got {permanent_thrust_allocator!r}")
         self._features = features
@@ -76,8 +80,12 @@ class SparseConvTensor:
         self.grid: Tensor | None = torch.Tensor() if grid is None else grid
         self.voxel_num = voxel_num
         self.indice_dict: dict[str, Any] = {} if indice_dict is None else indice_dict
-        self.benchmark = False
+        self.benchmark = benchmark
+        self.benchmark_record: dict[str, Any] = {}
+        self.thrust_allocator: Any = None
+        self._timer = _OFF
         self.force_algo = check_algo(force_algo)
+        self.int8_scale: Any = None
         self._known: _Known | None = None
 
     @property
@@ -90,9 +98,27 @@ class SparseConvTensor:
         raise ValueError("features cannot be set: x = x.replace_feature(features) makes a tensor that has them")
 
     @property
+    def benchmark(self) -> bool:
+        """False: PyTorch's profiler measures layers. Nothing else can be set."""
+        return False
+
+    @benchmark.setter
+    def benchmark(self, value: bool) -> None:
+        if value:
+            raise ValueError("benchmark must be False: measure with torch.profiler")
+
+    @property
     def is_quantized(self) -> bool:
         """False: there are no 8-bit layers here."""
         return False
+
+    def q_scale(self) -> NoReturn:
+        """Raises ValueError, as spconv does for features that are not 8-bit ones: there are none here."""
+        raise ValueError("sparse tensor must be quantized, and sscn_triton has no 8-bit features")
+
+    def dequantize(self) -> SparseConvTensor:
+        """The same sites with the features as float32."""
+        return self.replace_feature(self.features.dequantize())
 
     @property
     def spatial_size(self) -> int:
@@ -172,54 +198,155 @@ class SparseConvTensor:
         return f"SparseConvTensor[shape={self._features.shape}]"
 
 
-@dataclass
 class IndiceData:
-    """What a layer left under its ``indice_key``: its geometry, sites before and after, and rules.
+    """What is kept under an ``indice_key``: a layer's geometry, its sites before and after, and its rules.
 
-    Attributes:
-        indices, out_indices: ``[N, 1 + D]`` int32, before and after the layer.
+    Layers leave a `LayerData`, and read nothing else.
+
+    Args:
+        out_indices, indices: ``[N, 1 + D]`` int32, after and before the layer.
+        indice_pairs: ``[2, V, N]`` int32: for every tap its input rows and its output rows, then -1.
+        indice_pair_num: ``[V]`` int32: the number of rules of every tap.
         spatial_shape, out_spatial_shape: extents before and after.
         is_subm: whether the sites are the same.
-        ksize, stride, padding, dilation: the layer's, one number for each axis.
         algo: the layer's name of an algorithm.
+        ksize, stride, dilation, padding: the layer's, one number for each axis.
+        voxel_num: kept; spconv's own, without a meaning for results.
+    """
+
+    indice_pairs: Tensor
+    indice_pair_num: Tensor
+
+    def __init__(
+        self,
+        out_indices: Tensor,
+        indices: Tensor,
+        indice_pairs: Tensor,
+        indice_pair_num: Tensor,
+        spatial_shape: list[int],
+        out_spatial_shape: list[int],
+        is_subm: bool,
+        algo: ConvAlgo,
+        ksize: list[int],
+        stride: list[int],
+        dilation: list[int],
+        padding: list[int],
+        voxel_num: Any = None,
+    ) -> None:
+        self._set(
+            out_indices, indices, spatial_shape, out_spatial_shape, is_subm, algo, ksize, stride, dilation, padding
+        )
+        self.indice_pairs, self.indice_pair_num, self.voxel_num = indice_pairs, indice_pair_num, voxel_num
+
+    def _set(
+        self,
+        out_indices: Tensor,
+        indices: Tensor,
+        spatial_shape: list[int],
+        out_spatial_shape: list[int],
+        is_subm: bool,
+        algo: ConvAlgo,
+        ksize: list[int],
+        stride: list[int],
+        dilation: list[int],
+        padding: list[int],
+    ) -> None:
+        self.out_indices, self.indices = out_indices, indices
+        self.spatial_shape, self.out_spatial_shape = spatial_shape, out_spatial_shape
+        self.is_subm, self.algo = is_subm, algo
+        self.ksize, self.stride, self.dilation, self.padding = ksize, stride, dilation, padding
+
+    @property
+    def pair_fwd(self) -> Tensor:
+        """``[V, N_out]`` int32: the input row of every tap and output row, -1 where there is none."""
+        return self._table(0, len(self.out_indices))
+
+    @property
+    def pair_bwd(self) -> Tensor:
+        """``[V, N_in]`` int32: the output row of every tap and input row, -1 where there is none."""
+        return self._table(1, len(self.indices))
+
+    def _table(self, side: int, rows: int) -> Tensor:
+        read, written = self.indice_pairs[side], self.indice_pairs[1 - side]
+        tap, place = (read >= 0).nonzero().unbind(1)
+        table = read.new_full((len(read), rows), -1)
+        table[tap, written[tap, place].long()] = read[tap, place]
+        return table
+
+
+class LayerData(IndiceData):
+    """What a layer left under its ``indice_key``. The pairs are made when they are read.
+
+    Attributes:
         grid, out_grid, rules: the library's.
         taps: which taps of ``rules`` the kernel has; None for all.
     """
 
-    indices: Tensor
-    out_indices: Tensor
-    spatial_shape: list[int]
-    out_spatial_shape: list[int]
-    is_subm: bool
-    ksize: list[int]
-    stride: list[int]
-    padding: list[int]
-    dilation: list[int]
-    algo: ConvAlgo
-    grid: Grid = field(repr=False)
-    out_grid: Grid = field(repr=False)
-    rules: Rulebook = field(repr=False)
-    taps: list[int] | None = field(default=None, repr=False)
+    voxel_num = None
+
+    def __init__(
+        self,
+        layer: Any,
+        indices: Tensor,
+        out_indices: Tensor,
+        grid: Grid,
+        out_grid: Grid,
+        rules: Rulebook,
+        taps: list[int] | None = None,
+    ) -> None:
+        assert grid.spatial_shape is not None
+        assert out_grid.spatial_shape is not None
+        shapes = list(grid.spatial_shape), list(out_grid.spatial_shape)
+        sizes = layer.kernel_size, layer.stride, layer.dilation, layer.padding
+        self._set(out_indices, indices, *shapes, layer.subm, layer.algo, *sizes)
+        self.grid, self.out_grid, self.rules, self.taps = grid, out_grid, rules, taps
 
     def pairs(self) -> list[tuple[Tensor, Tensor]]:
         """For each tap its (input rows, output rows), int64."""
-        pairs = self.rules.pairs()
-        return pairs if self.taps is None else [pairs[tap] for tap in self.taps]
+        return rules_by_tap(self.rules, self.taps)
 
     @property
-    def indice_pair_num(self) -> Tensor:
+    def indice_pair_num(self) -> Tensor:  # type: ignore[override]
         """``[V]`` int32: the number of rules of every tap."""
-        return torch.tensor([len(inputs) for inputs, _ in self.pairs()], dtype=torch.int32, device=self.indices.device)
+        return rule_counts(self.pairs(), self.indices)
 
     @property
-    def indice_pairs(self) -> Tensor:
+    def indice_pairs(self) -> Tensor:  # type: ignore[override]
         """``[2, V, N]`` int32: for every tap its input rows and its output rows, then -1."""
-        pairs = self.pairs()
-        result = self.indices.new_full((2, len(pairs), len(self.indices)), -1)
-        for tap, rows in enumerate(pairs):
-            for side in (0, 1):
-                result[side, tap, : len(rows[side])] = rows[side].int()
-        return result
+        return pair_table(self.pairs(), self.indices)
+
+
+def rules_by_tap(rules: Rulebook, taps: list[int] | None) -> list[tuple[Tensor, Tensor]]:
+    """For each tap, of those chosen if some are, its (input rows, output rows), int64."""
+    pairs = rules.pairs()
+    return pairs if taps is None else [pairs[tap] for tap in taps]
+
+
+def rule_counts(pairs: list[tuple[Tensor, Tensor]], indices: Tensor) -> Tensor:
+    """``[V]`` int32, on the device of ``indices``: the number of rules of every tap."""
+    return torch.tensor([len(inputs) for inputs, _ in pairs], dtype=torch.int32, device=indices.device)
+
+
+def pair_table(pairs: list[tuple[Tensor, Tensor]], indices: Tensor) -> Tensor:
+    """``[2, V, N]`` int32: for every tap its input rows and its output rows, then -1."""
+    result = indices.new_full((2, len(pairs), len(indices)), -1)
+    for tap, rows in enumerate(pairs):
+        for side in (0, 1):
+            result[side, tap, : len(rows[side])] = rows[side].int()
+    return result
+
+
+def known_under(x: SparseConvTensor, key: str | None) -> LayerData | None:
+    """What a layer left under ``key``, or None.
+
+    Raises TypeError where something else is kept there.
+    """
+    known = x.find_indice_pair(key)
+    if known is not None and not isinstance(known, LayerData):
+        raise TypeError(
+            f"indice_key {key!r} holds {type(known).__name__}, which no layer of sscn_triton left: none can follow it"
+        )
+    return known
 
 
 def on_grid(x: SparseConvTensor, grid: Grid, indices: Tensor) -> SparseConvTensor:
@@ -274,3 +401,22 @@ def _check_rows(features: Any) -> None:
     if not isinstance(features, Tensor) or not features.is_floating_point() or features.ndim != 2:
         given = f"{features.dtype} {tuple(features.shape)}" if isinstance(features, Tensor) else type(features).__name__
         raise TypeError(f"features must be a floating-point tensor [N, C], got {given}")
+
+
+_OFF = CUDAKernelTimer(False)
+
+__getattr__ = names(
+    __name__,
+    {
+        "ImplicitGemmIndiceData": "IndiceData, which has pair_fwd and pair_bwd",
+        "ThrustSortAllocator": "PyTorch's own memory: thrust_allocator is None",
+        "scatter_nd": "SparseConvTensor.dense",
+        "PYTORCH_VERSION": "spconv.pytorch.constants.PYTORCH_VERSION",
+    },
+    again=(
+        "sscn_triton.compat.spconv.constants",
+        "sscn_triton.compat.spconv.core",
+        "sscn_triton.compat.spconv.tools",
+        "sscn_triton.compat.spconv.pytorch.constants",
+    ),
+)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
 
 import torch
 from torch import Tensor
 
 from sscn_triton import Grid, rulebook
+from sscn_triton.compat.missing import names
 from sscn_triton.compat.spconv.pytorch.core import SparseConvTensor, on_grid
 
 
@@ -75,9 +75,44 @@ def _lexicographic(sites: Tensor) -> Tensor:
     return rank
 
 
-def __getattr__(name: str) -> NoReturn:
-    if name in ("indice_conv", "indice_inverse_conv", "indice_subm_conv", "implicit_gemm"):
-        raise AttributeError(f"sscn_triton does not have spconv's {name}; use the layers, or sscn_triton.functional")
-    if name in ("indice_maxpool", "indice_maxpool_implicit_gemm", "indice_avgpool_implicit_gemm"):
-        raise AttributeError(f"sscn_triton does not have spconv's {name}; use SparseMaxPool and SparseAvgPool")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def _indice_to_scalar(indices: Tensor, shape: Sequence[int]) -> Tensor:
+    """One number ``[N]`` for every row of ``indices`` ``[N, D]`` in a box of this shape, the last axis fastest."""
+    if indices.shape[1] != len(shape):
+        raise ValueError(
+            f"shape must have {indices.shape[1]} numbers, one for each column of indices, got {list(shape)}"
+        )
+    scalar = indices[:, 0].clone()
+    for column, size in enumerate(shape[1:], 1):
+        scalar = scalar * size + indices[:, column]
+    return scalar
+
+
+_LAYERS = "the layers, or sscn_triton.functional"
+_POOLS = "SparseMaxPool and SparseAvgPool"
+__getattr__ = names(
+    __name__,
+    {
+        "spconv_save_debug_data": "torch.save",
+        "SparseAvgPoolImplicitGemmFunction": _POOLS,
+        "SparseConvFunction": _LAYERS,
+        "SparseImplicitGemmFunction": _LAYERS,
+        "SparseInverseConvFunction": _LAYERS,
+        "SparseMaxPoolFunction": _POOLS,
+        "SparseMaxPoolImplicitGemmFunction": _POOLS,
+        "SubMConvFunction": _LAYERS,
+        "identity_decorator": "nothing in its place",
+        "implicit_gemm": _LAYERS,
+        "indice_avgpool_implicit_gemm": _POOLS,
+        "indice_conv": _LAYERS,
+        "indice_inverse_conv": _LAYERS,
+        "indice_maxpool": _POOLS,
+        "indice_maxpool_implicit_gemm": _POOLS,
+        "indice_subm_conv": _LAYERS,
+    },
+    again=(
+        "sscn_triton.compat.spconv.pytorch.core",
+        "sscn_triton.compat.spconv.pytorch.hash",
+        "sscn_triton.compat.spconv.tools",
+        "sscn_triton.compat.spconv.pytorch.constants",
+    ),
+)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sscn_triton.compat.missing import names
 from sscn_triton.compat.norms import call_norm, norm_rows
 from sscn_triton.compat.spconv.pytorch.core import SparseConvTensor
 
@@ -45,14 +46,14 @@ class SparseSequential(SparseModule):
                 raise ValueError(f"there is a module {name!r} already")
             self.add_module(name, module)
 
-    def __getitem__(self, index: int) -> torch.nn.Module:
-        return list(self.children())[index]
+    def __getitem__(self, idx: int) -> torch.nn.Module:
+        return list(self)[idx]
 
     def __len__(self) -> int:
         return len(self._modules)
 
     def __iter__(self) -> Iterator[torch.nn.Module]:
-        return self.children()
+        return iter(self._modules.values())  # type: ignore[arg-type]  # children() leaves out what comes again
 
     def add(self, module: torch.nn.Module, name: str | None = None) -> None:
         """Append a module."""
@@ -123,3 +124,10 @@ def assign_name_for_sparse_modules(module: torch.nn.Module) -> None:
 def on_features(module: torch.nn.Module, features: Tensor) -> Tensor:
     """``module(features)``; an unwatched batch norm in training takes one row, and none, as well."""
     return call_norm(module, features) if isinstance(module, torch.nn.BatchNorm1d) else module(features)
+
+
+__getattr__ = names(
+    __name__,
+    {"PrintTensorMeta": "print in a forward hook", "PrintCurrentTime": "torch.profiler", "_mean_update": "an average"},
+    again=("sscn_triton.compat.spconv.pytorch.core",),
+)

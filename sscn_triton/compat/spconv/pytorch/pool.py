@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from sscn_triton import SparseTensor, functional
+from sscn_triton.compat.missing import names
 from sscn_triton.compat.spconv.core import ConvAlgo
 from sscn_triton.compat.spconv.pytorch.convolution import MOST_VOXELS, _per_axis, expect, record_voxels
-from sscn_triton.compat.spconv.pytorch.core import IndiceData, SparseConvTensor, check_algo, on_grid
+from sscn_triton.compat.spconv.pytorch.core import LayerData, SparseConvTensor, check_algo, known_under, on_grid
 from sscn_triton.compat.spconv.pytorch.modules import SparseModule
 from sscn_triton.compat.winners import max_pool_from_zero
 from sscn_triton.functional import Size
@@ -53,7 +54,7 @@ class _Pool(SparseModule):
 
     def forward(self, input: SparseConvTensor) -> SparseConvTensor:
         grid = expect(self, input)
-        if input.find_indice_pair(self.indice_key) is not None:
+        if known_under(input, self.indice_key) is not None:
             raise ValueError(f"indice_key {self.indice_key!r} exists already in this tensor")
         sizes = (self.kernel_size, self.stride, self.padding, self.dilation)
         names = ("kernel_size", "stride", "padding", "dilation")
@@ -61,9 +62,8 @@ class _Pool(SparseModule):
         indices = y.coordinates.clone()
         output = on_grid(input.replace_feature(y.features), y.grid, indices)
         if self.indice_key is not None:
-            shapes = (list(input.spatial_shape), list(output.spatial_shape))
             rules, _ = grid.step(y.path[-1][1])
-            data = IndiceData(input.indices, indices, *shapes, False, *sizes, self.algo, grid, y.grid, rules)
+            data = LayerData(self, input.indices, indices, grid, y.grid, rules)
             output.indice_dict = {**input.indice_dict, self.indice_key: data}
         record_voxels(self, output)
         return output
@@ -165,22 +165,46 @@ class SparseAvgPool4d(_OfDimension, SparseAvgPool):
     NDIM = 4
 
 
-class _GlobalPool(SparseModule):
-    REDUCTION: functional.Reduction
+class SparseGlobalMaxOrAvgPool(SparseModule):
+    """``[B, C]``: one row for every event; zeros for an empty one.
+
+    Args:
+        is_mean: whether it is the mean of the event's rows, or the largest value.
+        name: a label.
+    """
+
+    def __init__(self, is_mean: bool, name: str | None = None) -> None:
+        super().__init__(name)
+        self.is_mean = is_mean
 
     def forward(self, input: SparseConvTensor) -> Tensor:
         if not isinstance(input, SparseConvTensor):
             raise TypeError(f"{type(self).__name__} takes a SparseConvTensor, got {type(input).__name__}")
-        return functional.global_pool(SparseTensor.on(input.features, input.sites()), self.REDUCTION)
+        how: functional.Reduction = "mean" if self.is_mean else "max"
+        return functional.global_pool(SparseTensor.on(input.features, input.sites()), how)
 
 
-class SparseGlobalMaxPool(_GlobalPool):
+class SparseGlobalMaxPool(SparseGlobalMaxOrAvgPool):
     """``[B, C]``: the largest value of every event; zeros for an empty one."""
 
-    REDUCTION = "max"
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(False, name)
 
 
-class SparseGlobalAvgPool(_GlobalPool):
+class SparseGlobalAvgPool(SparseGlobalMaxOrAvgPool):
     """``[B, C]``: the mean of every event; zeros for an empty one."""
 
-    REDUCTION = "mean"
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(True, name)
+
+
+__getattr__ = names(
+    __name__,
+    {"ALL_POOL_LAYERS": "isinstance(layer, SparseMaxPool | SparseAvgPool)"},
+    again=(
+        "sscn_triton.compat.spconv.pytorch.core",
+        "sscn_triton.compat.spconv.pytorch.conv",
+        "sscn_triton.compat.spconv.cppconstants",
+        "sscn_triton.compat.spconv.utils",
+    ),
+)

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
+from sscn_triton.compat.missing import names
 from sscn_triton.compat.spconv.pytorch import functional
 from sscn_triton.compat.spconv.pytorch.core import SparseConvTensor, same_sites
 from sscn_triton.compat.spconv.pytorch.modules import SparseModule
 
+_Given = TypeVar("_Given")
 
-class JoinTable(SparseModule):
+
+class _Table(SparseModule):
+    """A layer that keeps the sites."""
+
+    def input_spatial_size(self, out_size: _Given) -> _Given:
+        """The spatial size that leads to ``out_size``: that itself."""
+        return out_size
+
+
+class JoinTable(_Table):
     """The channels of a list of tensors on the same sites, side by side."""
 
     def forward(self, input: Sequence[SparseConvTensor]) -> SparseConvTensor:
@@ -20,7 +31,7 @@ class JoinTable(SparseModule):
         return input[0].replace_feature(torch.cat([x.features for x in input], 1))
 
 
-class AddTable(SparseModule):
+class AddTable(_Table):
     """The sum of a list of tensors on the same sites."""
 
     def forward(self, input: Sequence[SparseConvTensor]) -> SparseConvTensor:
@@ -28,7 +39,7 @@ class AddTable(SparseModule):
         return input[0].replace_feature(functional.add_features([x.features for x in input]))
 
 
-class AddTableMisaligned(SparseModule):
+class AddTableMisaligned(_Table):
     """`functional.sparse_add` of a list of tensors."""
 
     def forward(self, input: Sequence[SparseConvTensor]) -> SparseConvTensor:
@@ -44,7 +55,11 @@ class ConcatTable(SparseModule):
         return self
 
     def forward(self, input: Any) -> list[Any]:
-        return [module(input) for module in self.children()]
+        return [module(input) for module in self._modules.values()]  # type: ignore[misc]
+
+    def input_spatial_size(self, out_size: Any) -> Any:
+        """The spatial size that leads to ``out_size``, as the first module says."""
+        return self._modules["0"].input_spatial_size(out_size)  # type: ignore[union-attr,operator]
 
 
 def _expect_same_sites(layer: SparseModule, tensors: Sequence[SparseConvTensor]) -> None:
@@ -57,3 +72,13 @@ def _expect_same_sites(layer: SparseModule, tensors: Sequence[SparseConvTensor])
                 f"{type(layer).__name__} takes tensors on the same sites, got {grids[0]!r} and {grid!r}; "
                 "functional.sparse_add adds others"
             )
+
+
+__getattr__ = names(
+    __name__,
+    {},
+    again=(
+        "sscn_triton.compat.spconv.pytorch.core",
+        "sscn_triton.compat.spconv.pytorch.modules",
+    ),
+)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sscn_triton.compat.missing import names
 from sscn_triton.compat.spconv.voxels import Voxels, Window, fill_voxels
 
 __all__ = ["PointToVoxel", "gather_features_by_pc_voxel_id"]
@@ -79,3 +80,6 @@ def gather_features_by_pc_voxel_id(seg_res_features: Tensor, pc_voxel_id: Tensor
     inside = (number >= 0).nonzero()[:, 0]
     filled = seg_res_features.new_full(shape, invalid_value)
     return filled.index_copy(0, inside, seg_res_features[number[inside]])
+
+
+__getattr__ = names(__name__, {}, again=("sscn_triton.compat.spconv.pytorch.cppcore",))

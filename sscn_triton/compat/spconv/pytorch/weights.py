@@ -31,14 +31,14 @@ def odd_window(kernel_size: list[int]) -> tuple[Axes, list[int] | None]:
     return window, taps.flatten().tolist()
 
 
-def as_krsc(weight: Tensor, shape: torch.Size, conv1x1: bool) -> Tensor:
-    """A saved weight as ``[out, *kernel, in]``, where its layout is known to be another."""
+def as_krsc(weight: Tensor, shape: torch.Size, conv1x1: bool, by_shape: bool) -> Tensor:
+    """A saved weight as ``[out, *kernel, in]``, where its layout is known to be another: by name, or by its shape."""
     ndim = weight.ndim - 2
     layout = constants.SAVED_WEIGHT_LAYOUT
-    if not layout:
+    if not layout and by_shape:
         layout = "RSCK" if weight.shape != shape and weight.shape == (*shape[1:], shape[0]) else "KRSC"
     if layout == "RSCK" and conv1x1:
-        return weight.reshape(shape)  # which is read as [in, out]
+        return weight.reshape(shape).contiguous()  # which is read as [in, out]
     if layout == "RSCK":
         return weight.permute(ndim + 1, *range(ndim), ndim).contiguous()
     return weight.permute(ndim, *range(ndim), ndim + 1).contiguous() if layout == "RSKC" else weight

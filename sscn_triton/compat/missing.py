@@ -1,0 +1,79 @@
+"""What an engine has and its stand-in does not: one clear error, however the name is reached.
+
+`names` makes the ``__getattr__`` of a module: ``module.name`` raises AttributeError, so that ``hasattr`` says no. An
+import, ``from module import name`` or ``import module.name``, raises ImportError with the same words: the finder at the
+end of ``sys.meta_path`` is asked only where no module of that name was found.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any, NamedTuple
+
+ENGINES = {"sparseconvnet": "SparseConvNet", "spconv": "spconv"}
+_STAND_INS = f"{__package__}."
+
+
+class _Module(NamedTuple):
+    instead: Mapping[str, str]
+    again: Sequence[str]
+
+
+_MODULES: dict[str, _Module] = {}
+
+
+def names(module: str, instead: Mapping[str, str], again: Sequence[str] = ()) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a module of a stand-in.
+
+    Args:
+        module: its ``__name__``.
+        instead: for names that the engine's module has and this one does not, what to use.
+        again: modules whose names are this module's too, because the engine's imports them.
+    """
+    _MODULES[module] = _Module(instead, again)
+    if not hasattr(sys.modules[module], "__path__"):
+        sys.modules[module].__path__ = []  # so that imports from it ask the finder
+    if _Finder not in sys.meta_path:
+        sys.meta_path.append(_Finder)
+
+    def look_up(name: str) -> Any:
+        if not name.startswith("__"):
+            for home in again:
+                if hasattr(sys.modules[home], name):
+                    return getattr(sys.modules[home], name)
+        raise AttributeError(_message(module, name), name=name, obj=sys.modules[module])
+
+    return look_up
+
+
+class _Finder:
+    """Refuses modules that a stand-in does not have."""
+
+    @staticmethod
+    def find_spec(fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
+        ours = _ours(fullname)
+        if ours is None:
+            return
+        module, _, name = ours.rpartition(".")
+        if module in _MODULES and not name.startswith("__"):
+            raise ImportError(_message(module, name), name=fullname)
+
+
+def _ours(fullname: str) -> str | None:
+    """The name of a stand-in's module, whether it is reached under that name or under the engine's."""
+    engine, _, rest = fullname.removeprefix(_STAND_INS).partition(".")
+    if engine not in ENGINES or not rest:
+        return None
+    stand_in = f"{_STAND_INS}{engine}"
+    replaced = sys.modules.get(engine) is sys.modules.get(stand_in)
+    return f"{stand_in}.{rest}" if fullname.startswith(_STAND_INS) or replaced else None
+
+
+def _message(module: str, name: str) -> str:
+    engine, _, rest = f"{module}.{name}".removeprefix(_STAND_INS).partition(".")
+    for home in (module, *_MODULES[module].again):
+        if name in _MODULES[home].instead:
+            return f"sscn_triton does not have {ENGINES[engine]}'s {rest}; use {_MODULES[home].instead[name]}"
+    return f"sscn_triton's stand-in for {ENGINES[engine]} has no {rest}"

@@ -1,0 +1,36 @@
+"""The two questions about the GPU that spconv answers here; tensors need no translation."""
+
+from __future__ import annotations
+
+import torch
+
+from sscn_triton.compat.missing import names
+
+
+def get_current_stream() -> int:
+    """PyTorch's current CUDA stream, as a number."""
+    return torch.cuda.current_stream().cuda_stream
+
+
+def get_arch() -> tuple[int, int]:
+    """The compute capability of the current GPU."""
+    return torch.cuda.get_device_capability()
+
+
+_TENSORS = "PyTorch's tensors as they are: the operators of sscn_triton take them"
+__getattr__ = names(
+    __name__,
+    {
+        "ExternalAllocator": _TENSORS,
+        "ExternalSpconvMatmul": "torch.mm",
+        "TorchAllocator": _TENSORS,
+        "TorchSpconvMatmul": "torch.mm",
+        "torch_tensor_to_tv": _TENSORS,
+        "torch_tensors_to_tv": _TENSORS,
+        "_TORCH_DTYPE_TO_TV": _TENSORS,
+    },
+    again=(
+        "sscn_triton.compat.spconv.constants",
+        "sscn_triton.compat.spconv.cppconstants",
+    ),
+)
