@@ -7,8 +7,9 @@ change only in the file of the function it cached.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from sscn_ref.kept_code import njit
 
 FIBONACCI = np.uint64(11400714819323198485)  # 2^64 / golden ratio; see sscn_ref.hashtable
 

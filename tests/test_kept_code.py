@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
+import errno
+import importlib.util
+import os
 import pkgutil
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from unittest import mock
 
 import numba
-from numba.core.caching import NullCache
+import pytest
+from numba.core.caching import IndexDataCacheFile, NullCache
 
 import sscn_ref
 import sscn_triton
+from sscn_ref import kept_code as kept_in_reference
+from sscn_triton import kept_code
 
 CALL = """
 import torch
@@ -60,3 +67,145 @@ def test_an_edit_of_the_innermost_file_reaches_the_kept_kernels(tmp_path):
     assert whole.count("builder.fmul(") == 1
     inner.write_text(whole.replace("builder.fmul(", "builder.fadd("))  # 1 + 1 for 1 * 1
     assert results() == ["32.0", "32.0"]
+
+
+def test_every_kept_function_may_lose_its_cache():
+    """None is decorated by Numba's own njit, which raises where there is no place for a cache."""
+    for function in kept_functions():
+        package = sys.modules[function.__module__.partition(".")[0] + ".kept_code"]
+        found = importlib.import_module(function.__module__)
+        kept = next(value for value in vars(found).values() if getattr(value, "py_func", None) is function)
+        assert isinstance(kept._cache, package._Cache), function
+
+
+USE = """
+import warnings
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    import numpy, torch, sscn_ref.jit, sscn_triton
+    x = sscn_triton.SparseTensor(torch.tensor([[2.0], [3.0]]), torch.tensor([[0, 0, 0], [1, 4, 5]]))
+    print(sscn_triton.functional.global_pool(x, "sum").flatten().tolist())
+    print(sscn_ref.jit.global_pool(numpy.array([[2.0], [3.0]]), numpy.array([[0, 0, 0], [1, 4, 5]]), 2, "sum").ravel())
+    x = sscn_triton.nn.BatchNorm(1)(x)
+for warning in told:
+    if "NUMBA_CACHE_DIR" in str(warning.message):
+        print(warning.category.__name__, warning.message)
+"""
+
+
+def test_without_any_place_for_a_cache_both_packages_work_and_each_says_so_once(tmp_path):
+    """As in a read-only installation of a user without a home."""
+    for package in (sscn_ref, sscn_triton):
+        root, copy = Path(package.__file__).parent, tmp_path / package.__name__
+        shutil.copytree(root, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
+            (folder / "__pycache__").touch()  # a file where Numba wants a folder: nobody can write, not even root
+    nowhere = {"HOME": os.devnull, "XDG_CACHE_HOME": f"{os.devnull}/cache", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, **nowhere, "PYTHONPATH": str(tmp_path)}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    done = subprocess.run([sys.executable, "-c", USE], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    sums, twins, *told = done.stdout.splitlines()
+    assert (sums, twins) == ("[2.0, 3.0]", "[2. 3.]")
+    assert sorted(line.partition(". ")[2].split()[0] for line in told) == ["sscn_ref", "sscn_triton"]
+    for line in told:
+        assert line.startswith("RuntimeWarning there is no folder to keep compiled code in, neither beside ")
+
+
+SOURCE = """
+from numba import types
+from {package}.kept_code import {decorator}
+
+@{decorator}({signature}cache=True)
+def function(value):
+    return value + {number}
+"""
+DECORATORS = [(kept_in_reference, "njit"), (kept_code, "njit"), (kept_code, "cfunc")]
+
+
+class Kept:
+    """A function whose code is kept in a folder of its own; calling it is what another process would do."""
+
+    def __init__(self, folder, module, decorator):
+        self.folder, self.module, self.decorator = folder, module, decorator
+        self.cache = folder / "cache"
+        self.source = folder / "source.py"
+        self.write(1)
+
+    def write(self, number):
+        signature = "types.int64(types.int64), " if self.decorator == "cfunc" else ""
+        package = self.module.__package__
+        self.source.write_text(
+            SOURCE.format(package=package, decorator=self.decorator, signature=signature, number=number)
+        )
+
+    def call(self):
+        """The result for 1, and what was warned of."""
+        spec = importlib.util.spec_from_file_location("source", self.source)
+        module = importlib.util.module_from_spec(spec)
+        warned = warnings.catch_warnings(record=True)
+        here = mock.patch.object(numba.config, "CACHE_DIR", str(self.cache))
+        with here, mock.patch.object(self.module, "_told", False), warned as told:
+            warnings.simplefilter("always")
+            spec.loader.exec_module(module)
+            found = module.function.ctypes(1) if self.decorator == "cfunc" else module.function(1)
+        return found, [str(warning.message) for warning in told]
+
+    def files(self, ending):
+        return list(self.cache.rglob(f"*.{ending}"))
+
+
+@pytest.fixture(params=DECORATORS, ids=lambda case: f"{case[0].__package__}.{case[1]}")
+def kept(tmp_path, request):
+    return Kept(tmp_path, *request.param)
+
+
+def test_code_is_kept_where_there_is_a_place(kept):
+    assert kept.call() == (2, [])
+    assert kept.files("nbi")
+    with mock.patch.object(kept_code._Cache, "_save_overload", side_effect=AssertionError):
+        assert kept.call() == (2, [])
+
+
+def test_a_cache_folder_that_is_removed_is_made_again_or_done_without(kept):
+    kept.call()
+    shutil.rmtree(kept.cache)
+    assert kept.call() == (2, [])
+    made = IndexDataCacheFile.load
+
+    def removed(self, key):
+        shutil.rmtree(kept.cache)
+        kept.cache.touch()  # and a file is in its place
+        return made(self, key)
+
+    with mock.patch.object(IndexDataCacheFile, "load", removed):
+        found, told = kept.call()
+    assert found == 2
+    assert len(told) == 1
+    assert "NUMBA_CACHE_DIR" in told[0]
+
+
+def test_a_full_disk_leaves_no_index_that_names_older_code(kept):
+    """Numba writes the index first, and names in it a file in whose place there may be code of another source."""
+    assert kept.call() == (2, [])
+    kept.write(2)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with mock.patch.object(IndexDataCacheFile, "_save_data", side_effect=full):
+        found, told = kept.call()
+    assert found == 3
+    assert len(told) == 1
+    assert "cannot be written (OSError: [Errno 28] No space left on device)" in told[0]
+    assert kept.call() == (3, [])
+
+
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+@pytest.mark.parametrize("damage", [b"", b"\x80\x04damaged"], ids=["empty", "damaged"])
+def test_damaged_files_are_replaced(kept, ending, damage):
+    kept.call()
+    for path in kept.files(ending):
+        path.write_bytes(damage)
+    found, told = kept.call()
+    assert found == 2
+    assert len(told) == 1
+    assert "cannot be read" in told[0]
+    assert kept.call() == (2, [])

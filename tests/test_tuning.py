@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -182,6 +185,24 @@ def test_processes_that_write_at_once_lose_nothing() -> None:
         worker.join()
     assert len(tuning.load(CPU)) == 40
     assert [path.suffix for path in tuning.cache_folder().iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("home", ["no folder", "unknown"])
+def test_a_user_without_a_home_has_the_tiles_for_one_process(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    if home == "no folder":
+        monkeypatch.setenv("HOME", os.devnull)
+    else:
+        monkeypatch.setattr(Path, "expanduser", mock.Mock(side_effect=RuntimeError("Could not determine home")))
+        monkeypatch.setattr(Path, "home", mock.Mock(side_effect=RuntimeError("Could not determine home")))
+    assert tuning.load(CPU) == {}
+    found = {KEY: calls()[KEY]}
+    trial = candidates.Trial(KEY, SLOW, FAST, 2.0, 1.0)
+    monkeypatch.setattr(tuning, "meeting", lambda: contextlib.nullcontext(found))
+    monkeypatch.setattr(candidates, "search", lambda *_: trial)
+    with pytest.warns(UserWarning, match="this process has the tiles that were found, but they cannot be kept"):
+        assert candidates.tune(lambda: None, CPU) == [trial]
+    assert tuning._tables[CPU] == {KEY: FAST}
 
 
 def test_tuning_is_for_a_gpu_and_says_so() -> None:

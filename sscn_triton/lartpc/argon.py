@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from sscn_triton.kept_code import njit
 
 ELECTRON_MASS = 0.51099895
 MUON_MASS = 105.6583755

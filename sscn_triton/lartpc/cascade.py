@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from numba import njit
-
 from sscn_triton.fingerprint import fingerprint
+from sscn_triton.kept_code import njit
 
 from . import argon, hadrons, showers, stream, tracks, world
 from .hadrons import decay_neutral_pion, follow_neutron

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from sscn_triton.kept_code import njit
 
 from .world import DEPOSIT
 

@@ -10,7 +10,8 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+
+from sscn_triton.kept_code import njit
 
 from . import argon
 

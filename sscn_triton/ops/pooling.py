@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from numba import njit
 from torch import Tensor
 
+from sscn_triton.kept_code import njit
 from sscn_triton.ops.arrays import Array, arrays, widened
 from sscn_triton.ops.convolution import transposed_rules
 from sscn_triton.ops.registration import operator

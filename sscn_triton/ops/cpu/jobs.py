@@ -16,9 +16,11 @@ import numba
 import numpy as np
 import torch
 from llvmlite import ir
-from numba import cfunc, njit, prange, types
+from numba import prange, types
 from numba.extending import intrinsic
 from torch import Tensor
+
+from sscn_triton.kept_code import cfunc, njit
 
 MIN_OPERATIONS = 1_000_000  # about ten microseconds of one core: less is not worth a second thread
 JOB = types.void(types.CPointer(types.intp), types.intp, types.intp)

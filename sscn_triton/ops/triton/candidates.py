@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -131,5 +132,10 @@ def tune(run: Callable[[], Any], device: torch.device, timer: Timer = seconds_on
     with tuning.meeting() as met:
         run()
     trials = [search(Problem(key, call, device), timer) for key, call in met.items()]
-    tuning.keep(device, {trial.key: trial.best for trial in trials if trial.best != trial.untuned})
+    found = {trial.key: trial.best for trial in trials if trial.best != trial.untuned}
+    try:
+        tuning.keep(device, found)
+    except OSError as error:
+        tuning.use(device, found)
+        warnings.warn(f"this process has the tiles that were found, but they cannot be kept: {error}", stacklevel=3)
     return trials

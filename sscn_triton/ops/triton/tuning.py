@@ -114,14 +114,25 @@ def file_name(device: torch.device) -> str:
 
 
 def cache_folder() -> Path:
-    """Where this user's tiles are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sscn" / "tiles"
+    """Where this user's tiles are kept. Raises FileNotFoundError for a user without a home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sscn" / "tiles"
+    except RuntimeError as error:
+        raise FileNotFoundError("this user has no home folder; XDG_CACHE_HOME can name another place") from error
 
 
 def load(device: torch.device) -> dict[Key, Numbers]:
     """The tiles known for a device: the package's, and over them the user's."""
     name = file_name(device)
-    return {**read(SHIPPED / name), **read(cache_folder() / name)}
+    tiles = read(SHIPPED / name)
+    with contextlib.suppress(FileNotFoundError):
+        tiles |= read(cache_folder() / name)
+    return tiles
+
+
+def use(device: torch.device, found: dict[Key, Numbers]) -> None:
+    """Take tiles for a device, over those known, for as long as this process lives."""
+    _tables[device] = {**load(device), **found}
 
 
 def read(path: Path) -> dict[Key, Numbers]:
