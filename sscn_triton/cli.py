@@ -219,8 +219,16 @@ def _do(name: str, command: Command, values: dict[str, Any]) -> int:
     except RunError as error:
         _end(f"sscn {name}", str(error), FAILED)
     except (ValueError, OSError) as error:
-        _end(f"sscn {name}", str(error), BAD_INPUT)
+        _end(f"sscn {name}", _own_words(error), BAD_INPUT)
     return 0
+
+
+def _own_words(error: Exception) -> str:
+    """What an error says, without the traceback that torch puts before it where a worker of a data loader raised it."""
+    told = re.fullmatch(
+        r"Caught (\w+) in DataLoader worker process \d+\.\n.*\n(?:[\w.]+\.)?\1: (.*)", str(error), re.DOTALL
+    )
+    return told[2] if told else str(error)
 
 
 def _plain(message: str) -> str:

@@ -58,6 +58,11 @@ MAKERS: dict[str, Maker] = {
 assert MAKERS.keys() == {kind.name for kind in FORMATS}, "a format without a maker in tests/event_formats.py"
 
 
+def name_of(kind: Format) -> str:
+    """ours.h5, larcv2.root, ...: of what this package writes, and of what others do."""
+    return f"{'ours' if kind.writer else kind.name.split()[0]}{kind.suffixes[0]}"
+
+
 def make(kind: Format, folder: Path, events: Sequence[Event], stem: str = "events") -> Path:
     """A file of the format with labelled events of three dimensions."""
     return MAKERS[kind.name](folder / f"{stem}{kind.suffixes[0]}", events)

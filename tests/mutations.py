@@ -5,7 +5,9 @@ Usage: mutations.py FOLDER SEED CASES_A_FILE [FILE ...], the files to damage, al
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -13,12 +15,17 @@ from pathlib import Path
 
 import numpy as np
 from event_files import public_rows, random_event, same_event, write_larcv3, write_pilarnet
+from event_formats import FORMATS, MAKERS, name_of
 from larcv_files import DATA, LABELS, PARTICLES, Trees, write_larcv
 
-from sscn_triton.lartpc import Event, EventFileError, Prediction, create_events, open_events
+from sscn_triton import cli
+from sscn_triton.lartpc import Event, EventFileError, Prediction, open_events
 
 TIME_LIMIT = 60.0
 """Seconds a case may take before its process is ended; one takes some milliseconds."""
+
+COMMANDS_EVERY = 6
+"""Damaged files of which one is also given to the command line."""
 
 SHAPE = (20, 21, 22)
 EVENTS = [
@@ -35,14 +42,10 @@ def read_all(path: Path) -> list[Event]:
 
 
 def whole_files(folder: Path) -> Iterator[Path]:
-    """A file of each kind: ours of three formats, larcv's of two, public PILArNet-M, tables without checksums."""
-    for suffix in (".h5", ".npz", ".csv"):
-        with create_events(folder / f"ours{suffix}") as writer:
-            for event in EVENTS:
-                writer.append(event if suffix == ".csv" else event.replace(prediction=GUESS))
-        yield writer.path
-    yield write_larcv(folder / "larcv2.root", EVENTS)
-    yield write_larcv3(folder / "larcv3.h5", larcv3_groups())
+    """A file of each format that is registered, public PILArNet-M, and a table without checksums."""
+    for kind in FORMATS:
+        events = EVENTS if kind.name == "CSV" else [event.replace(prediction=GUESS) for event in EVENTS]
+        yield MAKERS[kind.name](folder / name_of(kind), events)
     yield write_pilarnet(folder / "public.h5", [public_rows(3)] * 3)
     rows = np.column_stack([EVENTS[0].coordinates, EVENTS[0].energy, EVENTS[0].labels])
     np.savetxt(folder / "plain.csv", rows, delimiter=",", header="x,y,z,value,label", comments="", fmt="%g")
@@ -183,21 +186,40 @@ def outcome(path: Path, expected: list[Event] | None) -> str:
     return "other particles" if voxels else "other"
 
 
+def line(path: Path) -> str:
+    """What `sscn inspect` makes of a file: "fine", "refused" by one line that names the file, or what else it did."""
+    said, wrong = io.StringIO(), io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(wrong):
+            cli.main(["inspect", str(path)])
+    except SystemExit as end:
+        code = end.code
+    except BaseException as error:
+        return f"{type(error).__name__}: {error}"
+    lines = [one for one in wrong.getvalue().splitlines() if not one.startswith("reading events: ")]
+    if code == 0 and not lines:
+        return "fine"
+    named = len(lines) == 1 and lines[0].startswith(f"sscn inspect: {path}: ")
+    return "refused" if code == 2 and named else f"{code}: {wrong.getvalue()}"
+
+
 def main(folder: Path, seed: int, cases: int, files: list[str]) -> None:
     for place, whole in enumerate(list(whole_files(folder))):
         if files and whole.name not in files:
             continue
         expected, content = read_all(whole), whole.read_bytes()
         rng = np.random.default_rng((seed, place))
-        for _ in range(cases):
+        for number in range(cases):
             damage, data = damaged_bytes(content, rng)
             case = {"file": whole.name, "damage": damage}
             print(json.dumps(case), flush=True)
             damaged = folder / f"damaged{whole.suffix}"
             damaged.write_bytes(data)
-            print(json.dumps({**case, "outcome": outcome(damaged, expected)}), flush=True)
+            told = {"line": line(damaged)} if number % COMMANDS_EVERY == 0 else {}
+            print(json.dumps({**case, "outcome": outcome(damaged, expected), **told}), flush=True)
     for damage, path in wrong_content(folder):
-        print(json.dumps({"file": path.name, "damage": damage, "outcome": outcome(path, None)}), flush=True)
+        case = {"file": path.name, "damage": damage, "outcome": outcome(path, None), "line": line(path)}
+        print(json.dumps(case), flush=True)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,10 @@ import pytest
 for needed in ("h5py", "uproot"):
     pytest.importorskip(needed)
 
+from event_formats import FORMATS, name_of  # noqa: E402
+
 WITHOUT_CHECKSUMS = ("public.h5", "plain.csv")
-FILES = ("ours.h5", "ours.npz", "ours.csv", "larcv2.root", "larcv3.h5", *WITHOUT_CHECKSUMS)
+FILES = (*map(name_of, FORMATS), *WITHOUT_CHECKSUMS)
 CASES = 60  # of each file
 
 Cases = list[dict[str, str]]
@@ -62,6 +64,13 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Cases:
 
 def test_no_mutation_crashes_hangs_or_gives_other_data(cases: Cases) -> None:
     check(cases)
+
+
+def test_the_command_refuses_by_one_line_that_names_the_file(cases: Cases) -> None:
+    told = [case for case in cases if "line" in case]
+    for case in told:
+        assert case["line"] == ("refused" if case["outcome"] == "error" else "fine"), case
+    assert {case["file"] for case in told} > set(FILES)
 
 
 def test_there_are_enough_mutations_of_every_kind(cases: Cases) -> None:

@@ -19,6 +19,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 AXES = "xyz"
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_AXIS = 0, LARGEST_AXIS
 _WORDS = 40  # characters of a cell or a line that a message quotes
 
 
@@ -120,9 +121,9 @@ def numbered_cells(lines: Iterable[bytes], first: int) -> Iterator[tuple[int, li
             raise ValueError(f"line {number}: {error}") from None
 
 
-def parse_rows(header: Header, rows: Iterable[tuple[int, list[str]]]) -> dict[str, np.ndarray]:
-    """Columns x, y, z and label, int64, and value, float32, of numbered rows. Raises ValueError naming line, column,
-    what is there and what may be."""
+def parse_rows(header: Header, rows: Iterable[tuple[int, list[str]]], labels: int) -> dict[str, np.ndarray]:
+    """Columns x, y, z and label (-1 to `labels` - 1), int64, and value, float32, of numbered rows. Raises ValueError
+    naming line, column, what is there and what may be."""
     numbers, table = [], []
     for number, cells in rows:
         try:
@@ -132,12 +133,17 @@ def parse_rows(header: Header, rows: Iterable[tuple[int, list[str]]]) -> dict[st
         numbers.append(number)
         table.append(cells)
     fields = [field for field in (*AXES, "value", "label") if field in header]
-    return {field: _column(header, field, numbers, [header.cell(cells, field) for cells in table]) for field in fields}
+    bounds = {"label": (UNKNOWN_LABEL, labels), "value": (0, 0)}
+    return {
+        field: _column(header, field, numbers, [header.cell(row, field) for row in table], bounds.get(field, _AXIS))
+        for field in fields
+    }
 
 
-def _column(header: Header, field: str, numbers: list[int], cells: list[str]) -> np.ndarray:
-    allowed = {"value": "an energy in MeV", "label": "a whole number from -1 (unknown)"}
-    expected = allowed.get(field, f"a voxel's number, whole, 0 to {LARGEST_AXIS - 1}")
+def _column(header: Header, field: str, numbers: list[int], cells: list[str], bounds: tuple[int, int]) -> np.ndarray:
+    least, limit = bounds
+    allowed = {"value": "an energy in MeV", "label": f"a label, whole, -1 (unknown) to {limit - 1}"}
+    expected = allowed.get(field, f"a voxel's number, whole, 0 to {limit - 1}")
     try:
         values = np.array(cells, dtype=np.str_).astype(np.float64)
     except ValueError:
@@ -145,7 +151,6 @@ def _column(header: Header, field: str, numbers: list[int], cells: list[str]) ->
     if field == "value":
         wrong = ~(np.abs(values) <= np.finfo(np.float32).max)
     else:
-        least, limit = (UNKNOWN_LABEL, 2**31) if field == "label" else (0, LARGEST_AXIS)
         wrong = ~((values == np.floor(values)) & (values >= least) & (values < limit))
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])

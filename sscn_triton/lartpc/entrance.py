@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .event import Event
-from .files import ChangedEvents, EventFile, EventFileError, EventWriter, first_line
+from .files import ChangedEvents, EventFile, EventFileError, EventWriter, first_bytes, first_line
 from .folder import FolderEvents
 from .hdf5 import open_hdf5
 from .larcv import LarcvEvents
@@ -141,14 +141,7 @@ def _unlabelled(event: Event) -> Event:
 
 def find_format(path: Path) -> Format:
     """The format of a file, by its first bytes, else by its name. Raises FileNotFoundError and EventFileError."""
-    if not path.is_file():
-        what = "not a file to be read" if path.exists() else "no such file"
-        raise FileNotFoundError(f"{path}: {what}")
-    try:
-        with path.open("rb") as file:
-            start = file.read(8)
-    except OSError as error:
-        raise EventFileError(f"{path}: cannot be opened ({first_line(error)})") from error
+    start = first_bytes(path)
     for magic, name in _PACKED.items():
         if start.startswith(magic):
             raise EventFileError(f"{path}: packed by {name}; unpack it first")

@@ -42,8 +42,7 @@ class EventFile(Sequence[Event], ABC):
         self.path = Path(path)
         self._handle: Any = None
         self._process = -1
-        if not self.path.is_file():
-            raise FileNotFoundError(f"{self.path}: no such file")
+        first_bytes(self.path)
         try:
             self._length = self._count()
         except BaseException:
@@ -108,8 +107,9 @@ class ChangedEvents(EventFile):
     """The events of a file, each changed when it is read, by functions called one after the other."""
 
     def __init__(self, events: EventFile, *changes: Callable[[Event], Event]) -> None:
-        self.events, self.changes = events, changes
-        super().__init__(events.path)
+        self.events, self.changes, self.path = events, changes, events.path
+        self._handle, self._process = None, -1
+        self._length = self._count()
 
     @property
     def attributes(self) -> Mapping[str, Any]:  # type: ignore[override]
@@ -175,6 +175,21 @@ class EventWriter(ABC):
                 self.unfinished.replace(self.path)
         finally:
             self.unfinished.unlink(missing_ok=True)
+
+
+def first_bytes(path: Path, count: int = 8) -> bytes:
+    """What a file begins with. Raises FileNotFoundError if there is none, EventFileError for one that may not be
+    read."""
+    try:
+        if not path.is_file():
+            what = "not a file that can be read" if path.exists() else "no such file"
+            raise FileNotFoundError(f"{path}: {what}")
+        with path.open("rb") as file:
+            return file.read(count)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise EventFileError(f"{path}: cannot be opened ({error.strerror or first_line(error)})") from error
 
 
 def first_line(error: Exception) -> str:

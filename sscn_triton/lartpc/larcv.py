@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 
 from .event import PARTICLE_DTYPE, UNKNOWN_LABEL, Event, no_particles, particle_label
-from .files import LARGEST_AXIS, VOXEL_SIZE, EventFile, EventFileError, first_line, never_filled, voxel_labels
+from .files import (
+    LARGEST_AXIS,
+    VOXEL_SIZE,
+    EventFile,
+    EventFileError,
+    first_bytes,
+    first_line,
+    never_filled,
+    voxel_labels,
+)
 from .numbering import NO_TRUTH, names_of_labels
 
 TREES = {"energies": "sparse3d_data_tree", "truth": "sparse3d_fivetypes_tree", "particles": "particle_mcst_tree"}
@@ -76,8 +85,7 @@ def read_larcv(
     foreign, cut short, inconsistent or holds impossible values.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+    first_bytes(path)
     wanted = _Wanted(energies, truth, truth_means, particles, voxel_size)
     with closing(_Trees(path, wanted)) as trees:
         numbers = list(range(trees.entries)) if entries is None else [int(entry) for entry in entries]

@@ -98,15 +98,14 @@ class NpzEvents(EventFile):
 
     def _open(self) -> Any:
         try:
-            return np.load(self.path, allow_pickle=False)
+            found = np.load(self.path, allow_pickle=False)
         except Exception as error:
             raise EventFileError(f"{self.path}: not an npz file, or one cut short ({first_line(error)})") from error
+        if not hasattr(found, "files"):
+            raise EventFileError(f"{self.path}: a single array, not an npz file; np.savez writes arrays x, y, z, value")
+        return found
 
     def _count(self) -> int:
-        if not hasattr(self.handle, "files"):
-            raise EventFileError(
-                f"{self.path}: not an npz file but a single array; save arrays x, y, z, value by np.savez"
-            )
         names = set(self.handle.files)
         numbers = {name.split("/")[0] for name in names if re.match(r"\d+/", name)}
         self.single = not ("events" in names and (numbers or names == {"events"}))
@@ -336,7 +335,7 @@ class CsvEvents(EventFile):
             raise EventFileError(f"{where}: cannot be read ({first_line(error)})") from error
         image = self._image(lines, where, number) if self.own else {}
         try:
-            columns = parse_rows(self._header, numbered_cells(lines, line))
+            columns = parse_rows(self._header, numbered_cells(lines, line), len(self._label_names))
             return _event(columns, image, f"{self.path.name}:{number}", self._label_names, self._voxel_size)
         except (ValueError, TypeError) as error:
             raise EventFileError(f"{where}: {error}") from error

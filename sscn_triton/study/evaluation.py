@@ -55,14 +55,21 @@ def _images(
     events: EventFile, number: int, training: TrainConfig, size: int | None, progress: Progress
 ) -> Iterator[Event]:
     """The file's first events as the network knows them, whole or in tiles, those with too few voxels passed over."""
+    found = False
     for i in range(number):
         event = project(relabel(events[i], training.classes, training.labels), training.ndim)
         for image in [event] if size is None else tiles(event, size):
             for edge in image.spatial_shape:
                 training.check_size(f"{image.name}: image", edge)
             if (image.labels >= 0).sum() >= LEAST_VOXELS:
+                found = True
                 yield image
         progress.to(i + 1)
+    if not found:
+        raise ValueError(
+            f"{events.path}: no image of its {number} events has {LEAST_VOXELS} voxels of known label: there is "
+            "nothing to judge a network by"
+        )
 
 
 def tiles(event: Event, size: int) -> list[Event]:

@@ -117,7 +117,7 @@ def _events(options: Scaling) -> tuple[list[Any], str]:
             events = [relabel(event) for event in sorted(file, key=len, reverse=True)[: options.events]]
         source = f"the {len(events)} fullest events of {Path(options.data).name}"
         if not events or events[0].ndim != 3 or not len(events[-1]):
-            raise ValueError(f"{options.data}: needs three-dimensional events with voxels")
+            raise ValueError(f"{options.data}: no events, or not three-dimensional ones with voxels, as it needs")
         if min(min(event.spatial_shape) for event in events) < 32:
             raise ValueError(f"{options.data}: images must have 32 voxels or more along each axis")
     return sorted(events, key=len, reverse=True), source
