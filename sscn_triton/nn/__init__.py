@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NoReturn
 from torch.nn import Identity
 
 from sscn_triton.counterparts import missing_name
+from sscn_triton.nn import init
 from sscn_triton.nn.convert import from_torch, to_torch
 from sscn_triton.nn.convolution import InverseConv, SparseConv, SubmanifoldConv, TransposedConv
 from sscn_triton.nn.dimensions import (
@@ -102,6 +103,7 @@ __all__ = [
     "Unpool",
     "convert_sync_batchnorm",
     "from_torch",
+    "init",
     "prepare",
     "to_torch",
 ]

@@ -18,7 +18,13 @@ class Convolution(torch.nn.Module):
     """What the convolution layers share: a weight ``[V, groups, in / groups, out / groups]`` and perhaps a bias.
 
     Weights start normal with standard deviation ``sqrt(2 / fan_in)``, ``fan_in = V * in / groups`` (He et al.,
-    arXiv:1502.01852, and the engine of the 2018 study); the bias starts at zero.
+    arXiv:1502.01852, and the engine of the 2018 study); the bias starts at zero. `sscn_triton.nn.init` has other
+    beginnings; `torch.nn.init` does not know which axes are which.
+
+    What PyTorch has for one axis of a weight takes the first by default, which here is the taps. Name the last, the
+    output channels: ``torch.nn.utils.parametrizations.weight_norm(layer, dim=3)``, ``spectral_norm(layer, dim=3)``,
+    ``torch.nn.utils.prune.ln_structured(layer, "weight", 0.5, n=2, dim=3)``. They know no groups: with several, an
+    index on that axis is one channel of every group.
 
     Args:
         in_channels, out_channels: positive multiples of ``groups``.
