@@ -210,6 +210,7 @@ def _with_packaged_config(words: list[str]) -> list[str]:
 
 
 def _do(name: str, command: Command, values: dict[str, Any]) -> int:
+    from sscn_triton.common.files import FULL
     from sscn_triton.study.errors import Interrupted, RunError
 
     try:
@@ -219,7 +220,8 @@ def _do(name: str, command: Command, values: dict[str, Any]) -> int:
     except RunError as error:
         _end(f"sscn {name}", str(error), FAILED)
     except (ValueError, OSError) as error:
-        _end(f"sscn {name}", _own_words(error), BAD_INPUT)
+        full = isinstance(error, OSError) and error.errno in FULL
+        _end(f"sscn {name}", _own_words(error), FAILED if full else BAD_INPUT)
     return 0
 
 

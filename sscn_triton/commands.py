@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sscn_triton.common.files import WriteError, check_new, write_whole
 from sscn_triton.study.errors import Interrupted, RunError
 from sscn_triton.study.progress import Progress
 from sscn_triton.study.reading_options import ReadingOptions
@@ -20,11 +21,12 @@ class Simulate:
     again with the same options, goes on where it was.
 
     Args:
-        out: file to write, in PILArNet-M's HDF5 layout; one that is there is not touched.
+        out: new file to write, in PILArNet-M's HDF5 layout.
         events: number of events.
         size: edge of the image in voxels of 3 mm, 8 to 4096.
         seed: that names the sequence of events.
         workers: processes that simulate.
+        overwrite: replace a file that is there, once the new one is whole.
     """
 
     out: str = "events.h5"
@@ -32,12 +34,13 @@ class Simulate:
     size: int = 192
     seed: int = 0
     workers: int = 1
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         _check_counts(self, events=1, seed=0, workers=1)
         if Path(self.out).suffix.lower() not in (".h5", ".hdf5"):
             raise ValueError(f"out must end with .h5 or .hdf5, got {self.out}")
-        _check_new("out", self.out)
+        check_new("out", self.out, self.overwrite)
 
 
 def simulate(options: Simulate) -> None:
@@ -45,27 +48,40 @@ def simulate(options: Simulate) -> None:
 
     from sscn_triton.lartpc.production import simulate_file
 
-    seed, size, workers = options.seed, options.size, options.workers
+    size, workers = options.size, options.workers
     try:
         with Progress("simulating events", options.events) as progress:
 
             def show(done: int) -> None:
                 progress.to(done, f"{done} of {options.events}")
 
-            rate = simulate_file(options.out, options.events, seed=seed, size=size, workers=workers, progress=show)
+            rate = simulate_file(
+                options.out,
+                options.events,
+                seed=options.seed,
+                size=size,
+                workers=workers,
+                overwrite=options.overwrite,
+                progress=show,
+            )
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {_kept(options)}") from None
     except BrokenProcessPool:
         raise RunError(f"a worker was killed, perhaps for want of memory; {_kept(options)}") from None
+    except (WriteError, FileExistsError) as error:
+        raise RunError(f"{error}; {_kept(options)}") from error
     speed = f"{rate:.1f} events per second, {workers} worker{'s' if workers > 1 else ''}" if rate else "all were there"
     print(f"{options.out}: {options.events} events ({speed})")
 
 
 def _kept(options: Simulate) -> str:
-    from sscn_triton.lartpc.production import kept_events, parts_folder
+    from sscn_triton.lartpc.production import kept_events, unfinished_file
 
-    kept = f"{kept_events(options.out)} of {options.events} events are kept in {parts_folder(options.out)}"
-    return f"{kept}, and the same command goes on from there"
+    kept = kept_events(options.out)
+    if not kept:
+        return "no event was kept"
+    place = unfinished_file(options.out)
+    return f"{kept} of {options.events} events are kept in {place}, and the same command goes on from there"
 
 
 @dataclass(frozen=True)
@@ -76,10 +92,11 @@ class Statistics(ReadingOptions):
 
     Args:
         file: event file, of any format that `sscn inspect` reads; real events, say.
-        out: HTML page to write; it needs no network.
+        out: new HTML page to write; it needs no network.
         events: number of events to simulate.
         size: edge of their images in voxels of 3 mm, 8 to 4096.
         seed: that names their sequence.
+        overwrite: replace a file that is there, once the new one is whole.
     """
 
     file: str
@@ -87,10 +104,12 @@ class Statistics(ReadingOptions):
     events: int = 1000
     size: int = 192
     seed: int = 0
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         _check_counts(self, events=1, seed=0)
         _check_suffix("out", self.out, (".html",))
+        check_new("out", self.out, self.overwrite)
 
 
 def statistics(options: Statistics) -> None:
@@ -100,7 +119,7 @@ def statistics(options: Statistics) -> None:
         page = beside_simulated(
             options.file, options.seed, options.events, options.size, progress.to, options.reading()
         )
-    _write_text(Path(options.out), page)
+    write_whole(options.out, page, overwrite=options.overwrite)
     print(f"page: {options.out}")
 
 
@@ -112,15 +131,18 @@ class Inspect(ReadingOptions):
 
     Args:
         file: the event file.
-        out: HTML page to write too; it needs no network.
+        out: new HTML page to write too; it needs no network.
+        overwrite: replace a file that is there, once the new one is whole.
     """
 
     file: str
     out: str | None = None
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         if self.out is not None:
             _check_suffix("out", self.out, (".html",))
+            check_new("out", self.out, self.overwrite)
 
 
 def inspect(options: Inspect) -> None:
@@ -132,7 +154,7 @@ def inspect(options: Inspect) -> None:
         inspection = inspect_events(events, Path(options.file).name, progress.to)
     print(inspection.text())
     if options.out is not None:
-        _write_text(Path(options.out), inspection.page())
+        write_whole(options.out, inspection.page(), overwrite=options.overwrite)
         print(f"\npage: {options.out}")
 
 
@@ -150,7 +172,9 @@ class Display(ReadingOptions):
             prediction.
         project: wire plane, y, u or v, whose two-dimensional image is drawn.
         labels: slides for the labels as they are, attached to call detached delta rays and Michel electrons shower.
-        out: picture to write, .html (turned with the mouse, needs no network) or .png.
+        out: new picture to write, .html (turned with the mouse, needs no network) or .png; left out, a page named after
+            file and event, events-3.html.
+        overwrite: replace a file that is there, once the new one is whole.
     """
 
     file: str
@@ -158,15 +182,19 @@ class Display(ReadingOptions):
     color: str | None = None
     project: str | None = None
     labels: str = "slides"
-    out: str = "event.html"
+    out: str = ""
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
+        if not self.out:
+            object.__setattr__(self, "out", f"{Path(self.file).resolve().stem}-{self.event}.html")
         _check_suffix("out", self.out, (".html", ".png"))
         _check_view(self.project, self.labels)
         if self.color not in (None, "energy", "label", "prediction", "difference"):
             raise ValueError(f"color must be energy, label, prediction or difference, got {self.color}")
         if self.event < 0:
             raise ValueError(f"event must be 0 or more, got {self.event}")
+        check_new("out", self.out, self.overwrite)
 
 
 def display(options: Display) -> None:
@@ -184,9 +212,9 @@ def display(options: Display) -> None:
         raise ValueError(f"color={color} needs a file labelled by sscn predict, and its events as they were labelled")
     out = Path(options.out)
     if out.suffix.lower() == ".png":
-        write_png(draw_event(event, color), out)
+        write_png(draw_event(event, color), out, overwrite=options.overwrite)
     else:
-        _write_text(out, event_html(plot_event(event, color)))
+        write_whole(out, event_html(plot_event(event, color)), overwrite=options.overwrite)
     print(f"picture: {options.out}")
 
 
@@ -201,19 +229,20 @@ class Predict(ReadingOptions):
     Args:
         file: event file, of any format that `sscn inspect` reads.
         checkpoint: last.ckpt or final.ckpt of a training by `sscn train`.
-        out: file to write, .h5 (PILArNet-M), or .npz, which two-dimensional images need; one that is there is not
-            touched.
+        out: new file to write, .h5 (PILArNet-M), or .npz, which two-dimensional images need.
         device: auto for a GPU if there is one, cpu or cuda.
+        overwrite: replace a file that is there, once the new one is whole.
     """
 
     file: str
     checkpoint: str = "training/final.ckpt"
     out: str = "labelled.h5"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         _check_suffix("out", self.out, (".h5", ".hdf5", ".npz"))
-        _check_new("out", self.out)
+        check_new("out", self.out, self.overwrite)
 
 
 def predict(options: Predict) -> None:
@@ -231,19 +260,21 @@ class Convert(ReadingOptions):
 
     Args:
         source: the event file, of any format that `sscn inspect` reads.
-        target: file to write, .h5 (PILArNet-M), .npz or .csv; one that is there is not touched.
+        target: new file to write, .h5 (PILArNet-M), .npz or .csv.
         project: wire plane, y, u or v, whose two-dimensional images are written (.npz or .csv) in place of the events.
         labels: slides for the labels as they are, attached to call detached delta rays and Michel electrons shower.
+        overwrite: replace a file that is there, once the new one is whole.
     """
 
     source: str
     target: str
     project: str | None = None
     labels: str = "slides"
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         _check_suffix("target", self.target, (".h5", ".hdf5", ".npz", ".csv"))
-        _check_new("target", self.target)
+        check_new("target", self.target, self.overwrite)
         _check_view(self.project, self.labels)
         if self.project is not None and Path(self.target).suffix.lower() in (".h5", ".hdf5"):
             raise ValueError(f"target must end with .npz or .csv for images of a wire plane, got {self.target}")
@@ -255,7 +286,7 @@ def convert(options: Convert) -> None:
     with (
         open_events(options.source, labels=options.labels, plane=options.project, **options.reading()) as events,
         Progress("converting events", len(events)) as progress,
-        create_events(options.target, like=events) as writer,
+        create_events(options.target, like=events, overwrite=options.overwrite) as writer,
     ):
         for event in events:
             writer.append(event)
@@ -283,19 +314,3 @@ def _check_view(project: str | None, labels: str) -> None:
         raise ValueError(f"project must be {' or '.join(PLANES)}, got {project}")
     if labels not in ("slides", "attached"):
         raise ValueError(f"labels must be slides or attached, got {labels}")
-
-
-def _check_new(name: str, path: str) -> None:
-    if Path(path).exists():
-        raise ValueError(f"{name} must be a new file, but {path} is there already")
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Under its final name only when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any
 
 import torch
 
+from sscn_triton.common.files import check_new
+from sscn_triton.common.tensors import save_tensors
 from sscn_triton.compat.checkpoints import Conversion, convert_weights
-from sscn_triton.study.checkpoint import write_whole
 
 HOLDERS = (
     "weights",
@@ -32,7 +32,7 @@ class ConvertCheckpoint:
     Args:
         source: a file of `torch.save`: a state dictionary, or a checkpoint that holds one. Only tensors and plain
             containers are read; nothing in it can run.
-        target: file to write; one that is there is not touched.
+        target: new file to write.
         source_engine: sscn, sparseconvnet, spconv (2.x), spconv1 (1.x) or minkowski.
         target_engine: sscn, or for a source of sscn: sparseconvnet, spconv or spconv1.
         architecture: uresnet for the 2018 study's network; left out, names stay as they are.
@@ -40,6 +40,7 @@ class ConvertCheckpoint:
         linear: patterns, with commas between, of SparseConvNet weights that are a torch.nn.Linear.
         network_in_network: patterns of SparseConvNet weights that are a NetworkInNetwork.
         drop: patterns of entries to leave out.
+        overwrite: replace a file that is there, once the new one is whole.
     """
 
     source: str
@@ -51,10 +52,10 @@ class ConvertCheckpoint:
     linear: str = ""
     network_in_network: str = ""
     drop: str = ""
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
-        if Path(self.target).exists():
-            raise ValueError(f"target must be a new file, but {self.target} is there already")
+        check_new("target", self.target, self.overwrite)
         self.conversion()
 
     def conversion(self) -> Conversion:
@@ -83,9 +84,7 @@ def convert_checkpoint(options: ConvertCheckpoint) -> None:
         raise ValueError(f"{options.source}: {error}") from None
     for move in moves:
         print(move)
-    buffer = io.BytesIO()
-    torch.save(converted, buffer)
-    write_whole(Path(options.target), buffer.getbuffer())
+    save_tensors(converted, options.target, overwrite=options.overwrite)
     print(f"{options.target}: {len(converted)} entries")
 
 

@@ -20,11 +20,12 @@ from sscn_triton.lartpc import (
     Prediction,
     create_events,
     open_events,
+    production,
     project,
     relabel,
     simulate,
 )
-from sscn_triton.lartpc.production import PART, kept_events, parts_folder, simulate_file
+from sscn_triton.lartpc.production import PART, kept_events, simulate_file
 
 pytest.importorskip("h5py")
 from event_files import random_event, same_event
@@ -80,11 +81,9 @@ def test_an_interrupted_simulation_goes_on(tmp_path: Path, monkeypatch: pytest.M
         simulate_file(path, 3 * PART, seed=5, size=16, progress=interrupt)
     assert not path.exists()
     assert kept_events(path) == 2 * PART
-    kept = {part.name: part.stat().st_mtime_ns for part in parts_folder(path).glob("*.h5")}
     again: list[int] = []
     simulate_file(path, 3 * PART, seed=5, size=16, progress=again.append)
     assert (seen, again) == ([0, PART, 2 * PART], [2 * PART, 3 * PART])
-    assert len(kept) == 2
     whole = tmp_path / "whole.h5"
     simulate_file(whole, 3 * PART, seed=5, size=16)
     assert whole.read_bytes() == path.read_bytes()
@@ -92,7 +91,7 @@ def test_an_interrupted_simulation_goes_on(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("change", [{"seed": 6}, {"size": 24}], ids=["seed", "size"])
-def test_parts_of_other_events_are_refused(tmp_path: Path, change: dict[str, int]) -> None:
+def test_an_unfinished_file_of_other_events_is_refused_and_kept(tmp_path: Path, change: dict[str, int]) -> None:
     def stop(done: int) -> None:
         if done:
             raise KeyboardInterrupt
@@ -100,11 +99,25 @@ def test_parts_of_other_events_are_refused(tmp_path: Path, change: dict[str, int
     path = tmp_path / "events.h5"
     with pytest.raises(KeyboardInterrupt):
         simulate_file(path, 2 * PART, seed=5, size=16, progress=stop)
-    with pytest.raises(ValueError, match=r"events\.h5\.parts holds events of another seed, size, recipe or version"):
+    with pytest.raises(
+        ValueError, match=r"events\.h5\.unfinished holds events of another seed, size, recipe or version"
+    ):
         simulate_file(path, 2 * PART, **{"seed": 5, "size": 16, **change})
-    (part,) = parts_folder(path).glob("*.h5")
-    with create_events(part) as writer:  # as if an older version had made it
-        writer.append(random_event(0))
+    with pytest.raises(ValueError, match=r"events\.h5\.unfinished holds 20 events already, asked for 7"):
+        simulate_file(path, 7, seed=5, size=16)
+    assert kept_events(path) == PART
+
+
+def test_events_that_would_be_made_otherwise_today_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(done: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "events.h5"
+    with monkeypatch.context() as older:  # a version whose energies differ
+        older.setattr(production, "simulate", lambda *a, **k: (e := simulate(*a, **k)).replace(energy=2 * e.energy))
+        with pytest.raises(KeyboardInterrupt):
+            simulate_file(path, 2 * PART, seed=5, size=16, progress=stop)
     with pytest.raises(ValueError, match="another seed, size, recipe or version"):
         simulate_file(path, 2 * PART, seed=5, size=16)
 
@@ -114,7 +127,7 @@ def test_ctrl_c_says_what_is_kept(tmp_path: Path) -> None:
     program = [sys.executable, "-c", "from sscn_triton.cli import main; main()", *words]
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background is born deaf to it
     child = subprocess.Popen(program, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
-    while not list(tmp_path.glob("events.h5.parts/0*.h5")):
+    while not list(tmp_path.glob(".events.h5.unfinished.journal")):
         assert child.poll() is None, child.communicate()[1]
         time.sleep(0.05)
     os.kill(child.pid, signal.SIGINT)
@@ -123,7 +136,7 @@ def test_ctrl_c_says_what_is_kept(tmp_path: Path) -> None:
     last = err.splitlines()[-1]
     kept = kept_events(tmp_path / "events.h5")
     assert kept >= PART
-    assert last.startswith(f"sscn simulate: interrupted; {kept} of 100000 events are kept in events.h5.parts")
+    assert last.startswith(f"sscn simulate: interrupted; {kept} of 100000 events are kept in events.h5.unfinished")
     assert "Traceback" not in err
 
 

@@ -12,7 +12,8 @@ from .event import CLASS_COLORS, CLASS_NAMES, PARTICLE_DTYPE, Event, Prediction,
 from .files import ChangedEvents, EventFile, EventFileError, EventWriter
 from .larcv import LarcvError, LarcvEvents, read_larcv
 from .larcv3 import Larcv3Events
-from .pilarnet import PilarnetEvents, PilarnetWriter
+from .pilarnet import PilarnetEvents
+from .pilarnet_writer import PilarnetWriter
 from .projection import PLANES, project
 from .relabelling import detached_to_shower, relabel
 from .simulation import Recipe, simulate

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sscn_triton.common.files import WholeFile
+
 from .event import Event
 from .panels import make_panels
 from .still import INK, draw_panel
@@ -55,14 +57,12 @@ def draw_event(
     return figure
 
 
-def write_png(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) -> Path:
-    """Writes a still picture under its final name only when it is whole."""
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(unfinished, dpi=dpi, format="png", facecolor="white")
-    unfinished.replace(path)
-    return path
+def write_png(figure: Figure, path: str | os.PathLike[str], dpi: int = 150, *, overwrite: bool = True) -> Path:
+    """Writes a still picture, whole or not at all. Replaces one that is there, as `savefig` does, unless `overwrite` is
+    False; see `WholeFile`."""
+    with WholeFile(path, overwrite=overwrite) as file:
+        figure.savefig(file, dpi=dpi, format="png", facecolor="white")
+    return Path(path)
 
 
 def plot_event(

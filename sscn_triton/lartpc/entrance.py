@@ -18,7 +18,8 @@ from .hdf5 import open_hdf5
 from .larcv import LarcvEvents
 from .larcv3 import Larcv3Events
 from .numbering import NO_TRUTH, check_meaning
-from .pilarnet import PilarnetEvents, PilarnetWriter
+from .pilarnet import PilarnetEvents
+from .pilarnet_writer import PilarnetWriter
 from .projection import check_plane, project
 from .relabelling import check_labels, relabel
 from .tables import CsvEvents, CsvWriter, NpzEvents, NpzWriter
@@ -41,7 +42,7 @@ class Format:
     reader: Callable[..., EventFile]
     options: frozenset[str]
     group: str = ""
-    writer: Callable[[Path], EventWriter] | None = None
+    writer: Callable[..., EventWriter] | None = None
 
 
 _HDF5, _H5 = b"\x89HDF\r\n\x1a\n", (".h5", ".hdf5")
@@ -165,17 +166,20 @@ def _groups(path: Path) -> list[str]:
         reading.close()
 
 
-def create_events(path: str | os.PathLike[str], like: EventFile | None = None) -> EventWriter:
+def create_events(
+    path: str | os.PathLike[str], like: EventFile | None = None, *, overwrite: bool = False
+) -> EventWriter:
     """A writer for the file that the name asks for: PILArNet-M (.h5, .hdf5), .npz or .csv. Else ValueError.
 
     like: the file that the events come from, whose seed and configuration are written again where there is a place for
-    them, in PILArNet-M's layout.
+    them, in PILArNet-M's layout. overwrite: see `EventWriter`.
     """
     path = Path(path)
     if path.suffix.lower() not in _WRITERS:
         raise ValueError(f"{path}: files are written as {', '.join(WRITTEN)}, as the name's end tells")
     writer = _WRITERS[path.suffix.lower()]
     if like is None or writer is not PilarnetWriter:
-        return writer(path)
+        return writer(path, overwrite=overwrite)
     told = like.attributes
-    return PilarnetWriter(path, seed=told.get("seed"), configuration=json.loads(told.get("configuration", "{}")))
+    configuration = json.loads(told.get("configuration", "{}"))
+    return PilarnetWriter(path, seed=told.get("seed"), configuration=configuration, overwrite=overwrite)

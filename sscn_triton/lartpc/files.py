@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +11,8 @@ from types import MappingProxyType, TracebackType
 from typing import Any, overload
 
 import numpy as np
+
+from sscn_triton.common.files import WholeFile
 
 from .event import CLASS_NAMES, Event
 
@@ -135,14 +138,15 @@ class ChangedEvents(EventFile):
 class EventWriter(ABC):
     """Writes events one after the other, in a `with` block: the file has its name only when it is whole.
 
-    Until then it is a hidden one beside it, removed if the block ends by an exception. A file already at `path` is
-    replaced at the end.
+    Until then it is a hidden one beside it, removed if the block ends by an exception (`WholeFile`). overwrite: replace
+    a file that is already at `path`, at the end. Without it FileExistsError is raised for one that is there, or appears
+    meanwhile, and BusyError while another writer makes the file. WriteError, an OSError, says that there is no room.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.unfinished = self.path.with_name(f".{self.path.name}.part")
+        self._whole = WholeFile(path, overwrite=overwrite)
+        self._file = self._whole.file
         self.count = 0
         self._predicted: tuple[str, ...] | None = None
 
@@ -160,8 +164,11 @@ class EventWriter(ABC):
     def _append(self, event: Event) -> None: ...
 
     @abstractmethod
-    def _close(self, complete: bool) -> None:
-        """Closes the unfinished file, after what a complete one ends with."""
+    def _finish(self) -> None:
+        """Writes what a complete file ends with."""
+
+    def _abandon(self) -> None:  # noqa: B027  # most writers hold nothing
+        """Closes what the writer has open on a file that will be removed."""
 
     def __enter__(self) -> EventWriter:
         return self
@@ -170,11 +177,20 @@ class EventWriter(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._close(complete=kind is None)
-            if kind is None:
-                self.unfinished.replace(self.path)
-        finally:
-            self.unfinished.unlink(missing_ok=True)
+            if error is None:
+                self._finish()
+        except BaseException as failed:
+            self._give_up(failed)
+            raise
+        if error is None:
+            self._whole.commit()
+        else:
+            self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
+        with contextlib.suppress(OSError):  # the disk is still full
+            self._abandon()
+        self._whole.__exit__(type(error), error, error.__traceback__)
 
 
 def first_bytes(path: Path, count: int = 8) -> bytes:

@@ -14,109 +14,16 @@ HDF5 itself finds damage in everything but the rows, as these lie outside of wha
 from __future__ import annotations
 
 import json
-import os
 import zlib
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from .event import PARTICLE_DTYPE, Event, Prediction
-from .files import EventFile, EventFileError, EventWriter, first_line
+from .files import EventFile, EventFileError, first_line
 from .hdf5 import Reading, open_hdf5
-from .pilarnet_rows import as_event, as_rows, check_image, row_order
-
-ROWS = ("point", "cluster", "cluster_extra")
-_TYPES = {"point": np.float32, "cluster": np.int32, "cluster_extra": np.float32}
-_OWN = "sscn"
-_IMAGE = np.dtype(
-    [("name", "S288"), ("voxel_size", np.float64), ("origin", np.float64, (3,)), ("spatial_shape", np.int32, (3,))]
-)
-_EXTENT = np.dtype([("first", np.int64), ("count", np.int64)])
-_STORED_PARTICLE = np.dtype(
-    [(name, "S32") if name == "process" else (name, *form) for name, *form in PARTICLE_DTYPE.descr]
-)
-
-
-class PilarnetWriter(EventWriter):
-    """Writes three-dimensional events, voxels in the order of their clusters. See `EventWriter`.
-
-    seed, configuration: kept as attributes of the file, the latter as JSON, beside the version of this package.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        seed: int | None = None,
-        configuration: Mapping[str, Any] | None = None,
-    ) -> None:
-        import h5py
-
-        from sscn_triton import __version__
-
-        super().__init__(path)
-        self._file = h5py.File(self.unfinished, "w", libver=("v110", "v110"))
-        attributes = {"format": "PILArNet-M", "revision": "v3", "sscn_version": __version__}
-        attributes["configuration"] = json.dumps(dict(configuration or {}), sort_keys=True)
-        # of fixed length, which HDF5's checksums cover
-        self._file.attrs.update({name: np.bytes_(text.encode()) for name, text in attributes.items()})
-        if seed is not None:
-            self._file.attrs["seed"] = seed
-        for name in ROWS:
-            self._add(name, h5py.vlen_dtype(_TYPES[name]), 64)
-        self._add(f"{_OWN}/image", _IMAGE, 64, gzip=True)
-        self._add(f"{_OWN}/checksum", np.dtype((np.uint32, (3,))), 256)
-        self._add(f"{_OWN}/extent", _EXTENT, 256)
-        self._add(f"{_OWN}/particle", _STORED_PARTICLE, 256, gzip=True)
-
-    def _add(self, name: str, dtype: Any, chunk: int, gzip: bool = False) -> None:
-        options: dict[str, Any] = {} if name in ROWS else {"fletcher32": True}  # HDF5 has none for rows of any length
-        options |= {"compression": "gzip"} if gzip else {}
-        self._file.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(chunk,), **options)
-
-    def _append(self, event: Event) -> None:
-        rows = dict(zip(ROWS, as_rows(event), strict=True))
-        name = event.name.encode()
-        if len(name) > _IMAGE["name"].itemsize:
-            raise ValueError(f"an event's name may have {_IMAGE['name'].itemsize} bytes, got {event.name!r}")
-        for field, values in rows.items():
-            self._extend(field, [values])
-        own = self._file[_OWN]
-        first = len(own["particle"])
-        stored = event.particles.astype(_STORED_PARTICLE)
-        self._extend(f"{_OWN}/particle", stored)
-        image = np.array([(name, event.voxel_size, event.origin, event.spatial_shape)], dtype=_IMAGE)
-        self._extend(f"{_OWN}/image", image)
-        self._extend(f"{_OWN}/extent", np.array([(first, len(stored))], dtype=_EXTENT))
-        sums = np.array([[zlib.crc32(values.tobytes()) for values in rows.values()]], dtype=np.uint32)
-        self._extend(f"{_OWN}/checksum", sums)
-        if event.prediction is not None:
-            self._append_prediction(event.prediction.take(row_order(event)))
-
-    def _append_prediction(self, prediction: Prediction) -> None:
-        """Of voxels in the order of their points."""
-        if self.count == 0:
-            self._file.attrs["classes"] = np.bytes_(json.dumps(prediction.names).encode())
-            self._add(f"{_OWN}/scores", np.dtype((np.float32, (len(prediction.names),))), 4096, gzip=True)
-            self._add(f"{_OWN}/predicted", np.dtype(np.int8), 16384, gzip=True)
-            self._add(f"{_OWN}/prediction_extent", _EXTENT, 256)
-        first = len(self._file[_OWN]["predicted"])
-        self._extend(f"{_OWN}/scores", prediction.scores)
-        self._extend(f"{_OWN}/predicted", prediction.labels)
-        self._extend(f"{_OWN}/prediction_extent", np.array([(first, len(prediction))], dtype=_EXTENT))
-
-    def _extend(self, name: str, values: Any) -> None:
-        dataset = self._file[name]
-        first = len(dataset)
-        dataset.resize(first + len(values), axis=0)
-        if name in ROWS:
-            dataset[first] = values[0]
-        elif len(values):
-            dataset[first:] = values
-
-    def _close(self, complete: bool) -> None:
-        self._file.close()
+from .pilarnet_layout import OWN, ROW_TYPES, ROWS
+from .pilarnet_rows import as_event, check_image
 
 
 class PilarnetEvents(EventFile):
@@ -149,13 +56,13 @@ class PilarnetEvents(EventFile):
                     f"{self.path}: {name} is {kind}; expected a row of numbers of any length for every event, as "
                     "PILArNet-M has it"
                 )
-        self.own = _OWN in names
+        self.own = OWN in names
         lengths = {name: self._try(name, lambda name=name: self.handle.length(name)) for name in ROWS if name in names}
         if self.own:
-            own = self._try(_OWN, lambda: self.handle.names(_OWN))
+            own = self._try(OWN, lambda: self.handle.names(OWN))
             self.predicted = "prediction_extent" in own
             for name in ("image", "checksum", "extent", *(["prediction_extent"] if self.predicted else [])):
-                field = f"{_OWN}/{name}"
+                field = f"{OWN}/{name}"
                 lengths[field] = self._try(field, lambda field=field: self.handle.length(field))
         for name, length in lengths.items():
             if length != lengths["point"]:
@@ -206,14 +113,14 @@ class PilarnetEvents(EventFile):
 
     def _own(self, number: int, rows: list[np.ndarray]) -> dict[str, Any]:
         """What the layout has no place for, after a check that the rows are as they were written."""
-        where = f"event {number}: {_OWN}"
-        sums = self._try(f"{where}/checksum", lambda: self.handle.item(f"{_OWN}/checksum", number))
+        where = f"event {number}: {OWN}"
+        sums = self._try(f"{where}/checksum", lambda: self.handle.item(f"{OWN}/checksum", number))
         for name, row, expected in zip(ROWS, rows, sums, strict=True):
-            if zlib.crc32(row.astype(_TYPES[name]).tobytes()) != expected:
+            if zlib.crc32(row.astype(ROW_TYPES[name]).tobytes()) != expected:
                 raise EventFileError(f"{self.path}: event {number}: {name}: damaged, its checksum does not agree")
-        image = self._try(f"{where}/image", lambda: self.handle.item(f"{_OWN}/image", number))
-        first, count = self._try(f"{where}/extent", lambda: self.handle.item(f"{_OWN}/extent", number)).tolist()
-        stored = self._try(f"{where}/particle", lambda: self.handle.rows(f"{_OWN}/particle", first, first + count))
+        image = self._try(f"{where}/image", lambda: self.handle.item(f"{OWN}/image", number))
+        first, count = self._try(f"{where}/extent", lambda: self.handle.item(f"{OWN}/extent", number)).tolist()
+        stored = self._try(f"{where}/particle", lambda: self.handle.rows(f"{OWN}/particle", first, first + count))
         if len(stored) != count:
             raise EventFileError(f"{self.path}: {where}/particle: {len(stored)} particles, expected {count}")
         shape = check_image(f"{self.path}: {where}/image", image["spatial_shape"])
@@ -227,12 +134,12 @@ class PilarnetEvents(EventFile):
         }
 
     def _prediction(self, number: int) -> Prediction:
-        where = f"event {number}: {_OWN}/prediction"
+        where = f"event {number}: {OWN}/prediction"
 
         def read() -> Prediction:
-            first, count = self.handle.item(f"{_OWN}/prediction_extent", number).tolist()
-            scores = self.handle.rows(f"{_OWN}/scores", first, first + count)
+            first, count = self.handle.item(f"{OWN}/prediction_extent", number).tolist()
+            scores = self.handle.rows(f"{OWN}/scores", first, first + count)
             names = tuple(json.loads(self.attributes["classes"]))
-            return Prediction(self.handle.rows(f"{_OWN}/predicted", first, first + count), scores, names)
+            return Prediction(self.handle.rows(f"{OWN}/predicted", first, first + count), scores, names)
 
         return self._try(where, read)

@@ -48,9 +48,9 @@ class NpzWriter(EventWriter):
     `0/predicted`, `0/scores` and their names, `0/classes`; and so on, and at the end `events`, their
     number. Planes have no z. See `EventWriter`."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(path)
-        self._file = zipfile.ZipFile(self.unfinished, "w", zipfile.ZIP_DEFLATED)
+    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        super().__init__(path, overwrite=overwrite)
+        self._archive = zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED)
 
     def _append(self, event: Event) -> None:
         columns = dict(zip(_axes(event), event.coordinates.T, strict=True))
@@ -64,13 +64,17 @@ class NpzWriter(EventWriter):
             self._write(f"{self.count}/{field}", values)
 
     def _write(self, name: str, values: Any) -> None:
-        with self._file.open(f"{name}.npy", "w") as member:
+        entry = zipfile.ZipInfo(f"{name}.npy")  # of 1980: the same events are the same bytes
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        with self._archive.open(entry, "w") as member:
             np.lib.format.write_array(member, np.array(values, order="C"), allow_pickle=False)
 
-    def _close(self, complete: bool) -> None:
-        if complete:
-            self._write("events", self.count)
-        self._file.close()
+    def _finish(self) -> None:
+        self._write("events", self.count)
+        self._archive.close()
+
+    def _abandon(self) -> None:
+        self._archive.close()
 
 
 class NpzEvents(EventFile):
@@ -191,11 +195,12 @@ class CsvWriter(EventWriter):
     rows follow a line beginning with `#` that tells its image and a checksum. See `EventWriter`; all events must have
     as many dimensions as the first."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(path)
-        self._file = self.unfinished.open("w", encoding="utf-8", newline="\n")
-        self._file.write(_FIRST_LINE + "\n")
+    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        super().__init__(path, overwrite=overwrite)
         self._ndim = 0
+
+    def _write(self, text: str) -> None:
+        self._file.write(text.encode())
 
     def _append(self, event: Event) -> None:
         if event.label_names != CLASS_NAMES:
@@ -205,7 +210,7 @@ class CsvWriter(EventWriter):
             )
         if self.count == 0:
             self._ndim = event.ndim
-            self._file.write(",".join(["event", *_axes(event), "value", "label"]) + "\n")
+            self._write(_FIRST_LINE + "\n" + ",".join(["event", *_axes(event), "value", "label"]) + "\n")
         elif event.ndim != self._ndim:
             raise ValueError(f"a CSV file holds events of one dimension, got {self._ndim} and {event.ndim}")
         rows = [
@@ -216,12 +221,12 @@ class CsvWriter(EventWriter):
         meta = f"# event {self.count}: shape {shape}, voxel_size {event.voxel_size!r}, origin {origin}"
         meta = f"{meta}, {len(event)} voxels, name {' '.join(event.name.split())}, crc32 "
         body = "".join(rows)
-        self._file.write(f"{meta}{zlib.crc32((meta + body).encode()):08x}\n{body}")
+        self._write(f"{meta}{zlib.crc32((meta + body).encode()):08x}\n{body}")
 
-    def _close(self, complete: bool) -> None:
-        if complete:
-            self._file.write(_END.format(self.count) + "\n")
-        self._file.close()
+    def _finish(self) -> None:
+        if self.count == 0:
+            self._write(_FIRST_LINE + "\n")
+        self._write(_END.format(self.count) + "\n")
 
 
 class CsvEvents(EventFile):

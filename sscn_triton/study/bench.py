@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sscn_triton.common.files import check_new, write_whole
 from sscn_triton.study.model_devices import device_named
 from sscn_triton.study.reading_options import ReadingOptions
 
@@ -32,7 +33,8 @@ class Bench(ReadingOptions):
         device: what to run on; only cpu so far.
         model: a100, h100, h200, b200 or mi300x: what such a GPU needs at least, counted and printed; nothing is timed
             or written.
-        out: JSON file to write.
+        out: new JSON file to write.
+        overwrite: replace a file that is there, once the new one is whole.
     """
 
     data: str | None = None
@@ -45,6 +47,7 @@ class Bench(ReadingOptions):
     device: str = "cpu"
     model: str | None = None
     out: str = "bench.json"
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         self.refuse_without_file(self.data)
@@ -61,6 +64,8 @@ class Bench(ReadingOptions):
             device_named(self.model)
         if Path(self.out).suffix.lower() != ".json":
             raise ValueError(f"out must end with .json, got {self.out}")
+        if self.model is None:
+            check_new("out", self.out, self.overwrite)
 
 
 def bench(options: Bench) -> None:
@@ -96,14 +101,7 @@ def bench(options: Bench) -> None:
         **measure_layers(network, batch, options.repeat),
     }
     record["rulebooks share of step"] = record["rulebooks"]["total ms"] / engines["sscn fp32"]["wall ms"]
-    target = Path(options.out)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.part")
-    try:
-        unfinished.write_text(as_json(record) + "\n", encoding="utf-8")
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(options.out, as_json(record) + "\n", overwrite=options.overwrite)
     print(table(record))
     print(f"\nwritten: {options.out}")
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sscn_triton.common.tensors import save_tensors
 from sscn_triton.study.labels import class_names
 from sscn_triton.study.networks import Network, NetworkSettings, make_network
 from sscn_triton.study.options import read_options
@@ -58,32 +59,11 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Non
     """Write it under a temporary name, then put it in the place of the one before.
 
     At any moment `path` is either the old checkpoint or the new one, whole. Raises OSError, and leaves the old one, if
-    it cannot be written.
+    it cannot be written: see `WholeFile`.
     """
     content: dict[str, Any] = {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)}
     content["network"] = asdict(checkpoint.network)
-    buffer = io.BytesIO()
-    torch.save({"format": FORMAT, "version": VERSION, **content}, buffer)
-    write_whole(Path(path), buffer.getbuffer())
-
-
-def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """`content` into a file that appears, or replaces the one before, when it is whole and on the disk."""
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    if os.name == "posix":  # the new name, too, has to reach the disk
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    save_tensors({"format": FORMAT, "version": VERSION, **content}, path, overwrite=True)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sscn_triton.common.files import write_whole
 from sscn_triton.lartpc import CLASS_NAMES, Event
 from sscn_triton.study import machine, published, questions, scaling
 from sscn_triton.study.apart import run_apart
@@ -38,7 +39,7 @@ def study(config: StudyConfig) -> Path:
     fails, Interrupted on Ctrl-C.
     """
     budget = Budget(config)
-    with OutputFolder(config.out) as output:
+    with OutputFolder(config.out, config.overwrite) as output:
         try:
             split = load(config)
             _run(config, split, stopping_muons(config, split), output, budget)
@@ -145,8 +146,8 @@ def _write(output: OutputFolder, jobs: list[Job], outcomes: list[Outcome], recor
 
     drawn = figures.draw_all(output.work, record, outcomes, [job.held_out for job in jobs])
     record["files"] = sorted([RECORD, SUMMARY, "report.html", *drawn])
-    (output.work / RECORD).write_text(as_json(record))
-    (output.work / SUMMARY).write_text(as_json(summary.summarise(record)) + "\n")
-    (output.work / "report.html").write_text(report.html(record, output.work))
+    write_whole(output.work / RECORD, as_json(record))
+    write_whole(output.work / SUMMARY, as_json(summary.summarise(record)) + "\n")
+    write_whole(output.work / "report.html", report.html(record, output.work))
     print(report.table(record))
     output.finish()

@@ -32,8 +32,8 @@ class StudyConfig(ReadingOptions):
     Args:
         data: file with the events to use, of any format that `sscn inspect` reads, or a folder of such files; left out,
             events are simulated.
-        out: folder for the report, study if left out; one written before is replaced, when the new one is complete.
-            With scale=gpu, for events, trainings and the dated JSON file; study-gpu if left out.
+        out: new folder for the report, study if left out. With scale=gpu, for events, trainings and the dated JSON
+            file; study-gpu if left out.
         scale: laptop for about ten minutes on two cores, gpu for the full size.
         toy: with scale=gpu, the same pieces at toy size on the CPU, which shows that they run and nothing more.
         size: edge of the crops in voxels; a multiple of 2 ** depth, 32 at the default depth, and more than that, as the
@@ -50,6 +50,7 @@ class StudyConfig(ReadingOptions):
         learning_rate: of Adam at the height of the one-cycle schedule.
         questions: whether to ask what the 2018 study left open (a quarter of the time): accuracy at equal time and
             memory, number of events, receptive field, weights for Michel electrons, single particles.
+        overwrite: replace an earlier report in that folder, once the new one is complete.
     """
 
     data: str | None = None
@@ -67,6 +68,7 @@ class StudyConfig(ReadingOptions):
     depth: int = 5
     learning_rate: float = 3e-3
     questions: bool = True
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -8,9 +8,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from sscn_triton.common.files import write_whole
 from sscn_triton.lartpc import Event, EventFile, crop, open_events
 from sscn_triton.study import machine
-from sscn_triton.study.checkpoint import Checkpoint, load_checkpoint, network_of, training_options, write_whole
+from sscn_triton.study.checkpoint import Checkpoint, load_checkpoint, network_of, training_options
 from sscn_triton.study.closer import Closer
 from sscn_triton.study.data import LEAST_VOXELS
 from sscn_triton.study.labels import project, relabel
@@ -45,8 +46,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     record |= closer.record()
     text = as_json(record)
     if config.out is not None:
-        Path(config.out).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(Path(config.out), f"{text}\n".encode())
+        write_whole(config.out, f"{text}\n", overwrite=config.overwrite)
     print(text)
     return record
 

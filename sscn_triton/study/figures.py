@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from sscn_triton.common.files import WholeFile, write_whole
 from sscn_triton.lartpc import CLASS_NAMES, Event
 from sscn_triton.lartpc.display import draw_event, event_html, plot_event, write_png
 from sscn_triton.study import closer_report, michel_report, questions_figures, scaling_report
@@ -63,7 +64,8 @@ def draw_all(folder: Path, record: dict[str, Any], outcomes: list[Outcome], held
         if record["questions"] is not None:
             drawn |= questions_figures.draw(record)
         for name, figure in drawn.items():
-            figure.savefig(folder / name)
+            with WholeFile(folder / name) as file:
+                figure.savefig(file, format="png")
             plt.close(figure)
     return [*drawn, *draw_events(folder, outcomes, held_out), *draw_worst(folder, outcomes[-2], held_out[-2])]
 
@@ -183,7 +185,7 @@ def draw_events(folder: Path, outcomes: list[Outcome], held_out: list[list[Event
         names.append(name)
         if name == "event.png":
             page = event_html(plot_event(image, ("label", "prediction", "difference"), prediction, title))
-            (folder / EVENT_PAGE).write_text(page)
+            write_whole(folder / EVENT_PAGE, page)
             names.append(EVENT_PAGE)
     return names
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -14,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sscn_triton.common.files import WholeFile
 from sscn_triton.lartpc import simulate
 from sscn_triton.study import machine
 from sscn_triton.study.bench_batch import BenchBatch
@@ -54,14 +53,8 @@ def events(size: int, count: int, folder: Path) -> list[tuple[np.ndarray, ...]]:
             return [tuple(file[f"{name}{index}"] for name in names) for index in range(count)]
     made = _events(size, count)
     arrays = {f"{name}{index}": array for index, event in enumerate(made) for name, array in zip(names, event)}  # noqa: B905
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        np.savez(unfinished, **arrays)  # type: ignore[arg-type]
-        unfinished.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+    with WholeFile(path, overwrite=True) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
     return made
 
 

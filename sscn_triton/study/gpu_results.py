@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from sscn_triton.common.files import write_whole
 from sscn_triton.study.output import as_json
 
 ROOT = Path(__file__).parents[2]
@@ -49,13 +50,7 @@ class Results:
         self.write()
 
     def write(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
-            unfinished.write_text(as_json(self.record) + "\n", encoding="utf-8")
-            unfinished.replace(self.path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_whole(self.path, as_json(self.record) + "\n", overwrite=True)
 
 
 def about(device: str) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from sscn_triton.common.files import BusyError, Lock, write_whole
+
 RECORD = "report.json"
 """The file that makes a folder known as a report's; its entry "files" lists what else is in it."""
 
@@ -16,21 +18,29 @@ RECORD = "report.json"
 class OutputFolder:
     """Files are written into a folder beside `path`, which `finish` puts in its place.
 
-    A folder already at `path` is only ever replaced if it is empty or holds nothing but an earlier report: anything
-    else raises ValueError at once, and so does a place that cannot be written to. On Ctrl-C or an error the folder
-    at `path` is as it was; the files of `keep` stay where they are, beside it, listed in `kept`.
+    A folder already at `path` is only ever replaced if it is empty, or if it holds nothing but an earlier report and
+    `overwrite` is True: anything else raises ValueError at once, and so does a place that cannot be written to. While
+    another process makes a report there, BusyError is raised. On Ctrl-C or an error the folder at `path` is as it was;
+    the files of `keep` stay where they are, beside it, listed in `kept`.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path).resolve()
-        _check_replaceable(self.path, path)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.work = Path(tempfile.mkdtemp(prefix=f"{self.path.name}-unfinished-", dir=self.path.parent))
-        except OSError as error:
-            raise ValueError(f"out must be a folder that can be written, got {path} ({error.strerror})") from error
+    def __init__(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+        self.path, self.overwrite = Path(path).resolve(), overwrite
+        _check_replaceable(self.path, path, overwrite)
         self.kept: list[Path] = []
         self._finished = False
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self.path.with_name(f".{self.path.name}.lock"), path)
+        except BusyError:
+            raise
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        try:
+            self.work = Path(tempfile.mkdtemp(prefix=f"{self.path.name}-unfinished-", dir=self.path.parent))
+        except OSError as error:
+            self._lock.release()
+            raise _unwritable(path, error) from error
 
     def __enter__(self) -> OutputFolder:
         return self
@@ -38,14 +48,19 @@ class OutputFolder:
     def __exit__(self, *exception: object) -> None:
         if not self._finished and not self.kept:
             shutil.rmtree(self.work, ignore_errors=True)
+        self._lock.release()
 
     def keep(self, name: str, record: Any) -> None:
         """Write a record that is worth keeping even if the rest is never finished."""
-        (self.work / name).write_text(as_json(record))
+        write_whole(self.work / name, as_json(record))
         self.kept.append(self.work / name)
 
     def finish(self) -> None:
-        """Put the new folder in the place of the old one, without what was kept in case it would not come to this."""
+        """Put the new folder in the place of the old one, without what was kept in case it would not come to this.
+
+        Raises ValueError, and keeps both, for files that have appeared at `path` meanwhile.
+        """
+        _check_replaceable(self.path, self.path, self.overwrite)
         for file in self.kept:
             file.unlink()
         umask = os.umask(0)
@@ -59,6 +74,10 @@ class OutputFolder:
         self._finished = True
         if old is not None:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _unwritable(given: str | os.PathLike[str], error: OSError) -> ValueError:
+    return ValueError(f"out must be a folder that can be written, got {given} ({error.strerror})")
 
 
 def as_json(record: Any) -> str:
@@ -76,7 +95,7 @@ def _without_nan(value: Any) -> Any:
     return value
 
 
-def _check_replaceable(path: Path, given: str | os.PathLike[str]) -> None:
+def _check_replaceable(path: Path, given: str | os.PathLike[str], overwrite: bool) -> None:
     if not path.exists():
         return
     if not path.is_dir():
@@ -89,3 +108,7 @@ def _check_replaceable(path: Path, given: str | os.PathLike[str]) -> None:
     if names - known:
         some = ", ".join(sorted(names - known)[:3])
         raise ValueError(f"out must be new, empty or an earlier report's folder, but {given} holds other files: {some}")
+    if names and not overwrite:
+        raise ValueError(
+            f"out must be a new folder, but {given} holds a report already: give another name, or --overwrite true"
+        )

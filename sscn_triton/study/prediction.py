@@ -34,7 +34,7 @@ def predict(options: Predict) -> None:
     with (
         open_events(options.file, **options.reading()) as events,
         Progress("labelling events", len(events)) as progress,
-        create_events(options.out, like=events) as writer,
+        create_events(options.out, like=events, overwrite=options.overwrite) as writer,
     ):
         for event in events:
             if event.label_names == CLASS_NAMES:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sscn_triton.common.files import check_new, write_whole
 from sscn_triton.study.reading_options import ReadingOptions
 
 
@@ -29,7 +30,8 @@ class Scaling(ReadingOptions):
         threads: threads to compute with on the CPU; of one, seconds are those on the processor, which is right on a
             busy machine too.
         device: auto for a GPU if there is one, cpu or cuda.
-        out: JSON file to write.
+        out: new JSON file to write.
+        overwrite: replace a file that is there, once the new one is whole.
     """
 
     data: str | None = None
@@ -42,6 +44,7 @@ class Scaling(ReadingOptions):
     threads: int = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
     out: str = "scaling.json"
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         self.refuse_without_file(self.data)
@@ -56,6 +59,7 @@ class Scaling(ReadingOptions):
             raise ValueError(f"minutes must be positive and finite, got {self.minutes}")
         if Path(self.out).suffix.lower() != ".json":
             raise ValueError(f"out must end with .json, got {self.out}")
+        check_new("out", self.out, self.overwrite)
 
 
 def scaling(options: Scaling) -> dict[str, Any]:
@@ -63,15 +67,12 @@ def scaling(options: Scaling) -> dict[str, Any]:
     import torch
 
     from sscn_triton.study import machine, scaling_report
-    from sscn_triton.study.checkpoint import write_whole
     from sscn_triton.study.gpu_results import commit, device_record
     from sscn_triton.study.output import as_json
     from sscn_triton.study.scaling import Plan, run
 
     device = machine.device_name(options.device)
     events, source = _events(options)
-    target = Path(options.out)
-    target.parent.mkdir(parents=True, exist_ok=True)
     memory = 1e9 * (machine.memory_gb() or 8.0)
     if device == "cuda":
         memory = float(torch.cuda.get_device_properties(0).total_memory)
@@ -92,11 +93,11 @@ def scaling(options: Scaling) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),
         "device": device_record(device),
-        "options": {**asdict(options), "data": source, "out": target.name},
+        "options": {**asdict(options), "data": source, "out": Path(options.out).name},
         **run(plan),
     }
     record["machine"] = {**machine.describe(), "load average": [before, machine.load_average()]}
-    write_whole(target, f"{as_json(record)}\n".encode())
+    write_whole(options.out, f"{as_json(record)}\n", overwrite=options.overwrite)
     print(scaling_report.text(record))
     print(f"\nwritten: {options.out}")
     return record

@@ -10,7 +10,8 @@ from typing import Any
 import lightning
 import torch
 
-from sscn_triton.study.checkpoint import write_whole
+from sscn_triton.common.files import named, write_all, write_whole
+from sscn_triton.study.board import Board
 from sscn_triton.study.memory import resident_memory
 from sscn_triton.study.segmentation import Seen
 
@@ -32,7 +33,7 @@ class StepLog(lightning.Callback):
     def __init__(self, folder: Path, classes: tuple[str, ...], last_step: int, tensorboard: bool) -> None:
         self.folder, self.columns, self.last_step = folder, columns(classes), last_step
         self.tensorboard = tensorboard
-        self._writer: Any = None
+        self._board: Board | None = None
         self._file: Any = None
         self._seen: Seen | None = None
         self._times = dict.fromkeys(TIMES, 0.0)
@@ -51,12 +52,10 @@ class StepLog(lightning.Callback):
         rows = read_rows(path) if self.last_step and path.exists() else []
         kept = [row for row in rows if int(row["step"]) <= self.last_step]
         lines = [",".join(self.columns), *(",".join(row[name] for name in self.columns) for row in kept)]
-        write_whole(path, ("\n".join(lines) + "\n").encode())
-        self._file = path.open("a", newline="")
+        write_whole(path, "\n".join(lines) + "\n", overwrite=True)
+        self._file = path.open("ab", buffering=0)
         if self.tensorboard:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.last_step + 1)
+            self._board = Board(self.folder / "tensorboard", self.last_step + 1)
         return float(kept[-1]["wall"]) if kept else 0.0
 
     def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_index: int) -> None:
@@ -89,19 +88,21 @@ class StepLog(lightning.Callback):
         return dict(zip(self.columns, values, strict=True))
 
     def _write(self, row: dict[str, float]) -> None:
-        csv.writer(self._file).writerow([f"{v:.6g}" if isinstance(v, float) else v for v in row.values()])
-        self._file.flush()
-        if self._writer is not None:
-            for name, value in row.items():
-                if name != "step" and value == value:
-                    self._writer.add_scalar(name, value, int(row["step"]))
+        """Raises WriteError if there is no room."""
+        line = ",".join(f"{value:.6g}" if isinstance(value, float) else str(value) for value in row.values())
+        try:
+            write_all(self._file, f"{line}\n".encode())
+        except OSError as error:
+            raise named(error, self.folder / "steps.csv") from error
+        if self._board is not None:
+            self._board.add(int(row["step"]), {name: value for name, value in row.items() if name != "step"})
 
     def teardown(self, trainer: Any, module: Any, stage: str) -> None:
         if self._file is not None:
             self._file.close()
-        if self._writer is not None:
-            self._writer.close()
-        self._file = self._writer = None
+        if self._board is not None:
+            self._board.close()
+        self._file = self._board = None
 
 
 def step_memory(device: torch.device) -> int:

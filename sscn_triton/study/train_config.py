@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sscn_triton.common.files import check_new
 from sscn_triton.study.config import EVENTS, IMAGE
 from sscn_triton.study.options import check_types
 from sscn_triton.study.reading_options import ReadingOptions
@@ -174,10 +175,11 @@ class EvaluateConfig(ReadingOptions):
     Args:
         checkpoint: last.ckpt or final.ckpt of a training.
         data: event file, of any format that `sscn inspect` reads.
-        out: JSON file to write the scores to as well.
+        out: new JSON file to write the scores to as well.
         events: how many of the file's events to take, from the first on; all if left out.
         crop: judge tiles of this edge in voxels that cover the images, instead of whole images.
         device: auto for a GPU if there is one, cpu or cuda.
+        overwrite: replace a file that is there, once the new one is whole.
     """
 
     checkpoint: str
@@ -186,6 +188,7 @@ class EvaluateConfig(ReadingOptions):
     events: int | None = None
     crop: int | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -195,3 +198,5 @@ class EvaluateConfig(ReadingOptions):
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if self.out is not None and not self.out.endswith(".json"):
             raise ValueError(f"out must end with .json, got {self.out}")
+        if self.out is not None:
+            check_new("out", self.out, self.overwrite)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import math
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -19,6 +21,7 @@ import lightning
 import torch
 
 from sscn_triton import __version__, nn
+from sscn_triton.common.files import only_writer, write_whole
 from sscn_triton.lartpc import EventFileError
 from sscn_triton.study import machine
 from sscn_triton.study.checkpoint import (
@@ -30,7 +33,6 @@ from sscn_triton.study.checkpoint import (
     save_checkpoint,
     seed_random_states,
     training_options,
-    write_whole,
 )
 from sscn_triton.study.data import ENERGY_UNIT
 from sscn_triton.study.data_identity import difference
@@ -59,8 +61,8 @@ def train(config: TrainConfig, seconds: float = math.inf) -> Path | None:
     seconds: after so many the training stops at a checkpoint, to be continued by the same call, and None is returned;
     judging is not begun then either. For one process.
 
-    Raises ValueError or OSError before any work for what will not do, RunError if the work fails, Interrupted on
-    Ctrl-C. What was saved before stays.
+    Raises ValueError or OSError before any work for what will not do, BusyError, an OSError, while another process
+    trains in the folder, RunError if the work fails, Interrupted on Ctrl-C. What was saved before stays.
     """
     end = time.monotonic() + seconds
     if config.processes > 1 and seconds < math.inf:
@@ -68,24 +70,35 @@ def train(config: TrainConfig, seconds: float = math.inf) -> Path | None:
     device = machine.device_name(config.device)
     _check_devices(config, device)
     _check_tensorboard(config)
-    folder, before = _open_folder(config)
-    try:
-        data = EventImages(config, first_step=before.step if before else 0)
-        data.load()
-        identity = data.identity()
-        _check_same_data(config, before, identity)
-        described = data.check()
-        trainer = make_trainer(config, device)
-        last = Keeper(config, folder, before, end, identity)
-        if last.step < config.steps and time.monotonic() < end:
-            if trainer.is_global_zero:
-                print(described, file=sys.stderr)
-            _fit(trainer, config, data, last)
-        if not trainer.is_global_zero or time.monotonic() >= end:
-            return None
-        return _finish(config, folder, data, torch.device(device))
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; {_kept(folder / LAST)}") from None
+    new = not Path(config.out).exists()
+    folder = _make_folder(config)
+    with only_writer(folder) if _is_first() else contextlib.nullcontext():
+        try:
+            return _train(config, folder, device, end)
+        except KeyboardInterrupt:
+            raise Interrupted(f"interrupted; {_kept(folder / LAST)}") from None
+        finally:
+            if new and _is_first() and not (folder / LAST).exists():
+                shutil.rmtree(folder)  # nothing in it is of use
+
+
+def _train(config: TrainConfig, folder: Path, device: str, end: float) -> Path | None:
+    """In a folder that no other process writes."""
+    before = _before(config, folder)
+    data = EventImages(config, first_step=before.step if before else 0)
+    data.load()
+    identity = data.identity()
+    _check_same_data(config, before, identity)
+    described = data.check()
+    trainer = make_trainer(config, device)
+    last = Keeper(config, folder, before, end, identity)
+    if last.step < config.steps and time.monotonic() < end:
+        if trainer.is_global_zero:
+            print(described, file=sys.stderr)
+        _fit(trainer, config, data, last)
+    if not trainer.is_global_zero or time.monotonic() >= end:
+        return None
+    return _finish(config, folder, data, torch.device(device))
 
 
 def _check_devices(config: TrainConfig, device: str) -> None:
@@ -115,24 +128,34 @@ def _check_tensorboard(config: TrainConfig) -> None:
         )
 
 
-def _open_folder(config: TrainConfig) -> tuple[Path, Checkpoint | None]:
-    """The folder, and the checkpoint in it to continue from. ValueError if the folder cannot be written to, or if the
-    checkpoint is of another training or cannot be continued from."""
+def _is_first() -> bool:
+    """Whether this is the first of the processes that train together, which writes the folder."""
+    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in ranks)
+
+
+def _make_folder(config: TrainConfig) -> Path:
+    """The folder. ValueError if it cannot be written to."""
     folder = Path(config.out)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"out must be a folder, but {folder} is a file")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(b"sscn")
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise ValueError(f"out must be a folder that can be written, got {folder} ({error.strerror})") from error
+    return folder
+
+
+def _before(config: TrainConfig, folder: Path) -> Checkpoint | None:
+    """The checkpoint in the folder to continue from. ValueError if it is of another training or cannot be."""
     if not (folder / LAST).exists():
-        return folder, None
+        return None
     before = load_checkpoint(folder / LAST)
     _check_same_training(config, training_options(before, folder / LAST), folder)
     _check_continuable(before, folder / LAST)
-    return folder, before
+    return before
 
 
 def _check_same_training(config: TrainConfig, then: TrainConfig, folder: Path) -> None:
@@ -364,7 +387,7 @@ def _finish(config: TrainConfig, folder: Path, data: EventImages, device: torch.
     try:
         scores, _, _ = judge(network, data.judged_images(), len(checkpoint.classes))
         record = scores_record(scores, checkpoint) | {"held_out": data.judged_by()}
-        write_whole(folder / SCORES, as_json(record).encode())
+        write_whole(folder / SCORES, as_json(record), overwrite=True)
     except Exception as error:
         raise RunError(
             f"the network is trained and kept in {folder / FINAL}, but it could not be judged: {_told(error)}; the "

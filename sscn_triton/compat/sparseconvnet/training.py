@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sscn_triton.common.files import write_whole
+from sscn_triton.common.tensors import save_tensors
 from sscn_triton.compat.sparseconvnet import counts
 
 DEFAULTS = {
@@ -120,11 +122,9 @@ def _pass(
 
 
 def _write(name: str, content: Any) -> None:
-    unfinished = Path(f"{name}.part")
-    torch.save(content, unfinished)
-    unfinished.replace(name)
+    save_tensors(content, name, overwrite=True)
 
 
 def _write_table(name: str, table: Tensor) -> None:
     rows = [",".join(f"{value:.18e}" for value in row) for row in table.tolist()]
-    Path(name).write_text("\n".join(rows) + "\n")
+    write_whole(name, "\n".join(rows) + "\n", overwrite=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sscn_triton.common.tensors import save_tensors
 from sscn_triton.compat.sparseconvnet.sizes import toLongTensor
 from sscn_triton.compat.sparseconvnet.tables import add_feature_planes, concatenate_feature_planes
 
@@ -87,9 +88,7 @@ def checkpoint_save(model: torch.nn.Module, exp_name: str, name2: str, epoch: in
     """
     path = _checkpoint(exp_name, name2, epoch)
     model.cpu()
-    unfinished = path.with_name(f"{path.name}.part")
-    torch.save(model.state_dict(), unfinished)
-    unfinished.replace(path)
+    save_tensors(model.state_dict(), path, overwrite=True)
     if use_cuda:
         model.cuda()
     if not is_power2(epoch - 1):

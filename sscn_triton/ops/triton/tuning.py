@@ -20,6 +20,7 @@ import torch
 import triton
 from torch import Tensor
 
+from sscn_triton.common.files import Lock, write_whole
 from sscn_triton.precision import float32_precision
 
 SHIPPED = Path(__file__).with_name("tuned")
@@ -163,27 +164,9 @@ def keep(device: torch.device, found: dict[Key, Numbers]) -> Path:
     """Add tiles to the user's file, which is whole at every moment: processes that do this at once lose nothing."""
     path = cache_folder() / file_name(device)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path.with_suffix(".lock")):
+    with Lock(path.with_suffix(".lock"), path, wait=True):
         tiles = {**read(path), **found}
         record = {"tiles": {str(key): list(tile) for key, tile in sorted(tiles.items())}}
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            unfinished.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_whole(path, json.dumps(record, indent=1) + "\n", overwrite=True)
     _tables[device] = load(device)
     return path
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Inside, no other process is, where the system knows locks."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -1,0 +1,387 @@
+"""The one writer: a file has its name only when it is whole, and nothing is left of a file that is not.
+
+Every file of this package is written here. `WholeFile` and `write_whole` write to a name of their own beside the target
+and rename that file at the end. By default the target must be new: they replace neither a file that was there nor one
+that appears meanwhile, and refuse a second writer of the same target at once. With ``overwrite=True`` they replace the
+target, as a whole. `only_writer` lets one process at a time write a folder.
+
+A lock belongs to a process and ends with it, even if the process is killed. Where the file system has no `flock`, a
+symbolic link that names the process is the lock. Where it can neither rename without replacing nor make hard links, the
+writer looks once more whether the target exists and then renames.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import re
+import secrets
+import socket
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # Windows, whose renaming never replaces
+    fcntl = None  # type: ignore[assignment]
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers that mean: there is no room for this file."""
+
+_HERE, _NO_REPLACE = -100, 1  # AT_FDCWD and RENAME_NOREPLACE of Linux
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
+_NO_LINKS = (errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP, errno.EACCES, errno.EMLINK, errno.EINVAL)
+
+
+class WriteError(OSError):
+    """A file that could not be written; nothing is left of it. `filename` is its final name."""
+
+    def __str__(self) -> str:
+        return f"{self.filename}: cannot be written: {self.strerror}"
+
+
+class BusyError(OSError):
+    """Another process, or another writer of this one, is at work on the same file or folder."""
+
+
+def check_new(name: str, path: str | os.PathLike[str], overwrite: bool) -> None:
+    """The rule of all commands for the file an option names: ValueError if it is there, unless `overwrite`.
+
+    Raises ValueError for a folder too, which no file replaces.
+    """
+    if Path(path).is_dir():
+        raise ValueError(f"{name} must be a file, but {path} is a folder")
+    if not overwrite and os.path.lexists(path):
+        raise ValueError(
+            f"{name} must be a new file, but {path} is there already: give another name, or --overwrite true"
+        )
+
+
+def write_whole(path: str | os.PathLike[str], content: str | bytes | memoryview, *, overwrite: bool = False) -> None:
+    """Writes a file of this content (text as UTF-8), which appears once it is whole on the disk; see `WholeFile`."""
+    with WholeFile(path, overwrite=overwrite) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+class WholeFile:
+    """A file in the making: a `with` block gets it open for writing and reading, in binary.
+
+    The block's end gives it its name, an exception removes it. Folders of the path are made, and removed again if the
+    file is.
+
+    overwrite: replace a file that is there. Without it, raises FileExistsError for a path that is there now or at the
+    end, which is kept, and BusyError while another writer makes the same file. Raises WriteError, an OSError, where
+    there is no room; other OSErrors as the system has them.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        self.path, self.overwrite = Path(path), overwrite
+        if self.path.is_dir():
+            raise IsADirectoryError(f"{self.path} is a folder, not a file to write")
+        if not overwrite:
+            self._refuse_existing()
+        self._made = _make_folders(self.path.parent)
+        self._lock: Lock | None = None
+        try:
+            if not overwrite:
+                self._lock = Lock(self.path.with_name(f".{self.path.name}.lock"), self.path)
+                self._refuse_existing()  # one that the last holder of the lock has just finished
+            _remove_abandoned(self.path)
+            self.unfinished, self.file, self._alive = _create(self.path)
+        except BaseException as error:
+            _clean(None, None, None, self._lock, self._made)
+            raise named(error, self.path) from error
+        parts = (self.unfinished, self.file, self._alive, self._lock, self._made)
+        self._forgotten = weakref.finalize(self, _clean_own, os.getpid(), *parts)
+
+    def _refuse_existing(self) -> None:
+        if os.path.lexists(self.path):
+            raise FileExistsError(f"{self.path} is there already, and is kept")
+
+    def commit(self) -> None:
+        """Gives the file its name. Raises WriteError or FileExistsError, and then removes it."""
+        try:
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            self.file.close()
+            publish(self.unfinished, self.path, self.overwrite)
+            if self._alive is not None:
+                self._alive.close()  # HDF5 does not read a file that is locked
+            _sync_folder(self.path.parent)
+        except BaseException as error:
+            self.discard()
+            raise named(error, self.path) from error
+        self._forgotten.detach()
+        _clean(None, None, None, self._lock, [])
+
+    def discard(self) -> None:
+        """Removes the file. Does nothing after `commit` or `discard`."""
+        self._forgotten()
+
+    def __enter__(self) -> BinaryIO:
+        return self.file
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.commit()
+            return
+        self.discard()
+        ours = named(error, self.path)
+        if ours is not error:
+            raise ours from error
+
+
+class Lock:
+    """What one writer at a time may hold, by a file that exists while it is held.
+
+    path: of the lock's file. what: that is written meanwhile, for the message. Raises BusyError if another has it.
+    Use it as a context manager, or call `release`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], what: str | os.PathLike[str], wait: bool = False) -> None:
+        self.path, self.what = Path(path), what
+        self._held: _Held | None = None
+        while True:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            held = _flock(descriptor, wait)
+            if held and _is_at(descriptor, self.path):
+                self._held = _Held(descriptor)
+                return
+            os.close(descriptor)
+            if held is None:
+                self.path.unlink(missing_ok=True)
+                self._link()
+                return
+            if not held:
+                raise BusyError(f"{what}: another sscn is writing it")
+
+    def _link(self) -> None:
+        """Without flock: a symbolic link that names host and process is made by one of them alone."""
+        self.path = self.path.with_name(f"{self.path.name}ed")
+        mine = f"{socket.gethostname()}-{os.getpid()}"
+        for _ in range(2):
+            try:
+                self.path.symlink_to(mine)
+                return
+            except FileExistsError:
+                holder = str(self.path.readlink())
+                host, _, process = holder.rpartition("-")
+                if host != socket.gethostname() or _is_alive(int(process)):
+                    raise BusyError(
+                        f"{self.what}: another sscn is writing it ({holder}); if it is not, remove {self.path}"
+                    ) from None
+                self.path.unlink(missing_ok=True)
+        raise BusyError(f"{self.what}: another sscn is writing it")
+
+    def release(self) -> None:
+        """Lets others have it."""
+        self.path.unlink(missing_ok=True)
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.release()
+
+
+class _Held:
+    """A descriptor whose lock is this process's alone: processes that are forked off close it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+        _all_held.add(self)
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+_all_held: weakref.WeakSet[_Held] = weakref.WeakSet()
+
+
+def _close_all_held() -> None:
+    for held in list(_all_held):
+        held.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_all_held)
+
+
+def _flock(descriptor: int, wait: bool = False) -> bool | None:
+    """Whether the lock is ours now; None where there are no locks."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return None
+        raise
+    return True
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the open file is still the one of this name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _create(path: Path) -> tuple[Path, BinaryIO, _Held | None]:
+    """A new file of a name of its own beside `path`, and the lock that says that its writer lives."""
+    while True:
+        unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        try:
+            file = unfinished.open("x+b")
+        except FileExistsError:
+            continue
+        if fcntl is None:
+            return unfinished, file, None
+        alive = os.open(unfinished, os.O_RDWR | os.O_CLOEXEC)
+        locked = _flock(alive)
+        if locked is not False and _is_at(alive, unfinished):
+            return unfinished, file, _Held(alive)
+        os.close(alive)  # another process took it for an abandoned one before it was locked
+        file.close()
+        unfinished.unlink(missing_ok=True)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Removes what killed writers of this file have left."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.part")
+    with os.scandir(path.parent) as entries:
+        left = [path.with_name(entry.name) for entry in entries if name.fullmatch(entry.name)]
+    for one in left:
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            descriptor = os.open(one, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                if _flock(descriptor):
+                    one.unlink(missing_ok=True)
+            finally:
+                os.close(descriptor)
+
+
+def publish(unfinished: Path, path: Path, overwrite: bool) -> None:
+    """Gives a finished file its name, at once. FileExistsError if there is another of it, unless `overwrite`."""
+    if overwrite:
+        unfinished.replace(path)
+        return
+    try:
+        if not _rename_without_replacing(unfinished, path):
+            os.link(unfinished, path)
+            unfinished.unlink()
+    except FileExistsError:
+        raise FileExistsError(f"{path} has appeared while it was being written, and is kept") from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(path):
+            raise FileExistsError(f"{path} has appeared while it was being written, and is kept") from None
+        unfinished.rename(path)
+
+
+def _rename_without_replacing(one: Path, other: Path) -> bool:
+    """Whether it is done: Linux can on most file systems, and Windows. FileExistsError if `other` is there."""
+    if os.name == "nt":
+        one.rename(other)
+        return True
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    if rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _NO_REPLACE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.ENOSYS, errno.EINVAL):
+        return False
+    raise OSError(number, os.strerror(number), str(one), None, str(other))
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Makes the folder; gives those that were not there, the innermost first."""
+    missing = []
+    for one in (folder, *folder.parents):
+        if one.exists():
+            break
+        missing.append(one)
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _clean_own(process: int, *parts: Any) -> None:
+    """A process that was forked off has no part in it."""
+    if process == os.getpid():
+        _clean(*parts)
+
+
+def _clean(
+    unfinished: Path | None, file: BinaryIO | None, alive: _Held | None, lock: Lock | None, made: list[Path]
+) -> None:
+    if file is not None:
+        with contextlib.suppress(OSError):  # what cannot be written is not wanted either
+            file.close()
+    if unfinished is not None:
+        unfinished.unlink(missing_ok=True)
+    if alive is not None:
+        alive.close()
+    if lock is not None:
+        lock.release()
+    for folder in made:
+        with contextlib.suppress(OSError):  # others may have put something there
+            folder.rmdir()
+
+
+def write_all(file: Any, content: bytes | memoryview) -> int:
+    """Writes to an unbuffered file, which may take a part at a time; the number of bytes."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
+    return len(content)
+
+
+def named(error: BaseException, path: Path) -> BaseException:
+    """The error; for want of room, one that says for which file."""
+    if isinstance(error, OSError) and error.errno in FULL and not isinstance(error, WriteError):
+        return WriteError(error.errno, os.strerror(error.errno), str(path))
+    return error
+
+
+def _sync_folder(folder: Path) -> None:
+    """The new name, too, has to reach the disk."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def only_writer(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Inside, no other process writes the folder, which is there. Raises BusyError if one does."""
+    with Lock(Path(folder) / ".lock", folder):
+        yield

@@ -1,0 +1,200 @@
+"""A file that a library may rewrite as it likes, and that is at every moment as it was at the last commit."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .files import write_whole
+
+_PAGE = 4096
+_JOURNAL = struct.Struct("<8sQQI")  # magic, size of the file, number of pages, checksum of what follows
+_MAGIC = b"sscn-jrn"
+
+
+class StagedFile(io.RawIOBase):
+    """Reads like a file and keeps what is written in memory, until `commit` writes it to the file below.
+
+    HDF5 does not survive a disk that is full while it writes: it crashes when it closes the file. Here its writes
+    cannot fail; `commit` can, outside of the library, with an OSError.
+
+    file: open for writing and reading, in binary, and for nobody else. journal: path of a second file, for a file that
+    is to survive its process: whenever the process is killed, `StagedFile(file, journal)` is as it was at the last
+    commit. What is new goes to the end of the file, what changes inside of it goes into the journal first.
+    """
+
+    def __init__(self, file: BinaryIO, journal: Path | None = None) -> None:
+        super().__init__()
+        self._file, self._journal = file, journal
+        self._place = 0
+        self._pages: dict[int, bytearray] = {}  # of the part that was there at the last commit
+        self._tail = bytearray()  # what is beyond it
+        self._base = self._valid = self._recover() if journal is not None else 0
+        self._size = self._base
+        self._safe = self._base
+        self._file.truncate(self._base)
+
+    def _recover(self) -> int:
+        """Brings the file to the state of the last commit; gives its size."""
+        assert self._journal is not None
+        if not self._journal.exists():
+            return 0
+        content = self._journal.read_bytes()
+        magic, size, count, checksum = _JOURNAL.unpack_from(content)
+        pages = content[_JOURNAL.size :]
+        if magic != _MAGIC or len(pages) != count * (8 + _PAGE) or zlib.crc32(pages) != checksum:
+            raise ValueError(f"{self._journal}: damaged")
+        if self._file.seek(0, os.SEEK_END) < size:
+            raise ValueError(f"{self._journal}: is not that of the file beside it, which is shorter than {size} bytes")
+        for start in range(0, len(pages), 8 + _PAGE):
+            (number,) = struct.unpack_from("<Q", pages, start)
+            self._file.seek(number * _PAGE)
+            self._file.write(pages[start + 8 : start + 8 + _PAGE])
+        self._file.truncate(size)
+        return int(size)
+
+    def commit(self) -> None:
+        """Writes all changes to the disk, or none: after an OSError the file is as it was at the last commit."""
+        self._tail.extend(bytes(max(0, self._size - self._base - len(self._tail))))
+        for number in range(self._valid // _PAGE, -(-min(self._base, self._size) // _PAGE)):
+            self._page(number)  # what was cut off and came back is zero
+        self._file.seek(self._base)
+        self._file.write(self._tail)
+        self._sync()
+        pages = {number: self._with_tail(number) for number in sorted(self._pages)}
+        if self._journal is not None:
+            body = b"".join(struct.pack("<Q", number) + page for number, page in pages.items())
+            head = _JOURNAL.pack(_MAGIC, self._size, len(pages), zlib.crc32(body))
+            write_whole(self._journal, head + body, overwrite=True)
+            self._safe = self._size
+        for number, page in pages.items():
+            self._file.seek(number * _PAGE)
+            self._file.write(page)
+        self._file.truncate(self._size)
+        self._sync()
+        self._base = self._valid = self._safe = self._size
+        self._pages.clear()
+        self._tail = bytearray()
+
+    def rollback(self) -> None:
+        """Gives back the room of what did not become a commit. For the end: the file is of no use afterwards."""
+        with contextlib.suppress(OSError):  # of a write that failed before
+            self._file.flush()
+        self._file.truncate(self._safe)
+
+    def _with_tail(self, number: int) -> bytes:
+        """A changed page as it is to be written; the last one has the beginning of the tail in it."""
+        inside = min(_PAGE, self._base - number * _PAGE)
+        return bytes(self._pages[number][:inside] + self._tail[: _PAGE - inside]).ljust(_PAGE, b"\0")
+
+    def _sync(self) -> None:
+        self._file.flush()
+        if self._journal is not None:
+            os.fsync(self._file.fileno())
+
+    def _page(self, number: int) -> bytearray:
+        """A page of the part that was there, to be changed."""
+        if number not in self._pages:
+            self._pages[number] = bytearray(self._below(number * _PAGE, _PAGE))
+        return self._pages[number]
+
+    def _below(self, start: int, count: int) -> bytes:
+        """Bytes of the file below; zeros from where it was cut off."""
+        self._file.seek(start)
+        content = self._file.read(max(0, min(count, self._valid - start)))
+        return content.ljust(count, b"\0")
+
+    def write(self, data: Any) -> int:
+        given = memoryview(data).cast("B")
+        place, rest = self._place, given
+        while rest and place < self._base:
+            number, offset = divmod(place, _PAGE)
+            count = min(_PAGE - offset, len(rest), self._base - place)
+            self._page(number)[offset : offset + count] = rest[:count]
+            place, rest = place + count, rest[count:]
+        if rest:
+            offset = place - self._base
+            if offset > len(self._tail):
+                self._tail.extend(bytes(offset - len(self._tail)))
+            self._tail[offset : offset + len(rest)] = rest
+        self._place += len(given)
+        self._size = max(self._size, self._place)
+        return len(given)
+
+    def readinto(self, buffer: Any) -> int:
+        into = memoryview(buffer).cast("B")
+        count = max(0, min(len(into), self._size - self._place))
+        place, done = self._place, 0
+        while done < count and place < self._base:
+            number, offset = divmod(place, _PAGE)
+            if number in self._pages:
+                part = min(_PAGE - offset, count - done, self._base - place)
+                into[done : done + part] = self._pages[number][offset : offset + part]
+            else:
+                part = min(self._until_page(number), self._base) - place
+                part = min(part, count - done)
+                into[done : done + part] = self._below(place, part)
+            place, done = place + part, done + part
+        if done < count:
+            offset = place - self._base
+            found = self._tail[offset : offset + count - done]
+            into[done : done + len(found)] = found
+            into[done + len(found) : count] = bytes(count - done - len(found))
+        self._place += count
+        return count
+
+    def _until_page(self, number: int) -> int:
+        """Where the next changed page begins."""
+        later = [page for page in self._pages if page > number]
+        return min(later) * _PAGE if later else self._base
+
+    def truncate(self, size: int | None = None) -> int:
+        self._size = self._place if size is None else size
+        self._valid = min(self._valid, self._size)
+        for number in [number for number in self._pages if (number + 1) * _PAGE > self._size]:
+            page, kept = self._pages[number], max(0, self._size - number * _PAGE)
+            page[kept:] = bytes(_PAGE - kept)
+        del self._tail[max(0, self._size - self._base) :]
+        return self._size
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
+        self._place = start + offset
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C waits until the block is over, for work that must not stop in the middle, as what a C library calls."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    heard: list[Any] = []
+    signal.signal(signal.SIGINT, lambda *received: heard.append(received))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if heard:
+        before(*heard[0])

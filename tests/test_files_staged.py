@@ -1,0 +1,110 @@
+"""A staged file reads like any file, and is on the disk as it was at the last commit whenever its process dies."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sscn_triton.common import staged
+from sscn_triton.common.staged import StagedFile
+
+PLACES = st.integers(0, 40)
+STEPS = st.one_of(
+    st.tuples(st.just("write"), PLACES, st.binary(min_size=1, max_size=25)),
+    st.tuples(st.just("read"), PLACES, st.integers(0, 30)),
+    st.tuples(st.just("truncate"), PLACES),
+    st.tuples(st.just("commit")),
+    st.tuples(st.just("die")),
+)
+
+
+class Died(Exception):
+    """The process, at this moment."""
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staged, "_PAGE", 8)
+
+
+@given(st.lists(STEPS, max_size=30))
+def test_a_staged_file_is_a_file_and_falls_back_to_its_last_commit(steps: list[tuple]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path, journal = Path(folder) / "file", Path(folder) / "journal"
+        with path.open("x+b") as below:
+            ours, theirs, committed = StagedFile(below, journal), io.BytesIO(), b""
+            for step in steps:
+                if step[0] == "write":
+                    for file in (ours, theirs):
+                        file.seek(step[1])
+                        file.write(step[2])
+                elif step[0] == "read":
+                    for file in (ours, theirs):
+                        file.seek(step[1])
+                    assert ours.read(step[2]) == theirs.read(step[2])
+                elif step[0] == "truncate":
+                    ours.truncate(step[1])
+                    theirs.truncate(step[1])
+                    if len(theirs.getvalue()) < step[1]:  # BytesIO does not grow
+                        theirs.seek(step[1] - 1)
+                        theirs.write(b"\0")
+                elif step[0] == "commit":
+                    ours.commit()
+                    committed = theirs.getvalue()
+                    assert path.read_bytes() == committed
+                else:
+                    ours, theirs = StagedFile(below, journal), io.BytesIO(committed)
+                ours.seek(0)
+                assert ours.read() == theirs.getvalue()
+
+
+class Dying(io.FileIO):
+    """A file whose process dies at its so many-th write, of which a part reaches the disk."""
+
+    left = 10**9
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        self.left -= 1
+        if self.left == 0:
+            super().write(bytes(data)[: len(data) // 2])
+            raise Died
+        return super().write(data)
+
+
+CONTENTS = st.lists(st.tuples(PLACES, st.binary(min_size=1, max_size=25)), min_size=1, max_size=6)
+
+
+@given(CONTENTS, CONTENTS, st.integers(1, 12), st.booleans())
+def test_a_commit_is_whole_or_not_at_all(one: list, other: list, count: int, before_journal: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path, journal = Path(folder) / "file", Path(folder) / "journal"
+        below = Dying(path, "x+")
+        ours = StagedFile(below, journal)  # type: ignore[arg-type]
+        states = []
+        for writes in (one, other):
+            for place, data in writes:
+                ours.seek(place)
+                ours.write(data)
+            ours.seek(0)
+            states.append(ours.read())
+            if len(states) == 1:
+                ours.commit()
+        below.left = count
+        try:
+            ours.commit()
+            expected = states[1:]
+        except Died:
+            expected = states
+        below.left = 10**9
+        again = StagedFile(below, journal)  # type: ignore[arg-type]
+        found = again.read()
+        assert found in expected
+        assert path.read_bytes() == found
+        again.commit()
+        assert path.read_bytes() == found
+        below.close()
