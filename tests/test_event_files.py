@@ -298,6 +298,7 @@ AS_WRITTEN = {
     "capitals": "Event,X,Y,Z,VALUE,Label\n1,2,3,4,0.5,4\n1,0,0,0,1.5,-1\n3,1,1,1,2.0,0\n",
     "trailing commas": "event,x,y,z,value,label,\n1,2,3,4,0.5,4,\n1,0,0,0,1.5,-1\n3,1,1,1,2.0,0,,,\n",
     "quotation marks": '"event","x","y","z","value","label"\n"1","2","3","4","0.5","4"\n1,0,0,0, "1.5",-1\n3,1,1,1,2,0',
+    "quoted events": 'note,event,x,y,z,value,label\n,1,2,3,4,0.5,4\n,1,0,0,0,1.5,-1\n"x,1,y",3,1,1,1,2.0,0\n',
     "quoted commas": 'note,event,x,y,z,value,label\n"a, b",1,2,3,4,0.5,4\n,1,0,0,0,1.5,-1\n"",3,1,1,1,2.0,0\n',
     "no last line end": "event,x,y,z,value,label\n1,2,3,4,0.5,4\n1,0,0,0,1.5,-1\n3,1,1,1,2.0,0",
     "words for events": "event,x,y,z,value,label\nrun1_a,2,3,4,0.5,4\nrun1_a,0,0,0,1.5,-1\nrun1_b,1,1,1,2.0,0\n",

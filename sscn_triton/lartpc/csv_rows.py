@@ -55,21 +55,23 @@ class Header:
     def __contains__(self, field: str) -> bool:
         return field in self.place
 
-    def cell(self, cells: list[str], field: str) -> str:
-        return cells[self.place[field]]
-
     def check_width(self, cells: list[str]) -> None:
         """Refuses a row with a cell too few, or too many that are not empty."""
         wide = len(self.names)
-        if len(cells) < wide or any(cells[wide:]):
+        if len(cells) != wide and (len(cells) < wide or any(cells[wide:])):
             raise ValueError(f"{len(cells)} cells in {quoted(','.join(cells))}, the header names {wide} columns")
+
+    def is_of_event(self, line: bytes, written: bytes) -> bool:
+        """Whether a line's event is certainly written like this: a quick look, which quotation marks forbid."""
+        cells = line.split(b",", self.place["event"] + 1)
+        return b'"' not in line and len(cells) > self.place["event"] and cells[self.place["event"]] == written
 
     def event(self, cells: list[str]) -> str:
         """The event that a row belongs to, 7, 7.0 and 07 being one."""
         if "event" not in self.place:
             return ""
         self.check_width(cells)
-        name = self.cell(cells, "event")
+        name = cells[self.place["event"]]
         if not name:
             raise ValueError(f"column {self.names[self.place['event']]} is empty; expected an event's number")
         try:
@@ -100,10 +102,11 @@ def check_separator(line: bytes) -> None:
 def cells_of(line: bytes) -> list[str]:
     """The cells of a line; none of a blank line, a comment, or one of commas alone."""
     text = line.decode("utf-8", "replace").strip()
-    if not text or text.startswith("#") or not text.strip(", \t"):
+    if not text or text[0] == "#" or (text[0] == "," and not text.strip(", \t")):
         return []
     if '"' not in text:
-        return [cell.strip() for cell in text.split(",")]
+        cells = text.split(",")
+        return [cell.strip() for cell in cells] if " " in text or "\t" in text else cells
     try:
         (cells,) = csv.reader([text], skipinitialspace=True, strict=True)
     except (csv.Error, ValueError):
@@ -135,7 +138,7 @@ def parse_rows(header: Header, rows: Iterable[tuple[int, list[str]]], labels: in
     fields = [field for field in (*AXES, "value", "label") if field in header]
     bounds = {"label": (UNKNOWN_LABEL, labels), "value": (0, 0)}
     return {
-        field: _column(header, field, numbers, [header.cell(row, field) for row in table], bounds.get(field, _AXIS))
+        field: _column(header, field, numbers, [row[header.place[field]] for row in table], bounds.get(field, _AXIS))
         for field in fields
     }
 

@@ -261,7 +261,8 @@ class CsvEvents(EventFile):
         self._header: Header | None = None
         self._starts: list[tuple[int, int]] = []
         self._seen: dict[str, int] = {}
-        self._event: str | None = None
+        self._event: str | None = None  # of the line before, and how it was written
+        self._written = b""
         self._last, self._end = (0, b""), 0
         self.handle.seek(0)
         place, first = 0, self.handle.readline()
@@ -316,7 +317,10 @@ class CsvEvents(EventFile):
 
     def _note_row(self, number: int, line: bytes, place: int) -> None:
         assert self._header
+        if self._event is not None and ("event" not in self._header or self._header.is_of_event(line, self._written)):
+            return
         event = self._header.event(cells_of(line)) if "event" in self._header else ""
+        self._written = event.encode()
         if event == self._event:
             return
         if event in self._seen:
