@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,3 +93,12 @@ def visit(browser: Any, path: Path, setting: str = "desktop", **more: Any) -> It
         page.evaluate("window.MathJax?.startup?.promise.then(() => true)")
     yield seen
     context.close()
+
+
+def check_head(text: str) -> None:
+    """The language, a title, and that a phone shows the page at its own width."""
+    assert re.search(r'<html lang="en">', text)
+    assert re.search(r"<title>[^<]{3,}</title>", text)
+    assert re.search(r'<meta name="viewport" content="width=device-width', text)
+    assert re.match(r"<!doctype html>", text, re.IGNORECASE)
+    assert 'charset="utf-8"' in text

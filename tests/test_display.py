@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sscn_triton.lartpc import CLASS_COLORS, CLASS_NAMES, Event, Prediction, crop, project, simulate
 from sscn_triton.lartpc.numbering import TWO_CLASSES, as_named
@@ -16,7 +18,7 @@ from matplotlib.colors import to_rgb  # noqa: E402
 from matplotlib.image import imread  # noqa: E402
 
 from sscn_triton.lartpc.display import draw_event, event_html, plot_event, write_png  # noqa: E402
-from sscn_triton.lartpc.panels import WRONG_COLOR  # noqa: E402
+from sscn_triton.lartpc.panels import WRONG_COLOR, energy_range, energy_ticks  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def test_a_picture_shows_every_class(event: Event, tmp_path: Path) -> None:
 
 def test_truth_stands_beside_the_prediction(event: Event) -> None:
     figure = draw_event(event, prediction=np.zeros(len(event), np.int64))
-    assert [axes.get_title() for axes in figure.axes] == ["truth", "prediction"]
+    assert [axes.get_title().partition(":")[0] for axes in figure.axes] == ["truth", "prediction"]
     shares = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes]
     assert shares[1] == ["HIP  100 %", "MIP  0 %", "shower  0 %", "delta  0 %", "Michel  0 %"]
     assert shares[0][1] == f"MIP  {100 * (event.labels == 1).mean():.0f} %"
@@ -80,11 +82,11 @@ def test_the_interactive_twin_holds_the_same_voxels(event: Event) -> None:
 
 def test_the_interactive_page_needs_no_network(event: Event) -> None:
     page = event_html(plot_event(crop(event, 32), "energy"))
-    assert "<html>" in page
+    assert '<html lang="en">' in page
     assert 'src="http' not in page
     assert "Plotly.newPlot" in page
     piece = event_html(plot_event(crop(event, 32)), full_page=False)
-    assert "<html>" not in piece
+    assert "<html" not in piece
 
 
 @pytest.mark.parametrize("draw", [draw_event, plot_event])
@@ -130,7 +132,47 @@ def test_an_events_own_prediction_is_shown_in_its_own_classes(event: Event, name
     assert [trace.name for trace in figure.data if trace.showlegend] == [*names, "right", "wrong"]
     assert figure.data[-1].text[0].endswith(f"predicted {names[small.prediction.labels[rows[-1]][0]]} (0.90)")
     titles = [axes.get_title() for axes in draw_event(small, ("label", "prediction", "difference")).axes]
-    assert titles == ["truth", "prediction", "difference"]
+    assert titles == ["truth", f"prediction: {share_right(truth, small.prediction.labels)}", "difference"]
+    assert [note.text for note in figure.layout.annotations] == titles
+
+
+def share_right(truth: np.ndarray, guess: np.ndarray) -> str:
+    known = truth >= 0
+    return f"{100 * np.mean(truth[known] == guess[known]):.1f} % of {known.sum():,} voxels right"
+
+
+@pytest.mark.parametrize("color", ["prediction", "difference"])
+def test_a_prediction_alone_says_how_much_is_right_where_the_truth_is_known(event: Event, color: str) -> None:
+    small = told(crop(event, 64))
+    wanted = share_right(small.labels, small.prediction.labels)
+    assert [note.text for note in plot_event(small, color).layout.annotations] == [wanted]
+    assert draw_event(small, color).axes[0].get_title() == wanted
+    half = small.replace(labels=np.where(np.arange(len(small)) % 2, -1, small.labels))
+    assert plot_event(half, color).layout.annotations[0].text == share_right(half.labels, half.prediction.labels)
+    unknown = small.replace(labels=np.full(len(small), -1))
+    assert not plot_event(unknown, "prediction").layout.annotations
+    assert draw_event(unknown, "prediction").axes[0].get_title() == ""
+
+
+@given(low=st.floats(1e-4, 10), ratio=st.floats(10, 1e5))
+def test_a_scale_of_energies_has_two_round_numbers_or_more(low: float, ratio: float) -> None:
+    ticks = energy_ticks(low, low * ratio)
+    assert 2 <= len(ticks) <= 8
+    assert ticks == sorted(ticks)
+    assert all(low <= tick <= low * ratio and f"{tick:e}"[0] in "125" for tick in ticks)
+
+
+@pytest.mark.parametrize("energies", [[0.04, 0.3], [1.0], [0.02, 55.0], [0.11, 0.9]])
+def test_the_scale_of_both_pictures_shows_two_numbers_or_more(event: Event, energies: list[float]) -> None:
+    small = crop(event, 32)
+    some = small.replace(energy=np.resize(energies, len(small)))
+    low, high = energy_range(some)
+    shown = [float(text) for text in plot_event(some, "energy").data[0].marker.colorbar.ticktext]
+    still = draw_event(some, "energy").axes[1]
+    drawn = [tick for tick in still.get_xticks() if low <= tick <= high]
+    assert shown == pytest.approx(drawn)
+    assert len(shown) >= 2
+    assert [text.get_text() for text in still.get_xticklabels()] == [f"{tick:g}" for tick in drawn]
 
 
 def test_the_legend_names_every_class_once_also_beside_energy(event: Event) -> None:

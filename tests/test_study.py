@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from browser import check_head
 from torch.nn import functional as F
 
 from sscn_triton.lartpc import Event, simulate
@@ -306,6 +307,13 @@ FIGURES = (
     "worst-1.png", "confusion.png", "certainty.png", "michel.png", "michel-event.png", "crop-dense-2018.png",
     "equal.png", "events.png", "depth.png", "weights.png", "particles.png",
 )  # fmt: skip
+
+
+def test_pages_of_the_report_say_what_they_are(finished: Path) -> None:
+    pages = sorted(finished.parent.glob("*.html"))
+    assert [page.name for page in pages] == ["event.html", "report.html"]
+    for page in pages:
+        check_head(page.read_text())
 
 
 def test_report_folder_holds_page_record_and_figures_and_nothing_else(finished: Path) -> None:

@@ -20,6 +20,7 @@ from .event import Event
 from .panels import make_panels
 from .still import INK, draw_panel
 from .turned import frame, traces
+from .turned_page import turned_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,9 +88,9 @@ def plot_event(
             told.add(trace.name)
             figure.add_trace(trace)
         figure.update_layout(frame(event, place, len(panels)))
-        if panel.title:
+        if panel.heading:
             middle = (place + 0.5) / len(panels)
-            figure.add_annotation(text=panel.title, x=middle, y=1.0, xref="paper", yref="paper", yanchor="bottom")
+            figure.add_annotation(text=panel.heading, x=middle, y=1.0, xref="paper", yref="paper", yanchor="bottom")
     figure.update_annotations(showarrow=False, font={"size": 14, "color": INK})
     name = event.name if title == "" else title
     figure.update_layout(
@@ -103,6 +104,8 @@ def plot_event(
 
 
 def event_html(figure: Any, *, full_page: bool = True) -> str:
-    """A plotly figure as HTML that opens without a network: a page, or a piece of one (`full_page=False`) that still
-    carries plotly's code."""
-    return figure.to_html(full_html=full_page, include_plotlyjs=True, include_mathjax=False)
+    """A plotly figure of an event as HTML that opens without a network: a page, whose panels stand below each other
+    where it is narrow, or a piece of one (`full_page=False`) that still carries plotly's code."""
+    if full_page:
+        return turned_page(figure)
+    return figure.to_html(full_html=False, include_plotlyjs=True, include_mathjax=False)

@@ -39,6 +39,14 @@ class Panel(NamedTuple):
 
     title: str
     layers: list[Layer]
+    truth: bool = True
+    """Whether it shows the event itself, not what a network makes of it."""
+    note: str = ""
+    """How much of the prediction is right, where the truth is known."""
+
+    @property
+    def heading(self) -> str:
+        return ": ".join(filter(None, (self.title, self.note)))
 
 
 def make_panels(event: Event, color: str | Sequence[str], prediction: np.ndarray | None) -> list[Panel]:
@@ -64,7 +72,17 @@ def make_panels(event: Event, color: str | Sequence[str], prediction: np.ndarray
         layers |= {"prediction": _class_layers(guess, names)}
         layers |= {"difference": _difference_layers(truth, guess)} if "difference" in colors else {}
     titles = {"label": "truth" if needs else "label"}
-    return [Panel(titles.get(word, word) if len(colors) > 1 else "", layers[word]) for word in colors]
+    told = next((word for word in colors if word in ("prediction", "difference")), None)
+    note = _right(truth, guess) if guess is not None and tuple(called) == tuple(names) else ""
+    return [
+        Panel(
+            titles.get(word, word) if len(colors) > 1 else "",
+            layers[word],
+            word in ("label", "energy"),
+            note if word == told else "",
+        )
+        for word in colors
+    ]
 
 
 def find_prediction(event: Event, prediction: np.ndarray | None) -> tuple[tuple[str, ...], np.ndarray | None]:
@@ -110,6 +128,14 @@ def _difference_layers(labels: np.ndarray, prediction: np.ndarray) -> list[Layer
     return [Layer("right", RIGHT_COLOR, right), Layer("wrong", WRONG_COLOR, wrong)]
 
 
+def _right(truth: np.ndarray, prediction: np.ndarray) -> str:
+    """How many of the voxels whose truth is known are right; nothing if it is known of none."""
+    known = truth >= 0
+    if not known.any():
+        return ""
+    return f"{100 * (truth == prediction)[known].mean():.1f} % of {int(known.sum()):,} voxels right"
+
+
 def particle_starts(event: Event) -> np.ndarray:
     """Rows of the particles that left energy in a few voxels, the first of it within 3 voxels of an active one.
 
@@ -144,6 +170,15 @@ def axis_names(event: Event) -> tuple[str, ...]:
 def centimetres(event: Event) -> np.ndarray:
     """Centres of voxels from the image's lower corner."""
     return (event.coordinates + 0.5) * (event.voxel_size / 10)
+
+
+def energy_ticks(low: float, high: float) -> list[float]:
+    """Round numbers from ``low`` to ``high`` on a logarithmic scale, two at least where they are a decade apart: powers
+    of ten, with twice and five times as much where there is room."""
+    steps = (1, 2, 5) if high <= 200 * low else (1,)
+    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    ticks = [float(f"{step}e{power}") for power in powers for step in steps]
+    return [tick for tick in ticks if low <= tick <= high]
 
 
 def energy_range(event: Event) -> tuple[float, float]:

@@ -131,11 +131,12 @@ _PAGE = """<!DOCTYPE html>
 <style>
 body {{ font: 15px/1.5 system-ui, sans-serif; color: #303030; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }}
 table {{ border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }}
+.scroll {{ overflow-x: auto; }}
 td, th {{ padding: .2rem .6rem .2rem 0; border-bottom: 1px solid #ddd; text-align: right; font-weight: normal; }}
 td:first-child {{ text-align: left; }}
 td:nth-child(6) {{ padding-left: 2rem; }}
 th {{ color: #707070; }}
-.pictures {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); gap: 1.5rem; }}
+.pictures {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); gap: 1.5rem; }}
 figure {{ margin: 0; }}
 figcaption {{ color: #707070; }}
 rect {{ fill: {colors[0]}; }}
@@ -145,7 +146,7 @@ text {{ font-size: 12px; fill: #707070; }}
 b {{ font-weight: 600; }}
 </style>
 <h1>{title}</h1>
-<table><tr><th></th>{heads}</tr><tr><th></th>{parts}</tr>{rows}</table>
+<div class="scroll"><table><tr><th></th>{heads}</tr><tr><th></th>{parts}</tr>{rows}</table></div>
 <h2>Events one by one</h2>
 <p>Bars: <b style="color:{colors[0]}">{names[0]}</b>, the middle 98 %.
 Lines: <b style="color:{colors[1]}">{names[1]}</b>.</p>

@@ -15,6 +15,7 @@ from .panels import (
     axis_names,
     centimetres,
     energy_range,
+    energy_ticks,
     particle_starts,
     start_places,
 )
@@ -41,15 +42,15 @@ def draw_panel(figure: Figure, event: Event, panel: Panel, place: int, panels: i
     else:
         scale, share = _energy_scale(event)
         (_paint_energy if flat else _draw_energy)(axes, event, scale, share)
-        _draw_bar(figure, axes, scale)
-    if starts and panel.title not in ("prediction", "difference"):
+        _draw_bar(figure, axes, scale, energy_ticks(*energy_range(event)))
+    if starts and panel.truth:
         handles += _draw_starts(axes, event)
     if panel.layers:
         legend = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13 if flat else -0.01), "frameon": False}
         columns = {"ncols": len(handles) if len(handles) < 6 else -(-len(handles) // 2), "columnspacing": 1.4}
         axes.legend(handles=handles, fontsize=9, labelcolor=INK, handletextpad=0.1, **columns, **legend)
-    if panel.title:
-        axes.set_title(panel.title, color=INK, fontsize=11, **({} if flat else {"y": 1.025}))
+    if panel.heading:
+        axes.set_title(panel.heading, color=INK, fontsize=11, **({} if flat else {"y": 1.025}))
 
 
 def _draw_plane(axes: Any, event: Event) -> None:
@@ -174,10 +175,10 @@ def _draw_energy(axes: Any, event: Event, scale: Any, share: np.ndarray) -> None
     axes.scatter(x, y, z, c=colors, s=_marker_area(event) * (0.4 + 1.2 * share), linewidths=0, depthshade=False)
 
 
-def _draw_bar(figure: Figure, axes: Any, scale: Any) -> None:
+def _draw_bar(figure: Figure, axes: Any, scale: Any, ticks: list[float]) -> None:
     box = axes.get_position()
     below = (box.x0 + 0.3 * box.width, 0.068, 0.4 * box.width, 0.014)
-    bar = figure.colorbar(scale, cax=figure.add_axes(below), orientation="horizontal", format="%g")
+    bar = figure.colorbar(scale, cax=figure.add_axes(below), orientation="horizontal", ticks=ticks, format="%g")
     bar.set_label("energy of a voxel [MeV]", color=INK, fontsize=9, labelpad=1)
     bar.ax.tick_params(labelsize=8, which="both", color=_FRAME, labelcolor=INK)
     bar.ax.minorticks_off()

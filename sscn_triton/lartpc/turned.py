@@ -14,6 +14,7 @@ from .panels import (
     axis_names,
     centimetres,
     energy_range,
+    energy_ticks,
     find_prediction,
     particle_starts,
     particle_words,
@@ -27,7 +28,7 @@ def traces(event: Event, panel: Panel, place: int, prediction: np.ndarray | None
     hover = _hover(event, prediction)
     layers = panel.layers or [Layer("energy", "", np.arange(len(event)))]
     found = [_trace(event, layer, place, hover) for layer in layers]
-    if starts and panel.title not in ("prediction", "difference") and len(rows := particle_starts(event)):
+    if starts and panel.truth and len(rows := particle_starts(event)):
         found.append(_starts(event, rows, place))
     return found
 
@@ -45,7 +46,7 @@ def frame(event: Event, place: int, panels: int) -> dict[str, Any]:
     if event.ndim == 2:
         inner = [domain[0] + 0.03, domain[1] - 0.02]
         style = {"zeroline": False, "gridcolor": "#E6E6E6", "mirror": True, "linecolor": "#B8B8B8", "showline": True}
-        across = {**style, **named[0], "domain": inner, "constrain": "domain"}
+        across = {**style, **named[0], "domain": inner, "constrain": "domain", "anchor": f"y{number}"}
         along = {**style, **named[1], "anchor": f"x{number}", "scaleanchor": f"x{number}"}
         along |= {"constrain": "domain", "constraintoward": "top"}
         return {f"xaxis{number}": across, f"yaxis{number}": along}
@@ -88,8 +89,8 @@ def _trace(event: Event, layer: Layer, place: int, hover: np.ndarray) -> Any:
         marker["symbol"] = "square"
     if layer.name == "energy":
         low, high = np.log10(energy_range(event))
-        ticks = np.arange(np.ceil(low), np.floor(high) + 1)
-        bar: dict[str, Any] = {"title": "MeV", "tickvals": ticks, "ticktext": [f"{10**tick:g}" for tick in ticks]}
+        ticks = energy_ticks(*energy_range(event))
+        bar: dict[str, Any] = {"title": "MeV", "tickvals": np.log10(ticks), "ticktext": [f"{tick:g}" for tick in ticks]}
         bar |= {"len": 0.45, "y": 0.0, "yanchor": "bottom"}  # below the legend
         values = np.log10(np.clip(event.energy, 10**low, None))
         marker |= {"color": values, "colorscale": ENERGY_MAP, "cmin": low, "cmax": high, "colorbar": bar}

@@ -207,7 +207,6 @@ def worst_name(number: int) -> str:
 
 def _draw(path: Path, run: str, image: Event, prediction: np.ndarray) -> str:
     """Returns the title."""
-    right = (prediction == image.labels)[image.labels >= 0].mean()
-    title = f"{run}: {image.name}, {len(image):,} voxels, {100 * right:.1f} % right"
+    title = f"{run}: {image.name}, {len(image):,} voxels"
     write_png(draw_event(image, ("label", "prediction"), prediction, title), path, dpi=100)
     return title
