@@ -120,8 +120,13 @@ def convolve(features: Tensor, weight: Tensor, bias: Tensor | None, rules: Ruleb
     """Features ``[N, groups * in]`` through a rulebook to ``[M, groups * out]``, in autocast's type where that is on.
 
     ``weight`` is ``[V, groups, in, out]``, ``bias`` ``[groups * out]`` or None. Raises TypeError where the three have
-    different types, ValueError where they are on different devices.
+    different types, ValueError where they are on different devices or of other shapes than the rulebook's.
     """
+    if features.ndim != 2 or features.shape[0] != rules.input_count:
+        raise ValueError(
+            f"features must be [{rules.input_count}, channels], a row for each site that the rulebook leads from, "
+            f"got shape {tuple(features.shape)}"
+        )
     features, weight, bias = _of_one_type(features, weight, bias)
     return convolution(features, weight, rules.rules, rules.output_count, bias)
 
@@ -145,7 +150,7 @@ def _convolved(
         output = output + residual
     if moments and line is not None and along.moments is not None:
         along.moments.append(line)
-    return SparseTensor.on(output, grid, path)
+    return SparseTensor._of(output, grid, path)
 
 
 def _of_one_type(features: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

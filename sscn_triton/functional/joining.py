@@ -41,4 +41,4 @@ def prune(x: SparseTensor, keep: Tensor) -> SparseTensor:
         raise UnknownSitesError("prune needs values to choose sites by; tensors on the meta device have none")
     rows = keep.nonzero()[:, 0]
     grid = Grid(x.coordinates.index_select(0, rows), x.spatial_shape, x.batch_size)
-    return SparseTensor.on(x.features.index_select(0, rows), grid, x.path)
+    return SparseTensor._of(x.features.index_select(0, rows), grid, x.path)

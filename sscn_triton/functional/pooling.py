@@ -39,7 +39,7 @@ def max_pool(
     step = strided_step(x.ndim, kernel_size, kernel_size if stride is None else stride, padding, dilation)
     rules, grid = x.grid.step(step)
     features, _ = pool_max(x.features, rules.rules, rules.output_count)
-    return SparseTensor.on(features, grid, (*x.path, (x.grid, step)))
+    return SparseTensor._of(features, grid, (*x.path, (x.grid, step)))
 
 
 def average_pool(
@@ -66,7 +66,7 @@ def average_pool(
         mean = total / pool_sum(torch.ones_like(wide[:, :1]), rules.rules, rules.output_count)
     else:
         mean = total / volume(step.kernel_size)
-    return SparseTensor.on(mean.to(x.dtype), grid, (*x.path, (x.grid, step)))
+    return SparseTensor._of(mean.to(x.dtype), grid, (*x.path, (x.grid, step)))
 
 
 def unpool(
@@ -81,7 +81,7 @@ def unpool(
     """
     step = strided_step(x.ndim, kernel_size, kernel_size if stride is None else stride, padding, dilation)
     features, rules, grid, path = step_back(x, step)
-    return SparseTensor.on(pool_sum(features, rules.rules, rules.output_count), grid, path)
+    return SparseTensor._of(pool_sum(features, rules.rules, rules.output_count), grid, path)
 
 
 def global_pool(x: SparseTensor, reduction: Reduction = "mean") -> Tensor:

@@ -16,4 +16,6 @@ def arrays(*tensors: Tensor) -> list[Array]:
 
 def widened(features: Tensor) -> Tensor:
     """The features in float32, or float64 if that is what they are: the types that are summed in."""
+    if features.dtype is torch.float32 or features.dtype is torch.float64:
+        return features
     return features.to(torch.promote_types(features.dtype, torch.float32))

@@ -19,6 +19,7 @@ from typing import Any
 
 from torch import Tensor
 
+from sscn_triton.ops import checks
 from sscn_triton.ops.cpu import convolution as cpu
 from sscn_triton.ops.registration import operator
 
@@ -65,7 +66,13 @@ def _convolution_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return grad_features, grad_weight, None, None, grad_bias, grad if by_residual else None
 
 
-@operator(cpu=_convolution_cpu, fake=_convolution_fake, setup_context=_save_convolution, backward=_convolution_backward)
+@operator(
+    check=checks.convolution,
+    cpu=_convolution_cpu,
+    fake=_convolution_fake,
+    setup_context=_save_convolution,
+    backward=_convolution_backward,
+)
 def convolution(
     features: Tensor,
     weight: Tensor,
@@ -106,6 +113,7 @@ def _weight_gradient_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 
 
 @operator(
+    check=checks.weight_gradient,
     cpu=_weight_gradient_cpu,
     fake=_weight_gradient_fake,
     setup_context=_save_weight_gradient,

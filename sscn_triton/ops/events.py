@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from sscn_triton.kept_code import njit
+from sscn_triton.ops import checks
 from sscn_triton.ops.arrays import Array, arrays, widened
 from sscn_triton.ops.registration import operator
 
@@ -30,29 +31,47 @@ def sort_events(event: Tensor, batch_size: int) -> list[Tensor]:
 
 
 @njit(nogil=True, cache=True)
-def _sum_rows(x: Array, order: Array, starts: Array, sums: Array) -> None:
+def _are_events(order: Array, starts: Array) -> bool:
+    """Whether the order names rows that are there, and the starts cut it up."""
+    known = True
+    for place in range(len(order)):
+        known &= 0 <= order[place] < len(order)
+    for event in range(len(starts) - 1):
+        known &= 0 <= starts[event] <= starts[event + 1] <= len(order)
+    return known
+
+
+@njit(nogil=True, cache=True)
+def _sum_rows(x: Array, order: Array, starts: Array, sums: Array) -> bool:
+    if not _are_events(order, starts):
+        return False
     for event in range(len(sums)):
         for rank in range(starts[event], starts[event + 1]):
             row = order[rank]
             for c in range(x.shape[1]):
                 sums[event, c] += x[row, c]
+    return True
 
 
 @njit(nogil=True, cache=True)
-def _largest_rows(x: Array, order: Array, starts: Array, largest: Array, winners: Array) -> None:
+def _largest_rows(x: Array, order: Array, starts: Array, largest: Array, winners: Array) -> bool:
+    if not _are_events(order, starts):
+        return False
     for event in range(len(winners)):
         for rank in range(starts[event], starts[event + 1]):
             row = order[rank]
             for c in range(x.shape[1]):
                 if winners[event, c] < 0 or x[row, c] > largest[event, c] or x[row, c] != x[row, c]:
                     largest[event, c], winners[event, c] = x[row, c], row
+    return True
 
 
 def _sum_events_cpu(features: Tensor, events: Sequence[Tensor]) -> Tensor:
     _, order, starts = events
     sums = torch.zeros(len(starts) - 1, features.shape[1], dtype=torch.float64)
     wide = widened(features)
-    _sum_rows(*arrays(wide, order, starts, sums))
+    if not _sum_rows(*arrays(wide, order, starts, sums)):
+        raise checks.foreign_rows("events")
     return sums.to(features.dtype)
 
 
@@ -68,7 +87,13 @@ def _sum_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return spread_events(grad, ctx.saved_tensors), None
 
 
-@operator(cpu=_sum_events_cpu, fake=_sum_events_fake, setup_context=_save_events, backward=_sum_backward)
+@operator(
+    check=checks.of_events,
+    cpu=_sum_events_cpu,
+    fake=_sum_events_fake,
+    setup_context=_save_events,
+    backward=_sum_backward,
+)
 def sum_events(features: Tensor, events: Sequence[Tensor]) -> Tensor:
     """``y[b] = sum of x[n] over the rows n of event b``: ``[N, C]`` to ``[B, C]``; zeros for an empty event.
 
@@ -87,7 +112,7 @@ def _spread_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return sum_events(grad, ctx.saved_tensors), None
 
 
-@operator(fake=_spread_events_fake, setup_context=_save_events, backward=_spread_backward)
+@operator(check=checks.spread_events, fake=_spread_events_fake, setup_context=_save_events, backward=_spread_backward)
 def spread_events(values: Tensor, events: Sequence[Tensor]) -> Tensor:
     """``x[n] = y[b] for each row n of event b``: ``[B, C]`` to ``[N, C]``."""
     return values.index_select(0, events[0])
@@ -97,7 +122,8 @@ def _largest_of_events_cpu(features: Tensor, events: Sequence[Tensor]) -> Tensor
     _, order, starts = events
     winners = torch.full((len(starts) - 1, features.shape[1]), -1)
     wide = widened(features)
-    _largest_rows(*arrays(wide, order, starts, wide.new_empty(winners.shape), winners))
+    if not _largest_rows(*arrays(wide, order, starts, wide.new_empty(winners.shape), winners)):
+        raise checks.foreign_rows("events")
     return winners
 
 
@@ -105,7 +131,7 @@ def _largest_of_events_fake(features: Tensor, events: Sequence[Tensor]) -> Tenso
     return features.new_empty(events[2].shape[0] - 1, features.shape[1], dtype=torch.int64)
 
 
-@operator(cpu=_largest_of_events_cpu, fake=_largest_of_events_fake)
+@operator(check=checks.of_events, cpu=_largest_of_events_cpu, fake=_largest_of_events_fake)
 def largest_of_events(features: Tensor, events: Sequence[Tensor]) -> Tensor:
     """``[N, C]`` to ``[B, C]`` int64: which row of an event has the largest value; -1 for an empty event.
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sscn_triton.ops import checks
 from sscn_triton.ops.arrays import widened
 from sscn_triton.ops.convolution import convolution, transposed_rules, weight_gradient
 from sscn_triton.ops.cpu import convolution as cpu
@@ -123,7 +124,13 @@ def _weight_gradient(
     return norm_weight_gradient(features, grad, rules, groups, *settings)
 
 
-@operator(cpu=_fused_cpu, fake=_fused_fake, setup_context=_save_fused, backward=_fused_backward)
+@operator(
+    check=checks.fused_convolution,
+    cpu=_fused_cpu,
+    fake=_fused_fake,
+    setup_context=_save_fused,
+    backward=_fused_backward,
+)
 def fused_convolution(
     features: Tensor,
     weight: Tensor,
@@ -175,7 +182,7 @@ def _norm_weight_gradient_fake(
     return grad_output.new_empty(taps, groups, features.shape[1] // groups, grad_output.shape[1] // groups)
 
 
-@operator(cpu=_norm_weight_gradient_cpu, fake=_norm_weight_gradient_fake)
+@operator(check=checks.norm_weight_gradient, cpu=_norm_weight_gradient_cpu, fake=_norm_weight_gradient_fake)
 def norm_weight_gradient(
     features: Tensor,
     grad_output: Tensor,
@@ -211,7 +218,7 @@ def _norm_input_gradient_fake(
     return grad_output.new_empty(features.shape), widened(grad_output).new_empty(2, features.shape[1])
 
 
-@operator(cpu=_norm_input_gradient_cpu, fake=_norm_input_gradient_fake)
+@operator(check=checks.norm_input_gradient, cpu=_norm_input_gradient_cpu, fake=_norm_input_gradient_fake)
 def norm_input_gradient(
     grad_output: Tensor,
     weight: Tensor,

@@ -17,16 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sscn_triton.ops import checks
 from sscn_triton.ops.arrays import widened
+from sscn_triton.ops.checks import HEAD, line_size
 from sscn_triton.ops.cpu import normalization as cpu
 from sscn_triton.ops.registration import operator
-
-LEAST_ROWS, HEAD = 32, 4  # as in sscn_triton.ops.triton.statistics
-
-
-def line_size(rows: int, channels: int) -> int:
-    """Numbers in the moments of so many rows."""
-    return HEAD + (rows + LEAST_ROWS - 1) // LEAST_ROWS * 2 * channels
 
 
 def _moments_fake(features: Tensor) -> Tensor:
@@ -49,7 +44,7 @@ def _wide(features: Tensor) -> Tensor:
     return widened(features).contiguous()
 
 
-@operator(cpu=moments_cpu, fake=_moments_fake)
+@operator(check=checks.rows, cpu=moments_cpu, fake=_moments_fake)
 def moments(features: Tensor) -> Tensor:
     """The moments of rows ``[N, C]``."""
     from sscn_triton.ops.triton import statistics as triton
@@ -84,7 +79,12 @@ def _statistics_cpu(
     return mean, variance
 
 
-@operator(cpu=_statistics_cpu, fake=_statistics_fake, mutates=("running_mean", "running_var", "batches"))
+@operator(
+    check=checks.statistics,
+    cpu=_statistics_cpu,
+    fake=_statistics_fake,
+    mutates=("running_mean", "running_var", "batches"),
+)
 def statistics(
     moments: Tensor,
     rows: int,
@@ -127,7 +127,8 @@ def _normalize_cpu(features: Tensor, *norm: Any) -> Tensor:
 
 def _of_type(x: Tensor, *terms: Tensor | None) -> list[Any]:
     """The terms of a norm as the rows are: of their type, contiguous."""
-    return [term if term is None else term.to(x.dtype).contiguous() for term in terms]
+    kind = x.dtype
+    return [t if t is None or (t.dtype is kind and t.is_contiguous()) else t.to(kind).contiguous() for t in terms]
 
 
 def _normalize_fake(features: Tensor, *_: Any) -> Tensor:
@@ -148,7 +149,13 @@ def _normalize_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return by_features, None, None, by_weight, by_bias, by_residual, None, None, None
 
 
-@operator(cpu=_normalize_cpu, fake=_normalize_fake, setup_context=_save_norm, backward=_normalize_backward)
+@operator(
+    check=checks.normalize,
+    cpu=_normalize_cpu,
+    fake=_normalize_fake,
+    setup_context=_save_norm,
+    backward=_normalize_backward,
+)
 def normalize(
     features: Tensor,
     mean: Tensor,
@@ -265,7 +272,7 @@ def _slopes_fake(grad: Tensor, features: Tensor, *_: Any) -> Tensor:
     return widened(features).new_empty(2, features.shape[1])
 
 
-@operator(cpu=_slopes_cpu, fake=_slopes_fake)
+@operator(check=checks.slopes, cpu=_slopes_cpu, fake=_slopes_fake)
 def slopes(
     grad: Tensor,
     features: Tensor,
@@ -298,7 +305,7 @@ def _slope_fake(grad: Tensor, features: Tensor, *norm: Any) -> tuple[Tensor, Ten
     return _normalize_fake(features), features.new_empty(0) if residual is None else _normalize_fake(residual)
 
 
-@operator(cpu=_slope_cpu, fake=_slope_fake)
+@operator(check=checks.slope, cpu=_slope_cpu, fake=_slope_fake)
 def slope(
     grad: Tensor,
     features: Tensor,

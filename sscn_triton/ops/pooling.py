@@ -16,53 +16,77 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sscn_triton.kept_code import njit
+from sscn_triton.ops import checks
 from sscn_triton.ops.arrays import Array, arrays, widened
 from sscn_triton.ops.convolution import transposed_rules
 from sscn_triton.ops.registration import operator
 
 
 @njit(nogil=True, cache=True)
-def _sum_rows(x: Array, inputs: Array, outputs: Array, y: Array) -> None:
+def _are_rows(rows: Array, count: int) -> bool:
+    """Whether all are from 0 to count - 1."""
+    furthest = np.uint32(0)
+    for place in range(len(rows)):
+        furthest = max(furthest, np.uint32(rows[place]))
+    return len(rows) == 0 or furthest < np.uint32(count)
+
+
+@njit(nogil=True, cache=True)
+def _sum_rows(x: Array, inputs: Array, outputs: Array, y: Array) -> bool:
+    if not _are_rows(inputs, len(x)) or not _are_rows(outputs, len(y)):
+        return False
     for rule in range(len(inputs)):
         i, o = inputs[rule], outputs[rule]
         for c in range(x.shape[1]):
             y[o, c] += x[i, c]
+    return True
 
 
 @njit(nogil=True, cache=True)
-def _max_rows(x: Array, inputs: Array, outputs: Array, y: Array, winners: Array) -> None:
+def _max_rows(x: Array, inputs: Array, outputs: Array, y: Array, winners: Array) -> bool:
+    if not _are_rows(inputs, len(x)) or not _are_rows(outputs, len(y)):
+        return False
     for rule in range(len(inputs)):
         i, o = inputs[rule], outputs[rule]
         for c in range(x.shape[1]):
             if winners[o, c] < 0 or x[i, c] > y[o, c] or x[i, c] != x[i, c]:
                 y[o, c], winners[o, c] = x[i, c], i
+    return True
 
 
 @njit(nogil=True, cache=True)
-def _take_rows(x: Array, winners: Array, y: Array) -> None:
+def _take_rows(x: Array, winners: Array, y: Array) -> bool:
     for o in range(winners.shape[0]):
         for c in range(winners.shape[1]):
+            if winners[o, c] >= len(x):
+                return False
             if winners[o, c] >= 0:
                 y[o, c] = x[winners[o, c], c]
+    return True
 
 
 @njit(nogil=True, cache=True)
-def _return_rows(y: Array, winners: Array, inputs: Array, outputs: Array, x: Array) -> None:
+def _return_rows(y: Array, winners: Array, inputs: Array, outputs: Array, x: Array) -> bool:
+    if not _are_rows(inputs, len(x)) or not _are_rows(outputs, len(y)):
+        return False
     for rule in range(len(inputs)):
         i, o = inputs[rule], outputs[rule]
         for c in range(y.shape[1]):
             if winners[o, c] == i:
                 x[i, c] += y[o, c]
+    return True
 
 
 def _pool_sum_cpu(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
     wide = widened(features)
     output = wide.new_zeros(output_count, features.shape[1])
-    _sum_rows(*arrays(wide, *rules[:2], output))
+    if not _sum_rows(*arrays(wide, *rules[:2], output)):
+        raise checks.foreign_rows("rules")
     return output.to(features.dtype)
 
 
@@ -81,7 +105,7 @@ def _sum_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return pool_sum(grad, transposed_rules(rules), ctx.input_count), None, None
 
 
-@operator(cpu=_pool_sum_cpu, fake=_pool_sum_fake, setup_context=_save_sum, backward=_sum_backward)
+@operator(check=checks.pooled, cpu=_pool_sum_cpu, fake=_pool_sum_fake, setup_context=_save_sum, backward=_sum_backward)
 def pool_sum(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
     """``y[o] += x[i]`` over all rules: ``[N_in, C]`` to ``[output_count, C]``; zeros where no rule leads."""
     from sscn_triton.ops.triton import pooling as triton
@@ -93,7 +117,8 @@ def _pool_max_cpu(features: Tensor, rules: Sequence[Tensor], output_count: int) 
     wide = widened(features)
     output = wide.new_zeros(output_count, features.shape[1])
     winners = torch.full(output.shape, -1, dtype=torch.int32)
-    _max_rows(*arrays(wide, *rules[:2], output, winners))
+    if not _max_rows(*arrays(wide, *rules[:2], output, winners)):
+        raise checks.foreign_rows("rules")
     return output.to(features.dtype), winners
 
 
@@ -113,7 +138,7 @@ def _max_backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Any, ...]:
     return pool_return(grad, winners, rules, ctx.input_count), None, None
 
 
-@operator(cpu=_pool_max_cpu, fake=_pool_max_fake, setup_context=_save_max, backward=_max_backward)
+@operator(check=checks.pooled, cpu=_pool_max_cpu, fake=_pool_max_fake, setup_context=_save_max, backward=_max_backward)
 def pool_max(features: Tensor, rules: Sequence[Tensor], output_count: int) -> tuple[Tensor, Tensor]:
     """``[N_in, C]`` to ``[output_count, C]`` twice: the largest value, and the input row (int32) that has it.
 
@@ -128,7 +153,8 @@ def pool_max(features: Tensor, rules: Sequence[Tensor], output_count: int) -> tu
 def _pool_take_cpu(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Tensor:
     wide = widened(features)
     output = wide.new_zeros(winners.shape)
-    _take_rows(*arrays(wide, winners, output))
+    if not _take_rows(*arrays(wide, winners, output)):
+        raise checks.foreign_rows("winners")
     return output.to(features.dtype)
 
 
@@ -147,7 +173,9 @@ def _take_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return pool_return(grad, winners, rules, ctx.input_count), None, None
 
 
-@operator(cpu=_pool_take_cpu, fake=_pool_take_fake, setup_context=_save_take, backward=_take_backward)
+@operator(
+    check=checks.pool_take, cpu=_pool_take_cpu, fake=_pool_take_fake, setup_context=_save_take, backward=_take_backward
+)
 def pool_take(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Tensor:
     """``y[o, c] = x[w[o, c], c]``, 0 where ``w`` is -1: ``[N_in, C]`` and ``[N_out, C]`` to ``[N_out, C]``.
 
@@ -161,7 +189,8 @@ def pool_take(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Ten
 def _pool_return_cpu(values: Tensor, winners: Tensor, rules: Sequence[Tensor], input_count: int) -> Tensor:
     wide = widened(values)
     output = wide.new_zeros(input_count, values.shape[1])
-    _return_rows(*arrays(wide, winners, *rules[:2], output))
+    if not _return_rows(*arrays(wide, winners, *rules[:2], output)):
+        raise checks.foreign_rows("rules")
     return output.to(values.dtype)
 
 
@@ -179,7 +208,13 @@ def _return_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return pool_take(grad, winners, rules), None, None, None
 
 
-@operator(cpu=_pool_return_cpu, fake=_pool_return_fake, setup_context=_save_return, backward=_return_backward)
+@operator(
+    check=checks.pool_return,
+    cpu=_pool_return_cpu,
+    fake=_pool_return_fake,
+    setup_context=_save_return,
+    backward=_return_backward,
+)
 def pool_return(values: Tensor, winners: Tensor, rules: Sequence[Tensor], input_count: int) -> Tensor:
     """``x[i, c] += y[o, c]`` where ``w[o, c] = i``: ``[N_out, C]`` twice to ``[input_count, C]``."""
     from sscn_triton.ops.triton import pooling as triton

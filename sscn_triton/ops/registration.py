@@ -26,6 +26,7 @@ ENGINES: dict[str, Engines] = {}
 
 def operator(
     *,
+    check: Callable[..., Any],
     cpu: Callable[..., Any] | None = None,
     fake: Callable[..., Any] | None = None,
     setup_context: Callable[..., Any] | None = None,
@@ -38,6 +39,8 @@ def operator(
     make the schema: an ``int`` may be symbolic in a compiled graph, and no result may share memory with an argument.
 
     Args:
+        check: called with whether the GPU's code runs and with the arguments, before them; raises unless they fit each
+            other (`sscn_triton.ops.checks`).
         cpu: the same on CPU tensors; None where the function does for them too.
         fake: results without values, for the meta device and for tracing. None where shapes depend on values: such an
             operator runs before a graph is compiled, never inside.
@@ -50,7 +53,8 @@ def operator(
         name = gpu.__name__
         schema = torch.library.infer_schema(gpu, mutates_args=mutates)
         LIBRARY.define(name + schema, tags=(torch.Tag.pt2_compliant_tag,))
-        engines = Engines(gpu if cpu is None else cpu, gpu)
+        guarded = _after(check, True, gpu)
+        engines = Engines(guarded if cpu is None else _after(check, False, cpu), guarded)
         LIBRARY.impl(name, engines.cpu, "CPU")
         LIBRARY.impl(name, engines.gpu, "CUDA")
         overload = getattr(torch.ops.sscn, name).default
@@ -67,6 +71,14 @@ def operator(
         return cast(Function, overload)
 
     return declare
+
+
+def _after(check: Callable[..., Any], on_gpu: bool, engine: Callable[..., Any]) -> Callable[..., Any]:
+    def checked(*arguments: Any) -> Any:
+        check(on_gpu, *arguments)
+        return engine(*arguments)
+
+    return checked
 
 
 def _recording(overload: Any, setup_context: Any, backward: Any) -> Callable[..., Any]:

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sscn_triton.ops import checks
 from sscn_triton.ops.cpu import keys, sites
 from sscn_triton.ops.registration import operator
 
@@ -41,7 +42,7 @@ def _unique_on_cpu(coordinates: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(first), torch.from_numpy(inverse)
 
 
-@operator(cpu=_unique_on_cpu)
+@operator(check=checks.unique_sites, cpu=_unique_on_cpu)
 def unique_sites(coordinates: Tensor) -> tuple[Tensor, Tensor]:
     """``(first, inverse)``: the row where each distinct site first appears (ascending), and for every row the
     position of its site in ``first``; int64."""
@@ -50,7 +51,7 @@ def unique_sites(coordinates: Tensor) -> tuple[Tensor, Tensor]:
     return triton.unique_sites(coordinates)
 
 
-@operator(cpu=_on_cpu(sites.submanifold_rules))
+@operator(check=checks.submanifold_rules, cpu=_on_cpu(sites.submanifold_rules))
 def submanifold_rules(coordinates: Tensor, kernel_size: Sequence[int], dilation: Sequence[int]) -> list[Tensor]:
     """Rules from the sites to themselves, stride 1, the kernel centred (`relation.submanifold_padding`)."""
     from sscn_triton.ops.triton import sites as triton
@@ -58,7 +59,7 @@ def submanifold_rules(coordinates: Tensor, kernel_size: Sequence[int], dilation:
     return triton.submanifold_rules(coordinates, kernel_size, dilation)
 
 
-@operator(cpu=_on_cpu(sites.strided_rules))
+@operator(check=checks.window_rules, cpu=_on_cpu(sites.strided_rules))
 def strided_rules(
     coordinates: Tensor,
     kernel_size: Sequence[int],
@@ -77,7 +78,7 @@ def strided_rules(
     return triton.strided_rules(coordinates, kernel_size, stride, padding, dilation, bounds)
 
 
-@operator(cpu=_on_cpu(sites.transposed_rules))
+@operator(check=checks.window_rules, cpu=_on_cpu(sites.transposed_rules))
 def transposed_rules(
     coordinates: Tensor,
     kernel_size: Sequence[int],

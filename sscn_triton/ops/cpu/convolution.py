@@ -4,6 +4,9 @@ Within a tap, rules are in ascending order of the output row. Output rows are wo
 cache, each over all taps; every output row belongs to one thread and takes its taps in order, so the result has the
 same bits for any number of threads. The weight gradient is split by weight element and, where there are many rules,
 into segments of output rows whose number depends on the rules alone.
+
+Rules are looked at before the rows they name are read: one pass over a few hundred numbers that are about to be used. A
+kernel that finds a row that is not there, or not in its order, stops and says so in its last word.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from numba import carray, types  # type: ignore[attr-defined]
 from torch import Tensor
 
 from sscn_triton.fingerprint import fingerprint
+from sscn_triton.ops.checks import foreign_rows
 from sscn_triton.ops.cpu import jobs, microkernel, products
 from sscn_triton.ops.cpu.jobs import inlined, inner, job, pointer, run
 from sscn_triton.ops.cpu.products import Array, Rules, add_outer, multiply
@@ -27,6 +31,24 @@ SEGMENT = 1 << 17  # rules of a partial weight gradient, at least
 MAX_SEGMENTS = 16
 UNIT_ROWS = 16  # rows of the weight in one unit of its gradient
 REAL = {torch.float32: types.float32, torch.float64: types.float64}
+
+
+@inner
+def _from_to(rows: Array, start: int, stop: int, low: int, high: int) -> bool:
+    """Whether the rows start:stop are all from low to high - 1."""
+    reach, furthest = np.uint32(high - low), np.uint32(0)
+    for place in range(start, stop):
+        furthest = max(furthest, np.uint32(rows[place] - np.int32(low)))
+    return furthest < reach
+
+
+@inner
+def _are_spans(spans: Array, rules: int) -> bool:
+    """Whether spans cut out of so many rules."""
+    cut = True
+    for start, stop in spans:
+        cut &= 0 <= start <= stop <= rules
+    return cut
 
 
 @inner
@@ -62,8 +84,11 @@ def _split_row(outputs: Array, spans: Array, row_count: int, part: int, parts: i
 @inlined
 def _convolve_rows(
     x: Array, w: Array, y: Array, rules: Rules, spans: Array, first: Array, residual: Array, low: int, high: int
-) -> None:
-    """Output rows low:high; each begins as its row of the residual and `first`, where these are not empty."""
+) -> bool:
+    """Output rows low:high; each begins as its row of the residual and `first`, where these are not empty.
+
+    Returns whether the rules are some: rows that are there, outputs in ascending order.
+    """
     outputs, taps, groups = rules[1], len(spans), x.shape[1] // w.shape[1]
     position = np.empty(taps, np.int64)
     for tap in range(taps):
@@ -80,9 +105,16 @@ def _convolve_rows(
             stop = _first_at_least(outputs, start, min(spans[tap, 1], start + top - base), top)
             position[tap] = stop
             if start < stop:
+                if not _from_to(rules[0], start, stop, 0, len(x)) or not _from_to(outputs, start, stop, base, top):
+                    return False
                 for group in range(groups):
                     block = tap * groups + group
                     multiply(x, group * w.shape[1], w, block, y, group * w.shape[2], rules, start, stop)
+    if high == len(y):
+        for tap in range(taps):
+            if position[tap] < spans[tap, 1]:
+                return False
+    return True
 
 
 @cache
@@ -93,7 +125,7 @@ def _convolve_job(real: Any) -> Any:
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 22)
+        a = carray(words, 23)
         x = carray(pointer(a[0]), (a[1], a[2]), real)
         w = carray(pointer(a[3]), (a[4], a[5], a[6]), real)
         y = carray(pointer(a[7]), (a[8], a[9]), real)
@@ -101,9 +133,13 @@ def _convolve_job(real: Any) -> Any:
         residual = carray(pointer(a[12]), (a[13], a[14]), real)
         rules = carray(pointer(a[15]), (a[16],), np.int32), carray(pointer(a[17]), (a[18],), np.int32)
         spans = carray(pointer(a[19]), (a[20], a[21]), np.int64)
+        if not _are_spans(spans, a[16]):
+            a[22] = 1
+            return
         low = _split_row(rules[1], spans, len(y), part, parts)
         high = _split_row(rules[1], spans, len(y), part + 1, parts)
-        _convolve_rows(x, w, y, rules, spans, first, residual, low, high)
+        if not _convolve_rows(x, w, y, rules, spans, first, residual, low, high):
+            a[22] = 1
 
     return work
 
@@ -142,8 +178,11 @@ def _split_unit(costs: Array, part: int, parts: int) -> int:
 @inlined
 def _weight_units(
     x: Array, g: Array, w: Array, rules: Rules, spans: Array, low: int, high: int, first: int, last: int
-) -> None:
-    """Units first:last of one segment, the output rows low:high. A unit is UNIT_ROWS rows of a block of the weight."""
+) -> bool:
+    """Units first:last of one segment, the output rows low:high. A unit is UNIT_ROWS rows of a block of the weight.
+
+    Returns whether the rules are some, as `_convolve_rows` does.
+    """
     outputs, groups = rules[1], x.shape[1] // w.shape[1]
     strips = (w.shape[1] + UNIT_ROWS - 1) // UNIT_ROWS
     units = groups * strips
@@ -157,10 +196,13 @@ def _weight_units(
             stop = _first_at_least(outputs, start, min(spans[tap, 1], start + top - base), top)
             position[tap] = stop
             if start < stop:
+                if not _from_to(rules[0], start, stop, 0, len(x)) or not _from_to(outputs, start, stop, base, top):
+                    return False
                 for unit in range(max(first, tap * units), min(last, (tap + 1) * units)):
                     group, row = unit // strips % groups, unit % strips * UNIT_ROWS
                     end, block = min(row + UNIT_ROWS, w.shape[1]), tap * groups + group
                     add_outer(x, group * w.shape[1], g, group * w.shape[2], w, block, row, end, rules, start, stop)
+    return True
 
 
 @cache
@@ -171,12 +213,15 @@ def _weight_job(real: Any) -> Any:
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 18)
+        a = carray(words, 19)
         x = carray(pointer(a[0]), (a[1], a[2]), real)
         g = carray(pointer(a[3]), (a[4], a[5]), real)
         partial = carray(pointer(a[6]), (a[7], a[8], a[9], a[10]), real)
         rules = carray(pointer(a[11]), (a[12],), np.int32), carray(pointer(a[13]), (a[14],), np.int32)
         spans = carray(pointer(a[15]), (a[16], a[17]), np.int64)
+        if not _are_spans(spans, a[12]):
+            a[18] = 1
+            return
         segments = len(partial)
         units = x.shape[1] // partial.shape[2] * ((partial.shape[2] + UNIT_ROWS - 1) // UNIT_ROWS)
         costs = _unit_costs(rules[1], spans, len(g), segments, units)
@@ -185,7 +230,8 @@ def _weight_job(real: Any) -> Any:
         for segment in range(first // units, (last + units - 1) // units):
             low, high = segment * len(g) // segments, (segment + 1) * len(g) // segments
             begin, end = max(first - segment * units, 0), min(last - segment * units, units)
-            _weight_units(x, g, partial[segment], rules, spans, low, high, begin, end)
+            if not _weight_units(x, g, partial[segment], rules, spans, low, high, begin, end):
+                a[18] = 1
 
     return work
 
@@ -214,7 +260,9 @@ def convolve(
         operations = 2 * len(rules[0]) * groups * channels_in * channels_out
         first = output.new_empty(0) if bias is None else bias.to(kind).contiguous()
         begun = output.new_empty(0, 0) if residual is None else residual.to(kind).contiguous()
-        run(_convolve_job(REAL[kind]), operations, features, blocks.flatten(0, 1), output, first, begun, *rules)
+        tensors = features, blocks.flatten(0, 1), output, first, begun, *rules
+        if run(_convolve_job(REAL[kind]), operations, *tensors, 0):
+            raise foreign_rows("rules")
     return output.to(dtype or x.dtype)
 
 
@@ -232,6 +280,7 @@ def weight_gradient(
     if len(rules[0]):
         features, gradients = x.to(kind).contiguous(), gradient.to(kind).contiguous()
         operations = 2 * len(rules[0]) * groups * channels_in * channels_out
-        run(_weight_job(REAL[kind]), operations, features, gradients, partial, *rules)
+        if run(_weight_job(REAL[kind]), operations, features, gradients, partial, *rules, 0):
+            raise foreign_rows("rules")
     total = partial[0] if segments == 1 else partial.sum(0)
     return total.view(taps, groups, channels_in, channels_out).to(dtype or x.dtype)

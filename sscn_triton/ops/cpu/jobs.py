@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import struct
 import threading
+from array import array
 from typing import Any
 
 import numba
-import numpy as np
 import torch
 from llvmlite import ir
 from numba import prange, types
@@ -96,32 +96,42 @@ def _run_together(kernel: int, arguments: int, parts: int) -> None:
         _call(kernel, arguments, part, parts)
 
 
+_pack, _unpack = struct.Struct("d").pack, struct.Struct("q").unpack
+
+
 def _bits(value: float) -> int:
-    return struct.unpack("q", struct.pack("d", value))[0]
+    return _unpack(_pack(value))[0]
 
 
-def run(kernel: Any, operations: float, *arguments: Tensor | int | float) -> None:
+def run(kernel: Any, operations: float, *arguments: Tensor | int | float) -> int:
     """Call a `JOB` once for each part of the work, on as many of PyTorch's threads as the operations are worth.
 
-    Tensors must be contiguous; each is packed as its address, then its shape; a float as its bits (`number`).
+    Tensors must be contiguous; each is packed as its address, then its shape; a float as its bits (`number`). Returns
+    the last word, which a kernel may have written to.
 
     A process forked from one that had threads has none of them and works alone.
     """
-    threads = 1 if operations < MIN_OPERATIONS else min(torch.get_num_threads(), _MAX_THREADS)
     words: list[int] = []
     for argument in arguments:
-        if isinstance(argument, Tensor):
-            words += [argument.data_ptr(), *argument.shape]
+        if type(argument) is int:
+            words.append(argument)
+        elif type(argument) is float:
+            words.append(_bits(argument))
         else:
-            words.append(argument if isinstance(argument, int) else _bits(argument))
-    packed = np.array(words, np.intp)
-    if _forked or threads == 1:
-        _run_alone(kernel.address, packed.ctypes.data, 1)
-        return
+            tensor: Any = argument
+            words.append(tensor.data_ptr())
+            words.extend(tensor.shape)
+    packed = array("q", words)  # half the time of a NumPy array
+    where = packed.buffer_info()[0]
+    threads = 1 if operations < MIN_OPERATIONS or _forked else min(torch.get_num_threads(), _MAX_THREADS)
+    if threads == 1:
+        _run_alone(kernel.address, where, 1)
+        return packed[-1]
     with _launch:
         mask = numba.get_num_threads()
         numba.set_num_threads(threads)
         try:
-            _run_together(kernel.address, packed.ctypes.data, threads)
+            _run_together(kernel.address, where, threads)
         finally:
             numba.set_num_threads(mask)
+    return packed[-1]

@@ -107,7 +107,10 @@ def ranked(coordinates: Array, margin: Sequence[int]) -> tuple[Array, Array, Arr
     keys, ascending = pack(coordinates, low, radix)
     if ascending:
         return keys, np.arange(len(keys), dtype=np.int32), radix
-    return *sort_keys(keys), radix
+    keys, rows = sort_keys(keys)
+    if (keys[1:] == keys[:-1]).any():
+        raise ValueError("coordinates hold duplicate sites; merge them with SparseTensor.from_points")
+    return keys, rows, radix
 
 
 @compiled

@@ -39,7 +39,7 @@ class Tile(NamedTuple):
     stages: int
 
 
-@triton.jit(do_not_specialize=["positions", "units"])
+@triton.jit(do_not_specialize=["positions", "units", "sources"])
 def convolution_kernel(
     features,
     weight,
@@ -57,6 +57,7 @@ def convolution_kernel(
     masks,
     positions,
     units,
+    sources,
     TAPS: tl.constexpr,
     GROUPS: tl.constexpr,
     IN: tl.constexpr,
@@ -89,20 +90,21 @@ def convolution_kernel(
     inside = position < positions
     total = tl.zeros([ROWS, WIDTH], tl.float32)
     for word in range((TAPS + WORD - 1) // WORD):
-        mask = tile_mask(masks, word, units, ROWS, UNIT)
+        mask = tile_mask(masks, word, units, TAPS, WORD, ROWS, UNIT)
         for step in range(popcount(mask) * parts):
             part = step % parts
             line = word * WORD + lowest_bit(mask)
             mask = tl.where(part == parts - 1, mask & (mask - 1), mask)
             row = tl.load(table + line.to(tl.int64) * positions + position, mask=inside, other=-1).to(tl.int64)
+            named = (row >= 0) & (row < sources)
             tap = TAPS - 1 - line if MIRRORED else line
             block = weight + (tap * GROUPS + group).to(tl.int64) * (IN * OUT)
             if DEPTH == 1:  # so few channels that a matrix unit would mostly multiply padding
                 for channel in tl.static_range(IN):
-                    a = tl.load(features + row * (GROUPS * IN) + group * IN + channel, mask=row >= 0, other=0)
+                    a = tl.load(features + row * (GROUPS * IN) + group * IN + channel, mask=named, other=0)
                     if mean is not None and rows is None:
                         a = normalized(
-                            a, row >= 0, mean, variance, norm_weight, norm_bias, group * IN + channel, True, EPS,
+                            a, named, mean, variance, norm_weight, norm_bias, group * IN + channel, True, EPS,
                             LEAKINESS,
                         ).to(weight.dtype.element_ty)  # fmt: skip
                     place = channel + column * IN if TRANSPOSED else channel * OUT + column
@@ -110,7 +112,7 @@ def convolution_kernel(
                     total += a.to(tl.float32)[:, None] * b.to(tl.float32)
             else:
                 channel = part * DEPTH + tl.arange(0, DEPTH)
-                there = (row >= 0)[:, None] & (channel < IN)
+                there = named[:, None] & (channel < IN)
                 place = features + row[:, None] * (GROUPS * IN) + group * IN + channel
                 a = tl.load(place, mask=there, other=0)
                 if mean is not None and rows is None:
@@ -129,7 +131,7 @@ def convolution_kernel(
     )  # fmt: skip
 
 
-@triton.jit(do_not_specialize=["positions", "units"])
+@triton.jit(do_not_specialize=["positions", "units", "sources"])
 def depthwise_kernel(
     features,
     weight,
@@ -147,6 +149,7 @@ def depthwise_kernel(
     masks,
     positions,
     units,
+    sources,
     TAPS: tl.constexpr,
     CHANNELS: tl.constexpr,
     MULTIPLE: tl.constexpr,
@@ -165,13 +168,14 @@ def depthwise_kernel(
     inside = position < positions
     total = tl.zeros([ROWS, WIDTH], tl.float32)
     for word in range((TAPS + WORD - 1) // WORD):
-        mask = tile_mask(masks, word, units, ROWS, UNIT)
+        mask = tile_mask(masks, word, units, TAPS, WORD, ROWS, UNIT)
         for _ in range(popcount(mask)):
             line = word * WORD + lowest_bit(mask)
             mask &= mask - 1
             row = tl.load(table + line.to(tl.int64) * positions + position, mask=inside, other=-1).to(tl.int64)
+            named = (row >= 0) & (row < sources)
             tap = TAPS - 1 - line if MIRRORED else line
-            there = (row >= 0)[:, None] & (column < CHANNELS)
+            there = named[:, None] & (column < CHANNELS)
             a = tl.load(features + row[:, None] * (CHANNELS // MULTIPLE) + column // MULTIPLE, mask=there, other=0)
             if mean is not None and rows is None:
                 a = normalized(
@@ -228,9 +232,9 @@ def convolve(
     """``y[o] = bias + residual[o] + sum x[i] w[v]``: ``[N_in, groups * in]``, ``[V, groups, in, out]`` to
     ``[output_count, groups * out]``, in the type of the weight. Sums are float32, or float64 for float64 weights.
 
-    ``norm`` is done to each ``x[i]`` first; ``moments`` (`statistics.line`) are filled, tiles of LEAST_ROWS or more.
-    With ``rows`` the norm is one of these, y its gradient, which is taken back before its rectifier; the moments are
-    then the sums that `statistics.add` adds up.
+    Rules that name rows which are not there add nothing. ``norm`` is done to each ``x[i]`` first; ``moments``
+    (`statistics.line`) are filled, tiles of LEAST_ROWS or more. With ``rows`` the norm is one of these, y its
+    gradient, which is taken back before its rectifier; the moments are then the sums that `statistics.add` adds up.
     """
     reading = read_forward(rules)
     groups, channels_in, channels_out = weight.shape[1:]
@@ -255,7 +259,7 @@ def convolve(
         "UNIT": UNIT, "WORD": WORD, "num_warps": tile.warps, "num_stages": tile.stages,
         "EPS": norm.eps if norm else None, "LEAKINESS": norm.leakiness if norm else None,
     }  # fmt: skip
-    sizes = output_count, reading.masks.shape[1]
+    sizes = output_count, reading.masks.shape[1], features.shape[0]
     tiles = ceil_div(output_count, tile.rows)
     if depthwise:
         grid = tiles, ceil_div(columns, tile.width)
@@ -282,11 +286,13 @@ def _convolve_float64(
     features = features if norm is None else normalize(features, norm)
     _, groups, channels_in, channels_out = weight.shape
     table = reading.table.flip(0) if reading.mirrored else reading.table
-    total = weight.new_zeros(table.shape[1], groups, channels_out)
+    total, order = weight.new_zeros(table.shape[1], groups, channels_out), reading.order.long()
     for rows, block in zip(table.long(), weight, strict=True):
         gathered = rows_or_zero(features, rows).view(-1, groups, channels_in).to(weight.dtype)
         total += torch.einsum("pgi,gio->pgo", gathered, block)
-    output = torch.empty_like(total).index_copy(0, reading.order.long(), total).flatten(1)
+    if total.shape[0]:
+        order = order.clamp(0, total.shape[0] - 1)
+    output = torch.empty_like(total).index_copy(0, order, total).flatten(1)
     for term in (bias, residual):
         output = output if term is None else output + term
     if moments is not None:

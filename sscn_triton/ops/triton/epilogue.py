@@ -24,7 +24,8 @@ def finish(
     if bias is not None:
         total += tl.load(bias + column, mask=there, other=0).to(tl.float32)
     row = tl.load(order + position, mask=inside, other=0).to(tl.int64)
-    place, mask = row[:, None] * CHANNELS + column, inside[:, None] & there
+    written = inside & (row >= 0) & (row < positions)
+    place, mask = row[:, None] * CHANNELS + column, written[:, None] & there
     if residual is not None:
         total += tl.load(residual + place, mask=mask, other=0).to(tl.float32)
     value = total.to(output.dtype.element_ty)

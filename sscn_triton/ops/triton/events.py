@@ -20,27 +20,29 @@ LONG, MOST_PARTS = 2048, 64  # rows that are one part's; parts of an event
 
 
 @triton.jit
-def part_of_event(starts, event, part, PARTS: tl.constexpr, ROWS: tl.constexpr):
-    """The first rank of a part of an event, and the rank after its last."""
-    start, stop = tl.load(starts + event), tl.load(starts + event + 1)
+def part_of_event(starts, event, part, count, PARTS: tl.constexpr, ROWS: tl.constexpr):
+    """The first rank of a part of an event, and the rank after its last, of ``count`` ranks."""
+    start = tl.minimum(tl.maximum(tl.load(starts + event), 0), count)
+    stop = tl.minimum(tl.maximum(tl.load(starts + event + 1), start), count)
     length = ((stop - start + PARTS - 1) // PARTS + ROWS - 1) // ROWS * ROWS
     first = start + part * length
     return first, tl.minimum(first + length, stop)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def sum_kernel(
-    values, order, starts, sums, CHANNELS: tl.constexpr, PARTS: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr
-):
+    values, order, starts, sums, count, CHANNELS: tl.constexpr, PARTS: tl.constexpr, ROWS: tl.constexpr,
+    WIDTH: tl.constexpr,
+):  # fmt: skip
     """``sums[event, part] = sum of the values of its rows``, in float64."""
     event, part = tl.program_id(0).to(tl.int64), tl.program_id(2)
     column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
-    start, stop = part_of_event(starts, event, part, PARTS, ROWS)
+    start, stop = part_of_event(starts, event, part, count, PARTS, ROWS)
     total = tl.zeros([ROWS, WIDTH], tl.float64)
     for rank in range(start, stop, ROWS):
         ranks = rank + tl.arange(0, ROWS)
-        row = tl.load(order + ranks, mask=ranks < stop, other=0)
-        there = (ranks < stop)[:, None] & (column < CHANNELS)
+        row = tl.load(order + ranks, mask=ranks < stop, other=-1)
+        there = ((row >= 0) & (row < count))[:, None] & (column < CHANNELS)
         total += tl.load(values + row[:, None] * CHANNELS + column, mask=there, other=0).to(tl.float64)
     store_sum(sums + (event * PARTS + part) * CHANNELS + column, tl.sum(total, 0), column < CHANNELS)
 
@@ -63,12 +65,13 @@ def store_sum(place, total, mask):
     tl.store(place, total.to(place.dtype.element_ty), mask=mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def largest_kernel(
     values,
     order,
     starts,
     winners,
+    count,
     CHANNELS: tl.constexpr,
     WIDE: tl.constexpr,
     PARTS: tl.constexpr,
@@ -79,13 +82,13 @@ def largest_kernel(
     The last that is not a number is larger than any."""
     event, part = tl.program_id(0).to(tl.int64), tl.program_id(2)
     column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
-    start, stop = part_of_event(starts, event, part, PARTS, ROWS)
+    start, stop = part_of_event(starts, event, part, count, PARTS, ROWS)
     best = tl.zeros([ROWS, WIDTH], WIDE)
     winner = tl.full([ROWS, WIDTH], -1, tl.int64)
     for rank in range(start, stop, ROWS):
         ranks = rank + tl.arange(0, ROWS)
         row = tl.load(order + ranks, mask=ranks < stop, other=-1)
-        there = (ranks < stop)[:, None] & (column < CHANNELS)
+        there = ((row >= 0) & (row < count))[:, None] & (column < CHANNELS)
         value = tl.load(values + row[:, None] * CHANNELS + column, mask=there, other=0).to(WIDE)
         better = there & ((winner < 0) | (value > best) | (value != value))
         best, winner = tl.where(better, value, best), tl.where(better, row[:, None], winner)
@@ -93,7 +96,7 @@ def largest_kernel(
     largest = tl.max(tl.where(number, best, -float("inf")), 0)
     first = tl.min(tl.where(number & (best == largest), winner, 2**62), 0)
     last_nan = tl.max(tl.where(best != best, winner, -1), 0)
-    result = tl.where(last_nan >= 0, last_nan, tl.where(start < stop, first, -1))
+    result = tl.where(last_nan >= 0, last_nan, tl.where(first < 2**62, first, -1))
     tl.store(winners + (event * PARTS + part) * CHANNELS + column, result, mask=column < CHANNELS)
 
 
@@ -126,7 +129,7 @@ def sum_events(features: Tensor, events: Sequence[Tensor], parts: int | None = N
     sums = features.new_empty(count, channels)
     first = sums if parts == 1 else torch.empty(count, parts, channels, dtype=torch.float64, device=sums.device)
     options = {"CHANNELS": channels, "PARTS": parts, "WIDTH": WIDTH}
-    launch(sum_kernel, (count, blocks, parts), features, order, starts, first, ROWS=ROWS, **options)
+    launch(sum_kernel, (count, blocks, parts), features, order, starts, first, rows, ROWS=ROWS, **options)
     if parts > 1:
         launch(add_parts_kernel, (count, blocks), first, sums, **options)
     return sums
@@ -141,7 +144,7 @@ def largest_of_events(features: Tensor, events: Sequence[Tensor], parts: int | N
     first = winners if parts == 1 else winners.new_empty(count, parts, channels)
     wide = tl.float64 if features.dtype == torch.float64 else tl.float32
     options = {"CHANNELS": channels, "WIDE": wide, "PARTS": parts, "WIDTH": WIDTH}
-    launch(largest_kernel, (count, blocks, parts), features, order, starts, first, ROWS=ROWS, **options)
+    launch(largest_kernel, (count, blocks, parts), features, order, starts, first, rows, ROWS=ROWS, **options)
     if parts > 1:
         launch(join_winners_kernel, (count, blocks), features, first, winners, **options)
     return winners

@@ -183,7 +183,8 @@ def no_reading(device: torch.device) -> list[Tensor]:
 
 
 def rows_or_zero(features: Tensor, rows: Tensor) -> Tensor:
-    """The rows named by a line of a table, zero where it names none."""
+    """The rows named by a line of a table, zero where it names none that is there."""
     if not features.shape[0]:
         return features.new_zeros(rows.shape[0], features.shape[1])
-    return features[rows.clamp(min=0)].masked_fill((rows < 0)[:, None], 0)
+    there = (rows >= 0) & (rows < features.shape[0])
+    return features[rows.where(there, 0)].masked_fill(~there[:, None], 0)

@@ -15,7 +15,7 @@ from sscn_triton.ops.triton.layout import UNIT, WORD, Reading, read_backward, re
 from sscn_triton.ops.triton.taps import lowest_bit, popcount, tile_mask
 
 
-@triton.jit(do_not_specialize=["positions", "units"])
+@triton.jit(do_not_specialize=["positions", "units", "sources"])
 def sum_kernel(
     values,
     winners,
@@ -25,6 +25,7 @@ def sum_kernel(
     masks,
     positions,
     units,
+    sources,
     TAPS: tl.constexpr,
     CHANNELS: tl.constexpr,
     OWN: tl.constexpr,
@@ -42,21 +43,22 @@ def sum_kernel(
     written = tl.load(order + position, mask=inside, other=0)
     total = tl.zeros([ROWS, WIDTH], WIDE)
     for word in range((TAPS + WORD - 1) // WORD):
-        mask = tile_mask(masks, word, units, ROWS, UNIT)
+        mask = tile_mask(masks, word, units, TAPS, WORD, ROWS, UNIT)
         for _ in range(popcount(mask)):
             line = word * WORD + lowest_bit(mask)
             mask &= mask - 1
             row = tl.load(table + line.to(tl.int64) * positions + position, mask=inside, other=-1).to(tl.int64)
             place = row[:, None] * CHANNELS + column
-            there = (row >= 0)[:, None] & (column < CHANNELS)
+            there = ((row >= 0) & (row < sources))[:, None] & (column < CHANNELS)
             if OWN:
                 there &= tl.load(winners + place, mask=there, other=-1) == written[:, None]
             total += tl.load(values + place, mask=there, other=0).to(WIDE)
     place = output + written.to(tl.int64)[:, None] * CHANNELS + column
+    inside &= (written >= 0) & (written < positions)
     tl.store(place, total.to(output.dtype.element_ty), mask=inside[:, None] & (column < CHANNELS))
 
 
-@triton.jit(do_not_specialize=["positions", "units"])
+@triton.jit(do_not_specialize=["positions", "units", "sources"])
 def max_kernel(
     values,
     output,
@@ -66,6 +68,7 @@ def max_kernel(
     masks,
     positions,
     units,
+    sources,
     TAPS: tl.constexpr,
     CHANNELS: tl.constexpr,
     MIRRORED: tl.constexpr,
@@ -82,12 +85,12 @@ def max_kernel(
     best = tl.zeros([ROWS, WIDTH], WIDE)
     winner = tl.full([ROWS, WIDTH], -1, tl.int32)
     for word in range((TAPS + WORD - 1) // WORD):
-        mask = tile_mask(masks, word, units, ROWS, UNIT)
+        mask = tile_mask(masks, word, units, TAPS, WORD, ROWS, UNIT)
         for _ in range(popcount(mask)):
             line = word * WORD + lowest_bit(mask)
             mask &= mask - 1
             row = tl.load(table + line.to(tl.int64) * positions + position, mask=inside, other=-1)
-            there = (row >= 0)[:, None] & (column < CHANNELS)
+            there = ((row >= 0) & (row < sources))[:, None] & (column < CHANNELS)
             place = values + row.to(tl.int64)[:, None] * CHANNELS + column
             value = tl.load(place, mask=there, other=0).to(WIDE)
             if MIRRORED:  # the lines come in the opposite order of the taps
@@ -98,17 +101,18 @@ def max_kernel(
             best = tl.where(better, value, best)
             winner = tl.where(better, row[:, None], winner)
     written = tl.load(order + position, mask=inside, other=0).to(tl.int64)
+    inside &= (written >= 0) & (written < positions)
     place, there = written[:, None] * CHANNELS + column, inside[:, None] & (column < CHANNELS)
     tl.store(output + place, best.to(output.dtype.element_ty), mask=there)
     tl.store(winners + place, winner, mask=there)
 
 
-@triton.jit(do_not_specialize=["size"])
-def take_kernel(values, winners, output, size, CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
+@triton.jit(do_not_specialize=["size", "sources"])
+def take_kernel(values, winners, output, size, sources, CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
     """``output[o, c] = values[winners[o, c], c]``, 0 where the winner is -1."""
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     row = tl.load(winners + place, mask=place < size, other=-1).to(tl.int64)
-    value = tl.load(values + row * CHANNELS + place % CHANNELS, mask=row >= 0, other=0)
+    value = tl.load(values + row * CHANNELS + place % CHANNELS, mask=(row >= 0) & (row < sources), other=0)
     tl.store(output + place, value, mask=place < size)
 
 
@@ -119,8 +123,8 @@ def _launch(kernel: Any, reading: Reading, rows: int, channels: int, *tensors: T
     wide = tl.float64 if tensors[0].dtype == torch.float64 else tl.float32
     launch(
         kernel, (ceil_div(rows, tile), ceil_div(channels, width)), *tensors, *reading[:3], rows,
-        reading.masks.shape[1], TAPS=reading.table.shape[0], CHANNELS=channels, WIDE=wide, ROWS=tile, WIDTH=width,
-        UNIT=UNIT, WORD=WORD, **options,
+        reading.masks.shape[1], tensors[0].shape[0], TAPS=reading.table.shape[0], CHANNELS=channels, WIDE=wide,
+        ROWS=tile, WIDTH=width, UNIT=UNIT, WORD=WORD, **options,
     )  # fmt: skip
 
 
@@ -146,7 +150,7 @@ def pool_take(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Ten
     output = features.new_empty(winners.shape)
     grid = (ceil_div(output.numel(), BLOCK),)
     launch(
-        take_kernel, grid, features.contiguous(), winners.contiguous(), output, output.numel(),
+        take_kernel, grid, features.contiguous(), winners.contiguous(), output, output.numel(), features.shape[0],
         CHANNELS=features.shape[1], BLOCK=BLOCK,
     )  # fmt: skip
     return output

@@ -103,6 +103,7 @@ def statistics_kernel(
     MOMENTUM: tl.constexpr,
     CHANNELS: tl.constexpr,
     HEAD: tl.constexpr,
+    LEAST: tl.constexpr,
     LANES: tl.constexpr,
     WIDTH: tl.constexpr,
 ):
@@ -112,7 +113,7 @@ def statistics_kernel(
     """
     column = tl.program_id(0) * WIDTH + tl.arange(0, WIDTH)
     there, rows = column < CHANNELS, rows.to(tl.int64)
-    height = tl.load(moments, mask=rows > 0, other=1).to(tl.int64)
+    height = tl.maximum(tl.load(moments, mask=rows > 0, other=LEAST).to(tl.int64), LEAST)
     origin = tl.load(moments + HEAD + column, mask=there & (rows > 0), other=0).to(tl.float64)
     total, squares = tl.zeros([LANES, WIDTH], tl.float64), tl.zeros([LANES, WIDTH], tl.float64)
     for first in range(0, (rows + height - 1) // height, LANES):
@@ -202,7 +203,8 @@ def statistics(
     mean, variance = moments.new_empty(channels), moments.new_empty(channels)
     launch(
         statistics_kernel, (ceil_div(channels, LANE_WIDTH),), moments, mean, variance, running_mean, running_var,
-        batches, rows, MOMENTUM=momentum, CHANNELS=channels, HEAD=HEAD, LANES=LANES, WIDTH=LANE_WIDTH,
+        batches, rows, MOMENTUM=momentum, CHANNELS=channels, HEAD=HEAD, LEAST=LEAST_ROWS,
+        LANES=LANES, WIDTH=LANE_WIDTH,
     )  # fmt: skip
     return mean, variance
 

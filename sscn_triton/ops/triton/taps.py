@@ -25,10 +25,10 @@ def lowest_bit(bits):
 
 
 @triton.jit
-def tile_mask(masks, word, units, ROWS: tl.constexpr, UNIT: tl.constexpr):
-    """The taps of one word that are active somewhere in the program's tile."""
+def tile_mask(masks, word, units, TAPS: tl.constexpr, WORD: tl.constexpr, ROWS: tl.constexpr, UNIT: tl.constexpr):
+    """The taps of one word that are active somewhere in the program's tile; bits beyond the last tap do not count."""
     first = tl.program_id(0) * (ROWS // UNIT)
     mask = tl.load(masks + word * units + first)
     for unit in tl.static_range(1, ROWS // UNIT):
         mask |= tl.load(masks + word * units + first + unit, mask=first + unit < units, other=0)
-    return mask
+    return mask & ((tl.full([], 1, tl.int64) << tl.minimum(TAPS - word * WORD, WORD).to(tl.int64)) - 1)

@@ -35,18 +35,21 @@ class Tile(NamedTuple):
 
 
 @triton.jit
-def segments_of_taps(spans, segment, TAPS: tl.constexpr, LANES: tl.constexpr):
-    """For each tap its first rule and the rule after its last, and the number of segments up to and with it."""
+def segments_of_taps(spans, segment, count, TAPS: tl.constexpr, LANES: tl.constexpr):
+    """For each tap its first rule and the rule after its last, of ``count`` rules, and the number of segments up to and
+    with it."""
     tap = tl.arange(0, LANES)
     first = tl.load(spans + 2 * tap, mask=tap < TAPS, other=0)
     last = tl.load(spans + 2 * tap + 1, mask=tap < TAPS, other=0)
+    first = tl.minimum(tl.maximum(first, 0), count)
+    last = tl.minimum(tl.maximum(last, first), count)
     return first, last, tl.cumsum((last - first + segment - 1) // segment)
 
 
 @triton.jit
-def rules_of_segment(spans, index, segment, TAPS: tl.constexpr, LANES: tl.constexpr):
+def rules_of_segment(spans, index, segment, count, TAPS: tl.constexpr, LANES: tl.constexpr):
     """The first rule of a segment and the rule after its last; nothing for a segment beyond all taps."""
-    first, last, ends = segments_of_taps(spans, segment, TAPS, LANES)
+    first, last, ends = segments_of_taps(spans, segment, count, TAPS, LANES)
     lane = tl.arange(0, LANES)
     tap = tl.sum((ends <= index).to(tl.int32))
     done = tl.max(tl.where(lane < tap, ends, 0))
@@ -54,7 +57,7 @@ def rules_of_segment(spans, index, segment, TAPS: tl.constexpr, LANES: tl.conste
     return start, tl.minimum(start + segment, tl.sum(tl.where(lane == tap, last, 0)))
 
 
-@triton.jit(do_not_specialize=["segment"])
+@triton.jit(do_not_specialize=["segment", "count", "sources", "targets"])
 def weight_gradient_kernel(
     features,
     gradient,
@@ -67,6 +70,9 @@ def weight_gradient_kernel(
     output_rows,
     spans,
     segment,
+    count,
+    sources,
+    targets,
     TAPS: tl.constexpr,
     LANES: tl.constexpr,
     GROUPS: tl.constexpr,
@@ -87,13 +93,14 @@ def weight_gradient_kernel(
     channel = tl.program_id(2) * HEIGHT + tl.arange(0, HEIGHT)
     column = tl.program_id(1) % blocks * WIDTH + tl.arange(0, WIDTH)
     index = tl.program_id(0)
-    start, stop = rules_of_segment(spans, index, segment, TAPS, LANES)
+    start, stop = rules_of_segment(spans, index, segment, count, TAPS, LANES)
     total = tl.zeros([HEIGHT, WIDTH], tl.float32)
     for rule in range(start, stop, RULES):
         rules = rule + tl.arange(0, RULES)
         inside = rules < stop
         i = tl.load(input_rows + rules, mask=inside, other=0).to(tl.int64)
         o = tl.load(output_rows + rules, mask=inside, other=0).to(tl.int64)
+        inside &= (i >= 0) & (i < sources) & (o >= 0) & (o < targets)
         place, there = features + i[:, None] * (GROUPS * IN) + group * IN + channel, inside[:, None] & (channel < IN)
         x = tl.load(place, mask=there, other=0)
         if mean is not None:
@@ -109,7 +116,7 @@ def weight_gradient_kernel(
     tl.store(place, total, mask=(channel < IN)[:, None] & (column < OUT))
 
 
-@triton.jit(do_not_specialize=["segment"])
+@triton.jit(do_not_specialize=["segment", "count", "sources", "targets"])
 def depthwise_kernel(
     features,
     gradient,
@@ -122,6 +129,9 @@ def depthwise_kernel(
     output_rows,
     spans,
     segment,
+    count,
+    sources,
+    targets,
     TAPS: tl.constexpr,
     LANES: tl.constexpr,
     CHANNELS: tl.constexpr,
@@ -134,13 +144,14 @@ def depthwise_kernel(
     """The same for groups of one channel in and MULTIPLE out, CHANNELS out together."""
     column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     index = tl.program_id(0)
-    start, stop = rules_of_segment(spans, index, segment, TAPS, LANES)
+    start, stop = rules_of_segment(spans, index, segment, count, TAPS, LANES)
     total = tl.zeros([RULES, WIDTH], tl.float32)
     for rule in range(start, stop, RULES):
         rules = rule + tl.arange(0, RULES)
-        inside = (rules < stop)[:, None] & (column < CHANNELS)
         i = tl.load(input_rows + rules, mask=rules < stop, other=0).to(tl.int64)
         o = tl.load(output_rows + rules, mask=rules < stop, other=0).to(tl.int64)
+        named = (rules < stop) & (i >= 0) & (i < sources) & (o >= 0) & (o < targets)
+        inside = named[:, None] & (column < CHANNELS)
         x = tl.load(features + i[:, None] * (CHANNELS // MULTIPLE) + column // MULTIPLE, mask=inside, other=0)
         if mean is not None:
             x = normalized(
@@ -151,17 +162,18 @@ def depthwise_kernel(
     tl.store(partial + index.to(tl.int64) * CHANNELS + column, tl.sum(total, 0), mask=column < CHANNELS)
 
 
-@triton.jit(do_not_specialize=["segment"])
+@triton.jit(do_not_specialize=["segment", "count", "segments"])
 def reduce_kernel(
-    partial, output, spans, segment, TAPS: tl.constexpr, LANES: tl.constexpr, SIZE: tl.constexpr, BLOCK: tl.constexpr
-):
+    partial, output, spans, segment, count, segments, TAPS: tl.constexpr, LANES: tl.constexpr, SIZE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
     """``output[tap]``: the sum of the tap's segments, in their order."""
     tap, element = tl.program_id(0), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    _, _, ends = segments_of_taps(spans, segment, TAPS, LANES)
+    _, _, ends = segments_of_taps(spans, segment, count, TAPS, LANES)
     lane = tl.arange(0, LANES)
     start, stop = tl.max(tl.where(lane < tap, ends, 0)), tl.sum(tl.where(lane == tap, ends, 0))
     total = tl.zeros([BLOCK], tl.float32)
-    for index in range(start, stop):
+    for index in range(start, tl.minimum(stop, segments)):
         total += tl.load(partial + index * SIZE + element, mask=element < SIZE, other=0)
     place = output + tap.to(tl.int64) * SIZE + element
     tl.store(place, total.to(output.dtype.element_ty), mask=element < SIZE)
@@ -224,25 +236,26 @@ def weight_gradient(
         "num_warps": tile.warps,
         "num_stages": tile.stages,
     }
+    sizes = segment, len(input_rows), features.shape[0], grad_output.shape[0]
     if depthwise:
         launch(
             depthwise_kernel,
             (segments, blocks[0]),
             *tensors,
-            segment,
+            *sizes,
             CHANNELS=columns,
             MULTIPLE=channels_out,
             **options,
         )
     else:
         launch(
-            weight_gradient_kernel, (segments, *blocks), *tensors, segment, GROUPS=groups, IN=channels_in,
+            weight_gradient_kernel, (segments, *blocks), *tensors, *sizes, GROUPS=groups, IN=channels_in,
             OUT=channels_out, UPCAST=is_interpreted(features), PRECISION=precision, HEIGHT=tile.height,
             **options,
         )  # fmt: skip
     output, size = grad_output.new_empty(shape), groups * channels_in * channels_out
     grid = shape[0], ceil_div(size, BLOCK)
-    launch(reduce_kernel, grid, partial, output, spans, segment, **taps, SIZE=size, BLOCK=BLOCK)
+    launch(reduce_kernel, grid, partial, output, spans, *sizes[:2], segments, **taps, SIZE=size, BLOCK=BLOCK)
     return output
 
 
@@ -253,7 +266,7 @@ def _weight_gradient_float64(
     _, groups, channels_in, channels_out = shape
     reading = read_forward(rules)
     table = reading.table.flip(0) if reading.mirrored else reading.table
-    gradient = grad_output[reading.order.long()].view(-1, groups, channels_out)
+    gradient = rows_or_zero(grad_output, reading.order.long()).view(-1, groups, channels_out)
     output = grad_output.new_empty(shape)
     for rows, block in zip(table.long(), output, strict=True):
         gathered = rows_or_zero(features, rows).view(-1, groups, channels_in)

@@ -1,0 +1,420 @@
+"""Arguments of operators, checked against each other before a kernel reads an address.
+
+A check looks at shapes, types, devices and strides, which costs the host a few microseconds and a device nothing. The
+numbers inside rules are looked at by the kernels: those of the CPU report a row that is not there (`foreign_rows`),
+those of a GPU, for which nobody waits, leave it out.
+
+Each check takes whether the operator runs its GPU code, then the operator's arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from sscn_triton.relation import MAX_NDIM
+
+FLOATS = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
+WIDE = frozenset((torch.float32, torch.float64))
+UNIT, WORD = 16, 63  # as in sscn_triton.ops.triton.layout
+LEAST_ROWS, HEAD = 32, 4  # as in sscn_triton.ops.triton.statistics
+Rules = Sequence[Tensor]
+
+
+def line_size(rows: int, channels: int) -> int:
+    """Numbers in the moments of so many rows."""
+    return HEAD + (rows + LEAST_ROWS - 1) // LEAST_ROWS * 2 * channels
+
+
+def foreign_rows(what: str) -> ValueError:
+    """The error for numbers inside rules or events that name what is not there, or come in another order."""
+    return ValueError(
+        f"{what} name rows that are not there, or are not in their order: they belong to other sites, or were changed"
+    )
+
+
+def _given(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return repr(value)
+    return f"{str(value.dtype)[6:]} {list(value.shape)} on {value.device}"
+
+
+def _refuse(name: str, wanted: str, value: Any) -> NoReturn:
+    raise ValueError(f"{name} must be {wanted}, got {_given(value)}")
+
+
+def _rows(
+    name: str, rows: Tensor, place: int, count: int | None = None, channels: int | None = None
+) -> tuple[int, int]:
+    """Floating point, ``[count, channels]``, on the device ``place``; returns the shape."""
+    shape = rows.shape
+    if (
+        len(shape) != 2
+        or rows.dtype not in FLOATS
+        or rows.get_device() != place
+        or (count is not None and shape[0] != count)
+        or (channels is not None and shape[1] != channels)
+    ):
+        many = "N" if count is None else count
+        wide = "C" if channels is None else channels
+        _refuse(name, f"floating point [{many}, {wide}] on one device with the others", rows)
+    return shape[0], shape[1]
+
+
+def _terms(place: int, channels: int, **terms: Tensor | None) -> None:
+    """Each None, or one number per channel."""
+    for name, term in terms.items():
+        if term is not None and (
+            term.dim() != 1
+            or term.shape[0] != channels
+            or term.dtype not in FLOATS
+            or term.get_device() != place
+            or not term.is_contiguous()
+        ):
+            _refuse(name, f"floating point [{channels}], contiguous, on one device with the others", term)
+
+
+def _count(name: str, number: int, least: int = 0) -> None:
+    if number < least or number >= 2**31:
+        raise ValueError(f"{name} must be from {least} to {2**31 - 1}, got {number}")
+
+
+def _whole(tensor: Tensor, dtype: torch.dtype, ndim: int, place: int) -> bool:
+    """Whether a tensor of numbers can be read by its address and shape."""
+    return tensor.dtype is dtype and tensor.dim() == ndim and tensor.get_device() == place and tensor.is_contiguous()
+
+
+def _rules(gpu: bool, rules: Rules, place: int) -> int:
+    """Rules as `sscn_triton.ops.sites` describes them; returns the number of taps."""
+    known = len(rules) == 9 if gpu else len(rules) in (3, 5)
+    if not known:
+        lengths = "9 tensors on a GPU" if gpu else "3 or 5 tensors on the CPU"
+        raise ValueError(f"rules must be those that a grid built on this device, {lengths}, got {len(rules)}")
+    inputs, outputs, spans = rules[0], rules[1], rules[2]
+    if (
+        not _whole(inputs, torch.int32, 1, place)
+        or not _whole(outputs, torch.int32, 1, place)
+        or not _whole(spans, torch.int64, 2, place)
+        or inputs.shape != outputs.shape
+        or spans.shape[1] != 2
+    ):
+        given = ", ".join(map(_given, rules[:3]))
+        raise ValueError(
+            "rules must begin with input rows int32 [R], output rows int32 [R] and spans int64 [V, 2], contiguous, on "
+            f"one device with the features, got {given}"
+        )
+    return spans.shape[0]
+
+
+def _reading(rules: Rules, forward: bool, taps: int, rows: int, place: int) -> None:
+    """The table of a GPU that names, for each of so many rows written, the row to read at each tap."""
+    first = 3 if forward else 6
+    if rules[first].shape[0] == 0:  # the other reading, with its taps reversed
+        first = 9 - first
+    table, order, masks = rules[first], rules[first + 1], rules[first + 2]
+    if (
+        not _whole(table, torch.int32, 2, place)
+        or not _whole(order, torch.int32, 1, place)
+        or not _whole(masks, torch.int64, 2, place)
+        or tuple(table.shape) != (taps, rows)
+        or order.shape[0] != rows
+        or tuple(masks.shape) != (-(-taps // WORD), -(-rows // UNIT))
+    ):
+        raise ValueError(
+            f"rules must lead to {rows} rows by {taps} taps; theirs are a table {_given(table)}, an order "
+            f"{_given(order)} and masks {_given(masks)}"
+        )
+
+
+def _convolved(
+    gpu: bool, features: Tensor, weight: Tensor, rules: Rules, output_count: int, bias: Any, residual: Any
+) -> tuple[int, int]:
+    """What every convolution takes; returns the channels in and out."""
+    place = weight.get_device()
+    if weight.dim() != 4 or weight.dtype not in FLOATS or weight.shape[1] < 1:
+        _refuse("weight", "floating point [taps, groups, in, out]", weight)
+    taps, groups, channels_in, channels_out = weight.shape
+    _rows("features", features, place, None, groups * channels_in)
+    _count("output_count", output_count)
+    found = _rules(gpu, rules, place)
+    if found != taps:
+        raise ValueError(f"weight must have a block for each of the {found} taps of the rules, got {taps}")
+    if gpu:
+        _reading(rules, True, taps, output_count, place)
+    if bias is not None:
+        _terms(place, groups * channels_out, bias=bias)
+    if residual is not None:
+        _rows("residual", residual, place, output_count, groups * channels_out)
+    return groups * channels_in, groups * channels_out
+
+
+def convolution(
+    gpu: bool,
+    features: Tensor,
+    weight: Tensor,
+    rules: Rules,
+    output_count: int,
+    bias: Tensor | None = None,
+    residual: Tensor | None = None,
+) -> None:
+    """Of `sscn_triton.ops.convolution.convolution`."""
+    _convolved(gpu, features, weight, rules, output_count, bias, residual)
+    if features.dtype is not weight.dtype:
+        raise TypeError(f"features and weight must have one type, got {features.dtype} and {weight.dtype}")
+
+
+def weight_gradient(gpu: bool, features: Tensor, grad_output: Tensor, rules: Rules, groups: int) -> tuple[int, int]:
+    """Of `sscn_triton.ops.convolution.weight_gradient`; returns the shape of the features."""
+    place = features.get_device()
+    shape = _rows("features", features, place)
+    count, channels_out = _rows("grad_output", grad_output, place)
+    taps = _rules(gpu, rules, place)
+    if groups < 1 or shape[1] % groups or channels_out % groups:
+        raise ValueError(f"groups must divide the channels, {shape[1]} in and {channels_out} out, got {groups}")
+    if gpu:
+        _reading(rules, True, taps, count, place)
+    return shape
+
+
+def fused_convolution(
+    gpu: bool,
+    features: Tensor,
+    weight: Tensor,
+    rules: Rules,
+    output_count: int,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    mean: Tensor | None,
+    variance: Tensor | None,
+    norm_weight: Tensor | None,
+    norm_bias: Tensor | None,
+    *_: Any,
+) -> None:
+    """Of `sscn_triton.ops.fused.fused_convolution`."""
+    channels, _out = _convolved(gpu, features, weight, rules, output_count, bias, residual)
+    if (mean is None) != (variance is None):
+        raise ValueError("a norm has a mean and a variance: give both, or neither")
+    terms = {"mean": mean, "variance": variance, "norm_weight": norm_weight, "norm_bias": norm_bias}
+    _terms(weight.get_device(), channels, **terms)
+
+
+def norm_weight_gradient(
+    gpu: bool,
+    features: Tensor,
+    grad_output: Tensor,
+    rules: Rules,
+    groups: int,
+    mean: Tensor,
+    variance: Tensor,
+    norm_weight: Tensor | None,
+    norm_bias: Tensor | None,
+    *_: Any,
+) -> None:
+    """Of `sscn_triton.ops.fused.norm_weight_gradient`."""
+    _count_in, channels = weight_gradient(gpu, features, grad_output, rules, groups)
+    terms = {"mean": mean, "variance": variance, "norm_weight": norm_weight, "norm_bias": norm_bias}
+    _terms(features.get_device(), channels, **terms)
+
+
+def norm_input_gradient(
+    gpu: bool,
+    grad_output: Tensor,
+    weight: Tensor,
+    rules: Rules,
+    output_count: int,
+    features: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    norm_weight: Tensor | None,
+    norm_bias: Tensor | None,
+    *_: Any,
+) -> None:
+    """Of `sscn_triton.ops.fused.norm_input_gradient`."""
+    _in, channels = _convolved(gpu, grad_output, weight, rules, output_count, None, None)
+    place = weight.get_device()
+    _rows("features", features, place, output_count, channels)
+    terms = {"mean": mean, "variance": variance, "norm_weight": norm_weight, "norm_bias": norm_bias}
+    _terms(place, channels, **terms)
+
+
+def rows(gpu: bool, features: Tensor) -> None:
+    """Of an operator on rows alone."""
+    _rows("features", features, features.get_device())
+
+
+def statistics(
+    gpu: bool,
+    moments: Tensor,
+    rows: int,
+    channels: int,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    batches: Tensor | None,
+    momentum: float | None,
+) -> None:
+    """Of `sscn_triton.ops.normalization.statistics`."""
+    _count("rows", rows)
+    _count("channels", channels)
+    place, size = moments.get_device(), line_size(rows, channels)
+    if moments.dtype not in WIDE or moments.dim() != 1 or moments.shape[0] != size or not moments.is_contiguous():
+        _refuse("moments", f"those of {rows} rows of {channels} channels, float32 or float64 [{size}]", moments)
+    _terms(place, channels, running_mean=running_mean, running_var=running_var)
+    if (running_mean is None) != (running_var is None):
+        raise ValueError("running statistics are a mean and a variance: give both, or neither")
+    if batches is not None and (
+        batches.dtype is not torch.int64 or batches.numel() != 1 or batches.get_device() != place
+    ):
+        _refuse("batches", "int64 [] on one device with the moments", batches)
+    if running_mean is not None and momentum is None and batches is None:
+        raise ValueError("momentum None keeps the mean of all batches, whose count must be given: batches")
+
+
+def normalize(
+    gpu: bool,
+    features: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    *_: Any,
+) -> None:
+    """Of `sscn_triton.ops.normalization.normalize`."""
+    place = features.get_device()
+    count, channels = _rows("features", features, place)
+    _terms(place, channels, mean=mean, variance=variance, weight=weight, bias=bias)
+    if residual is not None:
+        _rows("residual", residual, place, count, channels)
+
+
+def slopes(gpu: bool, grad: Tensor, features: Tensor, *norm: Any) -> None:
+    """Of `sscn_triton.ops.normalization.slopes`."""
+    normalize(gpu, features, *norm)
+    _rows("grad", grad, features.get_device(), *features.shape)
+
+
+def slope(
+    gpu: bool,
+    grad: Tensor,
+    features: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    sums: Tensor | None,
+    count: int,
+    *_: Any,
+) -> None:
+    """Of `sscn_triton.ops.normalization.slope`."""
+    slopes(gpu, grad, features, mean, variance, weight, bias, residual)
+    if sums is not None:
+        _rows("sums", sums, features.get_device(), 2, features.shape[1])
+        if not sums.is_contiguous():
+            _refuse("sums", "contiguous", sums)
+    _count("count", count)
+
+
+def pooled(gpu: bool, features: Tensor, rules: Rules, output_count: int) -> None:
+    """Of `sscn_triton.ops.pooling.pool_sum` and `pool_max`."""
+    place = features.get_device()
+    _rows("features", features, place)
+    _count("output_count", output_count)
+    taps = _rules(gpu, rules, place)
+    if gpu:
+        _reading(rules, True, taps, output_count, place)
+
+
+def _winners(winners: Tensor, place: int, channels: int) -> None:
+    shape = winners.shape
+    if len(shape) != 2 or shape[1] != channels or winners.dtype is not torch.int32 or winners.get_device() != place:
+        _refuse("winners", f"int32 [N, {channels}] on one device with the features", winners)
+
+
+def pool_take(gpu: bool, features: Tensor, winners: Tensor, rules: Rules) -> None:
+    """Of `sscn_triton.ops.pooling.pool_take`."""
+    place = features.get_device()
+    _, channels = _rows("features", features, place)
+    _winners(winners, place, channels)
+    _rules(gpu, rules, place)
+
+
+def pool_return(gpu: bool, values: Tensor, winners: Tensor, rules: Rules, input_count: int) -> None:
+    """Of `sscn_triton.ops.pooling.pool_return`."""
+    place = values.get_device()
+    count, channels = _rows("values", values, place)
+    _winners(winners, place, channels)
+    if winners.shape[0] != count:
+        _refuse("winners", f"int32 [{count}, {channels}], as many as values", winners)
+    _count("input_count", input_count)
+    taps = _rules(gpu, rules, place)
+    if gpu:
+        _reading(rules, False, taps, input_count, place)
+
+
+def _events(events: Sequence[Tensor], place: int) -> tuple[int, int]:
+    """Events as `sscn_triton.ops.events` describes them; returns the number of rows and of events."""
+    if len(events) != 3 or not all(_whole(tensor, torch.int64, 1, place) for tensor in events):
+        raise ValueError(
+            "events must be event [N], order [N] and starts [B + 1], int64, contiguous, on one device with the "
+            f"features, got {', '.join(map(_given, events))}"
+        )
+    count, starts = events[0].shape[0], events[2].shape[0]
+    if events[1].shape[0] != count or not starts:
+        raise ValueError(f"events must be [N], [N] and [B + 1], got {', '.join(map(_given, events))}")
+    return count, starts - 1
+
+
+def of_events(gpu: bool, features: Tensor, events: Sequence[Tensor]) -> None:
+    """Of `sscn_triton.ops.events.sum_events` and `largest_of_events`."""
+    place = features.get_device()
+    count, _ = _events(events, place)
+    _rows("features", features, place, count)
+
+
+def spread_events(gpu: bool, values: Tensor, events: Sequence[Tensor]) -> None:
+    """Of `sscn_triton.ops.events.spread_events`."""
+    place = values.get_device()
+    _, count = _events(events, place)
+    if values.dim() != 2 or values.shape[0] != count:
+        _refuse("values", f"[{count}, C]", values)
+
+
+def unique_sites(gpu: bool, coordinates: Tensor) -> None:
+    """Of `sscn_triton.ops.sites.unique_sites`."""
+    if coordinates.dtype is not torch.int32 or coordinates.dim() != 2 or not 2 <= coordinates.shape[1] <= 1 + MAX_NDIM:
+        _refuse("coordinates", f"int32 [N, 1 + D], D from 1 to {MAX_NDIM}", coordinates)
+
+
+def submanifold_rules(gpu: bool, coordinates: Tensor, kernel_size: Sequence[int], dilation: Sequence[int]) -> None:
+    """Of `sscn_triton.ops.sites.submanifold_rules`."""
+    unique_sites(gpu, coordinates)
+    ndim = coordinates.shape[1] - 1
+    _axes("kernel_size", kernel_size, ndim, 1)
+    _axes("dilation", dilation, ndim, 1)
+
+
+def window_rules(
+    gpu: bool,
+    coordinates: Tensor,
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    bounds: Sequence[int],
+) -> None:
+    """Of `sscn_triton.ops.sites.strided_rules` and `transposed_rules`."""
+    submanifold_rules(gpu, coordinates, kernel_size, dilation)
+    ndim = coordinates.shape[1] - 1
+    _axes("stride", stride, ndim, 1)
+    _axes("padding", padding, ndim, 0)
+    if len(bounds):
+        _axes("bounds", bounds, ndim, 1)
+
+
+def _axes(name: str, sizes: Sequence[int], ndim: int, least: int) -> None:
+    if len(sizes) != ndim or not all(least <= size < 2**31 for size in sizes):
+        raise ValueError(f"{name} must be {ndim} integers from {least} to {2**31 - 1}, got {list(sizes)}")
