@@ -1,15 +1,34 @@
-"""Each layer gives what spconv itself gives, where that can be imported; its CPU build computes few gradients."""
+"""Each layer, function and name gives what spconv itself gives, where that can be imported.
+
+Its CPU build runs in one thread, because the sums of two overwrite each other. Its backward pass asks for a CUDA
+stream: it is given the number 0.
+"""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
+import spconv_api
 import torch
 from clouds import random_sites
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import sscn_triton.compat.spconv.pytorch as ours
 from sscn_triton.compat.spconv import utils as our_utils
 
 real = pytest.importorskip("spconv.pytorch", reason="spconv is not installed", exc_type=ImportError)
+
+
+@pytest.fixture(autouse=True)
+def one_thread_and_no_stream(monkeypatch):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setattr(real.ops, "get_current_stream", lambda: 0)
+    yield
+    torch.set_num_threads(threads)
 
 
 def close(one, other):
@@ -123,7 +142,100 @@ def test_points_become_the_same_voxels():
         assert torch.equal(one, other)
 
 
-def test_sizes():
-    sizes = ([9, 7], [3, 2], [2, 3], [1, 0], [2, 1])
-    assert ours.ops.get_conv_output_size(*sizes) == real.ops.get_conv_output_size(*sizes)
-    assert ours.ops.get_deconv_output_size(*sizes, [1, 0]) == real.ops.get_deconv_output_size(*sizes, [1, 0])
+def test_the_table_of_names_is_spconvs(monkeypatch):
+    monkeypatch.undo()
+    table = json.loads((Path(__file__).parent / "spconv_api.json").read_text())
+    assert spconv_api.api("spconv") == table
+
+
+GRADIENTS = [name for name in LAYERS if "plain" not in name and "max" not in name]
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3])
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients(name, dimension):
+    sites = random_sites(min(40, 2 * 7**dimension), dimension, 7)
+    values = torch.randn(len(sites), 4, generator=torch.Generator().manual_seed(1))
+    found = []
+    for spconv in (ours, real):
+        torch.manual_seed(3)
+        network = spconv.SparseSequential(*LAYERS[name](spconv, dimension))
+        features = values.clone().requires_grad_()
+        y = network(spconv.SparseConvTensor(features, sites.int(), [7] * dimension, 2))
+        image = y.dense()
+        (image * torch.randn(image.shape, generator=torch.Generator().manual_seed(2))).sum().backward()
+        found.append([features.grad, *(parameter.grad for parameter in network.parameters())])
+    for mine, theirs in zip(*found, strict=True):
+        close(mine, theirs)
+
+
+def outcome(function, *arguments):
+    try:
+        return function(*arguments)
+    except ValueError:
+        return ValueError
+
+
+axis = st.tuples(*[st.integers(*ends) for ends in ((1, 40), (-1, 6), (1, 4), (0, 4), (1, 4), (0, 3))])
+
+
+@given(st.lists(axis, min_size=1, max_size=4))
+def test_sizes(axes):
+    size, kernel, stride, padding, dilation, extra = map(list, zip(*axes, strict=True))
+    given = (size, kernel, stride, padding, dilation)
+    assert ours.ops.get_conv_output_size(*given) == real.ops.get_conv_output_size(*given)
+    assert outcome(ours.ops.get_deconv_output_size, *given, extra) == outcome(
+        real.ops.get_deconv_output_size, *given, extra
+    )
+
+
+def rules(pairs, inputs, outputs):
+    """Rules by tap and sites: rows come in another order."""
+    taps = range(pairs.shape[1])
+    chosen = [[(int(i), int(o)) for i, o in pairs[:, tap].T if i >= 0] for tap in taps]
+    return [sorted((inputs[i].tolist(), outputs[o].tolist()) for i, o in rows) for rows in chosen]
+
+
+window = st.tuples(st.sampled_from([1, 2, 3, 4]), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    dimension=st.integers(1, 3),
+    window=window,
+    kind=st.sampled_from(["submanifold", "strided", "transposed"]),
+    count=st.integers(1, 20),
+    seed=st.integers(0, 9),
+)
+def test_pairs(dimension, window, kind, count, seed):
+    sites = random_sites(min(count, 2 * 6**dimension), dimension, 6, 2, seed).int()
+    geometry = [[n] * dimension for n in window]
+    if kind == "submanifold":
+        geometry[0] = [n | 1 for n in geometry[0]]
+        geometry[1] = [1] * dimension
+    size = (ours.ops.get_deconv_output_size if kind == "transposed" else ours.ops.get_conv_output_size)(
+        [6] * dimension, *geometry, *([[0] * dimension] if kind == "transposed" else [])
+    )
+    if min(size) < 1:
+        return
+    found = []
+    for spconv in (ours, real):
+        arguments = (spconv.ConvAlgo.Native, *geometry, [0] * dimension, kind == "submanifold", kind == "transposed")
+        reached, pairs, counts = spconv.ops.get_indice_pairs(sites, 2, [6] * dimension, *arguments)
+        found.append((sorted(reached.tolist()), rules(pairs, sites, reached), counts.tolist()))
+    assert found[0][:2] == found[1][:2]
+    if kind != "submanifold":  # of which spconv counts the first half of the taps
+        assert found[0][2] == found[1][2]
+
+
+def test_numbers_of_sites_and_of_voxels():
+    sites = random_sites(30, 3, 7).int()
+    one, other = (spconv.functional._indice_to_scalar(sites, [2, 7, 7, 7]) for spconv in (ours, real))
+    assert torch.equal(one, other)
+    for value in (2, 9):
+        most = [torch.tensor([5], dtype=torch.int32) for _ in range(2)]
+        for spconv, number in zip((ours, real), most, strict=True):
+            spconv.ops.maximum_value_int_(number, value)
+        assert torch.equal(*most)
+    for size in (3, (1, 2, 3), [4, 5, 6]):
+        assert ours.core.expand_nd(3, size) == real.core.expand_nd(3, size)

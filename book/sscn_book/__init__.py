@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from sscn_book import commands, front, gpu, scaling, speed, study
+from sscn_book import commands, front, gpu, migration, scaling, speed, study
 
 
 def copy_notebooks(app: Sphinx, config: object) -> None:
@@ -36,6 +36,7 @@ def draw(app: Sphinx, config: object) -> None:
         "gpu_times.txt": gpu.times(book / "results"),
         "scaling.txt": scaling.growth(book / "results", drawn),
         "at_scale.txt": scaling.at_scale(book / "results", drawn),
+        "spconv_networks.txt": migration.networks(book / "results"),
         "gpu_kernels.txt": gpu.kernels(book.parent / "tests" / "kernel_budget.json"),
     }
     for name, text in texts.items():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
 ENGINES = {"sparseconvnet": "SparseConvNet", "spconv": "spconv"}
 _STAND_INS = f"{__package__}."
@@ -77,3 +77,16 @@ def _message(module: str, name: str) -> str:
         if name in _MODULES[home].instead:
             return f"sscn_triton does not have {ENGINES[engine]}'s {rest}; use {_MODULES[home].instead[name]}"
     return f"sscn_triton's stand-in for {ENGINES[engine]} has no {rest}"
+
+
+class Hinted:
+    """A tensor of a stand-in: an attribute that it does not have raises AttributeError, in one line that says what to
+    use where that is known."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = {}
+
+    if not TYPE_CHECKING:  # or a checker would believe that every attribute exists
+
+        def __getattr__(self, name: str) -> NoReturn:
+            use = f": use {self.INSTEAD[name]}" if name in self.INSTEAD else ""
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{use}", name=name, obj=self)

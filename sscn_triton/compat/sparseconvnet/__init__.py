@@ -1,14 +1,26 @@
 """SparseConvNet's public API on this library: ``import sscn_triton.compat.sparseconvnet as scn``.
 
 Arguments, parameter names and shapes, initial weights and conventions are SparseConvNet's. What is not here raises
-AttributeError and names the alternative.
+AttributeError or ImportError and names the alternative.
 """
 
 from __future__ import annotations
 
-from typing import NoReturn
+import sys
 
-from sscn_triton.compat.sparseconvnet import SCN
+from sscn_triton.compat.missing import names
+from sscn_triton.compat.sparseconvnet import (
+    SCN,
+    convolutions,
+    features,
+    io_layers,
+    networks,
+    normalization,
+    pooling,
+    tables,
+    tensor,
+    training,
+)
 from sscn_triton.compat.sparseconvnet.convolutions import (
     Convolution,
     Deconvolution,
@@ -87,10 +99,34 @@ _INSTEAD = {
 }
 
 
-def __getattr__(name: str) -> NoReturn:
-    if name in _INSTEAD:
-        raise AttributeError(f"sscn_triton does not have SparseConvNet's {name}; use {_INSTEAD[name]}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+_AT_HOME = {  # modules of SparseConvNet, whose names are in modules of other names here
+    **dict.fromkeys(("activations", "dropout", "networkInNetwork", "sparseToDense"), features),
+    **dict.fromkeys(("averagePooling", "maxPooling", "unPooling"), pooling),
+    **dict.fromkeys(("convolution", "deconvolution", "fullConvolution", "submanifoldConvolution"), convolutions),
+    **dict.fromkeys(("identity", "sequential"), tables),
+    "batchNormalization": normalization,
+    "classificationTrainValidate": training,
+    "ioLayers": io_layers,
+    "networkArchitectures": networks,
+    "sparseConvNetTensor": tensor,
+}
+for _name, _module in _AT_HOME.items():
+    sys.modules[f"{__name__}.{_name}"] = globals()[_name] = _module
+
+__getattr__ = names(
+    __name__,
+    {
+        **_INSTEAD,
+        "denseToSparse": _INSTEAD["DenseToSparse"],
+        "globalFusion": "JoinTable",
+        "inputBatch": _INSTEAD["InputBatch"],
+        "permutohedralSubmanifoldConvolution": _INSTEAD["PermutohedralSubmanifoldConvolution"],
+        "randomizedStrideConvolution": _INSTEAD["RandomizedStrideConvolution"],
+        "randomizedStrideMaxPooling": _INSTEAD["RandomizedStrideMaxPooling"],
+        "shapeContext": _INSTEAD["ShapeContext"],
+        "sparsify": _INSTEAD["Sparsify"],
+    },
+)
 
 
 __all__ = [

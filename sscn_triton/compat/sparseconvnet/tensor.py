@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from sscn_triton import Grid, SparseTensor
+from sscn_triton.compat.missing import Hinted
 from sscn_triton.compat.sparseconvnet.metadata import Metadata, same_sites
 from sscn_triton.compat.sparseconvnet.sizes import SizeError, axes
 
 
-class SparseConvNetTensor:
+class SparseConvNetTensor(Hinted):
     """Features ``[N, C]`` on the active sites of one spatial size.
 
     Attributes:
@@ -21,6 +22,19 @@ class SparseConvNetTensor:
         metadata: `Metadata` that holds the sites.
         spatial_size: int64 ``[dimension]``.
     """
+
+    INSTEAD: ClassVar = {
+        **dict.fromkeys(("F", "feats"), "features"),
+        **dict.fromkeys(("C", "coordinates", "coords", "indices"), "get_spatial_locations(), batch index last"),
+        **dict.fromkeys(("shape", "size"), "features.shape, spatial_size and batch_size()"),
+        **dict.fromkeys(("device", "dtype"), "features.device and features.dtype"),
+        **dict.fromkeys(("float", "double", "half"), "type(...)"),
+        "dense": "SparseToDense(dimension, nPlanes)",
+        "replace_feature": "with_features(features)",
+        "set_": "a new tensor: memory is freed when the last one is gone",
+        "spatialSize": "spatial_size",
+        "to_variable": "features, which takes part in gradients as it is",
+    }
 
     def __init__(self, features: Any = None, metadata: Any = None, spatial_size: Any = None) -> None:
         self.features: Any = features

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from sscn_triton import SparseTensor, rulebook
+from sscn_triton.compat.missing import Hinted
 from sscn_triton.compat.spine.coordinates import CoordinateManager, CoordinateMapKey, divided, merged
 from sscn_triton.relation import per_axis
 
 REDUCTIONS = ("sum", "mean", "first")
 
 
-class BackendTensor:
+class BackendTensor(Hinted):
     """Features on the sites of a coordinate map.
 
     Args:
@@ -28,6 +29,25 @@ class BackendTensor:
         coordinate_manager: where maps are kept; a new one unless given.
         duplicate_reduction: what becomes of rows that share a site: "sum", "mean", or "first", also where None.
     """
+
+    INSTEAD: ClassVar = {
+        "coordinates_at": "C[C[:, 0] == event, 1:]",
+        "features_at": "F[C[:, 0] == event]",
+        "coordinates_and_features_at": "C and F, chosen by C[:, 0] == event",
+        "decomposed_coordinates": "C[C[:, 0] == event, 1:]",
+        "decomposed_features": "F[C[:, 0] == event]",
+        "decomposed_coordinates_and_features": "C and F, chosen by C[:, 0] == event",
+        "decomposition_permutations": "(C[:, 0] == event).nonzero()",
+        "coordinate_key": "coordinate_map_key",
+        "coords_man": "coordinate_manager",
+        "dense": "sparse().dense()",
+        "interpolate": "features_at_coordinates(queries)",
+        **dict.fromkeys(("slice", "cat_slice"), "F[inverse_mapping] of the tensor that was given rows"),
+        **dict.fromkeys(("to", "cpu", "cuda", "double", "float", "half"), "create_tensor of features and coordinates"),
+        **dict.fromkeys(("feats", "feature"), "F"),
+        **dict.fromkeys(("coords", "indices"), "C"),
+        **dict.fromkeys(("requires_grad", "requires_grad_", "grad"), "F"),
+    }
 
     def __init__(
         self,

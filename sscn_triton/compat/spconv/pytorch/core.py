@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
 
 from sscn_triton import Grid, SparseTensor
-from sscn_triton.compat.missing import names
+from sscn_triton.compat.missing import Hinted, names
 from sscn_triton.compat.spconv.core import ConvAlgo
 from sscn_triton.compat.spconv.tools import CUDAKernelTimer
 from sscn_triton.relation import MAX_NDIM, Axes, one_integer, per_axis
@@ -26,7 +26,7 @@ class _Known(NamedTuple):
     indices: Tensor
 
 
-class SparseConvTensor:
+class SparseConvTensor(Hinted):
     """Features on sites, with the rulebooks that layers left under their keys.
 
     Sites are checked when a layer first asks for them, so that ``features`` and ``indices`` may be replaced one after
@@ -46,6 +46,19 @@ class SparseConvTensor:
     What code copies from one tensor to the next is there, and handed on: ``benchmark_record`` (empty), ``_timer``
     (off), ``thrust_allocator`` and ``int8_scale`` (None).
     """
+
+    INSTEAD: ClassVar = {
+        **dict.fromkeys(("F", "feats"), "features"),
+        **dict.fromkeys(("C", "coordinates", "coords"), "indices, batch index first"),
+        **dict.fromkeys(("shape", "size"), "features.shape, spatial_shape and batch_size"),
+        **dict.fromkeys(("device", "dtype"), "features.device and features.dtype"),
+        **dict.fromkeys(
+            ("to", "cpu", "cuda", "float", "half", "double", "detach"),
+            "replace_feature(features...), and indices on the same device",
+        ),
+        **dict.fromkeys(("sparity", "sparsity"), "len(indices) / spatial_size / batch_size"),
+        "update_grid": "nothing in its place: there is no grid to keep",
+    }
 
     def __init__(
         self,

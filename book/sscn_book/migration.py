@@ -1,0 +1,31 @@
+"""The table of the page on spconv: public networks computed here and by spconv."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+HEAD = "| network | sites | outputs | gradients | spconv to float64 | this library to float64 |"
+
+
+def networks(results: Path) -> str:
+    """What `tests/compare_networks.py` measured, of the last file that it wrote."""
+    paths = sorted(results.glob("*-spconv-networks.json"))
+    if not paths:
+        return "**Public networks have not been compared yet.**"
+    run = json.loads(paths[-1].read_text(encoding="utf-8"))
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    rows = [
+        f"`results/{paths[-1].name}`: {run['date']}, {versions}, Python {run['python']}",
+        "",
+        HEAD,
+        "|---" * 6 + "|",
+    ]
+    for name, one in run["networks"].items():
+        outputs = max(one["outputs"], one["smooth_outputs"])
+        gradients = max(one["gradients"], one["input_gradient"])
+        numbers = (outputs, gradients, one["spconv_to_float64"], one["sscn_to_float64"])
+        shown = " | ".join(f"{number:.1e}" for number in numbers)
+        source = f"{name} ({one['repository']} {one['commit'][:7]})" if one["commit"] else name
+        rows.append(f"| {source} | {one['sites']} | {shown} |")
+    return "\n".join(rows)
