@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+import foreign_networks
 import numpy as np
 import pytest
 
@@ -15,7 +16,7 @@ from sscn_triton.study.units import percent
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "book"))
-from sscn_book import front, study  # noqa: E402
+from sscn_book import front, migration, study  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +77,13 @@ def test_a_result_is_drawn_with_device_date_and_its_numbers(path):
         "Beyond segmentation",
     ):
         assert what in text
+
+
+def test_the_page_on_spconv_shows_every_network_compared_within_1e_5():
+    table = migration.networks(ROOT / "book" / "results")
+    for name in foreign_networks.NETWORKS:
+        (row,) = (line for line in table.splitlines() if line.startswith(f"| {name} ("))
+        outputs, gradients = map(float, row.split("|")[3:5])
+        assert 0 < outputs <= 1e-5
+        assert 0 < gradients <= 1e-5
+    assert migration.networks(ROOT / "tests") == "**Public networks have not been compared yet.**"
