@@ -12,8 +12,10 @@ from sscn_triton import Grid, SparseTensor
 from sscn_triton.compat.missing import Hinted
 from sscn_triton.compat.sparseconvnet.metadata import Metadata, same_sites
 from sscn_triton.compat.sparseconvnet.sizes import SizeError, axes
+from sscn_triton.value import value
 
 
+@value("features", "metadata", "spatial_size", features="features")
 class SparseConvNetTensor(Hinted):
     """Features ``[N, C]`` on the active sites of one spatial size.
 

@@ -13,10 +13,12 @@ from sscn_triton import SparseTensor, rulebook
 from sscn_triton.compat.missing import Hinted
 from sscn_triton.compat.spine.coordinates import CoordinateManager, CoordinateMapKey, divided, merged
 from sscn_triton.relation import per_axis
+from sscn_triton.value import value
 
 REDUCTIONS = ("sum", "mean", "first")
 
 
+@value("features", "coordinate_map_key", "coordinate_manager", features="F")
 class BackendTensor(Hinted):
     """Features on the sites of a coordinate map.
 

@@ -15,6 +15,7 @@ from sscn_triton.compat.spconv.core import ConvAlgo
 from sscn_triton.compat.spconv.tools import CUDAKernelTimer
 from sscn_triton.relation import MAX_NDIM, Axes, one_integer, per_axis
 from sscn_triton.rulebook import Rulebook
+from sscn_triton.value import value
 
 
 class _Known(NamedTuple):
@@ -26,6 +27,7 @@ class _Known(NamedTuple):
     indices: Tensor
 
 
+@value("features", "indices", "spatial_shape", "batch_size", "grid", "voxel_num", "indice_dict", features="_features")
 class SparseConvTensor(Hinted):
     """Features on sites, with the rulebooks that layers left under their keys.
 
