@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Submanifold sparse convolutions on liquid-argon images.
 
-`sscn COMMAND --help` explains a command and its options."""
+`sscn COMMAND --help` explains a command and its options. Every command also takes `--config FILE`, a YAML file with
+options, of which those on the command line win, and `--print_config`, which prints such a file and exits."""
+
+FOR_MAINTAINERS = {
+    "study": ("toy",),
+    "bench": ("copies", "repeat", "threads", "cold", "model"),
+}
+"""Options that stand under a heading of their own in a command's help, below those of users."""
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 
@@ -156,8 +163,35 @@ def build_parser() -> ArgumentParser:
         sub = ArgumentParser(description=_first_paragraphs(options), exit_on_error=False, formatter_class=_formatter())
         sub.add_argument("--config", action="config", help="YAML file with options; those on the command line win.")
         sub.add_class_arguments(options, as_group=False, as_positional=command.positional)
+        _arrange_help(sub, name)
         commands.add_subcommand(name, sub, help=command.summary)
     return parser
+
+
+def _arrange_help(parser: ArgumentParser, name: str) -> None:
+    """The options of users first, then names in files of others, then options of maintainers, each under its heading.
+    What every command has is explained by `sscn --help` alone."""
+    from argparse import SUPPRESS
+    from dataclasses import fields
+
+    from sscn_triton.study.reading_options import ReadingOptions
+
+    places = [action.dest.upper() for action in parser._actions if not action.option_strings]
+    options = [action for action in parser._actions if action.option_strings]
+    wanted = [f"{action.option_strings[0]} {action.dest.upper()}" for action in options if action.required]
+    parser.usage = " ".join(["sscn", name, *places, *wanted, "[options]"])
+    for action in parser._actions:
+        if action.dest == "print_config" or (action.dest == "config" and name != "train"):
+            action.help = SUPPRESS
+    headings = {
+        "to read files of other programs": [field.name for field in fields(ReadingOptions)],
+        "for maintainers": list(FOR_MAINTAINERS.get(name, ())),
+    }
+    for heading, names in headings.items():
+        group = parser.add_argument_group(heading)
+        for action in [one for one in parser._optionals._group_actions if one.dest in names]:
+            parser._optionals._group_actions.remove(action)
+            group._group_actions.append(action)
 
 
 def _first_paragraphs(documented: Callable[..., Any]) -> str:
@@ -258,10 +292,22 @@ def _end(program: str, message: str, code: int) -> NoReturn:
 
 
 def _formatter() -> Any:
+    from argparse import SUPPRESS, Action
+
     from jsonargparse import DefaultHelpFormatter
 
     class Formatter(DefaultHelpFormatter):
-        """Keeps the paragraphs of a description apart."""
+        """Keeps the paragraphs of a description apart. Of an option it tells whether it is required, else the default
+        where there is one; types are for programmers."""
+
+        def _get_help_string(self, action: Action) -> str:
+            text = (action.help or "").replace("%", "%%")
+            if action.required and action.option_strings:
+                return f"{text} (required)"
+            if action.default in (None, "", SUPPRESS) or not action.option_strings:
+                return text
+            told = str(action.default)
+            return f"{text} (default: {told.lower() if isinstance(action.default, bool) else told})"
 
         def _fill_text(self, text: str, width: int, indent: str) -> str:
             paragraphs = text.split("\n\n")

@@ -45,8 +45,26 @@ def test_every_option_of_every_command_is_explained(capsys: pytest.CaptureFixtur
     for option in cli.COMMANDS[name].options().__annotations__:
         found = re.search(rf"^  (?:--)?{option}\b", out, re.MULTILINE)  # with dashes, or a place of its own
         assert found, option
-        explanation = out[found.end() :].split("(type:")[0]
+        explanation = re.split(r"\n  --|\n\n|\(default:", out[found.end() :])[0]
         assert len(explanation.split()) >= 3, option
+
+
+def test_help_has_users_options_first_and_what_all_commands_take_once(capsys: pytest.CaptureFixture[str]) -> None:
+    _, whole, _ = sscn(capsys, "--help")
+    assert "--print_config" in whole
+    for name in cli.COMMANDS:
+        _, out, _ = sscn(capsys, name, "--help")
+        assert "print_config" not in out
+        assert ("--config" in out) == (name == "train")
+        assert "(type:" not in out
+        users, _, maintainers = out.partition("for maintainers:")
+        for option in cli.FOR_MAINTAINERS.get(name, ()):
+            assert f"--{option}" in maintainers
+            assert f"--{option}" not in users
+        assert bool(maintainers) == (name in cli.FOR_MAINTAINERS)
+    assert out.startswith("usage: sscn bench [options]\n")
+    _, out, _ = sscn(capsys, "evaluate", "--help")
+    assert out.startswith("usage: sscn evaluate --checkpoint CHECKPOINT --data DATA [options]\n")
 
 
 BAD = {

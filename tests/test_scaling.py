@@ -179,3 +179,13 @@ def test_the_book_s_measurements_are_what_the_code_writes() -> None:
                     assert value == (
                         pytest.approx(theirs[name], rel=1e-4) if isinstance(value, float) else theirs[name]
                     )
+
+
+def test_a_dense_series_whose_first_point_is_known_to_take_too_long_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scaling, "measure", lambda job: Point(job.settings.kind, 3, job.size, 1, 1, 1.0, 1.0, 1, 1))
+    plan = Plan("scaling", [simulate(0, 0, size=32)], 1, 2, 60.0, 1e9, known={"matched": 1.0, "study": 1e-9})
+    assert scaling._series(plan, "matched", 3, 60.0) == []
+    assert len(scaling._series(plan, "study", 3, 60.0)) == 1
+    assert len(scaling._series(plan, "matched", 2, 60.0)) == 1  # of two dimensions nothing is known

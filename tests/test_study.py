@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from torch.nn import functional as F
 from sscn_triton.lartpc import Event, simulate
 from sscn_triton.models import DenseUResNet
 from sscn_triton.study import (
+    budget,
     comparison,
     curves,
     data,
@@ -416,7 +418,8 @@ def test_without_questions_none_is_asked(tmp_path: Path, monkeypatch: pytest.Mon
         raise AssertionError("asked")
 
     monkeypatch.setattr(questions, "ask", refuse_to_answer)
-    for name in ("_measure", "_scale", "_record", "_michel_record"):
+    monkeypatch.setattr(comparison, "_measure", lambda *given: SimpleNamespace(predictions=[]))
+    for name in ("_scale", "_record", "_michel_record"):
         monkeypatch.setattr(comparison, name, lambda *given: {})
     monkeypatch.setattr(comparison, "_write", lambda output, jobs, outcomes, record: written.append(record))
     comparison.study(StudyConfig(out=str(tmp_path / "out"), questions=False, **TINY))
@@ -426,20 +429,46 @@ def test_without_questions_none_is_asked(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_budget_gives_each_part_its_share_and_keeps_back_what_later_ones_want() -> None:
-    budget = Budget(StudyConfig(minutes=10.0))
-    assert budget.seconds("crops") == pytest.approx(600 * SHARES["crops"])
+    ten = Budget(StudyConfig(minutes=10.0))
+    assert ten.seconds("crops") == pytest.approx(600 * SHARES["crops"])
     assert 3 * SHARES["crops"] + sum(SHARES.values()) - SHARES["crops"] < 0.9
-    budget.began -= 370.0  # 600 - 24 for closing - 370 = 206 are left, 150 of them for the questions
-    assert budget.seconds("michel", ("questions",)) == pytest.approx(48.0, abs=0.1)
-    assert budget.seconds("scaling", ("michel", "questions")) == pytest.approx(206 - 48 - 150, abs=0.1)
-    assert budget.seconds("questions") == pytest.approx(150.0, abs=0.1)
-    budget.began -= 100.0
-    assert budget.seconds("scaling", ("questions",)) == 0.0
-    assert budget.seconds("questions") == pytest.approx(106.0, abs=0.1)
+    ten.began -= 370.0  # 600 - 24 for closing - 370 = 206 are left, 150 of them for the questions
+    assert ten.seconds("michel", ("questions",)) == pytest.approx(48.0, abs=0.1)
+    assert ten.seconds("scaling", ("michel", "questions")) == pytest.approx(206 - 48 - 150, abs=0.1)
+    assert ten.seconds("questions") == pytest.approx(150.0, abs=0.1)
+    ten.began -= 100.0
+    assert ten.seconds("scaling", ("questions",)) == 0.0
+    assert ten.seconds("questions") == pytest.approx(106.0, abs=0.1)
     without = Budget(StudyConfig(minutes=10.0, questions=False))
     assert without.seconds("crops") == pytest.approx(600 * SHARES["crops"] / 0.75)
     assert without.seconds("questions") == 0.0
     assert Budget(StudyConfig(steps=3)).seconds("crops") == 0.0
+
+
+def test_a_short_study_makes_few_events_and_leaves_the_open_questions_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [StudyConfig(minutes=minutes).events for minutes in (0.1, 1.0, 5.0, 30.0)] == [10, 20, 100, 200]
+    assert StudyConfig(minutes=1.0, events=50).events == 50
+    assert StudyConfig(steps=1).events == 200
+    asking = [Budget(StudyConfig(minutes=minutes)).asks_questions() for minutes in (1.0, 3.9, 4.0)]
+    assert asking == [False, False, True]
+    assert Budget(StudyConfig(minutes=1.0)).seconds("whole") == pytest.approx(60 * SHARES["whole"] / 0.75)
+    monkeypatch.setattr(comparison, "_measure", lambda *given: SimpleNamespace(predictions=[]))
+    for name in ("_scale", "_record", "_michel_record", "_write"):
+        monkeypatch.setattr(comparison, name, lambda *given: {})
+    tiny = {name: value for name, value in TINY.items() if name != "steps"}
+    comparison.study(StudyConfig(out=str(tmp_path / "out"), minutes=1.0, **tiny))
+    assert "the open questions are left out: there is no time for them" in capsys.readouterr().err
+
+
+def test_no_more_images_are_judged_when_the_time_is_up() -> None:
+    network = runs.make_network("sparse", StudyConfig(**TINY), 3)
+    image = simulate(0, 0, size=16)
+    unknown = image.replace(labels=np.full(len(image), -1))
+    scores, predictions, seconds = runs.judge(network, [unknown, image, image], seconds=0.0)
+    assert (scores.events, len(predictions), len(seconds)) == (1, 2, 2)
+    assert len(runs.judge(network, [image] * 3)[1]) == 3
 
 
 def test_a_report_is_replaced_as_a_whole(finished: Path, tmp_path: Path) -> None:
@@ -471,7 +500,7 @@ def test_a_folder_of_other_files_is_never_touched(tmp_path: Path) -> None:
     OutputFolder(tmp_path).__exit__()
 
 
-@pytest.mark.parametrize(("runs_done", "kept"), [(0, []), (1, ["sparse-16-px-crops.json"])])
+@pytest.mark.parametrize(("runs_done", "kept"), [(0, []), (1, ["dense-of-2018-16-px-crops.json"])])
 def test_ctrl_c_keeps_the_finished_runs_and_says_where(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs_done: int, kept: list[str]
 ) -> None:
@@ -489,7 +518,7 @@ def test_ctrl_c_keeps_the_finished_runs_and_says_where(
     left = list(tmp_path.iterdir())
     assert [path.name for folder in left for path in folder.iterdir()] == kept
     if kept:
-        assert f"kept in {left[0]} (sparse-16-px-crops.json)" in str(caught.value)
+        assert f"kept in {left[0]} (dense-of-2018-16-px-crops.json)" in str(caught.value)
     else:
         assert "nothing was kept, no report was written" in str(caught.value)
 
@@ -513,18 +542,23 @@ def test_a_study_by_the_clock_gives_both_networks_the_same_time(
 
     monkeypatch.setattr(comparison, "run_apart", note)
     monkeypatch.setattr(questions, "ask", ask)
+    monkeypatch.setattr(budget, "JUDGING", 0.0)
     tiny = {name: value for name, value in TINY.items() if name != "steps"}
-    page = comparison.study(StudyConfig(out=str(tmp_path / "out"), minutes=5.0, **tiny))
+    page = comparison.study(StudyConfig(out=str(tmp_path / "out"), minutes=60.0, **tiny))
     assert "left open" not in page.read_text()
+    networks = json.loads((page.parent / "report.json").read_text())["networks"]
+    assert [network["held_out"]["events"] for network in networks] == [1, 1, 1, 1]  # there was no time to judge more
+    assert networks[0]["held_out"]["voxels"] == networks[1]["held_out"]["voxels"] == networks[2]["held_out"]["voxels"]
     assert not (page.parent / "equal.png").exists()
     sparse, dense, large, whole, muons = (job.limit for job in jobs)
     assert sparse == dense == large
     assert sparse.steps is None
-    assert sparse.seconds == pytest.approx(300 * SHARES["crops"])
-    assert 0 < whole.seconds <= 300 * SHARES["whole"]
-    assert 0 < muons.seconds <= 300 * SHARES["michel"]
-    assert 0 < plans[0].seconds <= 300 * SHARES["scaling"]
-    assert 0 < asked[0] <= 300 * SHARES["questions"]
+    assert sparse.seconds == pytest.approx(3600 * SHARES["crops"])
+    assert 0 < whole.seconds <= 3600 * SHARES["whole"]
+    assert 0 < muons.seconds <= 3600 * SHARES["michel"]
+    assert 0 < plans[0].seconds <= 3600 * SHARES["scaling"]
+    assert plans[0].known.keys() == {"matched", "study"}
+    assert 0 < asked[0] <= 3600 * SHARES["questions"]
 
 
 def test_running_mean_averages_the_last_values() -> None:

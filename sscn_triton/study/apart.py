@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.connection import wait
 from typing import Any, Protocol, TypeVar
 
@@ -68,7 +68,7 @@ class _Process:
     """A new process that does one job after the other."""
 
     def __init__(self, task: Callable[[Any], Any]) -> None:
-        context = get_context("spawn")
+        context = _context()
         self.pipe, theirs = context.Pipe()
         self.task = task
         self.number: int | None = None
@@ -106,6 +106,16 @@ class _Process:
     def end(self) -> None:
         self._process.terminate()
         self._process.join()
+
+
+def _context() -> Any:
+    """Where there is one, a server that has imported what the work needs forks off the processes: importing it takes
+    several seconds, the fork some milliseconds."""
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["sscn_triton.study.runs", "lightning.pytorch.strategies"])
+    return context
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from sscn_triton.common.files import write_whole
 from sscn_triton.lartpc import CLASS_NAMES, Event
 from sscn_triton.study import machine, published, questions, scaling
 from sscn_triton.study.apart import run_apart
-from sscn_triton.study.budget import Budget
+from sscn_triton.study.budget import LEAST_QUESTIONS, Budget
 from sscn_triton.study.config import StudyConfig
 from sscn_triton.study.data import ENERGY_UNIT, Split, held_out_crops, load
 from sscn_triton.study.errors import Interrupted, RunError
 from sscn_triton.study.metrics import ClassWeights
+from sscn_triton.study.networks import Kind
 from sscn_triton.study.output import RECORD, OutputFolder, as_json
 from sscn_triton.study.runs import STATISTICS_BATCHES, Job, Outcome, run
 from sscn_triton.study.scaling_fit import KINDS
@@ -51,15 +53,18 @@ def study(config: StudyConfig) -> Path:
 def _run(config: StudyConfig, split: Split, muons: Split, output: OutputFolder, budget: Budget) -> None:
     busy = machine.load_average()
     try:
-        crops = held_out_crops(split.held_out, config.size, config.seed)
-        jobs, outcomes = list[Job](), list[Outcome]()
-        for job in _jobs(config, split, crops, muons, budget):
-            jobs.append(job)
+        crops = _shuffled(held_out_crops(split.held_out, config.size, config.seed), config.seed)
+        jobs, outcomes = _crop_runs(config, split, crops, output, budget)
+        crops = jobs[0].held_out
+        for job in _whole_runs(config, split, muons, budget):
             outcomes.append(_measure(job, output))
-        grown = _scale(config, split, budget)
+            jobs.append(_as_judged(job, outcomes[-1]))
+        grown = _scale(config, split, budget, outcomes)
         asked = None
-        if config.questions:
+        if budget.asks_questions() and (config.minutes is None or budget.seconds("questions") >= LEAST_QUESTIONS):
             asked = questions.ask(config, split, muons, crops, outcomes, budget.seconds("questions"))
+        elif config.questions:
+            print("the open questions are left out: there is no time for them; give more minutes", file=sys.stderr)
         record = _record(config, split, outcomes[:-1], budget.spent())
         record |= {"load_before": busy, "michel": _michel_record(muons, outcomes[-1])}
         _write(output, jobs, outcomes, record | {"scaling": grown, "questions": asked})
@@ -75,18 +80,42 @@ def _kept(output: OutputFolder) -> str:
     return f"{before}; the finished runs are kept in {output.work} ({names})"
 
 
-def _jobs(config: StudyConfig, split: Split, crops: list[Event], muons: Split, budget: Budget) -> Iterator[Job]:
-    """The runs, in the order of the report; how long one may take is asked when its turn has come."""
+def _shuffled(crops: list[Event], seed: int) -> list[Event]:
+    """The first of them stand for all, where there is no time to judge by more."""
+    return [crops[i] for i in np.random.default_rng(seed).permutation(len(crops))]
+
+
+def _crop_runs(
+    config: StudyConfig, split: Split, crops: list[Event], output: OutputFolder, budget: Budget
+) -> tuple[list[Job], list[Outcome]]:
+    """The networks on crops, in the order of the report. The largest is trained first: the crops that it has time to
+    be judged by are those that the others are judged by."""
     names = {"sparse": "sparse", "matched": "dense, matched", "study": "dense of 2018"}
-    limit = Limit(budget.seconds("crops"), config.steps)
-    for kind in KINDS:
+    limit, judging = Limit(budget.seconds("crops"), config.steps), budget.judging()
+    jobs, outcomes = list[Job](), list[Outcome]()
+    for kind in KINDS[::-1]:
         name = f"{names[kind]}, {config.size} px crops"
-        yield Job(name, kind, config, split.train, crops, False, limit, config.batch)
+        job = Job(name, kind, config, split.train, crops, False, limit, config.batch, judging=judging)
+        outcomes.insert(0, _measure(job, output))
+        jobs.insert(0, _as_judged(job, outcomes[0]))
+        crops, judging = jobs[0].held_out, None
+    return jobs, outcomes
+
+
+def _whole_runs(config: StudyConfig, split: Split, muons: Split, budget: Budget) -> Iterator[Job]:
+    """The runs on whole events, in the order of the report; how long one may take is asked when its turn has come."""
+    judging = budget.judging()
     limit = Limit(budget.seconds("whole", ("michel", "scaling", "questions")), config.steps)
-    yield Job("sparse, whole events", "sparse", config, split.train, split.held_out, True, limit, 1)
+    yield Job("sparse, whole events", "sparse", config, split.train, split.held_out, True, limit, 1, judging=judging)
     limit = Limit(budget.seconds("michel", ("scaling", "questions")), config.steps)
     images = muons.train, muons.held_out
-    yield Job("sparse, stopping muons", "sparse", config, *images, True, limit, MUON_IMAGES, MUON_WEIGHTS)
+    name = "sparse, stopping muons"
+    yield Job(name, "sparse", config, *images, True, limit, MUON_IMAGES, MUON_WEIGHTS, judging)
+
+
+def _as_judged(job: Job, outcome: Outcome) -> Job:
+    """The job with the images that there was time to judge."""
+    return replace(job, held_out=job.held_out[: len(outcome.predictions)])
 
 
 def _measure(job: Job, output: OutputFolder) -> Outcome:
@@ -96,12 +125,19 @@ def _measure(job: Job, output: OutputFolder) -> Outcome:
     return outcome
 
 
-def _scale(config: StudyConfig, split: Split, budget: Budget) -> dict[str, Any]:
-    """How costs grow, on the fullest of the events to learn from."""
+def _scale(config: StudyConfig, split: Split, budget: Budget, outcomes: list[Outcome]) -> dict[str, Any]:
+    """How costs grow, on the fullest of the events to learn from. What a dense network's first point will cost is known
+    from its run on crops."""
     seconds = budget.seconds("scaling", ("questions",))
     events = sorted(split.train, key=len, reverse=True)[: max(scaling.BATCHES)]
     memory = 1e9 * (machine.memory_gb() or 8.0)
-    return run_apart(scaling.Plan("scaling", events, config.filters, config.depth, seconds, memory), scaling.run)
+    known: dict[Kind, float] = {}
+    if config.minutes is not None:
+        for outcome in outcomes[1:3]:
+            once = outcome.step_seconds / config.batch + float(np.median(outcome.forward_seconds))
+            known[outcome.kind] = once / config.size**3
+    plan = scaling.Plan("scaling", events, config.filters, config.depth, seconds, memory, known=known)
+    return run_apart(plan, scaling.run)
 
 
 def _record(config: StudyConfig, split: Split, outcomes: list[Outcome], seconds: float) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from sscn_triton.study.options import check_types
 from sscn_triton.study.reading_options import ReadingOptions
 
 MINUTES, EVENTS, IMAGE = 10.0, 200, 192
+EVENTS_PER_MINUTE = 20
+"""Simulated events of a study of fewer minutes, so that their making does not take all of its time."""
 MINUTES_AT_SCALE = 7.5
 """What is taken where an option is left out that another one may forbid."""
 AT_SCALE = ("scale", "out", "minutes", "seed", "toy")
@@ -38,11 +40,13 @@ class StudyConfig(ReadingOptions):
         toy: with scale=gpu, the same pieces at toy size on the CPU, which shows that they run and nothing more.
         size: edge of the crops in voxels; a multiple of 2 ** depth, 32 at the default depth, and more than that, as the
             dense network of 2018 needs it.
-        minutes: time the whole study may take, though every network makes one step at least; 10 if left out.
+        minutes: time the whole study may take; 10 if left out. Every network makes one step and judges one image at
+            least, which takes about a minute on two cores at the default size, and the open questions need four
+            minutes or more, else they are left out.
         steps: train each network for this many steps, instead of by time: such a study can be repeated exactly.
         seed: of the simulated events, the split, the crops and the first weights.
-        events: number of simulated events, 200 if left out; of a file how many to take, the first ones, all if left
-            out.
+        events: number of simulated events, 200 if left out, or 20 a minute of a study of less than ten; of a file how
+            many to take, the first ones, all if left out.
         image: edge of a simulated event in voxels, 192 if left out; not with a file.
         batch: crops per training step; whole events go one by one.
         filters: channels of the first level; level i has i times as many.
@@ -90,11 +94,12 @@ class StudyConfig(ReadingOptions):
                 f"size must be a multiple of {divisor} (2 ** depth, depth {self.depth}) and more than that, "
                 f"got {self.size}"
             )
-        for name, default in (("events", EVENTS), ("image", IMAGE)):
-            if self.data is None and getattr(self, name) is None:
-                object.__setattr__(self, name, default)
         if self.steps is None and self.minutes is None:
             object.__setattr__(self, "minutes", MINUTES if self.scale == "laptop" else MINUTES_AT_SCALE)
+        events = EVENTS if self.minutes is None else min(EVENTS, max(10, int(EVENTS_PER_MINUTE * self.minutes)))
+        for name, default in (("events", events), ("image", IMAGE)):
+            if self.data is None and getattr(self, name) is None:
+                object.__setattr__(self, name, default)
         if self.image is not None and self.image < self.size:
             raise ValueError(f"image must be at least the size of a crop, {self.size}, got {self.image}")
 

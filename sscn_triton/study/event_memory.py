@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -19,7 +19,7 @@ OVERHEAD = 1000
 """Bytes that an event takes beside its voxels, for Python's objects."""
 
 Item = TypeVar("Item")
-_Kept = tuple[np.ndarray, np.ndarray, np.ndarray, float, np.ndarray, tuple[int, ...], str]
+_Kept = tuple[np.ndarray, np.ndarray, np.ndarray, float, np.ndarray, tuple[int, ...], str, tuple[str, ...]]
 
 
 def memory_for_events(processes: int = 1) -> int:
@@ -47,8 +47,9 @@ class EventMemory:
         kept = self._kept.get(number)
         if kept is None:
             return None
-        coordinates, energy, labels, voxel_size, origin, shape, name = kept
-        return Event(coordinates, energy, labels, no_particles(), voxel_size, origin, shape, name)
+        coordinates, energy, labels, voxel_size, origin, shape, name, label_names = kept
+        fields = coordinates, energy, labels, no_particles(), voxel_size, origin, shape, name
+        return Event(*fields, label_names=label_names)
 
     def keep(self, number: int, event: Event) -> None:
         """Keep the event, if it fits."""
@@ -57,7 +58,7 @@ class EventMemory:
             return
         coordinates: np.ndarray = event.coordinates.astype(_coordinate_type(event), copy=True)
         kept = coordinates, event.energy.copy(), event.labels.copy(), event.voxel_size, event.origin
-        self._kept[number] = (*kept, event.spatial_shape, event.name)
+        self._kept[number] = (*kept, event.spatial_shape, event.name, event.label_names)
         self.bytes += size
 
 
@@ -82,8 +83,7 @@ class MadeAhead(Generic[Item]):
         self.items, self.ahead = items, ahead
 
     def __len__(self) -> int:
-        assert isinstance(self.items, Sized)
-        return len(self.items)
+        return len(self.items)  # type: ignore[arg-type]  # TypeError where the items have no length
 
     def __iter__(self) -> Iterator[Item]:
         made: SimpleQueue[tuple[str, Any]] = SimpleQueue()

@@ -40,6 +40,7 @@ class Job:
     limit: Limit
     images: int  # in a step
     class_weights: ClassWeights = "none"
+    judging: float | None = None  # seconds after which no more images are judged; None for all
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Outcome:
     training_memory: int  # above what the process held before the network was made
     forward_memory: int  # the same for one forward pass without gradients, before training
     memory_method: str
-    predictions: list[np.ndarray]  # per held-out image: the class of each voxel
+    predictions: list[np.ndarray]  # per held-out image that was judged, the first ones: the class of each voxel
     closer: dict[str, Any]  # see `closer.Closer.record`
 
     @property
@@ -117,7 +118,7 @@ def run(job: Job) -> Outcome:
     training_seconds, training_memory = time.perf_counter() - began, memory.bytes()
     estimate_statistics(network, list(islice(_batches(job), min(STATISTICS_BATCHES, len(steps)))))
     closer = Closer(CLASS_NAMES, ndim)
-    scores, predictions, forward_seconds = judge(network, job.held_out, visit=closer.add)
+    scores, predictions, forward_seconds = judge(network, job.held_out, visit=closer.add, seconds=job.judging)
     return Outcome(
         name=job.name,
         kind=job.kind,
@@ -155,14 +156,17 @@ def judge(
     images: Iterable[Event],
     classes: int = len(CLASS_NAMES),
     visit: Callable[[Event, np.ndarray], None] | None = None,
+    seconds: float | None = None,
 ) -> tuple[Scores, list[np.ndarray], list[float]]:
     """Scores on `images` one at a time, the class predicted for each voxel, seconds for each (loss included).
 
-    Images go to the network's own device. visit: called with every image and its probabilities [N, classes].
+    Images go to the network's own device. visit: called with every image and its probabilities [N, classes]. seconds:
+    after so many no further image is judged, though one with a voxel of known label is.
     """
     network.eval()
     device = next(network.parameters()).device
-    tally, predictions, seconds = Tally(classes), [], []
+    end = None if seconds is None else time.perf_counter() + seconds
+    tally, predictions, taken = Tally(classes), [], []
     with torch.no_grad():
         for image in images:
             batch = as_batch([image]).to(device)
@@ -170,7 +174,9 @@ def judge(
             logits = voxel_logits(network, batch)
             tally.add(logits, batch.labels)
             predictions.append(logits.argmax(1).cpu().numpy().astype(np.int8))
-            seconds.append(time.perf_counter() - start)
+            taken.append(time.perf_counter() - start)
             if visit is not None:
                 visit(image, torch.softmax(logits.float(), 1).cpu().numpy())
-    return tally.scores(), predictions, seconds
+            if end is not None and tally.confusions and time.perf_counter() >= end:
+                break
+    return tally.scores(), predictions, taken

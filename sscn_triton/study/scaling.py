@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -34,6 +34,8 @@ SERIES: tuple[tuple[Kind, int], ...] = (
 REPEATS, MOST_REPEATS, ENOUGH = 3, 15, 1.0
 """Runs that are timed: at least, at most, and seconds after which no more are begun; of runs of SLOW seconds, two."""
 SLOW = 5.0
+RUNS = REPEATS + 2
+"""Steps and forward passes that the measurement of a point is expected to cost."""
 MEMORY_SHARE = 0.4
 """Of the machine's memory, that a step may be expected to need."""
 
@@ -72,6 +74,7 @@ class Plan:
     device: str = "cpu"
     apart: bool = False
     threads: int | None = None
+    known: Mapping[Kind, float] = field(default_factory=dict)  # of dense ones: seconds of a step and a pass per place
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,8 @@ def _series(plan: Plan, kind: Kind, ndim: int, seconds: float) -> list[Point]:
     if kind == "sparse":
         shapes += [(sizes[-1], images) for images in BATCHES[1:] if images <= len(plan.events)] if sizes else []
     end, points = time.monotonic() + seconds, list[Point]()
+    if ndim == 3 and kind in plan.known and sizes and RUNS * plan.known[kind] * sizes[0] ** 3 > seconds:
+        return []
     for size, number in shapes:
         images = _images(plan.events[:number], ndim, size)
         name = f"{kind}, {size} px, {ndim}D, {number} image{'s' if number > 1 else ''}"
@@ -146,7 +151,7 @@ def _fits(last: Point, voxels: int, images: int, size: int, seconds: float, memo
         grown = voxels / max(last.voxels, 1)
     else:
         grown = (size / last.size) ** last.ndim * images / last.images
-    cost = (REPEATS + 2) * (last.step_seconds + last.forward_seconds)
+    cost = RUNS * (last.step_seconds + last.forward_seconds)
     return cost * grown < seconds and last.step_memory * grown < MEMORY_SHARE * memory
 
 

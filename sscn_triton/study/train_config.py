@@ -51,7 +51,8 @@ class TrainConfig(ReadingOptions):
         out: folder of this training.
         data: event file to learn from, of any format that `sscn inspect` reads, or a folder of such files; left out,
             events are simulated.
-        held_out: event file to be judged by at the end; left out, one event in five of the data, never learnt from.
+        held_out: event file to be judged by at the end; left out, one event in five of the data, never learnt from. A
+            finished training is judged again, by another file or other number, when both are given anew.
         held_out_events: events to be judged by, at most.
         events: number of simulated events, 200 if left out; not with a file.
         image: edge of a simulated event in voxels, 192 if left out; not with a file.
@@ -74,7 +75,8 @@ class TrainConfig(ReadingOptions):
         reduction: of the events' losses in a batch, mean, or sum as in the 2018 study.
         class_weights: none, or per event balanced (each class weighs the same) or sqrt (half way to that).
         precision: fp32, or bf16 for autocast to bfloat16.
-        workers: processes that prepare images, for each device; 0 prepares them in between.
+        workers: processes that prepare images, for each device; with 0 a thread does, during the steps. Events stay in
+            memory once read, as far as a third of the free memory allows; the network learns the same either way.
         device: auto for a GPU if there is one, cpu or cuda.
         devices: processes on each node, one a device.
         nodes: machines that take part.
