@@ -50,7 +50,7 @@ def run_all(
         while len(results) < len(jobs):
             busy = {process.pipe: process for process in processes if process.number is not None}
             for pipe in wait(list(busy)):
-                process = busy[pipe]  # type: ignore[index]
+                process = busy[pipe]
                 number, answer = process.answer()
                 results[number] = answer
                 if told is not None:
