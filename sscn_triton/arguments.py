@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,11 +25,23 @@ def check_features(features: object, rows: int) -> None:
     if not isinstance(features, Tensor) or features.dtype not in FLOATS:
         raise TypeError(
             f"features must be a float16, bfloat16, float32 or float64 tensor [N, channels], got {kind(features)}"
+            f"{_way(features, False)}"
         )
     if features.layout != torch.strided:
         raise TypeError(f"features must be a tensor of layout torch.strided, got {features.layout}")
     if features.ndim != 2 or features.shape[0] != rows:
         raise ValueError(f"features must be [{rows}, channels], a row for each site, got shape {tuple(features.shape)}")
+
+
+def _way(value: object, integers: bool) -> str:
+    """How what was given becomes features, or coordinates, if there is a usual way."""
+    if isinstance(value, Tensor) and value.is_floating_point() and integers:
+        return ": sscn_triton.quantize turns float positions into voxels"
+    if isinstance(value, Tensor) and value.dtype in INTEGERS and not integers:
+        return ": features.float() converts them"
+    if isinstance(value, np.ndarray | list | tuple):
+        return ": torch.as_tensor makes a tensor of it"
+    return ""
 
 
 def checked_grid(
@@ -38,11 +51,12 @@ def checked_grid(
     if not isinstance(features, Tensor) or features.dtype not in FLOATS:
         raise TypeError(
             f"features must be a float16, bfloat16, float32 or float64 tensor [N, channels], got {kind(features)}"
+            f"{_way(features, False)}"
         )
     if not isinstance(coordinates, Tensor) or coordinates.dtype not in INTEGERS:
         raise TypeError(
             f"coordinates must be an integer tensor [N, 1 + D], batch index first, of type int8 to int64 or uint8, "
-            f"got {kind(coordinates)}"
+            f"got {kind(coordinates)}{_way(coordinates, True)}"
         )
     for name, value in (("features", features), ("coordinates", coordinates)):
         if value.layout != torch.strided:
@@ -105,5 +119,5 @@ def duplicate_message(coordinates: Tensor, first: Tensor, inverse: Tensor) -> st
     return (
         f"coordinates hold {len(inverse) - len(first)} duplicate sites: rows {int(first[inverse[row]])} and {row} are "
         f"both {coordinates[row].tolist()}; merge them with SparseTensor.from_points(..., duplicates="
-        f"{' | '.join(repr(how) for how in DUPLICATES[1:])})"
+        f"{' | '.join(repr(how) for how in DUPLICATES[1:])}), if the first column is their batch index"
     )

@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 from torch import Tensor
 
+_LOSSES = (
+    "cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits",
+)  # fmt: skip
 COUNTERPARTS = {  # functions of PyTorch that are given a SparseTensor
     "relu": "nn.ReLU",
     "leaky_relu": "nn.LeakyReLU",
@@ -39,6 +43,7 @@ COUNTERPARTS = {  # functions of PyTorch that are given a SparseTensor
     "cat": "functional.concatenate",
     "concat": "functional.concatenate",
     "concatenate": "functional.concatenate",
+    **dict.fromkeys(_LOSSES, "x.features, with one target per site"),
 }
 
 _ELEMENTWISE = (
@@ -175,7 +180,7 @@ def refusal(function: Callable[..., Any]) -> str:
     """Why ``function`` of PyTorch does not take a SparseTensor, in one line that names what does."""
     name = getattr(function, "__name__", str(function))
     known = COUNTERPARTS.get(name[:-2] if name.endswith(("1d", "2d", "3d")) else name)
-    instead = f"sscn_triton.{known}" if known else "x.map(function), which applies a function to its features"
+    instead = _in_full(known) if known else "x.map(function), which applies a function to its features"
     return f"{name} of PyTorch takes tensors, not a SparseTensor: use {instead}"
 
 

@@ -359,7 +359,7 @@ def same_grid(*tensors: SparseTensor) -> None:
         if other.grid is not tensors[0].grid:
             raise ValueError(
                 f"tensors are on different grids: {tensors[0].grid!r} and {other.grid!r}; "
-                "features can only be joined site by site on one grid"
+                "features can only be joined site by site on one grid, which x.replace(features) and layers keep"
             )
 
 

@@ -59,6 +59,11 @@ def test_a_module_answers_a_foreign_name_unless_it_has_it(name: str) -> None:
             getattr(module, name)
 
 
+def test_a_loss_takes_the_features() -> None:
+    with pytest.raises(TypeError, match=r"cross_entropy of PyTorch .*: use x\.features, with one target per"):
+        torch.nn.functional.cross_entropy(random_cloud(3), torch.zeros(3).long())
+
+
 def test_the_names_that_people_bring_are_in_the_tables() -> None:
     for name in ("F", "C", "indices", "replace_feature", "feats", "coords", "shape", "size", "relu"):
         assert name in ATTRIBUTES

@@ -11,7 +11,8 @@ def expect(layer: torch.nn.Module, x: SparseTensor, channels: int | None = None,
     """Raises unless ``x`` is a sparse tensor with so many channels and spatial axes, where they are given."""
     name = type(layer).__name__
     if not isinstance(x, SparseTensor):
-        raise TypeError(f"{name} takes a SparseTensor, got {type(x).__name__}")
+        way = "SparseTensor(features, coordinates), or SparseTensor.from_dense(image)"
+        raise TypeError(f"{name} takes a SparseTensor, got {type(x).__name__}: make one by {way}")
     if ndim is not None and x.ndim != ndim:
         raise ValueError(
             f"{name} has ndim={ndim}, the tensor has {x.ndim} spatial axes: its coordinates are [N, {1 + x.ndim}], "
