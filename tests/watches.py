@@ -98,6 +98,18 @@ def call_of_a_subclass(module: torch.nn.Module, seen: Seen) -> Iterator[torch.nn
 
 
 @contextlib.contextmanager
+def call_impl_of_a_subclass(module: torch.nn.Module, seen: Seen) -> Iterator[torch.nn.Module]:
+    kind = type(module)
+
+    def _call_impl(self: torch.nn.Module, *args: Any) -> Any:
+        seen.append(("_call_impl", len(args), ()))
+        return changed(kind._call_impl(self, *args))
+
+    module.__class__ = type("Own", (kind,), {"_call_impl": _call_impl})
+    yield module
+
+
+@contextlib.contextmanager
 def call_on_the_module(module: torch.nn.Module, seen: Seen) -> Iterator[torch.nn.Module]:
     module._call_impl = recorded("_call_impl", seen, module._call_impl)
     yield module
@@ -159,14 +171,26 @@ def forward_hook_always_called(module: torch.nn.Module, seen: Seen) -> Iterator[
 
 
 @contextlib.contextmanager
-def backward_hooks(module: torch.nn.Module, seen: Seen) -> Iterator[torch.nn.Module]:
-    """PyTorch runs them for tensors alone, and says so of anything else: that, too, must not be skipped."""
-    module.register_full_backward_hook(lambda *_: seen.append(("backward", 0, ())))
-    module.register_full_backward_pre_hook(lambda *_: seen.append(("backward pre", 0, ())))
+def told_of_hooks(seen: Seen) -> Iterator[None]:
+    """PyTorch runs backward hooks for tensors alone, and says so of anything else: that, too, must not be skipped."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        yield module
+        yield
     seen.extend(("told", 0, ()) for warning in told if "hook" in str(warning.message))
+
+
+@contextlib.contextmanager
+def backward_hook(module: torch.nn.Module, seen: Seen) -> Iterator[torch.nn.Module]:
+    module.register_full_backward_hook(lambda *_: seen.append(("backward", 0, ())))
+    with told_of_hooks(seen):
+        yield module
+
+
+@contextlib.contextmanager
+def backward_pre_hook(module: torch.nn.Module, seen: Seen) -> Iterator[torch.nn.Module]:
+    module.register_full_backward_pre_hook(lambda *_: seen.append(("backward pre", 0, ())))
+    with told_of_hooks(seen):
+        yield module
 
 
 @contextlib.contextmanager
@@ -271,13 +295,15 @@ WATCHES: dict[str, Watch] = {
         method_on_the_module,
         forward_of_a_subclass,
         call_of_a_subclass,
+        call_impl_of_a_subclass,
         call_on_the_module,
         forward_patched_on_the_class,
         forward_pre_hook,
         forward_pre_hook_with_keywords,
         forward_hook,
         forward_hook_always_called,
-        backward_hooks,
+        backward_hook,
+        backward_pre_hook,
         global_hooks,
         features_replaced,
         parametrization,
