@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,26 +40,35 @@ def processes() -> Any:
 def sscn_on_a_full_disk(context: Any, disk: Path, room: int, *words: object) -> Ended:
     """`sscn WORDS` in the folder `disk`, where so many bytes are free: a disk of its own where the system lets one be
     mounted, else files cannot be longer than that."""
+    return begin_sscn(context, disk, *words, room=room)()
+
+
+def begin_sscn(context: Any, folder: Path, *words: object, room: int | None = None) -> Callable[[], Ended]:
+    """Starts `sscn WORDS` in a folder; what is returned waits for its end."""
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(there, disk, room, [str(word) for word in words]))
+    process = context.Process(target=_run, args=(there, folder, room, [str(word) for word in words]))
     process.start()
     there.close()
-    try:
-        code, out, err, left = here.recv()
-    except EOFError:  # it crashed
-        code, out, err, left = None, "", "", {}
-    process.join()
-    return Ended(code if process.exitcode == 0 else process.exitcode, out, err, left)
+
+    def end() -> Ended:
+        try:
+            code, out, err, left = here.recv()
+        except EOFError:  # it crashed
+            code, out, err, left = None, "", "", {}
+        process.join()
+        return Ended(code if process.exitcode == 0 else process.exitcode, out, err, left)
+
+    return end
 
 
-def _run(pipe: Any, disk: Path, room: int, words: list[str]) -> None:
+def _run(pipe: Any, disk: Path, room: int | None, words: list[str]) -> None:
     from sscn_triton import cli
 
-    mounted = _mount(disk)
+    mounted = room is not None and _mount(disk)
     os.chdir(disk)
-    if mounted:
+    if mounted and room is not None:
         _fill(room)
-    else:
+    elif room is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     sys.stdout, sys.stderr = io.StringIO(), io.StringIO()

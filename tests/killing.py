@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -20,3 +22,45 @@ def deadly(function: Callable[..., Any], count: int) -> Callable[..., Any]:
         return function(*arguments, **options)
 
     return counted
+
+
+def run_counted(pipe: Any, folder: str, words: list[str], moment: int | None) -> None:
+    """`sscn WORDS` in a folder, ended by SIGKILL at its `moment`-th call of a function in Python or C; sends how many
+    calls there were, and the exit code."""
+    from sscn_triton import cli
+
+    os.chdir(folder)
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    calls = 0
+
+    def count(frame: Any, event: str, argument: Any) -> None:
+        nonlocal calls
+        if event in ("call", "c_call"):
+            calls += 1
+            if calls == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    code: Any = None
+    sys.setprofile(count)
+    try:
+        cli.main(words)
+    except SystemExit as end:
+        code = end.code
+    finally:
+        sys.setprofile(None)
+    pipe.send((calls, code))
+
+
+def sscn_until(context: Any, folder: Path, words: list[str], moment: int | None = None) -> tuple[int, int | None]:
+    """How many calls `sscn WORDS` made, and its exit code; (0, None) if it was killed at its `moment`-th."""
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=run_counted, args=(there, str(folder), words, moment))
+    process.start()
+    there.close()
+    try:
+        calls, code = here.recv()
+    except EOFError:
+        calls, code = 0, None
+    process.join()
+    assert process.exitcode == (0 if calls else -signal.SIGKILL)
+    return calls, code

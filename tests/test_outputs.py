@@ -14,11 +14,12 @@ import pytest
 import torch
 
 from sscn_triton import cli
-from sscn_triton.lartpc import create_events
+from sscn_triton.lartpc import create_events, open_events
 from sscn_triton.lartpc.production import PART
+from sscn_triton.study.checkpoint import load_checkpoint
 
 pytest.importorskip("h5py")
-from disks import processes, sscn_on_a_full_disk
+from disks import begin_sscn, processes, sscn_on_a_full_disk
 from event_files import random_event
 
 
@@ -194,3 +195,33 @@ def test_a_training_on_a_full_disk_keeps_its_last_checkpoint_or_nothing(
     assert ("out/last.ckpt" in ended.left) == ("step 0" in last) == (room == 40_000)
     assert "Traceback" not in ended.err
     assert bool(ended.left) == (room == 40_000)
+
+
+TWICE = {
+    "simulate": ("--events 60 --size 24 --out events.h5", "events.h5"),
+    "convert": ("{}/events.h5 events.npz", "events.npz"),
+    "predict": ("{}/events.h5 --checkpoint {}/final.ckpt --out events.h5", "events.h5"),
+    "train": (CASES["train"].words + " --tensorboard false", "training"),
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_of_two_processes_with_one_target_one_wins_and_the_other_says_so(
+    context: Any, inputs: Path, tmp_path: Path, name: str
+) -> None:
+    words, target = TWICE[name]
+    begun = [begin_sscn(context, tmp_path, name, *words.replace("{}", str(inputs)).split()) for _ in range(2)]
+    ends = [end() for end in begun]
+    wins = [end for end in ends if end.code == 0]
+    assert len(wins) >= 1 if name == "train" else len(wins) == 1, ends  # a training that is over is judged again
+    for end in ends:
+        if end.code:
+            assert end.code in (1, 2)
+            last = end.err.splitlines()[-1]
+            assert re.search(r"another sscn is writing it|is there already|has appeared while", last), end.err
+            assert "Traceback" not in end.err
+    assert [path.name for path in tmp_path.iterdir()] == [target]
+    if name == "train":
+        assert load_checkpoint(tmp_path / target / "final.ckpt").step == 1
+    else:
+        assert len(list(open_events(tmp_path / target))) == (60 if name == "simulate" else 6)

@@ -1,0 +1,79 @@
+"""A command killed by SIGKILL at any call, and given again, ends with the files that it would have written."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sscn_triton.lartpc import create_events
+
+pytest.importorskip("h5py")
+from disks import processes
+from event_files import random_event
+from killing import sscn_until
+from test_training_resume import check_same
+
+MOMENTS = [3, pytest.param(50, marks=pytest.mark.deep)]
+
+
+@pytest.fixture(scope="module")
+def context() -> Any:
+    return processes()
+
+
+def kill_often(context: Any, folder: Path, words: list[str], target: str, count: int) -> tuple[Path, list[Path]]:
+    """The target of an uninterrupted run, and those of runs that were killed at a moment and then given again."""
+    whole = folder / "whole"
+    whole.mkdir()
+    calls, code = sscn_until(context, whole, words)
+    assert code == 0
+    generator, killed = random.Random(count), []
+    for number in range(count):
+        place = folder / f"killed-{number}"
+        place.mkdir()
+        moment = generator.randrange(1, calls)
+        assert sscn_until(context, place, words, moment) == (0, None)
+        if not (place / target).is_file():  # not yet
+            assert sscn_until(context, place, words)[1] == 0
+            assert [path.name for path in place.iterdir()] == [target.split("/")[0]], moment
+        killed.append(place / target)
+    return whole / target, killed
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("count", MOMENTS)
+def test_a_simulation_killed_anywhere_writes_the_same_bytes(
+    tmp_path: Path, context: Any, workers: int, count: int
+) -> None:
+    words = f"simulate --events 50 --size 16 --workers {workers} --out events.h5".split()
+    whole, killed = kill_often(context, tmp_path, words, "events.h5", count)
+    for path in killed:
+        assert path.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".npz", ".csv"])
+@pytest.mark.parametrize("count", MOMENTS)
+def test_a_conversion_killed_anywhere_writes_the_same_bytes(
+    tmp_path: Path, context: Any, suffix: str, count: int
+) -> None:
+    source = tmp_path / "events.npz"
+    with create_events(source) as writer:
+        for seed in range(50):
+            writer.append(random_event(seed))
+    words = ["convert", str(source), f"copy{suffix}"]
+    whole, killed = kill_often(context, tmp_path, words, f"copy{suffix}", count)
+    for path in killed:
+        assert path.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("count", MOMENTS)
+def test_a_training_killed_anywhere_ends_with_the_same_numbers(tmp_path: Path, context: Any, count: int) -> None:
+    """Checkpoints are compared number by number, as PyTorch's archives and the rows' times are not the same bytes."""
+    shape = "--filters 2 --depth 2 --repetitions 1 --image 16 --crop 12 --tensorboard false"
+    words = f"train --out training --events 5 --steps 8 --batch 2 --checkpoint_every 3 {shape}".split()
+    whole, killed = kill_often(context, tmp_path, words, "training/scores.json", count)
+    for path in killed:
+        check_same(whole.parent, path.parent)
