@@ -218,7 +218,7 @@ def test_planes_are_drawn_pixel_by_pixel(event: Event, tmp_path: Path) -> None:
     turned = plot_event(image, ("energy", "label"))
     assert {trace.yaxis for trace in turned.data} == {"y", "y2"}
     np.testing.assert_allclose(turned.data[0].x, (image.coordinates[:, 0] + 0.5) * 0.3, atol=1e-3)
-    assert turned.layout.yaxis2.scaleanchor == "x2"
+    assert (turned.layout.yaxis2.scaleanchor, turned.layout.xaxis2.anchor) == ("x2", "y2")
 
 
 def test_particles_beside_the_plane_have_no_circle(event: Event) -> None:
