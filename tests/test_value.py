@@ -18,7 +18,6 @@ from torch.utils import _pytree
 from torch.utils.checkpoint import checkpoint
 
 from sscn_triton import Grid, SparseTensor, functional, nn, prepare
-from sscn_triton.functional import strided_step
 from sscn_triton.models import SparseUResNet
 
 
@@ -234,32 +233,42 @@ def test_lightning_validates_in_inference_mode_and_then_trains() -> None:
 
 
 def test_threads_that_ask_at_the_same_time_get_one_rulebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first to build goes on when all have asked: they wait for it, or build one of their own."""
     from sscn_triton import rulebook
 
-    grid, built, count = tensor(40).grid, [], 4
-    together = threading.Barrier(count)
-    for name in ("submanifold", "strided"):
-        original = getattr(rulebook, name)
+    grid, count = tensor(40).grid, 4
+    built, asked, changed, lock = [], [], threading.Condition(), threading.RLock()
+    original = rulebook.submanifold
 
-        def building(*arguments: Any, original: Any = original, name: str = name) -> Any:
-            built.append(name)
-            return original(*arguments)
+    class Asking:
+        def __enter__(self) -> None:
+            with changed:
+                asked.append(1)
+                changed.notify_all()
+            lock.acquire()
 
-        monkeypatch.setattr(rulebook, name, building)
+        def __exit__(self, *_: object) -> None:
+            lock.release()
+
+    def building(*arguments: Any) -> Any:
+        with changed:
+            built.append(1)
+            changed.notify_all()
+            changed.wait_for(lambda: len(asked) >= count or len(built) >= count)
+        return original(*arguments)
+
+    monkeypatch.setattr(rulebook, "submanifold", building)
+    monkeypatch.setattr(grid, "_building", Asking(), raising=False)
     found: list[Any] = []
-
-    def ask() -> None:
-        together.wait()
-        found.append((grid.submanifold((3, 3, 3), (1, 1, 1)), *grid.step(strided_step(3, 2, 2, 0, 1)), grid.events()))
-
-    threads = [threading.Thread(target=ask) for _ in range(count)]
+    threads = [
+        threading.Thread(target=lambda: found.append(grid.submanifold((3, 3, 3), (1, 1, 1)))) for _ in range(count)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == count
-    assert all(all(mine is first for mine, first in zip(other, found[0], strict=True)) for other in found)
-    assert sorted(built) == ["strided", "submanifold"]
+    assert len(built) == 1
+    assert [other is found[0] for other in found] == [True] * count
 
 
 def test_a_grid_whose_coordinates_were_written_to_refuses_every_layer() -> None:
