@@ -85,6 +85,11 @@ def checked_grid(
             "batch index, which is their first column: is it missing, or is the batch size in spatial_shape?"
         )
     shape = None if spatial_shape is None else per_axis(spatial_shape, ndim, "spatial_shape", 1)
+    if torch.compiler.is_exporting():
+        raise RuntimeError(
+            "torch.export cannot follow the making of a SparseTensor, which depends on the values of its coordinates: "
+            "make it outside, call sscn_triton.prepare(model, tensor), and export a module of its features"
+        )
     batch_size = _checked_range(coordinates, shape, batch_size)
     return Grid(coordinates.to(torch.int32, copy=True).contiguous(), shape, batch_size)
 

@@ -61,6 +61,50 @@ def test_reverse_mode_transforms_have_the_gradients_of_backward(name: str) -> No
     torch.testing.assert_close(torch.func.grad(lambda rows: function(rows).square().sum())(features), leaf.grad)
 
 
+@every_layer
+def test_transforms_inside_transforms_are_recorded_by_each(name: str) -> None:
+    function, features = function_of(name)
+
+    def loss(rows: torch.Tensor) -> torch.Tensor:
+        return function(rows).pow(3).sum()
+
+    def slope(rows: torch.Tensor) -> torch.Tensor:
+        return (torch.func.grad(loss)(rows) * direction).sum()
+
+    direction = torch.randn_like(features)
+    _, expected = torch.autograd.functional.vhp(loss, features, direction)
+    assert expected.any()
+    torch.testing.assert_close(torch.func.grad(slope)(features), expected)
+    leaf = features.clone().requires_grad_()
+    slope(leaf).backward()
+    torch.testing.assert_close(leaf.grad, expected)
+    with torch.no_grad():
+        assert not slope(leaf).requires_grad
+    with pytest.raises(NotImplementedError, match="has no forward-mode derivative"):
+        torch.func.jvp(torch.func.grad(loss), (features,), (direction,))
+
+
+def test_a_step_of_weights_inside_a_step_has_its_second_order() -> None:
+    torch.manual_seed(0)
+    x, net = random_cloud(20, channels=3), nn.Sequential(nn.SubmanifoldConv(3, 4, 3), nn.BatchNorm(4)).double().eval()
+
+    def loss(weights: dict[str, torch.Tensor]) -> torch.Tensor:
+        return torch.func.functional_call(net, weights, (x,)).features.pow(3).sum()
+
+    def after_a_step(weights: dict[str, torch.Tensor], slopes: Any) -> torch.Tensor:
+        return loss({name: weight - 0.01 * slopes[name] for name, weight in weights.items()})
+
+    def by_func(weights: dict[str, torch.Tensor]) -> torch.Tensor:
+        return after_a_step(weights, torch.func.grad(loss)(weights))
+
+    weights = dict(net.named_parameters())
+    slopes = torch.autograd.grad(loss(weights), list(weights.values()), create_graph=True)
+    after_a_step(weights, dict(zip(weights, slopes, strict=True))).backward()
+    expected = {name: weight.grad for name, weight in weights.items()}
+    found = torch.func.grad(by_func)({name: weight.detach() for name, weight in weights.items()})
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("name", [name for name in LAYERS if "orm" not in name or name == "GroupNorm"])
 def test_a_map_over_features_is_the_function_of_each(name: str) -> None:
     function, features = function_of(name)
@@ -96,6 +140,21 @@ def test_a_network_without_rulebooks_is_not_exported_and_the_error_names_prepare
     x = random_cloud(20, channels=3)
     with pytest.raises(Exception, match=r"call sscn_triton\.prepare\(model, tensor\) first"):
         torch.export.export(nn.SubmanifoldConv(3, 4, 3).double(), (x,))
+
+
+def test_a_network_that_makes_its_tensor_is_not_exported_and_the_error_says_what_to_do() -> None:
+    class MakesItsTensor(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.SubmanifoldConv(3, 4, 3).double()
+
+        def forward(self, features: torch.Tensor, coordinates: torch.Tensor) -> torch.Tensor:
+            return self.layer(SparseTensor(features, coordinates, batch_size=2)).features
+
+    x = random_cloud(20, channels=3)
+    for strict in (False, True):
+        with pytest.raises(Exception, match=r"make it outside, call sscn_triton\.prepare\(model, tensor\)"):
+            torch.export.export(MakesItsTensor(), (x.features, x.coordinates), strict=strict)
 
 
 def test_tracing_names_what_is_possible() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -11,6 +12,7 @@ from torch.autograd import forward_ad
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 LIBRARY = torch.library.Library("sscn", "DEF")
+_NOTHING = contextlib.nullcontext()
 
 
 class Engines(NamedTuple):
@@ -90,7 +92,7 @@ def _recording(overload: Any, setup_context: Any, backward: Any) -> Callable[...
 
     def forward(ctx: Any, *given: Any) -> Any:
         *arguments, keys = given
-        with torch._C._AutoDispatchBelowAutograd():
+        with torch._C._AutoDispatchBelowAutograd(), _recorded_around():
             output = overload.redispatch(keys & below, *arguments)
         setup_context(ctx, arguments, output)
         return output
@@ -118,6 +120,17 @@ def _recording(overload: Any, setup_context: Any, backward: Any) -> Callable[...
     for function in (back, recording):
         _hide_from_compiler(function)
     return recording
+
+
+def _recorded_around() -> contextlib.AbstractContextManager[Any]:
+    """Inside the forward of an autograd function, which PyTorch runs with gradients off: lets the transforms around
+    this one, and the plain backward pass around them all, record the operator too. They know whether they are on."""
+    if torch._C._functorch.peek_interpreter_stack() is None:
+        return _NOTHING
+    around = contextlib.ExitStack()
+    around.enter_context(torch.enable_grad())
+    around.enter_context(forward_ad._set_fwd_grad_enabled(True))
+    return around
 
 
 def _hide_from_compiler(function: Callable[..., Any]) -> None:
