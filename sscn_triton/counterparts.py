@@ -7,7 +7,8 @@ Names of this library are written ``x.NAME`` for what a SparseTensor has, ``nn.N
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from inspect import Signature
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
@@ -171,6 +172,53 @@ NAMES = {  # of sscn_triton, sscn_triton.nn and sscn_triton.functional
     "to_sparse": "sscn_triton.SparseTensor.from_dense",
 }
 
+_CENTRED = "the kernel is centred on every input site and outputs are at those sites, so leave it out, or"
+_POOLED = "inactive sites take no part"
+ARGUMENTS = {  # of layers that do not have them, by the layer; an empty name stands for every layer
+    ("SubmanifoldConv", "stride"): "its outputs are at its input sites; use nn.SparseConv for a stride",
+    ("SubmanifoldConv", "padding"): f"{_CENTRED} use nn.SparseConv",
+    ("SubmanifoldConv", "output_padding"): f"{_CENTRED} use nn.TransposedConv",
+    ("SparseConv", "output_padding"): "use nn.TransposedConv",
+    (
+        "InverseConv",
+        "output_padding",
+    ): "the output has the sites of the SparseConv it inverts; or use nn.TransposedConv",
+    ("", "padding_mode"): "inactive sites count as zero and the image has no other border, so leave it out",
+    **dict.fromkeys(
+        [("", name) for name in ("indice_key", "key", "rulebook_key", "coordinate_manager")],
+        "x.grid finds the rulebook by the geometry, so leave it out",
+    ),
+    **dict.fromkeys(
+        [("", name) for name in ("algo", "fp32_accum", "use_hash", "large_kernel_fast_algo", "record_voxel_count")],
+        "the library chooses how it computes, so leave it out",
+    ),
+    **dict.fromkeys([("", "device"), ("", "dtype")], "use layer.to(device, dtype)"),
+    **dict.fromkeys([("", "dimension"), ("", "D"), ("", "ndim")], "use ndim=, or a layer with the number in its name"),
+    ("", "kernel_generator"): "kernels are boxes, given by kernel_size and dilation",
+    ("", "expand_coordinates"): "use nn.TransposedConv, or nn.SparseConv with padding, to make new sites",
+    ("", "convolution_mode"): "leave it out",
+    ("", "transposed"): "use nn.InverseConv or nn.TransposedConv",
+    ("", "inverse"): "use nn.InverseConv",
+    ("", "subm"): "use nn.SubmanifoldConv",
+    ("", "act_type"): "use nn.Sequential(convolution, nn.ReLU())",
+    ("", "ceil_mode"): "every site that some input reaches is in the output, so leave it out",
+    ("", "count_include_pad"): f"{_POOLED}; use nn.AveragePool with count='volume' to divide by all taps",
+    ("", "divisor_override"): f"{_POOLED}; use nn.AveragePool with count='volume' to divide by all taps",
+    ("", "return_indices"): "use nn.Unpool, which needs no indices",
+    ("", "output_size"): "use nn.GlobalPool",
+    ("", "filter_size"): "use kernel_size",
+    ("", "pool_size"): "use kernel_size",
+    **dict.fromkeys([("", "filter_stride"), ("", "pool_stride"), ("", "strides")], "use stride"),
+    **dict.fromkeys([("", "nIn"), ("", "in_features"), ("", "in_planes")], "use in_channels"),
+    **dict.fromkeys([("", "nOut"), ("", "out_features"), ("", "out_planes"), ("", "filters")], "use out_channels"),
+    ("", "nPlanes"): "use num_features",
+    ("", "use_bias"): "use bias",
+    **dict.fromkeys(
+        [("InstanceNorm", "momentum"), ("InstanceNorm", "track_running_stats")],
+        "it always uses the statistics of the event, so leave it out",
+    ),
+}
+
 _BINARY = {"sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**", "matmul": "@"}
 _COMPARED = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _UNARY = {"neg": "-", "abs": "abs", "invert": "~"}
@@ -204,6 +252,20 @@ def missing_name(module: str, name: str) -> AttributeError:
     elif not name.startswith("_") and hasattr(torch.nn, name):
         message += f": torch.nn.{name} is PyTorch's; a layer of it is applied to features by x.map(layer)"
     return AttributeError(message, name=name)
+
+
+def refused_arguments(layer: str, takes: Signature, given: Mapping[str, Any], error: TypeError) -> TypeError:
+    """The error for arguments that a layer does not take, which names the layer, its arguments and what to use."""
+    family = layer[:-2] if layer[-2:] in ("1d", "2d", "3d", "4d") else layer
+    unknown = [name for name in given if name not in takes.parameters]
+    its = ", ".join(str(parameter.replace(annotation=Signature.empty)) for parameter in takes.parameters.values())
+    if not unknown:
+        return TypeError(f"{layer}: {error}; its arguments are ({its})")
+    hint = ARGUMENTS.get((family, unknown[0])) or ARGUMENTS.get(("", unknown[0]))
+    if unknown[0] == "ndim" and family != layer:
+        hint = f"its name says that it has {layer[-2]}"
+    instead = f": {_in_full(hint)}" if hint else ""
+    return TypeError(f"{layer} takes no argument {unknown[0]!r}{instead}; its arguments are ({its})")
 
 
 def _in_full(text: str) -> str:

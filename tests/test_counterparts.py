@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
 import re
 import subprocess
@@ -15,9 +16,13 @@ from clouds import random_cloud
 
 import sscn_triton
 from sscn_triton import SparseTensor, functional, nn
-from sscn_triton.counterparts import ATTRIBUTES, COUNTERPARTS, NAMES
+from sscn_triton.counterparts import ARGUMENTS, ATTRIBUTES, COUNTERPARTS, NAMES
 
-TABLES = {"ATTRIBUTES": ATTRIBUTES, "COUNTERPARTS": COUNTERPARTS, "NAMES": NAMES}
+TABLES: dict[str, dict[str, str]] = {"ATTRIBUTES": ATTRIBUTES, "COUNTERPARTS": COUNTERPARTS, "NAMES": NAMES}
+LAYERS = {
+    name: layer for name in nn.__all__ if isinstance(layer := getattr(nn, name), type) and layer is not nn.Identity
+}
+FOREIGN_ARGUMENTS = sorted({argument for _, argument in ARGUMENTS})
 HOMES = {"nn": nn, "functional": functional, "models": sscn_triton.models, "sscn_triton": sscn_triton}
 
 
@@ -37,6 +42,68 @@ def test_every_hint_names_what_exists(table: str, name: str) -> None:
             assert hasattr({"torch": torch, "torch.nn": torch.nn}[home], what)
         else:
             assert what in HOMES[home].__all__
+
+
+@pytest.mark.parametrize(("layer", "argument"), ARGUMENTS)
+def test_every_hint_for_an_argument_names_what_exists(layer: str, argument: str) -> None:
+    assert layer in ("", *LAYERS)
+    for home, what in named(ARGUMENTS[layer, argument]):
+        assert home == "x" or what in HOMES[home].__all__
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_names_itself_and_its_arguments_where_it_lacks_one(name: str) -> None:
+    layer = LAYERS[name]
+    takes = {**inspect.signature(layer).parameters}
+    if "kwargs" in takes:  # which a norm hands to BatchNorm, and other layers refuse
+        takes = {**inspect.signature(nn.BatchNorm).parameters} if issubclass(layer, nn.BatchNorm) else {}
+    needed: dict[str, Any] = {
+        one.name: 4 for one in takes.values() if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD
+    }
+    layer(**needed)
+    for argument in [*FOREIGN_ARGUMENTS, "colour"]:
+        if argument in takes:
+            continue
+        with pytest.raises(TypeError) as caught:
+            layer(**needed, **{argument: 1})
+        told = str(caught.value)
+        assert re.match(rf"{name} takes no argument '{argument}'[:;] .*its arguments are \(", told)
+        assert ("use " in told or "leave it out" in told or "given by" in told or "says" in told) == (
+            argument != "colour" and any((of, argument) in ARGUMENTS for of in ("", re.sub(r"\dd$", "", name)))
+        )
+
+
+@pytest.mark.parametrize("layer", [nn.SubmanifoldConv, nn.SubmanifoldConv3d])
+def test_a_submanifold_convolution_names_the_layer_with_a_stride(layer: Callable[..., Any]) -> None:
+    with pytest.raises(
+        TypeError, match=r"^SubmanifoldConv(3d)? takes no argument 'stride': .*nn\.SparseConv for a stri"
+    ):
+        layer(2, 3, 3, stride=2)
+    with pytest.raises(
+        TypeError, match=r"^SubmanifoldConv(3d)?: missing a required argument: 'kernel_size'; its argum"
+    ):
+        layer(2, 3)
+    with pytest.raises(
+        TypeError, match=r"^SubmanifoldConv(3d)?: too many positional arguments; its arguments are \(in"
+    ):
+        layer(2, 3, 3, 1, 1, True, 3, 0)
+
+
+def test_a_norm_with_open_arguments_names_itself() -> None:
+    with pytest.raises(
+        TypeError, match=r"^BatchNormLeakyReLU takes no argument 'stride'; its arguments are \(num_feat"
+    ):
+        nn.BatchNormLeakyReLU(2, stride=1)
+
+
+def test_a_layer_of_ones_own_reports_the_layer_that_it_is_made_of() -> None:
+    class Mine(nn.SubmanifoldConv):
+        def __init__(self, channels: int) -> None:
+            super().__init__(channels, channels, 3, stride=2)  # type: ignore[call-arg]
+
+    with pytest.raises(TypeError, match=r"^SubmanifoldConv takes no argument 'stride'"):
+        Mine(2)
+    assert "self" not in inspect.signature(nn.SubmanifoldConv).parameters
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)

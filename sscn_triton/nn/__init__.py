@@ -6,6 +6,7 @@ from torch.nn import Identity
 
 from sscn_triton.counterparts import missing_name
 from sscn_triton.nn import init
+from sscn_triton.nn.arguments import check_arguments
 from sscn_triton.nn.convert import from_torch, to_torch
 from sscn_triton.nn.convolution import InverseConv, SparseConv, SubmanifoldConv, TransposedConv
 from sscn_triton.nn.dimensions import (
@@ -107,6 +108,10 @@ __all__ = [
     "prepare",
     "to_torch",
 ]
+
+for _layer in [globals()[name] for name in __all__]:
+    if isinstance(_layer, type) and _layer is not Identity:  # which is PyTorch's, and takes anything
+        check_arguments(_layer)
 
 if not TYPE_CHECKING:  # or a checker would believe that every name exists
 
