@@ -108,6 +108,23 @@ def test_every_chapter_has_its_students_notebook_and_none_is_stale(hand_out):
     assert kept == {path.name: hand_out.text(path) for path in NOTEBOOKS}, "make exercises writes them anew"
 
 
+def test_students_notebooks_stay_whole_where_a_chapter_cannot_be_read(hand_out, tmp_path, monkeypatch):
+    monkeypatch.setattr(hand_out, "HERE", tmp_path)
+    monkeypatch.setattr(hand_out, "TWINS", tmp_path / "student")
+    for name in ("01.ipynb", "02.ipynb", "03.ipynb"):
+        (tmp_path / name).write_text(NOTEBOOKS[0].read_text(encoding="utf-8"), encoding="utf-8")
+    hand_out.write_twins()
+    whole = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "student").iterdir()}
+    assert whole.keys() == {"01.ipynb", "02.ipynb", "03.ipynb"}
+    (tmp_path / "02.ipynb").write_text("{", encoding="utf-8")
+    with pytest.raises(nbformat.reader.NotJSONError):
+        hand_out.write_twins()
+    assert whole == {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "student").iterdir()}
+    (tmp_path / "02.ipynb").unlink()
+    hand_out.write_twins()
+    assert {path.name for path in (tmp_path / "student").iterdir()} == {"01.ipynb", "03.ipynb"}
+
+
 def test_a_students_notebook_holds_no_solution(hand_out):
     for path in hand_out.TWINS.glob("*.ipynb"):
         twin = path.read_text(encoding="utf-8")

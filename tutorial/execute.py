@@ -12,6 +12,8 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from sscn_triton.common.files import write_whole
+
 HERE = Path(__file__).parent
 
 
@@ -30,7 +32,7 @@ def execute(path: Path) -> None:
     notebook.metadata["language_info"] = {"name": "python"}
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-    nbformat.write(notebook, path)
+    write_whole(path, nbformat.writes(notebook) + "\n", overwrite=True)
 
 
 if __name__ == "__main__":

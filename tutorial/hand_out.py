@@ -14,6 +14,8 @@ from typing import Any
 
 import nbformat
 
+from sscn_triton.common.files import write_whole
+
 HERE = Path(__file__).parent
 TWINS = HERE / "student"
 
@@ -60,9 +62,16 @@ def text(path: Path) -> str:
     return nbformat.writes(twin(nbformat.read(path, as_version=4))) + "\n"
 
 
-if __name__ == "__main__":
-    TWINS.mkdir(exist_ok=True)
-    for path in TWINS.glob("*.ipynb"):
+def write_twins() -> None:
+    """Write the notebooks of all chapters; remove those of chapters that are gone."""
+    chapters = sorted(HERE.glob("*.ipynb"))
+    for path in chapters:
+        write_whole(TWINS / path.name, text(path), overwrite=True)
+    for path in {*TWINS.glob("*.ipynb")} - {
+        TWINS / chapter.name for chapter in chapters
+    }:
         path.unlink()
-    for path in sorted(HERE.glob("*.ipynb")):
-        (TWINS / path.name).write_text(text(path), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_twins()
