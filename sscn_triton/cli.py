@@ -37,6 +37,7 @@ class Command:
     options: Callable[[], Callable[..., Any]]
     do: Callable[[Any], None]
     positional: bool = True  # whether options without a default are given by their place
+    needs: tuple[str, ...] = ()  # optional modules without which it is refused before any work
 
 
 def _study_options() -> Callable[..., Any]:
@@ -133,19 +134,32 @@ def _on_events(name: str) -> tuple[Callable[[], Callable[..., Any]], Callable[[A
     return options, do
 
 
+TRAINING = ("lightning", "matplotlib")
+CLUSTERS = ("scipy", "sklearn")
 COMMANDS = {
-    "simulate": Command("simulate liquid-argon events into a file", *_on_events("simulate")),
+    "simulate": Command("simulate liquid-argon events into a file", *_on_events("simulate"), needs=("h5py",)),
     "statistics": Command("hold simulated events against those of a file", *_on_events("statistics")),
     "inspect": Command("say what is in an event file", *_on_events("inspect")),
     "display": Command("draw an event, to turn or as a still picture", *_on_events("display")),
-    "predict": Command("label the voxels of a file by a trained network", *_on_events("predict")),
+    "predict": Command("label the voxels of a file by a trained network", *_on_events("predict"), needs=TRAINING),
     "convert": Command("copy events from one file format to another", *_on_events("convert")),
     "convert-checkpoint": Command(
         "convert weights from and to other engines' layouts", _convert_checkpoint_options, _convert_checkpoint
     ),
-    "train": Command("train a network; goes on after an interruption", _train_options, _train),
-    "evaluate": Command("judge a trained network by the events of a file", _evaluate_options, _evaluate, False),
-    "study": Command("train a sparse and a dense UResNet side by side and write a report", _study_options, _study),
+    "train": Command("train a network; goes on after an interruption", _train_options, _train, needs=TRAINING),
+    "evaluate": Command(
+        "judge a trained network by the events of a file",
+        _evaluate_options,
+        _evaluate,
+        positional=False,
+        needs=(*TRAINING, *CLUSTERS),
+    ),
+    "study": Command(
+        "train a sparse and a dense UResNet side by side and write a report",
+        _study_options,
+        _study,
+        needs=(*TRAINING, *CLUSTERS, "h5py", "plotly", "yaml"),
+    ),
     "scaling": Command("measure how time and memory grow with the image", _scaling_options, _scaling, False),
     "bench": Command("time a training step on this machine", _bench_options, _bench),
 }
@@ -203,9 +217,15 @@ def _first_paragraphs(documented: Callable[..., Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run `sscn`. Exits with 0; 2 and one line on stderr for bad input; 1 if the work failed; 130 on Ctrl-C."""
+    from sscn_triton.common.optional import is_optional, missing
+
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         sys.exit(_run(words))
+    except ModuleNotFoundError as error:
+        if not is_optional(error):
+            raise
+        _end(_program(words), missing(str(error.name).partition(".")[0]), BAD_INPUT)
     except KeyboardInterrupt:
         _end("sscn", "interrupted; nothing was written", INTERRUPTED)
 
@@ -245,8 +265,10 @@ def _with_packaged_config(words: list[str]) -> list[str]:
 
 def _do(name: str, command: Command, values: dict[str, Any]) -> int:
     from sscn_triton.common.files import FULL
+    from sscn_triton.common.optional import require
     from sscn_triton.study.errors import Interrupted, RunError
 
+    require(*command.needs)
     try:
         command.do(command.options()(**values))
     except Interrupted as error:

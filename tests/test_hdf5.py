@@ -106,8 +106,8 @@ def test_a_forked_process_has_a_reader_of_its_own(public: Path) -> None:
 
 
 def test_a_missing_library_is_not_the_files_fault(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hdf5.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match="reading HDF5 files needs h5py: pip install"):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ModuleNotFoundError, match=r"needs the package h5py, .*: pip install 'sscn\[study\]'"):
         open_events(public)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import gzip
+import io
 import multiprocessing
 import os
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +51,14 @@ def _zipped(path: Path) -> None:
         archive.writestr(path.name, content)
 
 
+def _tarred(path: Path) -> None:
+    content = path.read_bytes()
+    with tarfile.open(path, "w") as archive:
+        member = tarfile.TarInfo(path.name)
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+
+
 def _halved(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -75,7 +85,9 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "zeros": (lambda path: path.write_bytes(bytes(9999)), "not an? .* file, or one cut short|no column x, y"),
     "packed": (_packed, "packed by gzip; unpack it first"),
     "packed and cut short": (_packed_and_cut, "packed by gzip; unpack it first"),
-    "zipped": (_zipped, r"an archive of events\.\w+, not npz: unpack it first|it holds "),
+    "zipped": (_zipped, r"an archive of events\.\w+, not npz: unpack it first"),
+    "in a tar archive": (_tarred, "packed by tar; unpack it first"),
+    "in a packed tar archive": (lambda path: (_tarred(path), _packed(path)), "packed by gzip; unpack it first"),
     "cut short": (_halved, "cut short|cannot be read"),
     "a folder": (_folder, "a folder without event files"),
     "a pipe": (_pipe, "not a file that can be read"),

@@ -143,7 +143,8 @@ def test_tensorboard_that_is_not_installed_is_missed_before_the_first_step(
     find = trainer.importlib.util.find_spec
     monkeypatch.setattr(trainer.importlib.util, "find_spec", lambda name: None if name == "tensorboard" else find(name))
     refused(
-        config(tensorboard=True), "needs the package tensorboard: pip install tensorboard, or give --tensorboard fa"
+        config(tensorboard=True),
+        "needs the package tensorboard: pip install 'sscn\\[study\\]', or give --tensorboard fa",
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sscn_triton.common.files import WholeFile
+from sscn_triton.common.optional import require
 
 from .event import Event
 from .panels import make_panels
@@ -42,6 +43,7 @@ def draw_event(
 
     Raises ValueError for another dimension, another word, or a prediction that is missing, of no use, or does not fit.
     """
+    require("matplotlib")
     from matplotlib.figure import Figure
 
     panels = make_panels(event, color, prediction)
@@ -77,6 +79,7 @@ def plot_event(
 
     Pointing at a voxel shows its energy and classes, pointing at a start the particle.
     """
+    require("plotly")
     import plotly.graph_objects as go
 
     panels = make_panels(event, color, prediction)

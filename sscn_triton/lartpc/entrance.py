@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sscn_triton.common.optional import require
+
 from .event import Event
 from .files import ChangedEvents, EventFile, EventFileError, EventWriter, first_bytes, first_line
 from .folder import FolderEvents
@@ -21,7 +23,7 @@ from .numbering import NO_TRUTH, check_meaning
 from .pilarnet import PilarnetEvents
 from .pilarnet_writer import PilarnetWriter
 from .projection import check_plane, project
-from .relabelling import check_labels, relabel
+from .relabelling import CLUSTERING, check_labels, relabel
 from .tables import CsvEvents, CsvWriter, NpzEvents, NpzWriter
 
 
@@ -63,7 +65,18 @@ _WRITERS = {suffix: kind.writer for kind in FORMATS if kind.writer is not None f
 WRITTEN = tuple(_WRITERS)
 """Suffixes of the files that can be written."""
 
-_PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_PACKED = {
+    "gzip": (0, b"\x1f\x8b"),
+    "compress": (0, b"\x1f\x9d"),
+    "bzip2": (0, b"BZh"),
+    "xz": (0, b"\xfd7zXZ"),
+    "zstd": (0, b"\x28\xb5\x2f\xfd"),
+    "lz4": (0, b"\x04\x22\x4d\x18"),
+    "7-Zip": (0, b"7z\xbc\xaf\x27\x1c"),
+    "RAR": (0, b"Rar!\x1a\x07"),
+    "tar": (257, b"ustar"),
+}
+"""Programs that pack files, and the bytes that theirs have at a place."""
 
 
 def open_events(
@@ -96,6 +109,7 @@ def open_events(
         raise FileNotFoundError("an event file is needed, got an empty path")
     changes: list[Callable[[Event], Event]] = []
     if check_labels(labels) != "slides":
+        require(*CLUSTERING)
         changes.append(partial(relabel, labels=labels))
     if plane is not None:
         changes.append(partial(project, plane=check_plane(plane)))
@@ -142,9 +156,9 @@ def _unlabelled(event: Event) -> Event:
 
 def find_format(path: Path) -> Format:
     """The format of a file, by its first bytes, else by its name. Raises FileNotFoundError and EventFileError."""
-    start = first_bytes(path)
-    for magic, name in _PACKED.items():
-        if start.startswith(magic):
+    start = first_bytes(path, 512)
+    for name, (place, magic) in _PACKED.items():
+        if start[place:].startswith(magic):
             raise EventFileError(f"{path}: packed by {name}; unpack it first")
     by_content = [kind for kind in FORMATS if kind.magic and start.startswith(kind.magic)]
     found = by_content or [kind for kind in FORMATS if path.suffix.lower() in kind.suffixes]

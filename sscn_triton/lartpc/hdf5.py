@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
-import importlib.util
 import os
 import pickle
 import subprocess
@@ -18,6 +17,8 @@ import sys
 import threading
 from pathlib import Path
 from typing import Any, Protocol
+
+from sscn_triton.common.optional import require
 
 from .files import EventFileError, first_line
 from .hdf5_calls import Calls, unpacked
@@ -59,8 +60,7 @@ def _open(path: Path) -> Reading:
 
 def open_hdf5(path: Path) -> Reading:
     """The file, opened. Raises EventFileError for one that is none, or that another program writes."""
-    if importlib.util.find_spec("h5py") is None:  # no fault of the file
-        raise ModuleNotFoundError("reading HDF5 files needs h5py: pip install h5py, or sscn[study]", name="h5py")
+    require("h5py")  # before the errors of the file
     try:
         return _open(path)
     except Exception as error:

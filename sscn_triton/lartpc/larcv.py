@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from sscn_triton.common.optional import require
+
 from .event import PARTICLE_DTYPE, UNKNOWN_LABEL, Event, no_particles, particle_label
 from .files import (
     LARGEST_AXIS,
@@ -230,6 +232,7 @@ def _runs(numbers: list[int]) -> Iterator[range]:
 
 
 def _open(path: Path) -> Any:
+    require("uproot")
     import uproot
 
     try:

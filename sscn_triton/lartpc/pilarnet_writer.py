@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from sscn_triton.common.optional import require
 from sscn_triton.common.staged import StagedFile, undisturbed
 
 from .event import Event, Prediction
@@ -174,7 +175,7 @@ class PilarnetWriter(EventWriter):
         configuration: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ) -> None:
-        import h5py  # noqa: F401  # missing, it is missed before there is a file
+        require("h5py")  # before there is a file
 
         super().__init__(path, overwrite=overwrite)
         self._target = PilarnetFile(StagedFile(self._file), seed, configuration)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from sscn_triton.common.files import Lock, named, only_writer, publish, write_whole
+from sscn_triton.common.optional import require
 from sscn_triton.common.staged import StagedFile
 
 from .event import Event
@@ -81,6 +82,7 @@ def simulate_file(
     for name, value, least in (("events", events, 1), ("workers", workers, 1), ("seed", seed, 0)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, got {value}")
+    require("h5py")
     path = Path(path)
     recipe = Recipe() if recipe is None else recipe
     simulate(seed, 0, size, recipe=recipe)  # compiles, for all workers, and refuses what it cannot make

@@ -6,12 +6,16 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from sscn_triton.common.optional import require
+
 from .event import CLASS_NAMES, Event
 from .numbering import told_names
 
 Labels = Literal["slides", "attached"]
 """`slides`: what was shown in 2018, labels by the particle; `attached`: what came after, see `detached_to_shower`."""
 
+CLUSTERING = ("scipy", "sklearn")
+"""Optional packages that find clusters."""
 ATTACHED = 2 * 2**0.5
 """Voxels. Clusters nearer than this touch: the study's 2.83."""
 
@@ -22,6 +26,7 @@ def detached_to_shower(coordinates: np.ndarray, labels: np.ndarray) -> np.ndarra
     Clusters of one class at a time: voxels [N, D] within 2 sqrt(2) of each other. A cluster touches where the distance
     is less than that (bin/relabel_showers.py of the study, github.com/Temigo/uresnet_pytorch).
     """
+    require(*CLUSTERING)
     from scipy.spatial import cKDTree
     from sklearn.cluster import DBSCAN
 

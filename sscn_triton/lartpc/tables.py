@@ -107,6 +107,10 @@ class NpzEvents(EventFile):
             raise EventFileError(f"{self.path}: not an npz file, or one cut short ({first_line(error)})") from error
         if not hasattr(found, "files"):
             raise EventFileError(f"{self.path}: a single array, not an npz file; np.savez writes arrays x, y, z, value")
+        members = found.zip.namelist()
+        if members and not any(name.endswith(".npy") for name in members):
+            found.close()
+            raise EventFileError(f"{self.path}: an archive of {members[0]}, not npz: unpack it first")
         return found
 
     def _count(self) -> int:

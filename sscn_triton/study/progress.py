@@ -12,12 +12,12 @@ class Progress:
     """Shows how far a piece of work is. `total` is in any unit, seconds or steps; use it as a context manager."""
 
     def __init__(self, what: str, total: float) -> None:
-        from tqdm import tqdm  # type: ignore[import-untyped]
-
         self.what, self.total, self.done = what, total, 0.0
         self._printed = time.monotonic()
         self._bar = None
         if sys.stderr.isatty():
+            from tqdm import tqdm  # type: ignore[import-untyped]
+
             form = "{desc:<28} {percentage:3.0f}% |{bar:24}| {elapsed}{postfix}"
             self._bar = tqdm(total=total, desc=what, bar_format=form, leave=True, file=sys.stderr)
 

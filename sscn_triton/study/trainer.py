@@ -22,6 +22,7 @@ import torch
 
 from sscn_triton import __version__, nn
 from sscn_triton.common.files import only_writer, write_whole
+from sscn_triton.common.optional import INSTALL
 from sscn_triton.lartpc import EventFileError
 from sscn_triton.study import machine
 from sscn_triton.study.checkpoint import (
@@ -123,9 +124,7 @@ def _check_devices(config: TrainConfig, device: str) -> None:
 
 def _check_tensorboard(config: TrainConfig) -> None:
     if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
-        raise ValueError(
-            "tensorboard=true needs the package tensorboard: pip install tensorboard, or give --tensorboard false"
-        )
+        raise ValueError(f"tensorboard=true needs the package tensorboard: {INSTALL}, or give --tensorboard false")
 
 
 def _is_first() -> bool:

@@ -1,0 +1,40 @@
+"""The packages that `pip install sscn` leaves out and `pip install 'sscn[study]'` brings."""
+
+from __future__ import annotations
+
+import importlib.util
+
+OPTIONAL = {
+    "h5py": "h5py",
+    "jsonargparse": "jsonargparse",
+    "lightning": "lightning",
+    "matplotlib": "matplotlib",
+    "plotly": "plotly",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "tensorboard": "tensorboard",
+    "tqdm": "tqdm",
+    "uproot": "uproot",
+    "yaml": "PyYAML",
+}
+"""The package that each imported module comes from: those of the extra `study`, and what they depend on."""
+
+INSTALL = "pip install 'sscn[study]'"
+
+
+def require(*modules: str) -> None:
+    """Raises ModuleNotFoundError, which names the package and how to install it, for the first of the modules that is
+    not installed."""
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise ModuleNotFoundError(missing(module), name=module)
+
+
+def missing(module: str) -> str:
+    """The message for a module of `OPTIONAL` that is not installed."""
+    return f"needs the package {OPTIONAL[module]}, which is not installed: {INSTALL}"
+
+
+def is_optional(error: ModuleNotFoundError) -> bool:
+    """Whether the module that was not found is one of `OPTIONAL`."""
+    return (error.name or "").partition(".")[0] in OPTIONAL
