@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-MANY = 16  # values of a batch index that nobody confirmed; fewer are not doubted
+MANY = 16  # a batch index with at least this many values is suspect; fewer are accepted without a warning
 HEAD, SAMPLE, LEAST = 16384, 256, 64  # rows that are looked at, of these how many ask for a neighbour, and at least
 SHARE = 0.4  # of them that have one along an axis of space; simulated and real images have 0.6 to 0.9
 ABOVE_CHANCE = 2.0  # which is how full the box of all sites is

@@ -138,7 +138,7 @@ TRAINING = ("lightning", "matplotlib")
 CLUSTERS = ("scipy", "sklearn")
 COMMANDS = {
     "simulate": Command("simulate liquid-argon events into a file", *_on_events("simulate"), needs=("h5py",)),
-    "statistics": Command("hold simulated events against those of a file", *_on_events("statistics")),
+    "statistics": Command("compare simulated events with those of a file", *_on_events("statistics")),
     "inspect": Command("say what is in an event file", *_on_events("inspect")),
     "display": Command("draw an event, to turn or as a still picture", *_on_events("display")),
     "predict": Command("label the voxels of a file by a trained network", *_on_events("predict"), needs=TRAINING),
@@ -146,7 +146,7 @@ COMMANDS = {
     "convert-checkpoint": Command(
         "convert weights from and to other engines' layouts", _convert_checkpoint_options, _convert_checkpoint
     ),
-    "train": Command("train a network; goes on after an interruption", _train_options, _train, needs=TRAINING),
+    "train": Command("train a network; continues after an interruption", _train_options, _train, needs=TRAINING),
     "evaluate": Command(
         "judge a trained network by the events of a file",
         _evaluate_options,

@@ -18,7 +18,7 @@ class Simulate:
     """Simulate liquid-argon events into a file.
 
     Event i of a seed is the same event on any machine, with any number of workers. An interrupted command, started
-    again with the same options, goes on where it was.
+    again with the same options, continues where it stopped.
 
     Args:
         out: new file to write, in PILArNet-M's HDF5 layout.
@@ -67,7 +67,7 @@ def simulate(options: Simulate) -> None:
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {_kept(options)}") from None
     except BrokenProcessPool:
-        raise RunError(f"a worker was killed, perhaps for want of memory; {_kept(options)}") from None
+        raise RunError(f"a worker was killed, perhaps because memory ran out; {_kept(options)}") from None
     except (WriteError, FileExistsError) as error:
         raise RunError(f"{error}; {_kept(options)}") from error
     speed = f"{rate:.1f} events per second, {workers} worker{'s' if workers > 1 else ''}" if rate else "all were there"
@@ -81,12 +81,12 @@ def _kept(options: Simulate) -> str:
     if not kept:
         return "no event was kept"
     place = unfinished_file(options.out)
-    return f"{kept} of {options.events} events are kept in {place}, and the same command goes on from there"
+    return f"{kept} of {options.events} events are kept in {place}, and the same command continues from there"
 
 
 @dataclass(frozen=True)
 class Statistics(ReadingOptions):
-    """Hold simulated events against those of a file, in numbers.
+    """Compare simulated events with those of a file, in numbers.
 
     Writes a page of voxels, occupancy, texture, class shares, tracks, mean and median, one list beside the other.
 

@@ -178,7 +178,7 @@ def test_events_made_before_the_disk_was_full_are_kept(
     assert ended.code == 1, ended
     assert re.search(
         r"sscn simulate: events\.h5: cannot be written: .*; 20 of 60 events are kept in events\.h5\.unfinished, and "
-        r"the same command goes on from there\n$",
+        r"the same command continues from there\n$",
         ended.err,
     )
     assert list(ended.left) == [".events.h5.unfinished.journal", "events.h5.unfinished"]

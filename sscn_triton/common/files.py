@@ -1,9 +1,9 @@
 """The one writer: a file has its name only when it is whole, and nothing is left of a file that is not.
 
 Every file of this package is written here. `WholeFile` and `write_whole` write to a name of their own beside the target
-and rename that file at the end. By default the target must be new: they replace neither a file that was there nor one
+and rename that file at the end. By default the target must be new: they replace neither an existing file nor one
 that appears meanwhile, and refuse a second writer of the same target at once. With ``overwrite=True`` they replace the
-target, as a whole. `only_writer` lets one process at a time write a folder.
+target atomically. `only_writer` lets one process at a time write a folder.
 
 A lock belongs to a process and ends with it, even if the process is killed. Where the file system has no `flock`, a
 symbolic link that names the process is the lock. Where it can neither rename without replacing nor make hard links, the
@@ -31,7 +31,7 @@ except ImportError:  # Windows, whose renaming never replaces
     fcntl = None  # type: ignore[assignment]
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Error numbers that mean: there is no room for this file."""
+"""Error numbers which mean that there is no space left for the file."""
 
 _HERE, _NO_REPLACE = -100, 1  # AT_FDCWD and RENAME_NOREPLACE of Linux
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
@@ -69,14 +69,14 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes | memoryview,
 
 
 class WholeFile:
-    """A file in the making: a `with` block gets it open for writing and reading, in binary.
+    """A file being written: a `with` block receives it open for writing and reading, in binary.
 
-    The block's end gives it its name, an exception removes it. Folders of the path are made, and removed again if the
-    file is.
+    At the end of the block the file gets its name; an exception removes it. Missing folders of the path are created,
+    and removed again if the file is removed.
 
     overwrite: replace a file that is there. Without it, raises FileExistsError for a path that is there now or at the
-    end, which is kept, and BusyError while another writer makes the same file. Raises WriteError, an OSError, where
-    there is no room; other OSErrors as the system has them.
+    end, which is kept, and BusyError while another writer makes the same file. Raises WriteError, an OSError, if
+    no space is left; other OSErrors pass unchanged.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -139,9 +139,10 @@ class WholeFile:
 
 
 class Lock:
-    """What one writer at a time may hold, by a file that exists while it is held.
+    """A lock that one writer at a time can hold; its file exists while the lock is held.
 
-    path: of the lock's file. what: that is written meanwhile, for the message. Raises BusyError if another has it.
+    path: the lock's file. what: the file or folder being written, for the message. Raises BusyError if another writer
+    holds the lock.
     Use it as a context manager, or call `release`.
     """
 
@@ -181,7 +182,7 @@ class Lock:
         raise BusyError(f"{self.what}: another sscn is writing it")
 
     def release(self) -> None:
-        """Lets others have it."""
+        """Release the lock to other writers."""
         self.path.unlink(missing_ok=True)
         if self._held is not None:
             self._held.close()
@@ -333,7 +334,7 @@ def _make_folders(folder: Path) -> list[Path]:
 
 
 def _clean_own(process: int, *parts: Any) -> None:
-    """A process that was forked off has no part in it."""
+    """Clean up, but only in the process that created the file, not in one that was forked from it."""
     if process == os.getpid():
         _clean(*parts)
 
@@ -364,7 +365,7 @@ def write_all(file: Any, content: bytes | memoryview) -> int:
 
 
 def named(error: BaseException, path: Path) -> BaseException:
-    """The error; for want of room, one that says for which file."""
+    """The error itself, or, if no space was left, a WriteError that names the file."""
     if isinstance(error, OSError) and error.errno in FULL and not isinstance(error, WriteError):
         return WriteError(error.errno, os.strerror(error.errno), str(path))
     return error

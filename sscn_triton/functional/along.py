@@ -18,7 +18,7 @@ class Along(NamedTuple):
         residual: added to its output, on whose sites it is.
         moments: a list, to which the convolution appends the moments of its output: what `batch_norm_of` needs, so that
             it need not read all rows again. Nothing is appended where the sum is not the convolution's last step. The
-            moments are those of the features as they are returned: whoever changes these must drop them.
+            moments are those of the features as they are returned: code that changes the features must drop them.
     """
 
     norm: Norm | None = None

@@ -126,7 +126,7 @@ def numbered_cells(lines: Iterable[bytes], first: int) -> Iterator[tuple[int, li
 
 def parse_rows(header: Header, rows: Iterable[tuple[int, list[str]]], labels: int) -> dict[str, np.ndarray]:
     """Columns x, y, z and label (-1 to `labels` - 1), int64, and value, float32, of numbered rows. Raises ValueError
-    naming line, column, what is there and what may be."""
+    naming line, column, what was found and what is allowed."""
     numbers, table = [], []
     for number, cells in rows:
         try:

@@ -21,7 +21,7 @@ LARGEST_AXIS = 2**20
 VOXEL_SIZE = 3.0
 """Edge of a voxel in mm where a file does not tell."""
 
-_NEVER_SET = (0, 2**64 - 1)  # larcv's numbers of voxels of an image that nobody described
+_NEVER_SET = (0, 2**64 - 1)  # larcv's numbers of voxels of an image whose description was never set
 
 
 class EventFileError(ValueError):
@@ -140,7 +140,7 @@ class EventWriter(ABC):
 
     Until then it is a hidden one beside it, removed if the block ends by an exception (`WholeFile`). overwrite: replace
     a file that is already at `path`, at the end. Without it FileExistsError is raised for one that is there, or appears
-    meanwhile, and BusyError while another writer makes the file. WriteError, an OSError, says that there is no room.
+    meanwhile, and BusyError while another writer makes the file. WriteError, an OSError, means that no space is left.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -240,5 +240,5 @@ def voxel_labels(
 
 
 def never_filled(voxels: int, shape: Sequence[int]) -> bool:
-    """Whether larcv wrote an entry that nobody filled: no voxels, and an image whose numbers were never set."""
+    """Whether larcv wrote an entry that was never filled: no voxels, and an image whose numbers were never set."""
     return voxels == 0 and all(int(n) in _NEVER_SET for n in shape)

@@ -55,7 +55,7 @@ def pack(event: Event) -> Packed:
 
 
 class PilarnetFile:
-    """A file in the making, or one that goes on.
+    """A file being written, new or continued.
 
     seed, configuration: kept as attributes of a new file, the latter as JSON, beside the version of this package.
     """

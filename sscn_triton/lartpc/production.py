@@ -72,12 +72,12 @@ def simulate_file(
     """Writes events 0 to `events` - 1 of a seed into a PILArNet-M file; gives the events made per second.
 
     Workers make parts of 20 events, and this process appends them, in order, to `unfinished_file(path)`, which gets its
-    name when all are there: after an interruption of any kind the same call goes on from there. The file's bytes do not
-    depend on the workers or on interruptions. progress: called with the number of events that are there.
+    name when it is complete: after an interruption of any kind the same call continues from there. The file's bytes do
+    not depend on the workers or on interruptions. progress: called with the number of events written so far.
 
     overwrite: replace a file that is there. Without it, raises FileExistsError for one; BusyError while another process
-    writes the file; WriteError if there is no room, and then what is kept stays; ValueError for numbers below 1 (seed:
-    0), and for an unfinished file with more events or of another seed, size, recipe or version.
+    writes the file; WriteError if no space is left, and then the kept events stay; ValueError for numbers below 1
+    (seed: 0), and for an unfinished file with more events or of another seed, size, recipe or version.
     """
     for name, value, least in (("events", events, 1), ("workers", workers, 1), ("seed", seed, 0)):
         if value < least:
@@ -108,7 +108,7 @@ def simulate_file(
 
 @contextlib.contextmanager
 def _unfinished(path: Path, seed: int, size: int, recipe: Recipe) -> Iterator[PilarnetFile]:
-    """The unfinished file, begun or gone on with. After an error it has what was complete, or is not there."""
+    """The unfinished file, new or continued. After an error it contains what was complete, or does not exist."""
     kept, journal = unfinished_file(path), _journal(path)
     configuration = {"size": size, "seed": seed, "recipe": dataclasses.asdict(recipe)}
     if not kept.exists():

@@ -1,4 +1,4 @@
-"""What events look like in numbers: the rows by which simulated events are held against real ones."""
+"""What events look like in numbers: the rows that compare simulated events with real ones."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def beside_simulated(
     reading: Mapping[str, Any],
 ) -> str:
     """`statistics_page` of events 0, 1, 2, ... of a seed and of those of a file, opened by `open_events` with the
-    options `reading`. progress: told how many are made."""
+    options `reading`. progress: called with the number of events made."""
     with open_events(path, **reading) as file:
         others = list(file)
     if not others:

@@ -1,4 +1,4 @@
-"""UResNets on dense images: the control the sparse network is held against, and the dense network of the 2018 study.
+"""UResNets on dense images: the control for the sparse network, and the dense network of the 2018 study.
 
 Both read every voxel of the image, the empty ones too. They differ in what they are made of:
 
@@ -32,7 +32,7 @@ class DenseUResNet(nn.Module):
 
     architecture="matched": stem convolution of 3, then `depth` resolutions with widths `filters * (1, 2, .. depth)`; at
     each, `repetitions` pre-activation residual blocks, BN-ReLU-convolution 2/2 down, the levels below,
-    BN-ReLU-transposed convolution 2/2 up, concatenation, `repetitions` blocks; at last BN-ReLU and a linear layer. No
+    BN-ReLU-transposed convolution 2/2 up, concatenation, `repetitions` blocks; finally BN-ReLU and a linear layer. No
     convolution has a bias; batch norm has eps 1e-4 and momentum 0.01. At the defaults 2,741,477 parameters, as in
     `SparseUResNet`. Batch norm counts every voxel here, and only the active ones there.
 

@@ -8,7 +8,7 @@ from sscn_triton.tensor import SparseTensor
 
 
 def expect(layer: torch.nn.Module, x: SparseTensor, channels: int | None = None, ndim: int | None = None) -> None:
-    """Raises unless ``x`` is a sparse tensor with so many channels and spatial axes, where they are given."""
+    """Raises unless ``x`` is a sparse tensor, with this number of channels and of spatial axes where they are given."""
     name = type(layer).__name__
     if not isinstance(x, SparseTensor):
         way = "SparseTensor(features, coordinates), or SparseTensor.from_dense(image)"

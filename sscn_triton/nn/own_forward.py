@@ -1,6 +1,6 @@
 """Whether calling a module runs the forward of its class in this package, and nothing else.
 
-Layers are done as one (`sscn_triton.nn.fusion`, `sscn_triton.nn.folding`) only where nobody can tell. A layer that
+Layers are fused (`sscn_triton.nn.fusion`, `sscn_triton.nn.folding`) only where the result cannot differ. A layer that
 someone subclassed, patched, compiled or put hooks on is called like any other module, with its input alone.
 """
 

@@ -2,7 +2,7 @@
 
 A check looks at shapes, types, devices and strides, which costs the host a few microseconds and a device nothing. The
 numbers inside rules are looked at by the kernels: those of the CPU report a row that is not there (`foreign_rows`),
-those of a GPU, for which nobody waits, leave it out.
+those of a GPU leave it out, because the host does not wait for a GPU.
 
 Each check takes whether the operator runs its GPU code, then the operator's arguments.
 """
@@ -25,7 +25,7 @@ Rules = Sequence[Tensor]
 
 
 def line_size(rows: int, channels: int) -> int:
-    """Numbers in the moments of so many rows."""
+    """How many numbers the moments of ``rows`` rows have."""
     return HEAD + (rows + LEAST_ROWS - 1) // LEAST_ROWS * 2 * channels
 
 

@@ -97,7 +97,8 @@ def statistics(
     """Mean and biased variance ``[C]`` of the rows whose moments these are; zeros without rows.
 
     Running statistics move a step ``momentum`` towards mean and unbiased variance, and ``batches`` counts one more;
-    where momentum is None the step is ``1 / batches``, and who calls has counted. Without rows they stay as they are.
+    where momentum is None the step is ``1 / batches``, and the caller has already incremented
+    ``batches``. Without rows they stay as they are.
     """
     from sscn_triton.ops.triton import statistics as triton
 

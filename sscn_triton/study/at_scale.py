@@ -101,7 +101,7 @@ def _say_what_is_left(setting: Setting, results: Results) -> None:
     left = [piece.name for piece in pieces(setting, results.record["cells"]) if piece.name not in results]
     done = f"{len(results)} pieces are in {results.path}"
     if left:
-        print(f"{done}; {len(left)} are left, next: {left[0]}. The same command goes on.")
+        print(f"{done}; {len(left)} are left, next: {left[0]}. The same command continues.")
     else:
         print(f"{done}; nothing is left. In a clone, copy it to book/results for the book to show.")
 

@@ -53,7 +53,9 @@ class Worker:
         try:
             answer = pickle.load(self.process.stdout)  # type: ignore[arg-type]
         except EOFError:
-            raise RunError("an engine's process was killed, perhaps for want of memory; nothing was written") from None
+            raise RunError(
+                "an engine's process was killed, perhaps because memory ran out; nothing was written"
+            ) from None
         if isinstance(answer, Exception):
             raise answer
         return answer

@@ -26,7 +26,7 @@ COLORS = ("#0B6E99", "#C8553D", "#8A5A9E", "#5B8E3E")
 PUBLISHED_COLOR = "#8A8A8A"
 
 EVENT_FIGURES = ("crop-sparse.png", "crop-dense.png", "crop-dense-2018.png", "event.png", "michel-event.png")
-"""One a run, likewise; at last that of the run on stopping muons."""
+"""One per run, likewise; finally that of the run on stopping muons."""
 WORST = 3
 """Held-out whole events of lowest accuracy that are drawn."""
 EVENT_PAGE = "event.html"

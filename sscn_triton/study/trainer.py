@@ -103,7 +103,7 @@ def _train(config: TrainConfig, folder: Path, device: str, end: float) -> Path |
 
 
 def _check_devices(config: TrainConfig, device: str) -> None:
-    """As many devices as asked for, as many processes as started: two trainings must not share a folder unawares."""
+    """As many devices as asked for, as many processes as started: or two trainings would share a folder unnoticed."""
     from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
     if config.processes > 1 and config.network != "sparse" and device == "cpu":
@@ -369,7 +369,7 @@ def _kept(path: Path) -> str:
     if not path.exists():
         return "nothing was kept"
     step = load_checkpoint(path).step
-    return f"step {step} is kept in {path}, and the same command goes on from there"
+    return f"step {step} is kept in {path}, and the same command continues from there"
 
 
 def _finish(config: TrainConfig, folder: Path, data: EventImages, device: torch.device) -> Path:

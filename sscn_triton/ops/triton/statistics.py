@@ -199,7 +199,7 @@ def statistics(
 ) -> tuple[Tensor, Tensor]:
     """Mean and biased variance ``[C]`` of the rows whose moments these are. Running statistics move a step
     ``momentum`` towards them and ``batches`` counts one more; where momentum is None the step is ``1 / batches``, and
-    who calls has counted. Without rows all stay as they are."""
+    the caller has already incremented it. Without rows all stay as they are."""
     mean, variance = moments.new_empty(channels), moments.new_empty(channels)
     launch(
         statistics_kernel, (ceil_div(channels, LANE_WIDTH),), moments, mean, variance, running_mean, running_var,
