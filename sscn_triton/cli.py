@@ -52,6 +52,9 @@ def _study(config: Any) -> None:
 
         study_at_scale(config.out, config.minutes, config.seed, config.toy)
         return
+    from sscn_triton.common.optional import require
+
+    require("matplotlib", "plotly", *CLUSTERS)  # which the report needs at the end
     from sscn_triton.study.comparison import study
 
     print(f"report: {study(config)}")
@@ -134,7 +137,7 @@ def _on_events(name: str) -> tuple[Callable[[], Callable[..., Any]], Callable[[A
     return options, do
 
 
-TRAINING = ("lightning", "matplotlib")
+TRAINING = ("lightning",)
 CLUSTERS = ("scipy", "sklearn")
 COMMANDS = {
     "simulate": Command("simulate liquid-argon events into a file", *_on_events("simulate"), needs=("h5py",)),
@@ -158,7 +161,7 @@ COMMANDS = {
         "train a sparse and a dense UResNet side by side and write a report",
         _study_options,
         _study,
-        needs=(*TRAINING, *CLUSTERS, "h5py", "plotly", "yaml"),
+        needs=(*TRAINING, "h5py"),
     ),
     "scaling": Command("measure how time and memory grow with the image", _scaling_options, _scaling, False),
     "bench": Command("time a training step on this machine", _bench_options, _bench),
