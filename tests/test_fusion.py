@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
@@ -27,9 +27,9 @@ TYPES = {torch.float32: 3e-6, torch.float16: 3e-3, torch.bfloat16: 2e-2, torch.f
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are compiled here, not interpreted")
 
 
-def rules_of(kind: str, count: int) -> Rulebook:
+def rules_of(kind: str, count: int, engine: Callable[[], Any] = interpreted) -> Rulebook:
     grid = random_cloud(count, size=6).grid
-    with interpreted():
+    with engine():
         if kind == "submanifold":
             return grid.submanifold((3, 3, 3), (1, 1, 1))
         if kind == "few taps":
@@ -117,15 +117,15 @@ def test_the_fused_operator_has_right_first_and_second_derivatives(moving: bool)
 @pytest.mark.parametrize("kind", ["few taps", "strided"])
 def test_a_convolution_adds_bias_and_residual_itself(kind: str) -> None:
     """On every engine, with first and second derivatives."""
-    rules = rules_of(kind, 6)
-    x, w, b, r, *_ = tensors(rules, (1, 2, 3), torch.float64)
+    x, w, b, r, *_ = tensors(rules_of(kind, 6), (1, 2, 3), torch.float64)
+    for engine in (contextlib.nullcontext, interpreted):
+        rules = rules_of(kind, 6, engine)
 
-    def function(*leaves: Tensor) -> Tensor:
-        return convolution(leaves[0], leaves[1], rules.rules, rules.output_count, *leaves[2:])
+        def function(*leaves: Tensor, rules: Rulebook = rules) -> Tensor:
+            return convolution(leaves[0], leaves[1], rules.rules, rules.output_count, *leaves[2:])
 
-    plain = function(x, w) + b + r
-    for context in (contextlib.nullcontext(), interpreted()):
-        with context:
+        with engine():
+            plain = function(x, w) + b + r
             torch.testing.assert_close(function(x, w, b, r), plain)
             assert torch.autograd.gradcheck(function, (x, w, b, r))
             assert torch.autograd.gradgradcheck(function, (x, w, b, r), fast_mode=True)

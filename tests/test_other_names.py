@@ -166,7 +166,7 @@ def test_arrays_and_columns_are_named_too(tmp_path: Path) -> None:
             ["7", "8", "9", "10"],
             [1.0] * 4,
         )
-        with pytest.raises(EventFileError, match=rf"{name}: event 0: .*label.* 7.*"):
+        with pytest.raises(EventFileError, match=rf"{name}: event 0: .*'?7'?.*label|label.* 7"):
             list(open_events(tmp_path / name, energies="charge", truth="kind", truth_means="shapes"))
 
 
@@ -279,7 +279,7 @@ def test_networks_read_files_of_others(capsys: pytest.CaptureFixture[str], spine
         code, out, _ = sscn(capsys, "predict", spine, "--checkpoint", checkpoint, "--out", out_file, *WORDS)
         assert (code, out.splitlines()[-1]) == (0, f"{out_file}: 3 events, labels unknown")
         assert sscn(capsys, "inspect", out_file)[0] == 0
-        assert sscn(capsys, "display", out_file, "--out", tmp_path / "a.html")[0] == 0
+        assert sscn(capsys, "display", out_file, "--out", tmp_path / f"a{numbers}.html")[0] == 0
         code, _, err = sscn(capsys, "display", out_file, "--color", "difference", "--out", tmp_path / "b.html")
         assert (code, err.count("\n")) == (2, 1)
         assert "labels are numbers of unknown meaning" in err

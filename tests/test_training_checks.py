@@ -30,7 +30,7 @@ CUBE = (16, 16, 16)
 
 
 def write(path: Path, events: Sequence[Event]) -> Path:
-    with create_events(path) as writer:
+    with create_events(path, overwrite=True) as writer:
         for event in events:
             writer.append(event)
     return path

@@ -89,8 +89,7 @@ class Event:
     origin: [D] float64, lower corner of voxel (0, 0, 0), mm
     spatial_shape: voxels along each axis
     name: where it comes from, "file:entry" or "seed:index"
-    label_names: what the labels are called, at most 128 names: `CLASS_NAMES`, the study's five classes, unless the
-        event comes from data that is labelled in another way (`numbering.MEANINGS`)
+    label_names: what the labels are called, at most 128 names: `CLASS_NAMES`, or `numbering.MEANINGS` of other data
 
     Other integer or floating types are converted. Raises ValueError (TypeError for a wrong type) naming the field.
     """
