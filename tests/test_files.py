@@ -151,10 +151,14 @@ if sys.argv[2] == "without locks":
 file = files.WholeFile(Path(sys.argv[1]))
 file.file.write(b"half of it")
 file.file.flush()
-if sys.argv[3] == "fork" and os.fork() == 0:  # a child that lives on has no part in the locks
-    os.close(1)
-    signal.pause()
-    os._exit(0)
+if sys.argv[3] == "fork":  # a child that lives on has no part in the locks, once it runs
+    runs, tells = os.pipe()
+    if os.fork() == 0:
+        os.close(1)
+        os.write(tells, b"x")
+        signal.pause()
+        os._exit(0)
+    os.read(runs, 1)
 print("ready", flush=True)
 sys.stdin.read()
 """

@@ -24,7 +24,7 @@ from sscn_triton.ops.triton.launch import ceil_div, is_interpreted, launch
 from sscn_triton.ops.triton.layout import UNIT, WORD, Reading, read_forward, rows_or_zero
 from sscn_triton.ops.triton.normalization import NO_NORM, Norm, normalize, normalized
 from sscn_triton.ops.triton.statistics import HEAD
-from sscn_triton.ops.triton.taps import lowest_bit, popcount, tile_mask
+from sscn_triton.ops.triton.taps import is_row, lowest_bit, popcount, tile_mask
 from sscn_triton.ops.triton.tuning import tile_for
 from sscn_triton.precision import float32_precision
 
@@ -95,8 +95,8 @@ def convolution_kernel(
             part = step % parts
             line = word * WORD + lowest_bit(mask)
             mask = tl.where(part == parts - 1, mask & (mask - 1), mask)
-            row = tl.load(table + line.to(tl.int64) * positions + position, mask=inside, other=-1).to(tl.int64)
-            named = (row >= 0) & (row < sources)
+            row = tl.load(table + line.to(tl.int64) * positions + position, mask=inside, other=-1)
+            named, row = is_row(row, sources), row.to(tl.int64)
             tap = TAPS - 1 - line if MIRRORED else line
             block = weight + (tap * GROUPS + group).to(tl.int64) * (IN * OUT)
             if DEPTH == 1:  # so few channels that a matrix unit would mostly multiply padding
@@ -172,8 +172,8 @@ def depthwise_kernel(
         for _ in range(popcount(mask)):
             line = word * WORD + lowest_bit(mask)
             mask &= mask - 1
-            row = tl.load(table + line.to(tl.int64) * positions + position, mask=inside, other=-1).to(tl.int64)
-            named = (row >= 0) & (row < sources)
+            row = tl.load(table + line.to(tl.int64) * positions + position, mask=inside, other=-1)
+            named, row = is_row(row, sources), row.to(tl.int64)
             tap = TAPS - 1 - line if MIRRORED else line
             there = named[:, None] & (column < CHANNELS)
             a = tl.load(features + row[:, None] * (CHANNELS // MULTIPLE) + column // MULTIPLE, mask=there, other=0)

@@ -7,6 +7,7 @@ import triton.language as tl
 
 from sscn_triton.ops.triton.normalization import scaled, scaling
 from sscn_triton.ops.triton.statistics import store_height, store_moments, store_pair
+from sscn_triton.ops.triton.taps import is_row
 
 
 @triton.jit
@@ -23,9 +24,9 @@ def finish(
     inside = position < positions
     if bias is not None:
         total += tl.load(bias + column, mask=there, other=0).to(tl.float32)
-    row = tl.load(order + position, mask=inside, other=0).to(tl.int64)
-    written = inside & (row >= 0) & (row < positions)
-    place, mask = row[:, None] * CHANNELS + column, written[:, None] & there
+    row = tl.load(order + position, mask=inside, other=0)
+    mask = (inside & is_row(row, positions))[:, None] & there
+    place = row.to(tl.int64)[:, None] * CHANNELS + column
     if residual is not None:
         total += tl.load(residual + place, mask=mask, other=0).to(tl.float32)
     value = total.to(output.dtype.element_ty)

@@ -25,6 +25,12 @@ def lowest_bit(bits):
 
 
 @triton.jit
+def is_row(row, count):
+    """Whether int32 numbers name one of ``count`` rows: one comparison, in which negative numbers are large."""
+    return row.to(tl.uint32, bitcast=True) < count
+
+
+@triton.jit
 def tile_mask(masks, word, units, TAPS: tl.constexpr, WORD: tl.constexpr, ROWS: tl.constexpr, UNIT: tl.constexpr):
     """The taps of one word that are active somewhere in the program's tile; bits beyond the last tap do not count."""
     first = tl.program_id(0) * (ROWS // UNIT)

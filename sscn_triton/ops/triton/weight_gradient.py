@@ -18,6 +18,7 @@ from torch import Tensor
 from sscn_triton.ops.triton.launch import BLOCK, ceil_div, is_interpreted, launch
 from sscn_triton.ops.triton.layout import read_forward, rows_or_zero
 from sscn_triton.ops.triton.normalization import NO_NORM, Norm, normalize, normalized
+from sscn_triton.ops.triton.taps import is_row
 from sscn_triton.ops.triton.tuning import tile_for
 from sscn_triton.precision import float32_precision
 
@@ -98,17 +99,17 @@ def weight_gradient_kernel(
     for rule in range(start, stop, RULES):
         rules = rule + tl.arange(0, RULES)
         inside = rules < stop
-        i = tl.load(input_rows + rules, mask=inside, other=0).to(tl.int64)
-        o = tl.load(output_rows + rules, mask=inside, other=0).to(tl.int64)
-        inside &= (i >= 0) & (i < sources) & (o >= 0) & (o < targets)
-        place, there = features + i[:, None] * (GROUPS * IN) + group * IN + channel, inside[:, None] & (channel < IN)
+        i, o = tl.load(input_rows + rules, mask=inside, other=0), tl.load(output_rows + rules, mask=inside, other=0)
+        from_row, to_row = inside & is_row(i, sources), inside & is_row(o, targets)
+        place = features + i.to(tl.int64)[:, None] * (GROUPS * IN) + group * IN + channel
+        there = from_row[:, None] & (channel < IN)
         x = tl.load(place, mask=there, other=0)
         if mean is not None:
             x = normalized(
                 x, there, mean, variance, norm_weight, norm_bias, group * IN + channel, channel < IN, EPS, LEAKINESS
             ).to(gradient.dtype.element_ty)
-        place = gradient + o[:, None] * (GROUPS * OUT) + group * OUT + column
-        g = tl.load(place, mask=inside[:, None] & (column < OUT), other=0)
+        place = gradient + o.to(tl.int64)[:, None] * (GROUPS * OUT) + group * OUT + column
+        g = tl.load(place, mask=to_row[:, None] & (column < OUT), other=0)
         if UPCAST:
             x, g = x.to(tl.float32), g.to(tl.float32)
         total = tl.dot(tl.trans(x), g, total, input_precision=PRECISION)
