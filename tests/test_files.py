@@ -255,3 +255,12 @@ def fill(path: Path) -> None:
     with create_events(path) as writer:
         for seed in range(60):
             writer.append(random_event(seed))
+
+
+def test_a_place_that_cannot_be_written_is_named_by_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 250)  # fits, but not with the letters that the files beside it have more
+    for overwrite in (False, True):
+        with pytest.raises(OSError, match="File name too long") as refused:
+            write_whole(path, "x", overwrite=overwrite)
+        assert refused.value.filename == str(path)
+    assert not list(tmp_path.iterdir())

@@ -150,7 +150,10 @@ class Lock:
         self.path, self.what = Path(path), what
         self._held: _Held | None = None
         while True:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            except OSError as error:
+                raise OSError(error.errno, os.strerror(error.errno or 0), str(what)) from error
             held = _flock(descriptor, wait)
             if held and _is_at(descriptor, self.path):
                 self._held = _Held(descriptor)
@@ -365,9 +368,14 @@ def write_all(file: Any, content: bytes | memoryview) -> int:
 
 
 def named(error: BaseException, path: Path) -> BaseException:
-    """The error itself, or, if no space was left, a WriteError that names the file."""
-    if isinstance(error, OSError) and error.errno in FULL and not isinstance(error, WriteError):
+    """The error itself; a WriteError if no space was left; in place of a hidden file beside `path`, `path` is named."""
+    if not isinstance(error, OSError) or isinstance(error, WriteError) or error.errno is None:
+        return error
+    if error.errno in FULL:
         return WriteError(error.errno, os.strerror(error.errno), str(path))
+    told = error.filename
+    if isinstance(told, str) and Path(told).parent == path.parent and Path(told).name.startswith(f".{path.name}."):
+        return OSError(error.errno, os.strerror(error.errno), str(path))
     return error
 
 
