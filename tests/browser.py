@@ -88,7 +88,7 @@ def visit(browser: Any, path: Path, setting: str = "desktop", **more: Any) -> It
     page.on("requestfailed", lambda request: seen.failed.append(f"{request.url}: {request.failure}"))
     page.on("console", lambda message: seen.complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-    page.goto(path.resolve().as_uri())
+    page.goto(path.resolve().as_uri(), timeout=0)  # scenes in 3D are slow to draw where other work is going on
     if more.get("java_script_enabled", True):
         page.evaluate("window.MathJax?.startup?.promise.then(() => true)")
     yield seen

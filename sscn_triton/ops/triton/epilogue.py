@@ -7,7 +7,6 @@ import triton.language as tl
 
 from sscn_triton.ops.triton.normalization import scaled, scaling
 from sscn_triton.ops.triton.statistics import store_height, store_moments, store_pair
-from sscn_triton.ops.triton.taps import is_row
 
 
 @triton.jit
@@ -19,14 +18,13 @@ def finish(
     """Add bias and residual, write the rows, and the moments of what was written.
 
     Where there are ``rows``, the tile is the gradient of their norm: it is taken back before the rectifier, and what is
-    written to ``moments`` are the sums that the norm's own gradient needs.
+    written to ``moments`` are the sums that the norm's own gradient needs. An order that names rows outside is clamped.
     """
     inside = position < positions
     if bias is not None:
         total += tl.load(bias + column, mask=there, other=0).to(tl.float32)
-    row = tl.load(order + position, mask=inside, other=0)
-    mask = (inside & is_row(row, positions))[:, None] & there
-    place = row.to(tl.int64)[:, None] * CHANNELS + column
+    row = tl.minimum(tl.maximum(tl.load(order + position, mask=inside, other=0), 0), positions - 1).to(tl.int64)
+    place, mask = row[:, None] * CHANNELS + column, inside[:, None] & there
     if residual is not None:
         total += tl.load(residual + place, mask=mask, other=0).to(tl.float32)
     value = total.to(output.dtype.element_ty)

@@ -26,8 +26,11 @@ def lowest_bit(bits):
 
 @triton.jit
 def is_row(row, count):
-    """Whether int32 numbers name one of ``count`` rows: one comparison, in which negative numbers are large."""
-    return row.to(tl.uint32, bitcast=True) < count
+    """Whether int32 numbers name one of ``count`` rows.
+
+    One unsigned comparison would do, but with it the compiler spills a register in the loop of a float32 kernel.
+    """
+    return (row >= 0) & (row < count)
 
 
 @triton.jit
