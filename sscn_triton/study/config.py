@@ -41,8 +41,8 @@ class StudyConfig(ReadingOptions):
         size: edge of the crops in voxels; a multiple of 2 ** depth, 32 at the default depth, and more than that, as the
             dense network of 2018 needs it.
         minutes: time the whole study may take; 10 if left out. Every network makes one step and judges one image at
-            least, which takes about a minute on two cores at the default size, and the open questions need four
-            minutes or more, else they are left out.
+            least, however few the minutes are, and the open questions need four minutes or more, else they are left
+            out.
         steps: train each network for this many steps, instead of by time: such a study can be repeated exactly.
         seed: of the simulated events, the split, the crops and the first weights.
         events: number of simulated events, 200 if left out, or 20 a minute of a study of less than ten; of a file how
