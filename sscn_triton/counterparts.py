@@ -6,13 +6,16 @@ Names of this library are written ``x.NAME`` for what a SparseTensor has, ``nn.N
 
 from __future__ import annotations
 
+import functools
 import importlib.util
-from collections.abc import Callable, Mapping
-from inspect import Signature
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Signature, signature
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import torch
 from torch import Tensor
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _LOSSES = (
     "cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div",
@@ -219,6 +222,16 @@ ARGUMENTS = {  # of layers that do not have them, by the layer; an empty name st
     ),
 }
 
+PLACES = {  # what else may be meant by the first argument that has to be named
+    "SubmanifoldConv": "use nn.SparseConv for a stride",
+    **dict.fromkeys(
+        ("SparseConv", "InverseConv", "MaxPool", "AveragePool", "Unpool"),
+        "dilation=, which comes first in MinkowskiEngine",
+    ),
+    "InstanceNorm": "leave out the momentum, which is third in PyTorch",
+    "max_pool": "dilation=, which comes first in MinkowskiEngine",
+}
+
 _BINARY = {"sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**", "matmul": "@"}
 _COMPARED = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _UNARY = {"neg": "-", "abs": "abs", "invert": "~"}
@@ -254,11 +267,15 @@ def missing_name(module: str, name: str) -> AttributeError:
     return AttributeError(message, name=name)
 
 
-def refused_arguments(layer: str, takes: Signature, given: Mapping[str, Any], error: TypeError) -> TypeError:
+def refused_arguments(
+    layer: str, takes: Signature, places: Sequence[Any], given: Mapping[str, Any], error: TypeError
+) -> TypeError:
     """The error for arguments that a layer does not take, which names the layer, its arguments and what to use."""
     family = layer[:-2] if layer[-2:] in ("1d", "2d", "3d", "4d") else layer
     unknown = [name for name in given if name not in takes.parameters]
     its = ", ".join(str(parameter.replace(annotation=Signature.empty)) for parameter in takes.parameters.values())
+    if not unknown and (needed := _needed_name(layer, family, takes, places)):
+        return TypeError(f"{needed}; its arguments are ({its})")
     if not unknown:
         return TypeError(f"{layer}: {error}; its arguments are ({its})")
     hint = ARGUMENTS.get((family, unknown[0])) or ARGUMENTS.get(("", unknown[0]))
@@ -266,6 +283,36 @@ def refused_arguments(layer: str, takes: Signature, given: Mapping[str, Any], er
         hint = f"its name says that it has {layer[-2]}"
     instead = f": {_in_full(hint)}" if hint else ""
     return TypeError(f"{layer} takes no argument {unknown[0]!r}{instead}; its arguments are ({its})")
+
+
+def by_name(function: Function) -> Function:
+    """Lets a function that takes its last arguments by name alone say so, where one is given by its place."""
+    takes = signature(function)
+    most = sum(one.kind is one.POSITIONAL_OR_KEYWORD for one in takes.parameters.values())
+    name = function.__name__
+
+    @functools.wraps(function)
+    def checked(*places: Any, **given: Any) -> Any:
+        if len(places) > most:
+            raise TypeError(_needed_name(name, name, takes, places))
+        return function(*places, **given)
+
+    return cast(Function, checked)
+
+
+def _needed_name(called: str, family: str, takes: Signature, places: Sequence[Any]) -> str:
+    """Why the first of the arguments given by place that has to be named is refused; empty if there is none."""
+    by_place = [one.name for one in takes.parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
+    named = [one.name for one in takes.parameters.values() if one.kind is one.KEYWORD_ONLY]
+    if len(places) <= len(by_place) or not named:
+        return ""
+    value = places[len(by_place)]
+    shown = repr(value) if isinstance(value, (int, float, str, tuple, list)) else "..."
+    instead = f", or {_in_full(PLACES[family])}" if family in PLACES else ""
+    return (
+        f"{called} takes the arguments after {by_place[-1]} by name, as libraries differ in their order: "
+        f"write {named[0]}={shown}{instead}"
+    )
 
 
 def _in_full(text: str) -> str:

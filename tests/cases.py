@@ -34,6 +34,11 @@ class Case:
     def window(self) -> tuple[Axes, Axes, Axes, Axes]:
         return self.kernel_size, self.stride, self.padding, self.dilation
 
+    @property
+    def pooling(self) -> dict[str, Axes]:
+        """The window as the arguments of a pooling."""
+        return dict(zip(("kernel_size", "stride", "padding", "dilation"), self.window, strict=True))
+
     def __repr__(self) -> str:
         window = f"kernel {self.kernel_size} stride {self.stride} padding {self.padding} dilation {self.dilation}"
         shape = f"shape {self.spatial_shape} output_padding {self.output_padding}"

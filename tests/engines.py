@@ -203,12 +203,12 @@ class Library:
         if how == "unpool":
             step = functional.strided_step(case.ndim, *case.window)
             return functional.unpool(
-                SparseTensor.on(features, grid.step(step)[1], ((grid, step),)), *case.window
+                SparseTensor.on(features, grid.step(step)[1], ((grid, step),)), **case.pooling
             ).features
         x = SparseTensor.on(features, grid, ())
         if how == "max":
-            return functional.max_pool(x, *case.window).features
-        return functional.average_pool(x, *case.window, count=how).features
+            return functional.max_pool(x, **case.pooling).features
+        return functional.average_pool(x, **case.pooling, count=how).features
 
     def pool(self, rules: Rules, features: np.ndarray, how: str) -> np.ndarray:
         return self.pooled(rules, self.tensor(features), how).cpu().numpy()

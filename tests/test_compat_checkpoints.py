@@ -63,7 +63,7 @@ def test_the_studys_network_becomes_a_sparse_uresnet_and_comes_back(depth, reps,
 SPCONV = {
     "submanifold": (spconv.SubMConv3d(2, 4, 3), nn.SubmanifoldConv(2, 4, 3)),
     "one tap": (spconv.SubMConv3d(2, 4, 1, bias=False), nn.SubmanifoldConv(2, 4, 1, bias=False)),
-    "strided": (spconv.SparseConv3d(2, 4, 3, 2, 1), nn.SparseConv(2, 4, 3, 2, 1)),
+    "strided": (spconv.SparseConv3d(2, 4, 3, 2, 1), nn.SparseConv(2, 4, 3, 2, padding=1)),
     "not a cube": (spconv.SparseConv3d(2, 4, (3, 2, 1), 2), nn.SparseConv(2, 4, (3, 2, 1), 2)),
 }
 
@@ -99,7 +99,7 @@ def test_minkowskiengines_layers(kernel, stride):
     )
     randomise(theirs)
     conv = nn.SubmanifoldConv(2, 3, kernel) if stride == 1 else nn.SparseConv(2, 3, kernel, stride)
-    layers = (conv, nn.BatchNorm(3), nn.PReLU(3), nn.Linear(3, 2), nn.InstanceNorm(2, 1e-8, True))
+    layers = (conv, nn.BatchNorm(3), nn.PReLU(3), nn.Linear(3, 2), nn.InstanceNorm(2, 1e-8, affine=True))
     ours = nn.Sequential(*layers).double().eval()
     state, moves = convert_weights(theirs.state_dict(), Conversion("minkowski", "sscn"))
     ours.load_state_dict(state)

@@ -83,10 +83,48 @@ def test_a_submanifold_convolution_names_the_layer_with_a_stride(layer: Callable
         TypeError, match=r"^SubmanifoldConv(3d)?: missing a required argument: 'kernel_size'; its argum"
     ):
         layer(2, 3)
-    with pytest.raises(
-        TypeError, match=r"^SubmanifoldConv(3d)?: too many positional arguments; its arguments are \(in"
-    ):
-        layer(2, 3, 3, 1, 1, True, 3, 0)
+    for fourth in (2, (2, 2, 2)):
+        written = re.escape(f"write dilation={fourth}")
+        with pytest.raises(
+            TypeError,
+            match=rf"^SubmanifoldConv(3d)? .* after kernel_size by name, .*: {written}, .*SparseConv for a stride;",
+        ):
+            layer(2, 3, 3, fourth)
+
+
+BY_PLACE: dict[Any, tuple[tuple[Any, ...], str]] = {  # what stands before the first argument that has to be named
+    nn.SubmanifoldConv: ((2, 3, 3), "dilation"),
+    nn.SparseConv: ((2, 3, 3, 2), "padding"),
+    nn.InverseConv: ((2, 3, 3, 2), "padding"),
+    nn.TransposedConv: ((2, 3, 3, 2), "padding"),
+    nn.SparseConv3d: ((2, 3, 3, 2), "padding"),
+    nn.MaxPool: ((3, 2), "padding"),
+    nn.AveragePool: ((3, 2), "padding"),
+    nn.Unpool: ((3, 2), "padding"),
+    nn.InstanceNorm: ((2, 1e-5), "affine"),
+    functional.submanifold_conv: ((None, None, None), "kernel_size"),
+    functional.sparse_conv: ((None, None, None), "kernel_size"),
+    functional.inverse_conv: ((None, None, None), "kernel_size"),
+    functional.transposed_conv: ((None, None, None), "kernel_size"),
+    functional.max_pool: ((None, 3, 2), "padding"),
+    functional.average_pool: ((None, 3, 2), "padding"),
+    functional.unpool: ((None, 3, 2), "padding"),
+}
+
+
+@pytest.mark.parametrize("called", BY_PLACE, ids=lambda called: called.__name__)
+def test_an_argument_whose_place_differs_between_libraries_is_named(called: Callable[..., Any]) -> None:
+    places, name = BY_PLACE[called]
+    with pytest.raises(TypeError, match=rf"^{called.__name__} takes .* by name, .*: write {name}=1(, |;|$)"):
+        called(*places, 1)
+    if isinstance(called, type):
+        called(*places, **{name: True if name == "affine" else 1})
+
+
+def test_every_convolution_and_pooling_has_named_arguments() -> None:
+    homes = {**LAYERS, **{name: getattr(functional, name) for name in functional.__all__}}
+    found = {one for name, one in homes.items() if re.search(r"(?i)(conv|(max|average_?|un)pool)$", name)}
+    assert found - {nn.InstanceNorm} <= {*BY_PLACE}
 
 
 def test_a_norm_with_open_arguments_names_itself() -> None:

@@ -242,7 +242,7 @@ def every_layer() -> torch.nn.Module:
         nn.InstanceNorm(4),
         nn.Identity(),
         nn.Unpool(2),
-        nn.MaxPool(3, 2, 1),
+        nn.MaxPool(3, 2, padding=1),
         nn.TransposedConv(4, 3, 2, stride=2),
         nn.Dropout(0.0),
         nn.GlobalPool("mean"),

@@ -48,7 +48,7 @@ def test_pooled_values_are_those_of_the_active_inputs_under_the_kernel(case: Cas
     }
     for how, rows in wanted.items():
         function, extra = (max_pool, {}) if how == "max" else (average_pool, {"count": how})
-        y = function(tensor_of(case, x), *case.window, **extra)
+        y = function(tensor_of(case, x), **case.pooling, **extra)
         assert oracle.as_sites(y.coordinates.numpy()) == right.output_sites
         np.testing.assert_allclose(y.features.numpy(), np.array(rows).reshape(-1, 2), rtol=1e-12, atol=1e-12)
 
@@ -56,8 +56,8 @@ def test_pooled_values_are_those_of_the_active_inputs_under_the_kernel(case: Cas
 @given(case=cases(kind="strided"), seed=seeds)
 def test_unpooling_gives_every_fine_site_the_sum_of_its_pools(case: Case, seed: int) -> None:
     x, right = values(seed, len(case.coordinates), 2), expected(case)
-    coarse = max_pool(tensor_of(case, x), *case.window)
-    y = unpool(coarse, *case.window)
+    coarse = max_pool(tensor_of(case, x), **case.pooling)
+    y = unpool(coarse, **case.pooling)
     wanted = np.zeros((len(x), 2))
     for fine, target in (rule for rules in right.rules.values() for rule in rules):
         wanted[fine] += coarse.features[target].numpy()
@@ -73,10 +73,14 @@ def test_on_a_full_block_pooling_and_its_gradients_are_pytorchs(ndim: int, windo
     sites = torch.tensor(block(*[7] * ndim, batches=2))
     maximum = {1: dense.max_pool1d, 2: dense.max_pool2d, 3: dense.max_pool3d}[ndim]
     average = {1: dense.avg_pool1d, 2: dense.avg_pool2d, 3: dense.avg_pool3d}[ndim]
+    *sizes, padding = window
     pairs: list[tuple[Callable, Callable]] = [
-        (lambda x: max_pool(x, *window), lambda x: maximum(x, *window)),
-        (lambda x: average_pool(x, *window), lambda x: average(x, *window, count_include_pad=False)),
-        (lambda x: average_pool(x, *window, count="volume"), lambda x: average(x, *window, count_include_pad=True)),
+        (lambda x: max_pool(x, *sizes, padding=padding), lambda x: maximum(x, *window)),
+        (lambda x: average_pool(x, *sizes, padding=padding), lambda x: average(x, *window, count_include_pad=False)),
+        (
+            lambda x: average_pool(x, *sizes, padding=padding, count="volume"),
+            lambda x: average(x, *window, count_include_pad=True),
+        ),
     ]
     for mine, theirs in pairs:
         image = image.detach().requires_grad_()
@@ -94,7 +98,7 @@ def test_dilated_max_pooling_is_pytorchs() -> None:
     image = torch.randn(1, 2, 9, 8, dtype=torch.float64)
     x = SparseTensor(image[0].flatten(1).T.contiguous(), torch.tensor(block(9, 8)), (9, 8))
     wanted = dense.max_pool2d(image, (3, 2), (2, 1), (1, 1), (2, 3))
-    torch.testing.assert_close(max_pool(x, (3, 2), (2, 1), (1, 1), (2, 3)).dense(), wanted)
+    torch.testing.assert_close(max_pool(x, (3, 2), (2, 1), padding=(1, 1), dilation=(2, 3)).dense(), wanted)
 
 
 def test_not_a_number_is_the_largest_as_in_pytorch() -> None:
@@ -128,11 +132,11 @@ def test_first_and_second_derivatives_are_right(name: str) -> None:
     def function(features: torch.Tensor) -> torch.Tensor:
         y = x.replace(features**2)  # whose second derivative is not nothing
         if name == "max":
-            return max_pool(y, 3, 2, 1).features
+            return max_pool(y, 3, 2, padding=1).features
         if name == "unpool":
-            return unpool(max_pool(y, 3, 2, 1), 3, 2, 1).features
+            return unpool(max_pool(y, 3, 2, padding=1), 3, 2, padding=1).features
         if name in ("active", "volume"):
-            return average_pool(y, 3, 2, 1, count=name).features
+            return average_pool(y, 3, 2, padding=1, count=name).features
         return global_pool(y, name)
 
     features = x.features.requires_grad_()
@@ -191,9 +195,9 @@ def test_low_precision_rounds_once_at_the_end(dtype: torch.dtype) -> None:
     x = random_cloud(200, size=6, dtype=dtype)
     high = x.replace(x.features.double())
     for function in (
-        lambda x: max_pool(x, 3, 2, 1).features,
-        lambda x: average_pool(x, 3, 2, 1).features,
-        lambda x: average_pool(x, 3, 2, 1, count="volume").features,
+        lambda x: max_pool(x, 3, 2, padding=1).features,
+        lambda x: average_pool(x, 3, 2, padding=1).features,
+        lambda x: average_pool(x, 3, 2, padding=1, count="volume").features,
         *(lambda x, how=how: global_pool(x, how) for how in REDUCTIONS),
     ):
         got, wanted = function(x), function(high)
@@ -217,8 +221,11 @@ def test_the_same_bits_twice_and_where_pytorch_wants_determinism() -> None:
     def results() -> list[torch.Tensor]:
         features = x.features.clone().requires_grad_()
         y = x.replace(features)
-        outputs = [max_pool(y, 3, 2, 1).features, average_pool(y, 3, 2, 1).features]
-        outputs += [unpool(max_pool(y, 3, 2, 1), 3, 2, 1).features, *(global_pool(y, how) for how in REDUCTIONS)]
+        outputs = [max_pool(y, 3, 2, padding=1).features, average_pool(y, 3, 2, padding=1).features]
+        outputs += [
+            unpool(max_pool(y, 3, 2, padding=1), 3, 2, padding=1).features,
+            *(global_pool(y, how) for how in REDUCTIONS),
+        ]
         sum(t.square().sum() for t in outputs).backward()
         return [*outputs, features.grad]
 
@@ -236,7 +243,11 @@ def test_a_pooling_network_compiles_to_one_graph_for_every_size() -> None:
 
     torch._dynamo.reset()
     net = nn.Sequential(
-        nn.MaxPool(2), nn.AveragePool(3, 2, 1), nn.Unpool(3, 2, 1), nn.InstanceNorm(3), nn.GlobalPool("max")
+        nn.MaxPool(2),
+        nn.AveragePool(3, 2, padding=1),
+        nn.Unpool(3, 2, padding=1),
+        nn.InstanceNorm(3),
+        nn.GlobalPool("max"),
     )
     graphs = []
 

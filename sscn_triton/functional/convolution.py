@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sscn_triton.counterparts import by_name
 from sscn_triton.functional.along import ALONE, Along
 from sscn_triton.functional.normalization import normalize_by
 from sscn_triton.functional.steps import Path, step_back, strided_step, transposed_step
@@ -18,6 +19,7 @@ from sscn_triton.rulebook import Rulebook
 from sscn_triton.tensor import SparseTensor
 
 
+@by_name
 def submanifold_conv(
     x: SparseTensor,
     weight: Tensor,
@@ -43,6 +45,7 @@ def submanifold_conv(
     return _convolved(x.features, weight, bias, x.grid.submanifold(kernel, spread), along, x.grid, x.path)
 
 
+@by_name
 def sparse_conv(
     x: SparseTensor,
     weight: Tensor,
@@ -61,6 +64,7 @@ def sparse_conv(
     return _convolved(x.features, weight, bias, rules, along, grid, (*x.path, (x.grid, step)))
 
 
+@by_name
 def inverse_conv(
     x: SparseTensor,
     weight: Tensor,
@@ -85,6 +89,7 @@ def inverse_conv(
     return _convolved(features, weight, bias, rules, along, grid, path)
 
 
+@by_name
 def transposed_conv(
     x: SparseTensor,
     weight: Tensor,

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar, get_args
 import torch
 from torch import Tensor
 
+from sscn_triton.counterparts import by_name
 from sscn_triton.functional.steps import step_back, strided_step
 from sscn_triton.ops.arrays import widened
 from sscn_triton.ops.events import largest_of_events, spread_events, sum_events
@@ -28,8 +29,9 @@ def checked_choice(name: str, value: Choice, choices: Any) -> Choice:
     return value
 
 
+@by_name
 def max_pool(
-    x: SparseTensor, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1
+    x: SparseTensor, kernel_size: Size, stride: Size | None = None, *, padding: Size = 0, dilation: Size = 1
 ) -> SparseTensor:
     """The largest active value under the kernel, channel by channel, at every site that some input reaches.
 
@@ -42,10 +44,12 @@ def max_pool(
     return SparseTensor._of(features, grid, (*x.path, (x.grid, step)))
 
 
+@by_name
 def average_pool(
     x: SparseTensor,
     kernel_size: Size,
     stride: Size | None = None,
+    *,
     padding: Size = 0,
     dilation: Size = 1,
     count: Count = "active",
@@ -69,8 +73,9 @@ def average_pool(
     return SparseTensor._of(mean.to(x.dtype), grid, (*x.path, (x.grid, step)))
 
 
+@by_name
 def unpool(
-    x: SparseTensor, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1
+    x: SparseTensor, kernel_size: Size, stride: Size | None = None, *, padding: Size = 0, dilation: Size = 1
 ) -> SparseTensor:
     """Back onto the sites that the pooling of this geometry came from: each gets the value of its pool.
 

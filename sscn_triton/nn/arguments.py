@@ -24,7 +24,7 @@ def check_arguments(layer: type[torch.nn.Module]) -> None:
         except TypeError as error:
             made = type(self)
             name = (made if made.__module__.startswith("sscn_triton.nn") else layer).__name__
-            raise refused_arguments(name, takes, kwargs, error) from None
+            raise refused_arguments(name, takes, args, kwargs, error) from None
         init(self, *args, **kwargs)
 
     layer.__init__ = __init__  # type: ignore[method-assign]

@@ -40,6 +40,7 @@ class Convolution(torch.nn.Module):
         in_channels: int,
         out_channels: int,
         kernel_size: Size,
+        *,
         dilation: Size = 1,
         groups: int = 1,
         bias: bool = True,
@@ -105,13 +106,14 @@ class StridedConvolution(Convolution):
         out_channels: int,
         kernel_size: Size,
         stride: Size = 1,
+        *,
         padding: Size = 0,
         dilation: Size = 1,
         groups: int = 1,
         bias: bool = True,
         ndim: int | None = None,
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, dilation, groups, bias, ndim)
+        super().__init__(in_channels, out_channels, kernel_size, dilation=dilation, groups=groups, bias=bias, ndim=ndim)
         self.stride = per_axis(stride, self.ndim, "stride", 1)
         self.padding = per_axis(padding, self.ndim, "padding", 0)
 
@@ -163,6 +165,7 @@ class TransposedConv(StridedConvolution):
         out_channels: int,
         kernel_size: Size,
         stride: Size = 1,
+        *,
         padding: Size = 0,
         output_padding: Size = 0,
         dilation: Size = 1,
@@ -170,7 +173,17 @@ class TransposedConv(StridedConvolution):
         bias: bool = True,
         ndim: int | None = None,
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, ndim)
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            bias=bias,
+            ndim=ndim,
+        )
         step = transposed_step(self.ndim, **super().geometry(), output_padding=output_padding)
         self.output_padding = step.output_padding
 

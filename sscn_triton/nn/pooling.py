@@ -14,7 +14,7 @@ from sscn_triton.tensor import SparseTensor
 
 
 class _Pool(torch.nn.Module):
-    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1) -> None:
+    def __init__(self, kernel_size: Size, stride: Size | None = None, *, padding: Size = 0, dilation: Size = 1) -> None:
         super().__init__()
         self.kernel_size, self.padding, self.dilation = map(untied, (kernel_size, padding, dilation))
         self.stride = self.kernel_size if stride is None else untied(stride)
@@ -58,11 +58,12 @@ class AveragePool(_Pool):
         self,
         kernel_size: Size,
         stride: Size | None = None,
+        *,
         padding: Size = 0,
         dilation: Size = 1,
         count: functional.Count = "active",
     ) -> None:
-        super().__init__(kernel_size, stride, padding, dilation)
+        super().__init__(kernel_size, stride, padding=padding, dilation=dilation)
         self.count = checked_choice("count", count, functional.Count)
 
     def forward(self, x: SparseTensor) -> SparseTensor:
