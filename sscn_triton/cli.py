@@ -6,6 +6,7 @@ small function that does it. What a subcommand needs is imported when it runs, s
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -219,10 +220,40 @@ def _first_paragraphs(documented: Callable[..., Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run `sscn`. Exits with 0; 2 and one line on stderr for bad input; 1 if the work failed; 130 on Ctrl-C."""
+    """Run `sscn`. Exits with 0; 2 and one line on stderr for bad input; 1 if the work failed; 130 on Ctrl-C.
+
+    Where the reader of its output has gone, as in `sscn inspect events.h5 | head -1`, it exits with 1 and says nothing.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        try:
+            _run_all(words)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where an error can be caught, rather than when Python exits
+    except BrokenPipeError:
+        _silence()
+        sys.exit(FAILED)
+    except OSError as error:  # a full disk, say
+        _silence()
+        _end(_program(words), f"the output cannot be written: {error.strerror or error}", FAILED)
+
+
+def _silence() -> None:
+    """Sends what stdout and stderr still hold nowhere, where it cannot be written: Python does so once more at its
+    end, and would complain."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
+def _run_all(words: list[str]) -> NoReturn:
     from sscn_triton.common.optional import is_optional, missing
 
-    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         sys.exit(_run(words))
     except ModuleNotFoundError as error:
@@ -278,6 +309,8 @@ def _do(name: str, command: Command, values: dict[str, Any]) -> int:
         _end(f"sscn {name}", str(error), INTERRUPTED)
     except RunError as error:
         _end(f"sscn {name}", str(error), FAILED)
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError) as error:
         full = isinstance(error, OSError) and error.errno in FULL
         _end(f"sscn {name}", _own_words(error), FAILED if full else BAD_INPUT)
