@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from sscn_triton.common.files import check_new
+from sscn_triton.common.messages import first_line
 from sscn_triton.common.tensors import save_tensors
 from sscn_triton.compat.checkpoints import Conversion, convert_weights
 
@@ -95,8 +96,7 @@ def _weights(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError) as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise ValueError(f"{path}: not a checkpoint that can be read ({type(error).__name__}: {first[:80]})") from error
+        raise ValueError(f"{path}: not a checkpoint that can be read ({first_line(error, 80)})") from error
     while isinstance(content, dict) and not _is_state(content):
         holder = next((name for name in HOLDERS if isinstance(content.get(name), dict)), None)
         content = None if holder is None else content[holder]

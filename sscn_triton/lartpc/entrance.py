@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sscn_triton.common.messages import first_line
 from sscn_triton.common.optional import require
 
 from .event import Event
-from .files import ChangedEvents, EventFile, EventFileError, EventWriter, first_bytes, first_line
+from .files import ChangedEvents, EventFile, EventFileError, EventWriter, first_bytes
 from .folder import FolderEvents
 from .hdf5 import open_hdf5
 from .larcv import LarcvEvents

@@ -13,6 +13,7 @@ from typing import Any, overload
 import numpy as np
 
 from sscn_triton.common.files import WholeFile
+from sscn_triton.common.messages import first_line
 
 from .event import CLASS_NAMES, Event
 
@@ -206,12 +207,6 @@ def first_bytes(path: Path, count: int = 8) -> bytes:
         raise
     except OSError as error:
         raise EventFileError(f"{path}: cannot be opened ({error.strerror or first_line(error)})") from error
-
-
-def first_line(error: Exception) -> str:
-    """What an exception of another library says, in one line."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
 
 
 def voxel_labels(

@@ -8,8 +8,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from sscn_triton.common.messages import first_line
+
 from .event import Event
-from .files import EventFile, EventFileError, first_line
+from .files import EventFile, EventFileError
 
 OPEN = 32
 """Files that are open at once: systems allow a process a thousand or fewer, and an open HDF5 file takes memory."""

@@ -18,9 +18,10 @@ import threading
 from pathlib import Path
 from typing import Any, Protocol
 
+from sscn_triton.common.messages import first_line
 from sscn_triton.common.optional import require
 
-from .files import EventFileError, first_line
+from .files import EventFileError
 from .hdf5_calls import Calls, unpacked
 
 PATIENCE = 60.0

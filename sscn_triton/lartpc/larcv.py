@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sscn_triton.common.messages import first_line
 from sscn_triton.common.optional import require
 
 from .event import PARTICLE_DTYPE, UNKNOWN_LABEL, Event, no_particles, particle_label
@@ -20,7 +21,6 @@ from .files import (
     EventFile,
     EventFileError,
     first_bytes,
-    first_line,
     never_filled,
     voxel_labels,
 )

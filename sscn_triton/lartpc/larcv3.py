@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from sscn_triton.common.messages import first_line
+
 from .event import UNKNOWN_LABEL, Event, no_particles
-from .files import LARGEST_AXIS, VOXEL_SIZE, EventFile, EventFileError, first_line, never_filled, voxel_labels
+from .files import LARGEST_AXIS, VOXEL_SIZE, EventFile, EventFileError, never_filled, voxel_labels
 from .hdf5 import Reading, open_hdf5
 from .numbering import NO_TRUTH, names_of_labels
 

@@ -19,8 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from sscn_triton.common.messages import first_line
+
 from .event import PARTICLE_DTYPE, Event, Prediction
-from .files import EventFile, EventFileError, first_line
+from .files import EventFile, EventFileError
 from .hdf5 import Reading, open_hdf5
 from .pilarnet_layout import OWN, ROW_TYPES, ROWS
 from .pilarnet_rows import as_event, check_image

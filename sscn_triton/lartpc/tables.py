@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from sscn_triton.common.messages import first_line, shortened
+
 from .csv_rows import (
     AXES,
     BYTE_ORDER_MARK,
@@ -24,7 +26,7 @@ from .csv_rows import (
     quoted,
 )
 from .event import CLASS_NAMES, UNKNOWN_LABEL, Event, Prediction, no_particles
-from .files import LARGEST_AXIS, VOXEL_SIZE, EventFile, EventFileError, EventWriter, first_line
+from .files import LARGEST_AXIS, VOXEL_SIZE, EventFile, EventFileError, EventWriter
 from .numbering import NO_TRUTH, names_of_labels, told_names
 
 _PREDICTION, _FIELDS = ("predicted", "scores", "classes"), ("labels", "scores", "names")
@@ -359,7 +361,7 @@ class CsvEvents(EventFile):
         head, *body = [line.decode("utf-8", "replace").rstrip("\r\n") for line in lines if line.strip()]
         match = _META.fullmatch(head)
         if match is None or int(match[1]) != number:
-            raise EventFileError(f"{where}: damaged, its first line is {head[:60]!r}. {_AS_PLAIN}")
+            raise EventFileError(f"{where}: damaged, its first line is {shortened(head, 60)!r}. {_AS_PLAIN}")
         text = head[: -len(match[7])] + "".join(f"{line}\n" for line in body)
         if zlib.crc32(text.encode()) != int(match[7], 16):
             raise EventFileError(f"{where}: damaged or edited, its checksum does not agree. {_AS_PLAIN}")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sscn_triton.common.messages import first_line
 from sscn_triton.common.tensors import save_tensors
 from sscn_triton.study.labels import class_names
 from sscn_triton.study.networks import Network, NetworkSettings, make_network
@@ -79,10 +80,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     try:
         content = torch.load(io.BytesIO(written), map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign file can make any part of the unpickler fail
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise ValueError(
-            f"{path}: not a checkpoint, or a damaged one ({type(error).__name__}: {first[:80]})"
-        ) from error
+        raise ValueError(f"{path}: not a checkpoint, or a damaged one ({first_line(error, 80)})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path}: not a checkpoint of this package")
     if content.get("version") != VERSION:
