@@ -53,6 +53,25 @@ def test_forward_mode_is_refused_in_one_line(name: str) -> None:
         function(torch.autograd.forward_ad.make_dual(features, torch.ones_like(features)))
 
 
+FIVE = torch.arange(15, dtype=torch.float64).reshape(5, 3)
+ONES = torch.ones(3, dtype=torch.float64)
+WITHOUT_BACKWARD: dict[str, Callable[[torch.Tensor], Any]] = {
+    "moments": torch.ops.sscn.moments,
+    "slopes": lambda rows: torch.ops.sscn.slopes(rows, FIVE, ONES, ONES, None, None, None, 1e-5, 0.0),
+    "slope": lambda rows: torch.ops.sscn.slope(rows, FIVE, ONES, ONES, None, None, None, None, 5, 1e-5, 0.0),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_BACKWARD)
+def test_an_operator_without_derivative_refuses_both_modes(name: str) -> None:
+    function = WITHOUT_BACKWARD[name]
+    with pytest.raises(NotImplementedError, match=rf"sscn::{name} has no forward-mode derivative .*use reverse mode"):
+        torch.func.jvp(function, (FIVE,), (torch.ones_like(FIVE),))
+    results = function(FIVE.clone().requires_grad_())
+    with pytest.raises(NotImplementedError, match=rf"sscn::{name} has no derivative: detach"):
+        (results if isinstance(results, torch.Tensor) else results[0]).sum().backward()
+
+
 @every_layer
 def test_reverse_mode_transforms_have_the_gradients_of_backward(name: str) -> None:
     function, features = function_of(name)

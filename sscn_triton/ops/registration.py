@@ -46,8 +46,8 @@ def operator(
         cpu: the same on CPU tensors; None where the function does for them too.
         fake: results without values, for the meta device and for tracing. None where shapes depend on values: such an
             operator runs before a graph is compiled, never inside.
-        setup_context, backward: as `torch.library.register_autograd` takes them. None where nothing has a derivative.
-            A list of tensors has none.
+        setup_context, backward: as `torch.library.register_autograd` takes them. None where nothing has a derivative:
+            a backward pass through it is refused. A list of tensors has none.
         mutates: names of the arguments that are written to.
     """
 
@@ -62,8 +62,8 @@ def operator(
         overload = getattr(torch.ops.sscn, name).default
         if fake is not None:
             torch.library.register_fake(overload, fake, lib=LIBRARY)
-        if backward is not None:
-            LIBRARY.impl(name, _recording(overload, setup_context, backward), "Autograd", with_keyset=True)
+        recording = _recording(overload, setup_context, backward or _no_backward(name))
+        LIBRARY.impl(name, recording, "Autograd", with_keyset=True)
         if fake is not None:
             torch.library.register_vmap(overload, _by_slices(overload, mutates), lib=LIBRARY)
         if mutates:
@@ -94,7 +94,8 @@ def _recording(overload: Any, setup_context: Any, backward: Any) -> Callable[...
         *arguments, keys = given
         with torch._C._AutoDispatchBelowAutograd(), _recorded_around():
             output = overload.redispatch(keys & below, *arguments)
-        setup_context(ctx, arguments, output)
+        if setup_context is not None:
+            setup_context(ctx, arguments, output)
         return output
 
     def back(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
@@ -120,6 +121,13 @@ def _recording(overload: Any, setup_context: Any, backward: Any) -> Callable[...
     for function in (back, recording):
         _hide_from_compiler(function)
     return recording
+
+
+def _no_backward(name: str) -> Callable[..., Any]:
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        raise NotImplementedError(f"sscn::{name} has no derivative: detach its arguments")
+
+    return backward
 
 
 def _recorded_around() -> contextlib.AbstractContextManager[Any]:
