@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -168,9 +167,6 @@ class EventWriter(ABC):
     def _finish(self) -> None:
         """Writes what a complete file ends with."""
 
-    def _abandon(self) -> None:  # noqa: B027  # most writers hold nothing
-        """Closes what the writer has open on a file that will be removed."""
-
     def __enter__(self) -> EventWriter:
         return self
 
@@ -181,17 +177,9 @@ class EventWriter(ABC):
             if error is None:
                 self._finish()
         except BaseException as failed:
-            self._give_up(failed)
+            self._whole.__exit__(type(failed), failed, failed.__traceback__)
             raise
-        if error is None:
-            self._whole.commit()
-        else:
-            self._give_up(error)
-
-    def _give_up(self, error: BaseException) -> None:
-        with contextlib.suppress(OSError):  # the disk is still full
-            self._abandon()
-        self._whole.__exit__(type(error), error, error.__traceback__)
+        self._whole.__exit__(kind, error, trace)
 
 
 def first_bytes(path: Path, count: int = 8) -> bytes:

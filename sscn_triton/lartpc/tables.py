@@ -52,7 +52,7 @@ class NpzWriter(EventWriter):
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         super().__init__(path, overwrite=overwrite)
-        self._archive = zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED)
+        self._archive = _Archive(self._file, "w", zipfile.ZIP_DEFLATED)
 
     def _append(self, event: Event) -> None:
         columns = dict(zip(_axes(event), event.coordinates.T, strict=True))
@@ -75,8 +75,12 @@ class NpzWriter(EventWriter):
         self._write("events", self.count)
         self._archive.close()
 
-    def _abandon(self) -> None:
-        self._archive.close()
+
+class _Archive(zipfile.ZipFile):
+    """An archive that is completed by `close` alone: where it is forgotten, its file has been removed already."""
+
+    def __del__(self) -> None:
+        pass
 
 
 class NpzEvents(EventFile):
