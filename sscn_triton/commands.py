@@ -37,9 +37,12 @@ class Simulate:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        from sscn_triton.lartpc.production import remove_journal
+
         _check_counts(self, events=1, seed=0, workers=1)
         if Path(self.out).suffix.lower() not in (".h5", ".hdf5"):
             raise ValueError(f"out must end with .h5 or .hdf5, got {self.out}")
+        remove_journal(self.out)
         check_new("out", self.out, self.overwrite)
 
 

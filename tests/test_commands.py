@@ -122,6 +122,48 @@ def test_events_that_would_be_made_otherwise_today_are_refused(tmp_path: Path, m
         simulate_file(path, 2 * PART, seed=5, size=16)
 
 
+KILLED = """
+import os, signal, sys
+from sscn_triton import lartpc
+from sscn_triton.lartpc import production
+publish = production.publish
+production.publish = lambda *names: (publish(*names), os.kill(os.getpid(), signal.SIGKILL))
+production.simulate_file(sys.argv[1], 3, seed=5, size=16)
+"""
+
+
+@pytest.mark.parametrize("again", [["--overwrite", "true"], []], ids=["overwritten", "refused"])
+def test_the_next_run_removes_what_one_left_that_was_killed_at_the_end(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, again: list[str]
+) -> None:
+    path = tmp_path / "events.h5"
+    assert subprocess.run([sys.executable, "-c", KILLED, str(path)]).returncode == -signal.SIGKILL
+    assert {one.name for one in tmp_path.iterdir()} == {path.name, ".events.h5.lock", ".events.h5.unfinished.journal"}
+    written = path.read_bytes()
+    code, _, err = sscn(capsys, "simulate", "--events", 3, "--seed", 5, "--size", 16, "--out", path, *again)
+    assert code == (0 if again else 2)
+    assert again or "is there already" in err
+    assert [*tmp_path.iterdir()] == [path]
+    assert path.read_bytes() == written
+
+
+def test_a_kept_event_in_the_middle_that_has_changed_is_refused(tmp_path: Path) -> None:
+    def stop(done: int) -> None:
+        if done == 3 * PART:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "events.h5"
+    with pytest.raises(KeyboardInterrupt):
+        simulate_file(path, 4 * PART, seed=5, size=16, progress=stop)
+    kept = production.unfinished_file(path)
+    content = bytearray(kept.read_bytes())
+    content[len(content) // 2] ^= 1
+    kept.write_bytes(content)
+    with pytest.raises(ValueError, match=r"events\.h5\.unfinished: damaged, or changed by another program, in the"):
+        simulate_file(path, 4 * PART, seed=5, size=16)
+    assert kept.read_bytes() == content
+
+
 def test_ctrl_c_says_what_is_kept(tmp_path: Path) -> None:
     words = ("simulate", "--size", "96", "--events", "100000", "--workers", "2", "--out", "events.h5")
     program = [sys.executable, "-c", "from sscn_triton.cli import main; main()", *words]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sscn_triton.common import files
-from sscn_triton.common.files import BusyError, Lock, WholeFile, WriteError, only_writer, write_whole
+from sscn_triton.common.files import BusyError, Lock, WholeFile, WriteError, check_new, only_writer, write_whole
 from sscn_triton.lartpc import create_events, open_events
 
 pytest.importorskip("h5py")
@@ -189,6 +190,16 @@ def test_what_a_killed_writer_leaves_is_removed_by_the_next(
     assert path.read_text() == "whole"
     left = [name for name in names(tmp_path) if name != "file"]
     assert len(left) == (locks == "without locks")  # it cannot be told from one whose writer lives on another machine
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_a_writer_left_that_was_killed_at_its_end_is_removed(tmp_path: Path, overwrite: bool) -> None:
+    path = tmp_path / "file"
+    for name in ("file", ".file.lock", ".file.0123abcd.part"):
+        (tmp_path / name).write_text("whole")
+    with contextlib.nullcontext() if overwrite else pytest.raises(ValueError, match="is there already"):
+        check_new("out", path, overwrite)
+    assert names(tmp_path) == ["file"]
 
 
 def test_the_unfinished_file_of_a_living_writer_is_not_removed(tmp_path: Path) -> None:

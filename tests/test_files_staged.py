@@ -30,6 +30,7 @@ class Died(Exception):
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(staged, "_PAGE", 8)
+    monkeypatch.setattr(staged, "_BLOCK", 16)
 
 
 @given(st.lists(STEPS, max_size=30))

@@ -52,10 +52,13 @@ class BusyError(OSError):
 def check_new(name: str, path: str | os.PathLike[str], overwrite: bool) -> None:
     """The rule of all commands for the file an option names: ValueError if it is there, unless `overwrite`.
 
-    Raises ValueError for a folder too, which no file replaces.
+    Raises ValueError for a folder too, which no file replaces. Of a file that is there, removes what its writer has
+    left, if it was killed when the file had its name already.
     """
     if Path(path).is_dir():
         raise ValueError(f"{name} must be a file, but {path} is a folder")
+    if os.path.lexists(path):
+        remove_left(path)
     if not overwrite and os.path.lexists(path):
         raise ValueError(
             f"{name} must be a new file, but {path} is there already: give another name, or --overwrite true"
@@ -83,13 +86,13 @@ class WholeFile:
         self.path, self.overwrite = Path(path), overwrite
         if self.path.is_dir():
             raise IsADirectoryError(f"{self.path} is a folder, not a file to write")
+        self._lock: Lock | None = None
         if not overwrite:
             self._refuse_existing()
         self._made = _make_folders(self.path.parent)
-        self._lock: Lock | None = None
         try:
             if not overwrite:
-                self._lock = Lock(self.path.with_name(f".{self.path.name}.lock"), self.path)
+                self._lock = lock_of(self.path)
                 self._refuse_existing()  # one that the last holder of the lock has just finished
             _remove_abandoned(self.path)
             self.unfinished, self.file, self._alive = _create(self.path)
@@ -101,6 +104,8 @@ class WholeFile:
 
     def _refuse_existing(self) -> None:
         if os.path.lexists(self.path):
+            if self._lock is None:
+                remove_left(self.path)
             raise FileExistsError(f"{self.path} is there already, and is kept")
 
     def commit(self) -> None:
@@ -273,6 +278,20 @@ def _create(path: Path) -> tuple[Path, BinaryIO, _Held | None]:
         os.close(alive)  # another process took it for an abandoned one before it was locked
         file.close()
         unfinished.unlink(missing_ok=True)
+
+
+def lock_of(path: Path) -> Lock:
+    """The lock of the writer of a file. BusyError if another one holds it."""
+    return Lock(path.with_name(f".{path.name}.lock"), path)
+
+
+def remove_left(path: str | os.PathLike[str]) -> None:
+    """Removes what a killed writer of a file that is there has left: its parts and its lock."""
+    path = Path(path)
+    with contextlib.suppress(OSError):  # another is writing it, or the folder may not be written
+        _remove_abandoned(path)
+        if path.with_name(f".{path.name}.lock").exists():
+            lock_of(path).release()
 
 
 def _remove_abandoned(path: Path) -> None:

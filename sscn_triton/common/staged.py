@@ -16,8 +16,9 @@ from typing import Any, BinaryIO
 from .files import write_whole
 
 _PAGE = 4096
+_BLOCK = 2**20  # what one checksum of the file covers, in whole pages
 _JOURNAL = struct.Struct("<8sQQI")  # magic, size of the file, number of pages, checksum of what follows
-_MAGIC = b"sscn-jrn"
+_MAGIC = b"sscn-jr2"
 
 
 class StagedFile(io.RawIOBase):
@@ -28,7 +29,8 @@ class StagedFile(io.RawIOBase):
 
     file: open for writing and reading, in binary, and for nobody else. journal: path of a second file, for a file that
     is to survive its process: whenever the process is killed, `StagedFile(file, journal)` is as it was at the last
-    commit. What is new goes to the end of the file, what changes inside of it goes into the journal first.
+    commit. What is new goes to the end of the file, what changes inside of it goes into the journal first, with
+    checksums of the whole file: one that was changed meanwhile by others is refused by a ValueError.
     """
 
     def __init__(self, file: BinaryIO, journal: Path | None = None) -> None:
@@ -37,6 +39,7 @@ class StagedFile(io.RawIOBase):
         self._place = 0
         self._pages: dict[int, bytearray] = {}  # of the part that was there at the last commit
         self._tail = bytearray()  # what is beyond it
+        self._sums: list[int] = []  # of the blocks at the last commit
         self._base = self._valid = self._recover() if journal is not None else 0
         self._size = self._base
         self._safe = self._base
@@ -49,9 +52,10 @@ class StagedFile(io.RawIOBase):
             return 0
         content = self._journal.read_bytes()
         magic, size, count, checksum = _JOURNAL.unpack_from(content)
-        pages = content[_JOURNAL.size :]
-        if magic != _MAGIC or len(pages) != count * (8 + _PAGE) or zlib.crc32(pages) != checksum:
-            raise ValueError(f"{self._journal}: damaged")
+        body, blocks = content[_JOURNAL.size :], -(-size // _BLOCK)
+        if magic != _MAGIC or len(body) != count * (8 + _PAGE) + 4 * blocks or zlib.crc32(body) != checksum:
+            raise ValueError(f"{self._journal}: damaged, or of another version")
+        pages = body[: count * (8 + _PAGE)]
         if self._file.seek(0, os.SEEK_END) < size:
             raise ValueError(f"{self._journal}: is not that of the file beside it, which is shorter than {size} bytes")
         for start in range(0, len(pages), 8 + _PAGE):
@@ -59,6 +63,12 @@ class StagedFile(io.RawIOBase):
             self._file.seek(number * _PAGE)
             self._file.write(pages[start + 8 : start + 8 + _PAGE])
         self._file.truncate(size)
+        self._file.seek(0)
+        self._sums = list(struct.unpack_from(f"<{blocks}I", body, len(pages)))
+        for number, expected in enumerate(self._sums):
+            if zlib.crc32(self._file.read(_BLOCK)) != expected:
+                where = f"in the {_BLOCK} bytes from {number * _BLOCK} on"
+                raise ValueError(f"{self._file.name}: damaged, or changed by another program, {where}: remove it")
         return int(size)
 
     def commit(self) -> None:
@@ -71,10 +81,12 @@ class StagedFile(io.RawIOBase):
         self._sync()
         pages = {number: self._with_tail(number) for number in sorted(self._pages)}
         if self._journal is not None:
+            sums = self._new_sums(pages)
             body = b"".join(struct.pack("<Q", number) + page for number, page in pages.items())
+            body += struct.pack(f"<{len(sums)}I", *sums)
             head = _JOURNAL.pack(_MAGIC, self._size, len(pages), zlib.crc32(body))
             write_whole(self._journal, head + body, overwrite=True)
-            self._safe = self._size
+            self._safe, self._sums = self._size, sums
         for number, page in pages.items():
             self._file.seek(number * _PAGE)
             self._file.write(page)
@@ -83,6 +95,18 @@ class StagedFile(io.RawIOBase):
         self._base = self._valid = self._safe = self._size
         self._pages.clear()
         self._tail = bytearray()
+
+    def _new_sums(self, pages: dict[int, bytes]) -> list[int]:
+        """Checksums of the blocks that the file has after this commit: of those that change, anew."""
+        count, place = -(-self._size // _BLOCK), self._place
+        changed = {number * _PAGE // _BLOCK for number in pages}
+        changed.update(range(min(self._base, self._size) // _BLOCK, count))
+        sums = (self._sums + [0] * count)[:count]
+        for number in sorted(one for one in changed if one < count):
+            self.seek(number * _BLOCK)
+            sums[number] = zlib.crc32(self.read(_BLOCK) or b"")
+        self._place = place
+        return sums
 
     def rollback(self) -> None:
         """Gives back the room of what did not become a commit. For the end: the file is of no use afterwards."""

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from sscn_triton.common.files import Lock, named, only_writer, publish, write_whole
+from sscn_triton.common.files import lock_of, named, only_writer, publish, write_whole
 from sscn_triton.common.optional import require
 from sscn_triton.common.staged import StagedFile
 
@@ -46,6 +46,15 @@ def unfinished_file(path: str | os.PathLike[str]) -> Path:
 def _journal(path: Path) -> Path:
     kept = unfinished_file(path)
     return kept.with_name(f".{kept.name}.journal")
+
+
+def remove_journal(path: str | os.PathLike[str]) -> None:
+    """Removes the journal of a file that has its name already, where the process was killed before it did."""
+    path = Path(path)
+    if path.exists() and _journal(path).exists():
+        with contextlib.suppress(OSError), lock_of(path):  # another may be writing it
+            if not unfinished_file(path).exists():
+                _journal(path).unlink(missing_ok=True)
 
 
 def kept_events(path: str | os.PathLike[str]) -> int:
@@ -87,7 +96,9 @@ def simulate_file(
     recipe = Recipe() if recipe is None else recipe
     simulate(seed, 0, size, recipe=recipe)  # compiles, for all workers, and refuses what it cannot make
     path.parent.mkdir(parents=True, exist_ok=True)
-    with Lock(path.with_name(f".{path.name}.lock"), path):
+    if not overwrite:
+        remove_journal(path)
+    with lock_of(path):
         if not overwrite and os.path.lexists(path):
             raise FileExistsError(f"{path} is there already, and is kept")
         with _unfinished(path, seed, size, recipe) as file:
