@@ -222,6 +222,16 @@ def test_a_root_file_without_trees_is_refused(tmp_path: Path) -> None:
         read_larcv(path)
 
 
+@pytest.mark.parametrize("energies", [None, "sparse2d_data"], ids=["usual", "named"])
+def test_a_file_of_planes_is_refused_as_such(tmp_path: Path, energies: str | None) -> None:
+    path = tmp_path / "planes.root"
+    with uproot.recreate(path) as file:
+        file.mktree("sparse2d_data_tree", {"_type": "int32"})
+    message = r"planes\.root: .*sparse2d_data_tree.* two-dimensional images, and only three-dimensional ones, sparse3d"
+    with pytest.raises(LarcvError, match=message):
+        read_larcv(path, energies=energies)
+
+
 @pytest.mark.parametrize("share", np.linspace(0.02, 0.98, 17))
 def test_a_file_cut_short_is_refused(tmp_path: Path, share: float) -> None:
     whole = write_larcv(tmp_path / "whole.root", [small_event(seed) for seed in range(3)])

@@ -51,6 +51,7 @@ _HINTS = {
     "truth": "give the name of the tree of labels as truth (--truth NAME), or read without labels (--truth none)",
     "particles": "give the name of the tree of particles as particles (--particles NAME), or none (--particles none)",
 }
+_PLANES = "of two-dimensional images, and only three-dimensional ones, sparse3d_NAME_tree, are read from larcv2 files"
 _VECTORS = {
     "momentum": ("_px", "_py", "_pz"),
     "start": ("_vtx._x", "_vtx._y", "_vtx._z"),
@@ -250,8 +251,13 @@ class _Tree:
             held = file.keys(cycle=False, recursive=False)
             found = [key for key in (name, f"{name}_tree") if key in held]
             if not found:
+                planes = sorted(key for key in held if key.startswith("sparse2d_"))
+                if planes and not any(key.startswith("sparse3d_") for key in held):
+                    raise LarcvError(f"{path}: no tree {name}; its trees {planes} are {_PLANES}")
                 raise LarcvError(f"{path}: no tree {name}; the file holds {sorted(held)}; {_HINTS[role]}")
             self.name = found[0]
+            if self.name.startswith("sparse2d_"):
+                raise LarcvError(f"{path}: {self.name} is {_PLANES}")
             tree = file[self.name]
             self.entries = int(tree.num_entries)
             self._branches = {key.split("/")[-1]: tree[key] for key in tree.keys()}  # noqa: SIM118
