@@ -319,10 +319,10 @@ def _do(name: str, command: Command, values: dict[str, Any]) -> int:
 
 def _own_words(error: Exception) -> str:
     """What an error says, without the traceback that torch puts before it where a worker of a data loader raised it."""
-    told = re.fullmatch(
+    reported = re.fullmatch(
         r"Caught (\w+) in DataLoader worker process \d+\.\n.*\n(?:[\w.]+\.)?\1: (.*)", str(error), re.DOTALL
     )
-    return told[2] if told else str(error)
+    return reported[2] if reported else str(error)
 
 
 def _plain(message: str) -> str:
@@ -364,8 +364,8 @@ def _formatter() -> Any:
                 return f"{text} (required)"
             if action.default in (None, "", SUPPRESS) or not action.option_strings:
                 return text
-            told = str(action.default)
-            return f"{text} (default: {told.lower() if isinstance(action.default, bool) else told})"
+            shown = str(action.default)
+            return f"{text} (default: {shown.lower() if isinstance(action.default, bool) else shown})"
 
         def _fill_text(self, text: str, width: int, indent: str) -> str:
             paragraphs = text.split("\n\n")

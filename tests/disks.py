@@ -38,7 +38,7 @@ def processes() -> Any:
 
 
 def sscn_on_a_full_disk(context: Any, disk: Path, room: int, *words: object) -> Ended:
-    """`sscn WORDS` in the folder `disk`, where so many bytes are free: a disk of its own where the system lets one be
+    """`sscn WORDS` in the folder `disk`, where `room` bytes are free: a disk of its own where the system lets one be
     mounted, else files cannot be longer than that."""
     return begin_sscn(context, disk, *words, room=room)()
 

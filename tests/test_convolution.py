@@ -52,7 +52,7 @@ def test_outputs_and_gradients_are_the_oracles(
 
 
 def cloud_case(kind: str, count: int = 4000) -> Case:
-    """So many sites, more than the oracle takes, in a space of which they fill about a tenth."""
+    """`count` sites, more than the oracle takes, in a space of which they fill about a tenth."""
     spread = round((count / 0.3) ** (1 / 3) / 2)
     drawn = np.random.default_rng(5).integers(-spread, spread, (count, 4))
     drawn[:, 0] %= 3

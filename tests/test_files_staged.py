@@ -65,7 +65,7 @@ def test_a_staged_file_is_a_file_and_falls_back_to_its_last_commit(steps: list[t
 
 
 class Dying(io.FileIO):
-    """A file whose process dies at its so many-th write, of which a part reaches the disk."""
+    """A file whose process dies at the write that `left` counts down to, of which a part reaches the disk."""
 
     left = 10**9
 

@@ -49,7 +49,7 @@ def seconds(run: Callable[[], Any]) -> float:
 
 
 def ratio(layer: str, task: str) -> float:
-    """Median over rounds of the time of so many layers over that of as many `torch.nn.Linear`."""
+    """Median over rounds of the time of `LAYERS` layers over that of as many `torch.nn.Linear`."""
     network = torch.nn.Sequential(*(LAYER[layer]() for _ in range(LAYERS)))
     plain = torch.nn.Sequential(*(torch.nn.Linear(16, 16, bias=False) for _ in range(LAYERS)))
     features = torch.randn(64, 16, requires_grad=task == "step")

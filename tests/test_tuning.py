@@ -39,7 +39,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pair_of_passes(count: int) -> None:
-    """A convolution and both its gradients' kernels on so many sites."""
+    """A convolution and both its gradients' kernels on `count` sites."""
     sites = torch.from_numpy(np.ascontiguousarray(block(16, 16, 16)[:count]))
     with interpreted():
         book = rulebook.submanifold(sites, (3, 3, 3), (1, 1, 1))

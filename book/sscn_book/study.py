@@ -103,21 +103,21 @@ def section(name: str, record: dict[str, Any]) -> list[str]:
 
 def open_questions(record: dict[str, Any]) -> list[str]:
     """What the 2018 study left open, as far as this one asked."""
-    asked = record["questions"]
-    if asked is None:
+    answers = record["questions"]
+    if answers is None:
         return []
     field = "Receptive field: accuracy of Michel voxels and of all others; grey, what the network can reach at all."
     lifted = "Class weights (large markers) and probabilities divided by powers of the classes' shares (lines)."
     return [
         "### What the study left open",
-        questions_report.introduction(asked),
+        questions_report.introduction(answers),
         questions_report.equal_sentence(record),
-        questions_report.events_sentence(asked),
-        questions_report.depth_sentence(asked),
-        drawn(questions_figures.depth, asked, field),
-        questions_report.weights_sentence(asked),
-        drawn(questions_figures.weights, asked, lifted),
-        questions_report.particles_sentence(asked["particles"]),
+        questions_report.events_sentence(answers),
+        questions_report.depth_sentence(answers),
+        drawn(questions_figures.depth, answers, field),
+        questions_report.weights_sentence(answers),
+        drawn(questions_figures.weights, answers, lifted),
+        questions_report.particles_sentence(answers["particles"]),
     ]
 
 

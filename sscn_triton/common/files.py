@@ -392,8 +392,8 @@ def named(error: BaseException, path: Path) -> BaseException:
         return error
     if error.errno in FULL:
         return WriteError(error.errno, os.strerror(error.errno), str(path))
-    told = error.filename
-    if isinstance(told, str) and Path(told).parent == path.parent and Path(told).name.startswith(f".{path.name}."):
+    file = error.filename
+    if isinstance(file, str) and Path(file).parent == path.parent and Path(file).name.startswith(f".{path.name}."):
         return OSError(error.errno, os.strerror(error.errno), str(path))
     return error
 

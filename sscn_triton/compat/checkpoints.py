@@ -235,7 +235,7 @@ def _count_batches(result: dict[str, Tensor]) -> list[Move]:
 
 
 def _extents(name: str, taps: int, how: Conversion) -> Axes:
-    """The kernel of so many taps: as told, or a cube."""
+    """The extents of a kernel of `taps` taps: those of the options, or a cube's."""
     for pattern, kernel in (how.kernel_sizes or {}).items():
         if fnmatchcase(name, pattern):
             if len(kernel) != how.ndim or volume(kernel) != taps:

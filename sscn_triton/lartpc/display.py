@@ -84,11 +84,11 @@ def plot_event(
 
     panels = make_panels(event, color, prediction)
     figure = go.Figure()
-    told: set[str] = set()
+    named: set[str] = set()
     for place, panel in enumerate(panels):
         for trace in traces(event, panel, place, prediction, starts):
-            trace.showlegend = trace.name not in {"energy", *told}
-            told.add(trace.name)
+            trace.showlegend = trace.name not in {"energy", *named}
+            named.add(trace.name)
             figure.add_trace(trace)
         figure.update_layout(frame(event, place, len(panels)))
         if panel.heading:

@@ -195,6 +195,6 @@ def create_events(
     writer = _WRITERS[path.suffix.lower()]
     if like is None or writer is not PilarnetWriter:
         return writer(path, overwrite=overwrite)
-    told = like.attributes
-    configuration = json.loads(told.get("configuration", "{}"))
-    return PilarnetWriter(path, seed=told.get("seed"), configuration=configuration, overwrite=overwrite)
+    attributes = like.attributes
+    configuration = json.loads(attributes.get("configuration", "{}"))
+    return PilarnetWriter(path, seed=attributes.get("seed"), configuration=configuration, overwrite=overwrite)

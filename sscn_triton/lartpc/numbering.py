@@ -99,14 +99,14 @@ def is_told(names: Sequence[str], given: Sequence[str]) -> bool:
     return tuple(names) == tuple(given) or (tuple(names) == TWO_CLASSES and tuple(given) in _TWO_CLASSES_OF)
 
 
-def names_of_labels(truth: str | None, means: str | None, told: tuple[str, ...] | None) -> tuple[str, ...]:
+def names_of_labels(truth: str | None, means: str | None, recorded: tuple[str, ...] | None) -> tuple[str, ...]:
     """Names of a file's labels: of those that `means` says; else those that the file tells; else the five types, where
     labels are those of the study's own tree, group, array or column (no `truth` named), and numbers of others. Raises
     ValueError for another meaning."""
     if means is not None:
         return MEANINGS[check_meaning(means)]
-    if told is not None:
-        return told
+    if recorded is not None:
+        return recorded
     return CLASS_NAMES if truth in (None, NO_TRUTH) else NUMBERS
 
 

@@ -72,14 +72,14 @@ def make_panels(event: Event, color: str | Sequence[str], prediction: np.ndarray
         layers |= {"prediction": _class_layers(guess, names)}
         layers |= {"difference": _difference_layers(truth, guess)} if "difference" in colors else {}
     titles = {"label": "truth" if needs else "label"}
-    told = next((word for word in colors if word in ("prediction", "difference")), None)
+    noted = next((word for word in colors if word in ("prediction", "difference")), None)
     note = _right(truth, guess) if guess is not None and tuple(called) == tuple(names) else ""
     return [
         Panel(
             titles.get(word, word) if len(colors) > 1 else "",
             layers[word],
             word in ("label", "energy"),
-            note if word == told else "",
+            note if word == noted else "",
         )
         for word in colors
     ]

@@ -142,10 +142,10 @@ def _unfinished(path: Path, seed: int, size: int, recipe: Recipe) -> Iterator[Pi
 def _check_same(kept: Path, configuration: dict[str, Any], recipe: Recipe) -> None:
     """ValueError if the events of an unfinished file are not those that would be made today."""
     with PilarnetEvents(kept) as finished:
-        told = finished.attributes.get("configuration")
+        recorded = finished.attributes.get("configuration")
         first, last = finished[0], finished[-1]
     new = simulate(configuration["seed"], 0, configuration["size"], recipe=recipe)
-    if told != json.dumps(configuration, sort_keys=True) or not _same(first, new) or last.ndim != 3:
+    if recorded != json.dumps(configuration, sort_keys=True) or not _same(first, new) or last.ndim != 3:
         raise ValueError(
             f"{kept} holds events of another seed, size, recipe or version: remove it, or write to another file"
         )
@@ -165,7 +165,7 @@ def simulate_folder(
     """Writes events 0 to `events` - 1 of a seed into a folder of PILArNet-M files of `part` events each, which
     `open_events` reads as one. One process writes it at a time, else BusyError is raised.
 
-    No file is begun after so many seconds; the same call goes on from there, and so does one that asks for more events.
+    No file is begun once `seconds` have passed. The same call goes on from there, and so does one for more events.
     Gives the number of events that are there. progress: called with that number.
 
     Raises ValueError for numbers below 1 (seed: 0), for `events` that `part` does not divide, and for a folder of
@@ -204,13 +204,13 @@ def _parts(folder: Path, events: range, part: int = PART) -> Iterator[tuple[Path
 
 def _prepare(folder: Path, configuration: dict[str, Any], recipe: Recipe) -> None:
     """Says in the folder what it holds, or checks that what is in it would be made again today."""
-    told = json.dumps(configuration, sort_keys=True)
+    record = json.dumps(configuration, sort_keys=True)
     note = folder / _CONFIGURATION
     if not note.exists():
-        write_whole(note, told)
+        write_whole(note, record)
     kept = note.read_text()
     old = sorted(folder.glob("*-*.h5"))
-    same = kept == told
+    same = kept == record
     if same and old:
         index = int(old[0].name.split("-")[0])
         new = simulate(configuration["seed"], index, configuration["size"], recipe=recipe)

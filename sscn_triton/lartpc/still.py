@@ -28,7 +28,7 @@ ENERGY_MAP = "plasma_r"
 
 
 def draw_panel(figure: Figure, event: Event, panel: Panel, place: int, panels: int, starts: bool) -> None:
-    """A panel, of so many in a row, of an event of two or three dimensions."""
+    """One of `panels` panels in a row, of an event of two or three dimensions."""
     flat = event.ndim == 2
     options = {} if flat else {"projection": "3d", "computed_zorder": False}
     axes: Any = figure.add_subplot(1, panels, place + 1, **options)

@@ -124,8 +124,8 @@ class NpzEvents(EventFile):
         numbers = {name.split("/")[0] for name in names if re.match(r"\d+/", name)}
         self.single = not ("events" in names and (numbers or names == {"events"}))
         count = 1 if self.single else len(numbers)
-        if not self.single and (told := self._number_told()) != count:
-            raise EventFileError(f"{self.path}: damaged: arrays of {count} events, {told} by its array events")
+        if not self.single and (recorded := self._number_told()) != count:
+            raise EventFileError(f"{self.path}: damaged: arrays of {count} events, {recorded} by its array events")
         needed = ["x", "y", self._names["value"]] + ([] if self.single else list(_IMAGE))
         if self._truth != NO_TRUTH and (self._truth is not None or not self.single):
             needed.append(self._names["label"])
@@ -155,8 +155,8 @@ class NpzEvents(EventFile):
         return f"{name} {dtype}{list(shape)}"
 
     def _number_told(self) -> int | None:
-        told = self._array("events", "events") if "events" in self.handle.files else None
-        return int(told) if told is not None and told.shape == () and told.dtype.kind in "iu" else None
+        recorded = self._array("events", "events") if "events" in self.handle.files else None
+        return int(recorded) if recorded is not None and recorded.shape == () and recorded.dtype.kind in "iu" else None
 
     def _key(self, number: int, field: str) -> str:
         return field if self.single else f"{number}/{field}"
@@ -178,9 +178,9 @@ class NpzEvents(EventFile):
         columns = {field: self._column(number, self._names.get(field, field)) for field in fields}
         image = {field: self._column(number, field) for field in _IMAGE}
         predicted = [self._column(number, field) for field in _PREDICTION]
-        told = self._column(number, _LABEL_NAMES)
+        recorded = self._column(number, _LABEL_NAMES)
         try:
-            names = names_of_labels(self._truth, self._truth_means, None if told is None else _words(told))
+            names = names_of_labels(self._truth, self._truth_means, None if recorded is None else _words(recorded))
             known = {k: v for k, v in columns.items() if v is not None}
             event = _event(known, image, f"{self.path.name}:{number}", names, self._voxel_size)
             return event.replace(prediction=_prediction(*predicted))
@@ -413,7 +413,7 @@ def _event(
         raise ValueError(f"spatial_shape: {np.ravel(shape).tolist()} for {len(axes)} axes of at most {LARGEST_AXIS}")
     labels = columns.get("label", np.full(len(coordinates), UNKNOWN_LABEL))
     _check_whole("label", labels, "a label's number")
-    size, origin, told = image.get("voxel_size"), image.get("origin"), image.get("name")
+    size, origin, recorded = image.get("voxel_size"), image.get("origin"), image.get("name")
     size = size if voxel_size is None else voxel_size
     if size is not None and np.size(size) != 1:
         raise ValueError(f"voxel_size must be one length in mm, got {np.size(size)} numbers")
@@ -425,7 +425,7 @@ def _event(
         VOXEL_SIZE if size is None else float(np.ravel(size)[0]),
         np.zeros(len(axes)) if origin is None else origin,
         tuple(int(n) for n in np.ravel(shape)),
-        name if told is None else str(told),
+        name if recorded is None else str(recorded),
         label_names=label_names,
     )
 

@@ -50,7 +50,7 @@ def frame(event: Event, place: int, panels: int) -> dict[str, Any]:
         along = {**style, **named[1], "anchor": f"x{number}", "scaleanchor": f"x{number}"}
         along |= {"constrain": "domain", "constraintoward": "top"}
         return {f"xaxis{number}": across, f"yaxis{number}": along}
-    scene = {f"{name}axis": {**axis, **told} for name, told in zip("xyz", named, strict=True)}
+    scene = {f"{name}axis": {**axis, **extra} for name, extra in zip("xyz", named, strict=True)}
     camera = {"eye": {"x": 1.3, "y": -1.75, "z": 0.85}, "center": {"x": 0, "y": 0, "z": -0.1}}
     return {f"scene{number}": {**scene, "aspectmode": "data", "domain": {"x": domain}, "camera": camera}}
 
@@ -60,8 +60,8 @@ def _hover(event: Event, prediction: np.ndarray | None) -> np.ndarray:
     lines = [f"{energy:.3f} MeV<br>{name}" for energy, name in zip(event.energy, truth[event.labels], strict=True)]
     names, guess = find_prediction(event, prediction)
     if guess is not None:
-        told = np.array([*names, "unknown"])[guess]
-        lines = [f"{line}, predicted {name}" for line, name in zip(lines, told, strict=True)]
+        predicted = np.array([*names, "unknown"])[guess]
+        lines = [f"{line}, predicted {name}" for line, name in zip(lines, predicted, strict=True)]
     if prediction is None and event.prediction is not None:
         best = event.prediction.scores.max(1, initial=0.0)
         lines = [f"{line} ({share:.2f})" for line, share in zip(lines, best, strict=True)]

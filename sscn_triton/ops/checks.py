@@ -110,7 +110,7 @@ def _rules(gpu: bool, rules: Rules, place: int) -> int:
 
 
 def _reading(rules: Rules, forward: bool, taps: int, rows: int, place: int) -> None:
-    """The table of a GPU that names, for each of so many rows written, the row to read at each tap."""
+    """The table of a GPU that names, for each of the `rows` written, the row to read at each tap."""
     first = 3 if forward else 6
     if rules[first].shape[0] == 0:  # the other reading, with its taps reversed
         first = 9 - first

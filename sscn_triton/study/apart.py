@@ -33,11 +33,11 @@ def run_apart(job: Work, task: Callable[[Work], Result]) -> Result:
 
 
 def run_all(
-    jobs: Sequence[Work], task: Callable[[Work], Result], workers: int, told: Callable[[int], None] | None = None
+    jobs: Sequence[Work], task: Callable[[Work], Result], workers: int, report: Callable[[int], None] | None = None
 ) -> list[Result]:
-    """`task` of every job, in order, by so many processes, each of which takes the next job when it is done with one.
+    """`task` of every job, in order, by `workers` processes, each of which takes the next job when it is done with one.
 
-    told: called with the number of finished jobs whenever one is. Errors are those of `run_apart`.
+    report: called with the number of finished jobs whenever one is. Errors are those of `run_apart`.
     """
     waiting = list(enumerate(jobs))[::-1]
     results: dict[int, Result] = {}
@@ -53,8 +53,8 @@ def run_all(
                 process = busy[pipe]
                 number, answer = process.answer()
                 results[number] = answer
-                if told is not None:
-                    told(len(results))
+                if report is not None:
+                    report(len(results))
                 process.number = None
                 if waiting:
                     process.give(*waiting.pop())

@@ -68,13 +68,13 @@ def _results(setting: Setting) -> Results:
     found = sorted(setting.out.glob(f"*{RECORD}"))
     path = found[-1] if found else setting.out / f"{datetime.date.today().isoformat()}{RECORD}"
     results = Results(path, about(setting.device))
-    asked = {"seed": setting.seed, "scale": setting.scale.name}
-    for name, value in asked.items():
+    wanted = {"seed": setting.seed, "scale": setting.scale.name}
+    for name, value in wanted.items():
         if results.record.get(name, value) != value:
             raise ValueError(
                 f"{path} is of {name}={results.record[name]}, not {value}: give another out, or the same to go on"
             )
-    results.note(**asked)
+    results.note(**wanted)
     return results
 
 

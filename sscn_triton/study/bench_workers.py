@@ -18,7 +18,7 @@ from sscn_triton.study.bench_engines import ENGINES
 from sscn_triton.study.errors import RunError
 
 TOLERANCE, UP_TO = 1e-3, 1 << 18
-"""Logits of two engines may differ by so much, relative to the largest, before timing them is refused; above so many
+"""Logits of two engines may differ by so much, relative to the largest, before timing them is refused; above `UP_TO`
 voxels, by more in proportion: SparseConvNet takes a batch norm's sums in float32, row after row, so its rounding grows
 with their number. Against float64 its logits were off by 1.8e-5, 5.3e-5 and 1.1e-3 at 27,382, 109,528 and 1,013,134
 voxels, this library's by 4e-6 at all three (five real events and copies of them, November 2026)."""

@@ -146,9 +146,9 @@ def training_options(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Tr
     }
     pairs["network"] = options.network, network.kind
     pairs["classes"] = class_names(options.classes), tuple(checkpoint.classes)
-    for name, (asked, found) in pairs.items():
-        if asked != found:
-            raise ValueError(f"{path}: settings say {name}={asked}, the network in the same file has {found}")
+    for name, (setting, found) in pairs.items():
+        if setting != found:
+            raise ValueError(f"{path}: settings say {name}={setting}, the network in the same file has {found}")
     return options
 
 

@@ -60,14 +60,14 @@ def _run(config: StudyConfig, split: Split, muons: Split, output: OutputFolder, 
             outcomes.append(_measure(job, output))
             jobs.append(_as_judged(job, outcomes[-1]))
         grown = _scale(config, split, budget, outcomes)
-        asked = None
+        answers = None
         if budget.asks_questions() and (config.minutes is None or budget.seconds("questions") >= LEAST_QUESTIONS):
-            asked = questions.ask(config, split, muons, crops, outcomes, budget.seconds("questions"))
+            answers = questions.ask(config, split, muons, crops, outcomes, budget.seconds("questions"))
         elif config.questions:
             print("the open questions are left out: there is no time for them; give more minutes", file=sys.stderr)
         record = _record(config, split, outcomes[:-1], budget.spent())
         record |= {"load_before": busy, "michel": _michel_record(muons, outcomes[-1])}
-        _write(output, jobs, outcomes, record | {"scaling": grown, "questions": asked})
+        _write(output, jobs, outcomes, record | {"scaling": grown, "questions": answers})
     except (RunError, OSError) as error:
         raise RunError(f"{error}; {_kept(output)}") from error
 

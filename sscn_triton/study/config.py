@@ -29,7 +29,7 @@ class StudyConfig(ReadingOptions):
     small experiment, and the numbers of the 2018 study beside them.
 
     With scale=gpu it is the study at its full size on one GPU instead, 192, 512 and 768 px, in pieces: every call goes
-    on for so many minutes and says what is left. Of the other options it takes out, minutes (7.5 if left out) and seed.
+    on for these minutes and says what is left. Of the other options it takes out, minutes (7.5 if left out) and seed.
 
     Args:
         data: file with the events to use, of any format that `sscn inspect` reads, or a folder of such files; left out,

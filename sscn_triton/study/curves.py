@@ -22,7 +22,7 @@ def smoothing(steps: int) -> int:
 
 
 def thinned(length: int, points: int) -> list[int]:
-    """Places of at most so many of a list's values, evenly spread, the first and the last among them."""
+    """Places of at most `points` of a list's values, evenly spread, the first and the last among them."""
     return sorted({round(k * (length - 1) / (points - 1)) for k in range(points)})
 
 

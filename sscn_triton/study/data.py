@@ -173,7 +173,7 @@ def random_crop(events: list[Event], size: int, generator: np.random.Generator) 
 
 
 def training_events(events: list[Event], seed: int, images: int = 1) -> Iterator[Batch]:
-    """Without end: so many whole events a batch, in an order shuffled anew each time round."""
+    """Without end: `images` whole events a batch, in an order shuffled anew each time round."""
     order = (i for turn in count() for i in np.random.default_rng((seed, turn)).permutation(len(events)))
     while True:
         yield as_batch([events[i] for i in islice(order, images)])

@@ -182,7 +182,7 @@ class EventImages(lightning.LightningDataModule):
         )
 
     def judged_images(self) -> Iterator[Event]:
-        """What the network is judged by: at most so many events, or of these at most so many tiles."""
+        """What the network is judged by: events, or tiles of them, up to the number of the options."""
         events = (self.held_out[i] for i in range(min(len(self.held_out), self.config.held_out_events)))
         if self.config.crop is None:
             return (event for event in events if (event.labels >= 0).sum() >= LEAST_VOXELS)

@@ -44,7 +44,7 @@ def crops_that_fit(config: StudyConfig, sparse: Outcome, dense: Outcome) -> tupl
 
 @dataclass(frozen=True)
 class Contender:
-    """One network under its limits: crops of this edge, so many a step. held_out: crops of the study's size."""
+    """One network under its limits: crops of this edge, and how many a step. held_out: crops of the study's size."""
 
     name: str
     kind: Kind

@@ -23,7 +23,7 @@ _Kept = tuple[np.ndarray, np.ndarray, np.ndarray, float, np.ndarray, tuple[int, 
 
 
 def memory_for_events(processes: int = 1) -> int:
-    """Bytes that each of so many processes on this machine may keep: together a third of the free memory."""
+    """Bytes that each of `processes` processes on this machine may keep: together a third of the free memory."""
     return int(machine.free_memory() * SHARE / processes)
 
 

@@ -61,7 +61,9 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make gpu", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--full", action="store_true", help="the whole grid, as far as it goes in the given time")
     parser.add_argument("--toy", action="store_true", help="toy size, on the CPU, interpreted; writes no results")
-    parser.add_argument("--seconds", type=float, help="start no cell after so many (270; 420 for a part of the grid)")
+    parser.add_argument(
+        "--seconds", type=float, help="start no cell once these have passed (270; 420 for a part of the grid)"
+    )
     parser.add_argument("--only", default="", metavar="TEXT", help="only cells with this in their name")
     parser.add_argument("--out", type=Path, help="JSON file; by default a dated one in book/results")
     parser.add_argument("--no-tests", action="store_true", help="leave out the tests, which were run before")

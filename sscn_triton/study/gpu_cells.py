@@ -18,8 +18,8 @@ NETWORKS = {
     "uresnet2": ("uresnet", 2),  # for a look at the code without a GPU
     "layer2": ("layer", 2),
 }
-"""What is run: the study's UResNet with so many filters; the public encoder with so many channels and blocks; a
-submanifold layer of 27 taps with so many channels in and out."""
+"""What is run: the study's UResNet with these filters; the public encoder with these channels and blocks; a
+submanifold layer of 27 taps with these channels in and out."""
 
 TASKS = ("forward", "step")
 """Forward in evaluation, where nothing is kept for gradients; forward, loss and backward, with Adam for a UResNet."""

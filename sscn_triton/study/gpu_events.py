@@ -45,7 +45,7 @@ def _events(size: int, count: int) -> list[tuple[np.ndarray, ...]]:
 
 
 def events(size: int, count: int, folder: Path) -> list[tuple[np.ndarray, ...]]:
-    """Coordinates ``[n, 3]``, energies and labels of so many events of ``size`` px; kept in the folder."""
+    """Coordinates ``[n, 3]``, energies and labels of `count` events of ``size`` px; kept in the folder."""
     path = folder / f"events-{size}px-{count}.npz"
     names = ("coordinates", "energy", "labels")
     if path.is_file():
@@ -59,7 +59,7 @@ def events(size: int, count: int, folder: Path) -> list[tuple[np.ndarray, ...]]:
 
 
 def batch_of(made: Sequence[tuple[np.ndarray, ...]], images: int, size: int, density: str, device: str) -> BenchBatch:
-    """A batch of so many images, the events over and over where there are fewer, on a device."""
+    """A batch of `images` images, the events over and over where there are fewer, on a device."""
     sites, energies, labels = [], [], []
     for image in range(images):
         coordinates, energy, label = made[image % len(made)]

@@ -63,7 +63,7 @@ def joined_share(events: list[Event], depth: int, repetitions: int = 2) -> float
 
 @dataclass(frozen=True)
 class Joining:
-    """Receptive field and joined share of networks of one depth, with so many blocks at each level."""
+    """Receptive field and joined share of networks of one depth, with a given number of blocks at each level."""
 
     name: str
     events: list[Event]

@@ -43,7 +43,7 @@ class Single:
 
 
 def single_particles(seed: int, number: int, edge: int) -> list[Single]:
-    """So many of each species, one after the other; each starts somewhere in the image, and may leave it."""
+    """`number` of each species, one after the other; each starts somewhere in the image, and may leave it."""
     singles = []
     for index in range(number * len(SPECIES)):
         species = index % len(SPECIES)

@@ -30,7 +30,7 @@ from sscn_triton.study.trials import IMAGES, REPETITIONS, Trial
 
 SEEDS = (0, 1)
 FEWER = (64, 8, 1)
-"""Of the events to learn from, one in so many."""
+"""Of the events to learn from, one in 64, one in 8, all."""
 WEIGHTS: tuple[ClassWeights, ...] = ("none", "sqrt", "balanced")
 JUDGED = 100
 """Held-out images at most, for each trial."""
@@ -118,10 +118,10 @@ def _run(experiments: list[Experiment], workers: int) -> dict[str, dict[str, Any
     """What came of each, by name."""
     with Progress("open questions", len(experiments)) as progress:
 
-        def told(done: int) -> None:
+        def report(done: int) -> None:
             progress.to(done, f"{done} of {len(experiments)} experiments")
 
-        results = run_all(experiments, do, workers, told)
+        results = run_all(experiments, do, workers, report)
     return {experiment.name: result for experiment, result in zip(experiments, results, strict=True)}
 
 
@@ -137,7 +137,7 @@ def _images(event: Event, config: StudyConfig) -> list[Event]:
 
 
 def _spread(images: list[Event], number: int) -> list[Event]:
-    """At most so many of them, evenly spread."""
+    """At most `number` of them, evenly spread."""
     return [images[i * len(images) // number] for i in range(number)] if len(images) > number else images
 
 
@@ -185,7 +185,7 @@ def _singles(config: StudyConfig, limit: Limit) -> list[FlavourTrial]:
 
 
 def _steps(trial: Trial, seconds: float) -> int:
-    """So many that a trial should take these seconds, its judging included, by a rehearsal with one thread."""
+    """How many steps a trial makes in these seconds, its judging included, by a rehearsal with one thread."""
     threads = torch.get_num_threads(), numba.get_num_threads()
     try:
         few = replace(trial, limit=Limit(0.0, 6), held_out=trial.held_out[:5])

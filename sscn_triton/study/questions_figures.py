@@ -19,13 +19,13 @@ SPECIES_COLORS = ("#5B8E3E", "#D9A441", "#0B6E99", "#8A5A9E", "#C8553D")
 
 def draw(record: dict[str, Any]) -> dict[str, Figure]:
     """By file name."""
-    asked = record["questions"]
+    answers = record["questions"]
     return {
         "equal.png": equal(record),
-        "events.png": events(asked),
-        "depth.png": depth(asked),
-        "weights.png": weights(asked),
-        "particles.png": particles(asked["particles"]),
+        "events.png": events(answers),
+        "depth.png": depth(answers),
+        "weights.png": weights(answers),
+        "particles.png": particles(answers["particles"]),
     }
 
 
@@ -72,25 +72,27 @@ def equal(record: dict[str, Any]) -> Figure:
     return figure
 
 
-def events(asked: dict[str, Any]) -> Figure:
+def events(answers: dict[str, Any]) -> Figure:
     """Accuracy against the number of events to learn from."""
     figure, axes = plt.subplots(figsize=(9.2, 3.4))
-    counts = [one["events"] for one in asked["events"]]
-    trained = [100 * np.array([t["training_accuracy"] for t in one["trials"]]) for one in asked["events"]]
+    counts = [one["events"] for one in answers["events"]]
+    trained = [100 * np.array([t["training_accuracy"] for t in one["trials"]]) for one in answers["events"]]
     _line(axes, counts, trained, "#8A8A8A", "images learnt from", "s--")
-    _line(axes, counts, [values(one["trials"], "nonzero_accuracy") for one in asked["events"]], BLUE, "held-out images")
+    _line(
+        axes, counts, [values(one["trials"], "nonzero_accuracy") for one in answers["events"]], BLUE, "held-out images"
+    )
     axes.set(xscale="log", xlabel="events to learn from", ylabel="nonzero accuracy (%)", ylim=(0, 102))
-    axes.set_title(f"{asked['steps']:,} steps each")
+    axes.set_title(f"{answers['steps']:,} steps each")
     axes.set_xticks(counts, [str(count) for count in counts])
     axes.minorticks_off()
     axes.legend(fontsize=8)
     return figure
 
 
-def depth(asked: dict[str, Any]) -> Figure:
+def depth(answers: dict[str, Any]) -> Figure:
     """Michel accuracy, accuracy elsewhere, and the share of Michel voxels joined to a muon, against depth."""
     figure, axes = plt.subplots(figsize=(9.2, 3.6))
-    rows = asked["depth"]
+    rows = answers["depth"]
     depths = [row["depth"] for row in rows]
     joined = [np.nan if row["joined_share"] is None else 100 * row["joined_share"] for row in rows]
     axes.plot(depths, joined, "D--", color="#8A8A8A", ms=5, label="Michel voxels that a MIP voxel can reach")
@@ -98,15 +100,15 @@ def depth(asked: dict[str, Any]) -> Figure:
     _line(axes, depths, [values(row["trials"], "michel") for row in rows], RED, "accuracy, Michel voxels")
     axes.set_xticks(depths, [f"{row['depth']}\n{row['receptive_field']} px" for row in rows])
     axes.set(xlabel="depth of the U, and its receptive field", ylabel="share of voxels (%)", ylim=(0, 102))
-    axes.set_title(f"{asked['steps']:,} steps each")
+    axes.set_title(f"{answers['steps']:,} steps each")
     axes.legend(fontsize=8, loc="best")
     return figure
 
 
-def weights(asked: dict[str, Any]) -> Figure:
+def weights(answers: dict[str, Any]) -> Figure:
     """Michel accuracy against accuracy elsewhere, for class weights and for shifts after the training."""
     figure, axes = plt.subplots(figsize=(9.2, 4.0))
-    for row in asked["weights"]:
+    for row in answers["weights"]:
         marker, color = MARKERS[row["class_weights"]]
         trials = row["trials"]
         shifts = range(len(trials[0]["shifted"]))
@@ -117,10 +119,10 @@ def weights(asked: dict[str, Any]) -> Figure:
         label = f"class weights: {row['class_weights']}"
         bars: Any = {"xerr": spread(x), "yerr": spread(y)}
         axes.errorbar(x.mean(), y.mean(), **bars, fmt=marker, color=color, ms=8, capsize=3, label=label)
-    last = asked["weights"][0]["trials"][0]["shifted"][-1]["shift"]
+    last = answers["weights"][0]["trials"][0]["shifted"][-1]["shift"]
     axes.plot([], [], ".-", color="#555555", label=f"divided by shares to powers up to {last:g}")
     axes.set(xlabel="accuracy of all other voxels (%)", ylabel="accuracy of Michel voxels (%)")
-    axes.set_title(f"{asked['steps']:,} steps each")
+    axes.set_title(f"{answers['steps']:,} steps each")
     axes.legend(fontsize=8)
     return figure
 

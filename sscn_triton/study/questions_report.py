@@ -15,29 +15,30 @@ from sscn_triton.study.units import memory, percent, seconds
 
 def parts(record: dict[str, Any], folder: Path) -> list[str]:
     """Nothing where nothing was asked."""
-    asked = record["questions"]
-    if asked is None:
+    answers = record["questions"]
+    if answers is None:
         return []
     return [
         heading("What the study left open"),
-        paragraph(introduction(asked), "small"),
+        paragraph(introduction(answers), "small"),
         paragraph(equal_sentence(record)),
         figure(folder, "equal.png", "Equal memory: the sparse network, and the dense one with crops that fit into the "
                "same memory, trained at the same time, one thread each. Equal time: these two and the three networks "
                "on crops of the first figure, each pair or triple among itself.", *equal_rows(record)),
-        paragraph(events_sentence(asked)),
+        paragraph(events_sentence(answers)),
         figure(folder, "events.png", "How many events are needed: accuracy after the same number of steps.",
-               *events_rows(asked)),
-        paragraph(depth_sentence(asked)),
+               *events_rows(answers)),
+        paragraph(depth_sentence(answers)),
         figure(folder, "depth.png", "Which receptive field joins a Michel electron to its muon. Grey: computed, "
-               "through active sites alone, from the network's own layers; the rest is measured.", *depth_rows(asked)),
-        paragraph(weights_sentence(asked)),
+               "through active sites alone, from the network's own layers; the rest is measured.",
+               *depth_rows(answers)),
+        paragraph(weights_sentence(answers)),
         figure(folder, "weights.png", "What lifts the accuracy of Michel electrons, and at what cost elsewhere: class "
                "weights in the loss (large markers) and, after the training, probabilities divided by powers of the "
-               "classes' shares (lines).", *weights_rows(asked)),
-        paragraph(particles_sentence(asked["particles"])),
+               "classes' shares (lines).", *weights_rows(answers)),
+        paragraph(particles_sentence(answers["particles"])),
         figure(folder, "particles.png", "Particle type and energy of single particles, by the layers of the "
-               "segmentation.", *particles_rows(asked["particles"])),
+               "segmentation.", *particles_rows(answers["particles"])),
     ]  # fmt: skip
 
 
@@ -45,18 +46,18 @@ FEW = 100
 """Steps below which a network has hardly begun to learn, and what differs between two of them is mostly chance."""
 
 
-def introduction(asked: dict[str, Any]) -> str:
+def introduction(answers: dict[str, Any]) -> str:
     few = (
         f" In so few steps (fewer than {FEW}) a network hardly begins to learn: what differs here is mostly "
         f"chance, and more minutes would tell."
     )
     return (
         f"Small experiments, a few steps each: they show directions, not limits. Unless said otherwise: "
-        f"{asked['source']}; sparse networks of {asked['filters']} filters and {asked['repetitions']} residual "
-        f"block(s) at each level, {asked['steps']:,} steps of "
-        f"{asked['images']} images, judged by {asked['judged']} held-out ones, seeds "
-        f"{', '.join(map(str, asked['seeds']))}; given are means over seeds, with the least and the largest."
-        + (few if asked["steps"] < FEW else "")
+        f"{answers['source']}; sparse networks of {answers['filters']} filters and {answers['repetitions']} residual "
+        f"block(s) at each level, {answers['steps']:,} steps of "
+        f"{answers['images']} images, judged by {answers['judged']} held-out ones, seeds "
+        f"{', '.join(map(str, answers['seeds']))}; given are means over seeds, with the least and the largest."
+        + (few if answers["steps"] < FEW else "")
     )
 
 
@@ -95,28 +96,28 @@ def _told(values: np.ndarray) -> str:
     return f"{values.mean():.1f} % ({values.min():.1f} to {values.max():.1f})"
 
 
-def events_sentence(asked: dict[str, Any]) -> str:
-    rows = asked["events"]
+def events_sentence(answers: dict[str, Any]) -> str:
+    rows = answers["events"]
     few, many = rows[0], rows[-1]
     return (
-        f"How many events are needed: after {asked['steps']:,} steps, held-out accuracy is "
+        f"How many events are needed: after {answers['steps']:,} steps, held-out accuracy is "
         f"{_told(values(few['trials'], 'nonzero_accuracy'))} with {few['events']} events to learn from and "
         f"{_told(values(many['trials'], 'nonzero_accuracy'))} with {many['events']}. In these steps each of "
-        f"the {many['events']} is seen {asked['steps'] * asked['images'] / many['events']:.1f} times on average; a "
+        f"the {many['events']} is seen {answers['steps'] * answers['images'] / many['events']:.1f} times on average; a "
         "longer training can use more of them."
     )
 
 
-def events_rows(asked: dict[str, Any]) -> Table:
+def events_rows(answers: dict[str, Any]) -> Table:
     rows = []
-    for row in asked["events"]:
+    for row in answers["events"]:
         trained = 100 * np.array([trial["training_accuracy"] for trial in row["trials"]])
         rows.append([str(row["events"]), _told(trained), _told(values(row["trials"], "nonzero_accuracy"))])
     return ["events", "accuracy, training", "accuracy, held out"], rows
 
 
-def depth_sentence(asked: dict[str, Any]) -> str:
-    rows = asked["depth"]
+def depth_sentence(answers: dict[str, Any]) -> str:
+    rows = answers["depth"]
     least, most = rows[0], rows[-1]
     return (
         "Which receptive field joins a Michel electron to its muon: at depth "
@@ -127,21 +128,21 @@ def depth_sentence(asked: dict[str, Any]) -> str:
     )
 
 
-def depth_rows(asked: dict[str, Any]) -> Table:
+def depth_rows(answers: dict[str, Any]) -> Table:
     header = ["depth", "receptive field", "Michel voxels joined", "accuracy, Michel", "accuracy, elsewhere", "nonzero"]
     rows = []
-    for row in asked["depth"]:
-        told = [_told(values(row["trials"], name)) for name in ("michel", "elsewhere", "nonzero_accuracy")]
-        rows.append([str(row["depth"]), f"{row['receptive_field']} px", percent(row["joined_share"]), *told])
+    for row in answers["depth"]:
+        words = [_told(values(row["trials"], name)) for name in ("michel", "elsewhere", "nonzero_accuracy")]
+        rows.append([str(row["depth"]), f"{row['receptive_field']} px", percent(row["joined_share"]), *words])
     return header, rows
 
 
-def weights_sentence(asked: dict[str, Any]) -> str:
+def weights_sentence(answers: dict[str, Any]) -> str:
     parts = []
-    for row in asked["weights"]:
-        told = [_told(values(row["trials"], name)) for name in ("michel", "elsewhere")]
-        parts.append(f"{row['class_weights']}: {told[0]} of Michel voxels, {told[1]} elsewhere")
-    best, cost = _free_gain(asked)
+    for row in answers["weights"]:
+        words = [_told(values(row["trials"], name)) for name in ("michel", "elsewhere")]
+        parts.append(f"{row['class_weights']}: {words[0]} of Michel voxels, {words[1]} elsewhere")
+    best, cost = _free_gain(answers)
     return f"A weighting that lifts Michel accuracy, by class weights in the loss: {'; '.join(parts)}. " + (
         f"Of all weights and shifts, {best} has the highest mean Michel accuracy with at most half a point lost "
         f"elsewhere ({cost})."
@@ -150,29 +151,29 @@ def weights_sentence(asked: dict[str, Any]) -> str:
     )
 
 
-def _free_gain(asked: dict[str, Any]) -> tuple[str, str]:
+def _free_gain(answers: dict[str, Any]) -> tuple[str, str]:
     """Name and numbers of what has the highest Michel accuracy at half a point or less below the plain network
     elsewhere; empty where that is the plain network."""
-    plain = asked["weights"][0]["trials"]
+    plain = answers["weights"][0]["trials"]
     least = values(plain, "elsewhere").mean() - 0.5
-    best, name, told = values(plain, "michel").mean(), "", ""
-    for row in asked["weights"]:
+    best, name, words = values(plain, "michel").mean(), "", ""
+    for row in answers["weights"]:
         for k, shifted in enumerate(row["trials"][0]["shifted"]):
             michel, elsewhere = (values(row["trials"], key, k) for key in ("michel", "elsewhere"))
             if elsewhere.mean() >= least and michel.mean() > best:
                 best = michel.mean()
                 name = f"class weights {row['class_weights']}, power {shifted['shift']:g},"
-                told = f"{_told(michel)} of Michel voxels, {_told(elsewhere)} elsewhere"
-    return name, told
+                words = f"{_told(michel)} of Michel voxels, {_told(elsewhere)} elsewhere"
+    return name, words
 
 
-def weights_rows(asked: dict[str, Any]) -> Table:
+def weights_rows(answers: dict[str, Any]) -> Table:
     names = ("michel", "elsewhere", "nonzero_accuracy", "michel_purity")
     rows: Rows = []
-    for row in asked["weights"]:
+    for row in answers["weights"]:
         for k, shifted in enumerate(row["trials"][0]["shifted"]):
-            told = [_told(values(row["trials"], name, k)) for name in names]
-            rows.append([row["class_weights"], f"{shifted['shift']:g}", *told])
+            words = [_told(values(row["trials"], name, k)) for name in names]
+            rows.append([row["class_weights"], f"{shifted['shift']:g}", *words])
     header = [
         "class weights",
         "power",

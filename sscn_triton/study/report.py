@@ -65,14 +65,14 @@ def sentences(record: dict[str, Any]) -> list[str]:
     """What the numbers say, in words made from the numbers."""
     sparse, dense, large, _ = record["networks"]
     size = sparse["spatial_shape"][0]
-    told = [
+    labelled = [
         f"{name} {percent(n['held_out']['nonzero_accuracy'])} ({n['step_count']:,} steps)"
         for name, n in (("the sparse network labels", sparse), ("its dense twin", dense), ("that of 2018", large))
     ]
     return [
         f"On the same {size} px crops, trained for {seconds(sparse['training_seconds'])} (sparse), "
         f"{seconds(dense['training_seconds'])} (dense) and {seconds(large['training_seconds'])} (dense of 2018), "
-        f"{', '.join(told)} of the nonzero voxels of held-out crops right.",
+        f"{', '.join(labelled)} of the nonzero voxels of held-out crops right.",
         f"A training step takes {seconds(sparse['step_seconds'])} against {seconds(dense['step_seconds'])} "
         f"({dense['step_seconds'] / sparse['step_seconds']:.1f} times) and {seconds(large['step_seconds'])}, its "
         f"memory peaks at {memory(sparse['training_memory'])} against {memory(dense['training_memory'])} "

@@ -161,7 +161,7 @@ def judge(
     """Scores on `images` one at a time, the class predicted for each voxel, seconds for each (loss included).
 
     Images go to the network's own device. visit: called with every image and its probabilities [N, classes]. seconds:
-    after so many no further image is judged, though one with a voxel of known label is.
+    once these have passed, no further image is judged, though one with a voxel of known label is.
     """
     network.eval()
     device = next(network.parameters()).device

@@ -1,7 +1,7 @@
 """Which images a step learns from: a function of (seed, number), so that nothing needs to be remembered.
 
 Images are numbered from 0 without end. Each time round the events come in an order shuffled anew, from (seed, turn).
-A batch is so many of the images in a row, the same for any number of processes; these share it evenly.
+A batch is a number of these images in a row, the same for any number of processes; these share it evenly.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ RECIPE = Recipe(
     energy=(20.0, 150.0),
 )
 TIMES = 3
-"""So many events for one of the study: they are small and made quickly."""
+"""How many events there are for one of the study: they are small and made quickly."""
 
 
 def stopping_muons(config: StudyConfig, split: Split) -> Split:

@@ -59,7 +59,7 @@ def train(config: TrainConfig, seconds: float = math.inf) -> Path | None:
     All that the training will need is looked at before its first step: the folder, the checkpoint to continue from, the
     data, what it will be judged by. The trained network is saved before it is judged.
 
-    seconds: after so many the training stops at a checkpoint, to be continued by the same call, and None is returned;
+    seconds: after these the training stops at a checkpoint, to be continued by the same call, and None is returned;
     judging is not begun then either. For one process.
 
     Raises ValueError or OSError before any work for what will not do, BusyError, an OSError, while another process

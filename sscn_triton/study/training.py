@@ -34,7 +34,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Limit:
-    """How long a training lasts: so many steps if given, else so many seconds; one step at least."""
+    """How long a training lasts: a number of steps if given, else of seconds; one step at least."""
 
     seconds: float
     steps: int | None = None

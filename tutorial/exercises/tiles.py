@@ -212,7 +212,7 @@ def written_once(meter: Meter, y: torch.Tensor) -> str:
 
 
 def cloud(points: int, edge: int) -> np.ndarray:
-    """So many sites at most in a square, [N, 2], in the order of rows."""
+    """At most `points` sites in a square, [N, 2], in the order of rows."""
     rng = np.random.default_rng(points)
     return np.unique(rng.integers(0, edge, (points, 2)), axis=0)
 

@@ -21,7 +21,7 @@ class _Pooling(torch.nn.Module):
     Args:
         dimension: number of spatial axes.
         pool_size, pool_stride: one number or one per axis.
-        nFeaturesToDrop: so many planes, the first ones, are left out.
+        nFeaturesToDrop: how many planes, counted from the first, are left out.
     """
 
     def __init__(self, dimension: int, pool_size: Size, pool_stride: Size, nFeaturesToDrop: int = 0) -> None:

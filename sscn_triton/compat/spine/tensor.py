@@ -216,7 +216,7 @@ class BackendTensor(Hinted):
 
 
 def expect(layer: torch.nn.Module, x: Any, channels: int | None = None, dimension: int | None = None) -> BackendTensor:
-    """``x``; raises unless it is a tensor with so many channels and axes, where they are given."""
+    """``x``; raises unless it is a tensor of these numbers of channels and axes, where they are given."""
     name = type(layer).__name__
     if not isinstance(x, BackendTensor):
         raise TypeError(f"{name} takes a tensor of create_tensor, got {type(x).__name__}")

@@ -44,7 +44,7 @@ def _from_to(rows: Array, start: int, stop: int, low: int, high: int) -> bool:
 
 @inner
 def _are_spans(spans: Array, rules: int) -> bool:
-    """Whether spans cut out of so many rules."""
+    """Whether these are spans that cut `rules` rules."""
     cut = True
     for start, stop in spans:
         cut &= 0 <= start <= stop <= rules

@@ -75,8 +75,8 @@ _outer_narrow, _outer_single = _outer_strip(1, HALF_BYTES), _outer_strip(1, 0)
 
 @inner
 def _strip(channels: int, itemsize: int) -> tuple[int, int]:
-    """How the first of so many channels are best taken: so many vectors (0: a narrow one, -1: a number), and how many
-    channels that is."""
+    """How the first of these channels are best taken: in how many vectors (0: a narrow one, -1: a number), and how
+    many channels that is."""
     full = channels * itemsize // VECTOR_BYTES
     if full:
         strips = (full + MAX_VECTORS - 1) // MAX_VECTORS

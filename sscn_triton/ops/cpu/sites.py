@@ -103,7 +103,7 @@ def submanifold_rules(coordinates: Array, kernel_size: Sequence[int], dilation: 
 
 def _search(keys: Array, rows: Array, deltas: Array, line: int, mirrored: bool, centre: int) -> Rules:
     """The rules of the taps at ``deltas``; where ``mirrored``, then of ``centre`` taps (0 or 1) that join each site to
-    itself, and of the taps opposite. Taps are searched in slabs of so many lines as `TABLE` has room for."""
+    itself, and of the taps opposite. Taps are searched in slabs of as many lines as `TABLE` has room for."""
     count, width = len(keys), 2 if mirrored else 1
     slab = max(TABLE // max(count, 1) // width // line, 1) * line
     front: list[Rules] = []
@@ -231,8 +231,8 @@ def transposed_rules(
 
 
 class _Axis(NamedTuple):
-    """Where a coordinate leads, ``(coordinate * multiply + shift) / divide`` with a shift for each tap of the axis, of
-    which so many at most give an integer."""
+    """Where a coordinate leads, ``(coordinate * multiply + shift) / divide`` with a shift for each tap of the axis, and
+    how many of these give an integer at most."""
 
     multiply: int
     divide: int

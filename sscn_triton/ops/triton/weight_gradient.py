@@ -191,7 +191,7 @@ def choose_tile(features: Tensor, channels_in: int, channels_out: int, precision
 
 
 def choose_segment(rules: int, blocks: int) -> int:
-    """Rules of a segment, where the weight of a tap has so many blocks: a power of two, so that few sizes occur."""
+    """Rules of a segment, where the weight of a tap has `blocks` blocks: a power of two, so that few sizes occur."""
     return max(triton.next_power_of_2(ceil_div(rules * blocks, PROGRAMS)), 256)
 
 
