@@ -57,13 +57,13 @@ exercises: $(READY)
 	$(BIN)/pytest $(ARGS) --nbval tutorial/student
 
 gpu:
-	PYTHONPATH=. TRITON_INTERPRET=0 $(PYTHON) -m sscn_triton.study.gpu $(ARGS)
+	PYTHONPATH=. TRITON_INTERPRET=0 $(PYTHON) -m sscn_triton.bench.gpu $(ARGS)
 
 gpu-full:
-	PYTHONPATH=. TRITON_INTERPRET=0 $(PYTHON) -m sscn_triton.study.gpu --full $(ARGS)
+	PYTHONPATH=. TRITON_INTERPRET=0 $(PYTHON) -m sscn_triton.bench.gpu --full $(ARGS)
 
 gpu-study:
-	PYTHONPATH=. TRITON_INTERPRET=0 $(PYTHON) -m sscn_triton.study.at_scale $(ARGS)
+	PYTHONPATH=. TRITON_INTERPRET=0 $(PYTHON) -m sscn_triton.study.full_size.command $(ARGS)
 
 clean:
 	rm -rf .venv study $(dir $(BOOK)) build dist sscn.egg-info

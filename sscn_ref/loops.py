@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sscn_ref.kept_code import njit
+from sscn_ref.numba_cache import njit
 
 FIBONACCI = np.uint64(11400714819323198485)  # 2^64 / golden ratio; see sscn_ref.hashtable
 

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING, NoReturn
 
 from sscn_triton import functional, models, nn
-from sscn_triton.batching import collate
-from sscn_triton.counterparts import missing_name
+from sscn_triton.core.batching import collate
+from sscn_triton.core.counterparts import missing_name
+from sscn_triton.core.tensor import Grid, SparseTensor
+from sscn_triton.core.voxels import quantize, voxelize
 from sscn_triton.nn.folding import fold_batch_norm
 from sscn_triton.nn.prepare import prepare
 from sscn_triton.nn.tune import tune
-from sscn_triton.tensor import Grid, SparseTensor
-from sscn_triton.voxels import quantize, voxelize
 
 __version__ = "0.1.0.dev0"  # written here, so that a clone that was never installed can be used
 __all__ = [

@@ -1,17 +1,20 @@
 """The command `sscn`.
 
-Each subcommand is an entry of `COMMANDS`: the class or function whose signature and docstring give its options, and a
-small function that does it. What a subcommand needs is imported when it runs, so that help is quick.
+Each subcommand is an entry of `COMMANDS`: the class whose signature and docstring give its options, and the function
+that takes them. What a subcommand needs is imported when it runs, so that help is quick.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from sscn_triton.common.optional import require
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -32,140 +35,85 @@ BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 
 @dataclass(frozen=True)
 class Command:
-    """One subcommand: a line of help, where its options come from, what to do with them."""
+    """One subcommand. Options and function are named as "module:name", below `sscn_triton`, and imported when used.
+
+    summary: its line in the help of `sscn`
+    options: the dataclass whose signature and docstring give its options
+    function: what is called with an instance of it
+    positional: whether options without a default are given by their place
+    needs: optional modules without which the command is refused before any work
+    """
 
     summary: str
-    options: Callable[[], Callable[..., Any]]
-    do: Callable[[Any], None]
-    positional: bool = True  # whether options without a default are given by their place
-    needs: tuple[str, ...] = ()  # optional modules without which it is refused before any work
+    options: str
+    function: str
+    positional: bool = True
+    needs: tuple[str, ...] = ()
+
+    def options_class(self) -> type:
+        return _imported(self.options)
+
+    def run(self, values: dict[str, Any]) -> None:
+        """Raises what the command does; bad options raise ValueError."""
+        require(*self.needs)
+        options = self.options_class()(**values)
+        _imported(self.function)(options)
 
 
-def _study_options() -> Callable[..., Any]:
-    from sscn_triton.study.config import StudyConfig
-
-    return StudyConfig
-
-
-def _study(config: Any) -> None:
-    if config.scale == "gpu":
-        from sscn_triton.study.at_scale import study_at_scale
-
-        study_at_scale(config.out, config.minutes, config.seed, config.toy)
-        return
-    from sscn_triton.common.optional import require
-
-    require("matplotlib", "plotly", *CLUSTERS)  # which the report needs at the end
-    from sscn_triton.study.comparison import study
-
-    print(f"report: {study(config)}")
+def _imported(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(f"sscn_triton.{module}"), attribute)
 
 
-def _train_options() -> Callable[..., Any]:
-    from sscn_triton.study.train_config import TrainConfig
-
-    return TrainConfig
-
-
-def _train(config: Any) -> None:
-    from sscn_triton.study.trainer import train
-
-    if path := train(config):
-        print(f"network: {path}")
-
-
-def _evaluate_options() -> Callable[..., Any]:
-    from sscn_triton.study.train_config import EvaluateConfig
-
-    return EvaluateConfig
-
-
-def _evaluate(config: Any) -> None:
-    from sscn_triton.study.evaluation import evaluate
-
-    evaluate(config)
-
-
-def _bench_options() -> Callable[..., Any]:
-    from sscn_triton.study.bench import Bench
-
-    return Bench
-
-
-def _bench(options: Any) -> None:
-    from sscn_triton.study.bench import bench
-
-    bench(options)
-
-
-def _scaling_options() -> Callable[..., Any]:
-    from sscn_triton.study.scaling_command import Scaling
-
-    return Scaling
-
-
-def _scaling(options: Any) -> None:
-    from sscn_triton.study.scaling_command import scaling
-
-    scaling(options)
-
-
-def _convert_checkpoint_options() -> Callable[..., Any]:
-    from sscn_triton.convert_checkpoint import ConvertCheckpoint
-
-    return ConvertCheckpoint
-
-
-def _convert_checkpoint(options: Any) -> None:
-    from sscn_triton.convert_checkpoint import convert_checkpoint
-
-    convert_checkpoint(options)
-
-
-def _on_events(name: str) -> tuple[Callable[[], Callable[..., Any]], Callable[[Any], None]]:
-    """Options and deed of a command on event files."""
-
-    def options() -> Callable[..., Any]:
-        from sscn_triton import commands
-
-        return getattr(commands, name.capitalize())
-
-    def do(values: Any) -> None:
-        from sscn_triton import commands
-
-        getattr(commands, name)(values)
-
-    return options, do
-
-
-TRAINING = ("lightning",)
+EVENTS = "lartpc.commands"
 CLUSTERS = ("scipy", "sklearn")
 COMMANDS = {
-    "simulate": Command("simulate liquid-argon events into a file", *_on_events("simulate"), needs=("h5py",)),
-    "statistics": Command("compare simulated events with those of a file", *_on_events("statistics")),
-    "inspect": Command("say what is in an event file", *_on_events("inspect")),
-    "display": Command("draw an event, to turn or as a still picture", *_on_events("display")),
-    "predict": Command("label the voxels of a file by a trained network", *_on_events("predict"), needs=TRAINING),
-    "convert": Command("copy events from one file format to another", *_on_events("convert")),
-    "convert-checkpoint": Command(
-        "convert weights from and to other engines' layouts", _convert_checkpoint_options, _convert_checkpoint
+    "simulate": Command(
+        "simulate liquid-argon events into a file", f"{EVENTS}:Simulate", f"{EVENTS}:simulate", needs=("h5py",)
     ),
-    "train": Command("train a network; continues after an interruption", _train_options, _train, needs=TRAINING),
+    "statistics": Command(
+        "compare simulated events with those of a file", f"{EVENTS}:Statistics", f"{EVENTS}:statistics"
+    ),
+    "inspect": Command("say what is in an event file", f"{EVENTS}:Inspect", f"{EVENTS}:inspect"),
+    "display": Command("draw an event, to turn or as a still picture", f"{EVENTS}:Display", f"{EVENTS}:display"),
+    "predict": Command(
+        "label the voxels of a file by a trained network",
+        "study.training.config:Predict",
+        "study.training.prediction:predict",
+        needs=("lightning",),
+    ),
+    "convert": Command("copy events from one file format to another", f"{EVENTS}:Convert", f"{EVENTS}:convert"),
+    "convert-checkpoint": Command(
+        "convert weights from and to other engines' layouts",
+        "compat.convert_checkpoint:ConvertCheckpoint",
+        "compat.convert_checkpoint:convert_checkpoint",
+    ),
+    "train": Command(
+        "train a network; continues after an interruption",
+        "study.training.config:TrainConfig",
+        "study.training.trainer:train_and_say",
+        needs=("lightning",),
+    ),
     "evaluate": Command(
         "judge a trained network by the events of a file",
-        _evaluate_options,
-        _evaluate,
+        "study.training.config:EvaluateConfig",
+        "study.training.evaluation:evaluate",
         positional=False,
-        needs=(*TRAINING, *CLUSTERS),
+        needs=("lightning", *CLUSTERS),
     ),
     "study": Command(
         "train a sparse and a dense UResNet side by side and write a report",
-        _study_options,
-        _study,
-        needs=(*TRAINING, "h5py"),
+        "study.config:StudyConfig",
+        "study.command:study",
+        needs=("lightning", "h5py"),
     ),
-    "scaling": Command("measure how time and memory grow with the image", _scaling_options, _scaling, False),
-    "bench": Command("time a training step on this machine", _bench_options, _bench),
+    "scaling": Command(
+        "measure how time and memory grow with the image",
+        "study.scaling.command:Scaling",
+        "study.scaling.command:scaling",
+        positional=False,
+    ),
+    "bench": Command("time a training step on this machine", "bench.cpu.command:Bench", "bench.cpu.command:bench"),
 }
 
 
@@ -177,7 +125,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--version", action="version", version=f"sscn {_version()}")
     commands = parser.add_subcommands(required=False, dest="command", metavar="COMMAND", title="commands")
     for name, command in COMMANDS.items():
-        options = command.options()
+        options = command.options_class()
         sub = ArgumentParser(description=_first_paragraphs(options), exit_on_error=False, formatter_class=_formatter())
         sub.add_argument("--config", action="config", help="YAML file with options; those on the command line win.")
         sub.add_class_arguments(options, as_group=False, as_positional=command.positional)
@@ -192,7 +140,7 @@ def _arrange_help(parser: ArgumentParser, name: str) -> None:
     from argparse import SUPPRESS
     from dataclasses import fields
 
-    from sscn_triton.study.reading_options import ReadingOptions
+    from sscn_triton.lartpc.files.reading_options import ReadingOptions
 
     places = [action.dest.upper() for action in parser._actions if not action.option_strings]
     options = [action for action in parser._actions if action.option_strings]
@@ -289,7 +237,7 @@ def _run(words: list[str]) -> int:
 
 def _with_packaged_config(words: list[str]) -> list[str]:
     """`sscn train --config NAME` with the packaged file for its name."""
-    from sscn_triton.study.train_config import config_path
+    from sscn_triton.study.training.config import config_path
 
     if words[0] != "train":
         return words
@@ -298,13 +246,11 @@ def _with_packaged_config(words: list[str]) -> list[str]:
 
 
 def _do(name: str, command: Command, values: dict[str, Any]) -> int:
+    from sscn_triton.common.errors import Interrupted, RunError
     from sscn_triton.common.files import FULL
-    from sscn_triton.common.optional import require
-    from sscn_triton.study.errors import Interrupted, RunError
 
-    require(*command.needs)
     try:
-        command.do(command.options()(**values))
+        command.run(values)
     except Interrupted as error:
         _end(f"sscn {name}", str(error), INTERRUPTED)
     except RunError as error:

@@ -42,7 +42,7 @@ def test_the_module_run_by_python_is_the_command(module: str) -> None:
 def test_every_option_of_every_command_is_explained(capsys: pytest.CaptureFixture[str], name: str) -> None:
     code, out, _ = sscn(capsys, name, "--help")
     assert code == 0
-    for option in cli.COMMANDS[name].options().__annotations__:
+    for option in cli.COMMANDS[name].options_class().__annotations__:
         found = re.search(rf"^  (?:--)?{option}\b", out, re.MULTILINE)  # with dashes, or a place of its own
         assert found, option
         explanation = re.split(r"\n  --|\n\n|\(default:", out[found.end() :])[0]
@@ -144,7 +144,8 @@ def test_config_files_are_read_and_the_command_line_wins(capsys: pytest.CaptureF
 def test_how_the_work_ended_decides_the_exit_code(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: str, code: int, line: str
 ) -> None:
-    from sscn_triton.study import comparison, errors
+    from sscn_triton.common import errors
+    from sscn_triton.study.laptop import comparison
 
     def end(config: object) -> None:
         raise eval(error, vars(errors))

@@ -11,10 +11,10 @@ import pytest
 from sscn_triton.lartpc import create_events
 
 pytest.importorskip("h5py")
-from disks import processes
-from event_files import random_event
-from killing import sscn_until
-from test_training_resume import check_same
+from tests.study.training.test_resume import check_same
+from tests.support.disks import processes
+from tests.support.event_files import random_event
+from tests.support.killing import sscn_until
 
 MOMENTS = [3, pytest.param(50, marks=pytest.mark.deep)]
 

@@ -15,12 +15,12 @@ import torch
 
 from sscn_triton import cli
 from sscn_triton.lartpc import create_events, open_events
-from sscn_triton.lartpc.production import PART
-from sscn_triton.study.checkpoint import load_checkpoint
+from sscn_triton.lartpc.simulation.production import PART
+from sscn_triton.study.training.checkpoint import load_checkpoint
 
 pytest.importorskip("h5py")
-from disks import begin_sscn, processes, sscn_on_a_full_disk
-from event_files import random_event
+from tests.support.disks import begin_sscn, processes, sscn_on_a_full_disk
+from tests.support.event_files import random_event
 
 
 class Case(NamedTuple):
@@ -53,7 +53,7 @@ ALL = [pytest.param(name, marks=[pytest.mark.deep] if CASES[name].deep else []) 
 
 def output_option(name: str) -> str:
     """The option of a command that names its output: out, or target."""
-    names = {field.name for field in dataclasses.fields(cli.COMMANDS[name].options())}  # type: ignore[arg-type]
+    names = {field.name for field in dataclasses.fields(cli.COMMANDS[name].options_class())}  # type: ignore[arg-type]
     (option,) = names & {"out", "target"}
     return option
 
@@ -80,8 +80,8 @@ def sscn(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of events.h5, final.ckpt and sparseconvnet.pt."""
-    from sscn_triton.study import trainer
-    from sscn_triton.study.train_config import TrainConfig
+    from sscn_triton.study.training import trainer
+    from sscn_triton.study.training.config import TrainConfig
 
     folder = tmp_path_factory.mktemp("inputs")
     with create_events(folder / "events.h5") as writer:
@@ -106,7 +106,7 @@ def test_every_command_has_a_case_here_and_says_where_it_writes() -> None:
     assert set(CASES) == set(cli.COMMANDS)
     for name, case in CASES.items():
         assert output_option(name)
-        fields = {field.name: field for field in dataclasses.fields(cli.COMMANDS[name].options())}  # type: ignore[arg-type]
+        fields = {field.name: field for field in dataclasses.fields(cli.COMMANDS[name].options_class())}  # type: ignore[arg-type]
         assert ("overwrite" in fields) == (name != "train"), name
         if case.default is not None and fields["out"].default:
             assert fields["out"].default == case.default

@@ -9,7 +9,7 @@ def text() -> str:
     """A heading, the line of help and the documented options of every command."""
     parts = []
     for name, command in COMMANDS.items():
-        options = command.options()
+        options = command.options_class()
         kind = "class" if isinstance(options, type) else "function"
         directive = f"```{{eval-rst}}\n.. auto{kind}:: {options.__module__}.{options.__qualname__}\n```"
         parts += [f"### sscn {name}", command.summary, directive]

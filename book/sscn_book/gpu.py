@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from sscn_triton.study.gpu_report import table
+from sscn_triton.bench.gpu.report import table
 
 
 def times(results: Path) -> str:

@@ -9,7 +9,7 @@ HEAD = "| network | sites | outputs | gradients | spconv to float64 | this libra
 
 
 def networks(results: Path) -> str:
-    """What `tests/compare_networks.py` measured, of the last file that it wrote."""
+    """What `tests/compat/spconv/compare_networks.py` measured, of the last file that it wrote."""
     paths = sorted(results.glob("*-spconv-networks.json"))
     if not paths:
         return "**Public networks have not been compared yet.**"

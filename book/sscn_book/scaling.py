@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sscn_book.tables import fitted
-from sscn_triton.study import at_scale_report, scaling_report
+from sscn_triton.study.full_size import report as at_scale_report
+from sscn_triton.study.scaling import report as scaling_report
 
 TABLES = (
     ("Dense over sparse, on the same image", scaling_report.ratio_rows),

@@ -15,9 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.pyplot import close
 
 from sscn_book.tables import fitted
-from sscn_triton.study import figures, michel_report, questions_figures, questions_report, report
+from sscn_triton.common.units import percent
 from sscn_triton.study import published as slides
-from sscn_triton.study.units import percent
+from sscn_triton.study.analysis import michel_report
+from sscn_triton.study.laptop import figures, report
+from sscn_triton.study.questions import figures as questions_figures
+from sscn_triton.study.questions import report as questions_report
 
 WANTED = {
     "laptop": "a laptop, no GPU: `make study`",

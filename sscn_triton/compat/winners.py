@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from sscn_triton import SparseTensor, functional
+from sscn_triton.core.rulebook import Rulebook
 from sscn_triton.functional import Size
-from sscn_triton.rulebook import Rulebook
 
 
 def max_pool_from_zero(x: SparseTensor, **geometry: Size) -> SparseTensor:

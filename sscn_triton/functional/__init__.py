@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, NoReturn
 
-from sscn_triton.counterparts import missing_name
-from sscn_triton.functional.along import ALONE, Along
+from sscn_triton.core.counterparts import missing_name
 from sscn_triton.functional.convolution import convolve, inverse_conv, sparse_conv, submanifold_conv, transposed_conv
+from sscn_triton.functional.fused_inputs import ALONE, Along
 from sscn_triton.functional.joining import UnknownSitesError, add, concatenate, prune
 from sscn_triton.functional.normalization import (
     Norm,

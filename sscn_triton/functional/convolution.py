@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sscn_triton.counterparts import by_name
-from sscn_triton.functional.along import ALONE, Along
+from sscn_triton.core.counterparts import by_name
+from sscn_triton.core.grid import Grid
+from sscn_triton.core.rulebook import Rulebook
+from sscn_triton.core.tensor import SparseTensor
+from sscn_triton.functional.fused_inputs import ALONE, Along
 from sscn_triton.functional.normalization import normalize_by
 from sscn_triton.functional.steps import Path, step_back, strided_step, transposed_step
-from sscn_triton.grid import Grid
 from sscn_triton.ops.convolution import convolution
 from sscn_triton.ops.fused import fused_convolution
 from sscn_triton.relation import Axes, Size, per_axis, volume
-from sscn_triton.rulebook import Rulebook
-from sscn_triton.tensor import SparseTensor
 
 
 @by_name

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sscn_triton.grid import Grid
-from sscn_triton.tensor import SparseTensor, same_grid
+from sscn_triton.core.grid import Grid
+from sscn_triton.core.tensor import SparseTensor, same_grid
 
 
 class UnknownSitesError(RuntimeError):

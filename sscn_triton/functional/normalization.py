@@ -8,10 +8,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.ops import normalization as kernels
-from sscn_triton.ops.arrays import widened
+from sscn_triton.ops.dtypes import widened
 from sscn_triton.ops.events import spread_events, sum_events
-from sscn_triton.tensor import SparseTensor
 
 
 class Norm(NamedTuple):

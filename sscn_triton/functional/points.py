@@ -7,12 +7,19 @@ import itertools
 import torch
 from torch import Tensor
 
-from sscn_triton import rulebook
-from sscn_triton.arguments import INTEGERS, kind
-from sscn_triton.ops.arrays import widened
+from sscn_triton.core import rulebook
+from sscn_triton.core.arguments import INTEGERS, kind
+from sscn_triton.core.tensor import SparseTensor
+from sscn_triton.core.voxels import (
+    Lengths,
+    checked_batch,
+    checked_extent,
+    checked_positions,
+    checked_voxel_size,
+    lengths,
+)
+from sscn_triton.ops.dtypes import widened
 from sscn_triton.ops.events import sort_events, spread_events, sum_events
-from sscn_triton.tensor import SparseTensor
-from sscn_triton.voxels import Lengths, checked_batch, checked_extent, checked_positions, checked_voxel_size, lengths
 
 MISSING = ("renormalize", "zero")
 

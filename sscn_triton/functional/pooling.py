@@ -7,13 +7,13 @@ from typing import Any, Literal, TypeVar, get_args
 import torch
 from torch import Tensor
 
-from sscn_triton.counterparts import by_name
+from sscn_triton.core.counterparts import by_name
+from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.functional.steps import step_back, strided_step
-from sscn_triton.ops.arrays import widened
+from sscn_triton.ops.dtypes import widened
 from sscn_triton.ops.events import largest_of_events, spread_events, sum_events
 from sscn_triton.ops.pooling import pool_max, pool_sum
 from sscn_triton.relation import Size, volume
-from sscn_triton.tensor import SparseTensor
 
 Count = Literal["active", "volume"]
 """Whether an average divides by the active inputs of a window or by all its taps."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sscn_triton import rulebook
-from sscn_triton.grid import Grid, Step
+from sscn_triton.core import rulebook
+from sscn_triton.core.grid import Grid, Step
+from sscn_triton.core.rulebook import Rulebook
+from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.relation import Size, per_axis
-from sscn_triton.rulebook import Rulebook
-from sscn_triton.tensor import SparseTensor
 
 Path = tuple[tuple[Grid, Step], ...]
 

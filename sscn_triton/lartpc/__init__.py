@@ -3,22 +3,23 @@
 `Event` holds one; `open_events` gives those of a file, whatever its format, `create_events` writes them; `simulate`
 makes them, `crop` cuts them, `project` shows what a wire plane sees, `relabel` chooses between the study's two
 definitions of labels, and `collate` makes arrays of a batch; `statistics` measures them, and
-`sscn_triton.lartpc.display` draws them.
+`sscn_triton.lartpc.pictures.display` draws them.
 """
 
+from sscn_triton.lartpc.files.base import ChangedEvents, EventFile, EventFileError, EventWriter
+from sscn_triton.lartpc.files.larcv2 import LarcvError, LarcvEvents, read_larcv
+from sscn_triton.lartpc.files.larcv3 import Larcv3Events
+from sscn_triton.lartpc.files.npz_csv import CsvEvents, CsvWriter, NpzEvents, NpzWriter
+from sscn_triton.lartpc.files.opening import create_events, open_events
+from sscn_triton.lartpc.files.pilarnet import PilarnetEvents
+from sscn_triton.lartpc.files.pilarnet_writer import PilarnetWriter
+from sscn_triton.lartpc.numbers.statistics import statistics
+from sscn_triton.lartpc.simulation.simulate import Recipe, simulate
+
 from .cropping import crop
-from .entrance import create_events, open_events
 from .event import CLASS_COLORS, CLASS_NAMES, PARTICLE_DTYPE, Event, Prediction, collate
-from .files import ChangedEvents, EventFile, EventFileError, EventWriter
-from .larcv import LarcvError, LarcvEvents, read_larcv
-from .larcv3 import Larcv3Events
-from .pilarnet import PilarnetEvents
-from .pilarnet_writer import PilarnetWriter
 from .projection import PLANES, project
 from .relabelling import detached_to_shower, relabel
-from .simulation import Recipe, simulate
-from .statistics import statistics
-from .tables import CsvEvents, CsvWriter, NpzEvents, NpzWriter
 
 __all__ = [
     "CLASS_COLORS",

@@ -15,8 +15,9 @@ import math
 
 import numpy as np
 
+from sscn_triton.lartpc.simulation.imaging import THRESHOLD
+
 from .event import UNKNOWN_LABEL, Event
-from .imaging import THRESHOLD
 
 PLANES = {"y": 0.0, "u": 60.0, "v": -60.0}
 """Angles of the wires to the vertical, in degrees, by the name of their plane."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 from torch.nn import Module
 
 from sscn_triton import nn
+from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.functional import add
 from sscn_triton.relation import one_integer
-from sscn_triton.tensor import SparseTensor
 
 STAGES = (1, 2, 4, 8)
 """Channels of each stage, in units of the first's."""

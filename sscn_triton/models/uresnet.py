@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn import Identity, Module
 
 from sscn_triton import nn
+from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.functional import concatenate
 from sscn_triton.nn.fusion import PreNorm, run, takes_moments
 from sscn_triton.nn.own_forward import own_forward, runs_own_forward
 from sscn_triton.relation import one_integer
-from sscn_triton.tensor import SparseTensor
 
 EPS, MOMENTUM = 1e-4, 0.01  # those of the study's engine, whose momentum 0.99 counts the other way
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from torch.nn import Identity
 
-from sscn_triton.counterparts import missing_name
+from sscn_triton.core.counterparts import missing_name
 from sscn_triton.nn import init
 from sscn_triton.nn.arguments import check_arguments
 from sscn_triton.nn.convert import from_torch, to_torch

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sscn_triton.counterparts import refused_arguments
+from sscn_triton.core.counterparts import refused_arguments
 
 
 def check_arguments(layer: type[torch.nn.Module]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sscn_triton.tensor import SparseTensor
+from sscn_triton.core.tensor import SparseTensor
 
 
 def expect(layer: torch.nn.Module, x: SparseTensor, channels: int | None = None, ndim: int | None = None) -> None:

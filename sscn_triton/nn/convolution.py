@@ -7,11 +7,11 @@ import math
 import torch
 
 from sscn_triton import functional
+from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.functional import ALONE, Along, transposed_step
 from sscn_triton.nn.checks import expect
 from sscn_triton.nn.own_forward import own_forward
 from sscn_triton.relation import MAX_NDIM, Size, one_integer, per_axis, untied, volume
-from sscn_triton.tensor import SparseTensor
 
 
 class Convolution(torch.nn.Module):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import torch
 
+from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.nn.checks import expect
 from sscn_triton.nn.own_forward import own_forward
-from sscn_triton.tensor import SparseTensor
 
 
 class Linear(torch.nn.Linear):

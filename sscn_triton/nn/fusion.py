@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.functional import Along, add
 from sscn_triton.nn.convolution import Convolution
 from sscn_triton.nn.normalization import BatchNorm
 from sscn_triton.nn.own_forward import own_forward, runs_own_forward
-from sscn_triton.tensor import SparseTensor
 
 
 class Sequential(torch.nn.Sequential):

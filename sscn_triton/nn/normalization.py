@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from sscn_triton import functional
+from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.functional.normalization import normalize_by
 from sscn_triton.nn.checks import expect
 from sscn_triton.nn.own_forward import own_forward
-from sscn_triton.tensor import SparseTensor
 
 
 class BatchNorm(torch.nn.BatchNorm1d):

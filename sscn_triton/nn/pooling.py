@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from sscn_triton import functional
+from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.functional import strided_step
 from sscn_triton.functional.pooling import checked_choice
 from sscn_triton.nn.checks import expect
 from sscn_triton.relation import Axes, Size, untied
-from sscn_triton.tensor import SparseTensor
 
 
 class _Pool(torch.nn.Module):

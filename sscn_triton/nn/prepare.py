@@ -6,8 +6,8 @@ import contextlib
 
 import torch
 
+from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.functional import UnknownSitesError
-from sscn_triton.tensor import SparseTensor
 
 
 def prepare(model: torch.nn.Module, tensor: SparseTensor) -> SparseTensor:

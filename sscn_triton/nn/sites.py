@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from sscn_triton import functional
+from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.nn.checks import expect
-from sscn_triton.tensor import SparseTensor
 
 
 class Prune(torch.nn.Module):

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from sscn_triton.tensor import SparseTensor
+from sscn_triton.core.tensor import SparseTensor
 
 
 def tune(model: torch.nn.Module, tensor: SparseTensor) -> list[Any]:

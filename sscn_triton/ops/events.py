@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sscn_triton.kept_code import njit
+from sscn_triton.common.numba_cache import njit
 from sscn_triton.ops import checks
-from sscn_triton.ops.arrays import Array, arrays, widened
+from sscn_triton.ops.dtypes import Array, arrays, widened
 from sscn_triton.ops.registration import operator
 
 

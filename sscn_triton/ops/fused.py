@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from sscn_triton.ops import checks
-from sscn_triton.ops.arrays import widened
 from sscn_triton.ops.checks import line_size
 from sscn_triton.ops.convolution import convolution, transposed_rules, weight_gradient
 from sscn_triton.ops.cpu import convolution as cpu
+from sscn_triton.ops.dtypes import widened
 from sscn_triton.ops.normalization import (
     moments_cpu,
     norm_gradients,

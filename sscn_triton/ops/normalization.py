@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from sscn_triton.ops import checks
-from sscn_triton.ops.arrays import widened
 from sscn_triton.ops.checks import HEAD, line_size
 from sscn_triton.ops.cpu import normalization as cpu
+from sscn_triton.ops.dtypes import widened
 from sscn_triton.ops.registration import operator
 
 

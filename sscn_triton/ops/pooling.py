@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sscn_triton.kept_code import njit
+from sscn_triton.common.numba_cache import njit
 from sscn_triton.ops import checks
-from sscn_triton.ops.arrays import Array, arrays, widened
 from sscn_triton.ops.convolution import transposed_rules
+from sscn_triton.ops.dtypes import Array, arrays, widened
 from sscn_triton.ops.registration import operator
 
 

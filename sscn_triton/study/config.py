@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from sscn_triton.study.options import check_types
-from sscn_triton.study.reading_options import ReadingOptions
+from sscn_triton.common.options import check_types
+from sscn_triton.lartpc.files.reading_options import ReadingOptions
 
 MINUTES, EVENTS, IMAGE = 10.0, 200, 192
 EVENTS_PER_MINUTE = 20

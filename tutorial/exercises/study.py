@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sscn_triton.study.metrics import event_accuracies
+from sscn_triton.study.training.metrics import event_accuracies
 
 from checker import Case, check, check_numbers, explain_numbers
 

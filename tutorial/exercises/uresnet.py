@@ -13,7 +13,7 @@ import torch
 from sscn_ref import batch_norm
 from sscn_triton.models.uresnet import ResidualBlock
 from sscn_triton.nn import InverseConv, SparseConv
-from sscn_triton.study.metrics import event_accuracies
+from sscn_triton.study.training.metrics import event_accuracies
 
 from checker import Case, check, check_numbers, explain_array
 

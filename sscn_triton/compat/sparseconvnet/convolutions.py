@@ -12,8 +12,8 @@ from sscn_triton.compat.sparseconvnet.counts import count, multiply_adds
 from sscn_triton.compat.sparseconvnet.metadata import Metadata, same_sites
 from sscn_triton.compat.sparseconvnet.sizes import Size, SizeError, axes, shown, size_after, size_before, toLongTensor
 from sscn_triton.compat.sparseconvnet.tensor import SparseConvNetTensor, follow, sparse
+from sscn_triton.core.grid import Step
 from sscn_triton.functional import convolve, strided_step, transposed_step
-from sscn_triton.grid import Step
 
 
 class _Convolution(torch.nn.Module):

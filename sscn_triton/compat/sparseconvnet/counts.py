@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sscn_triton.rulebook import Rulebook
+from sscn_triton.core.rulebook import Rulebook
 
 
 def count(multiply_adds: int, output: Tensor) -> None:

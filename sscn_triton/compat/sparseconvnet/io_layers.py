@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sscn_triton import SparseTensor, rulebook
+from sscn_triton import SparseTensor
 from sscn_triton.compat.sparseconvnet.metadata import InputRows, Metadata
 from sscn_triton.compat.sparseconvnet.sizes import Size, axes, toLongTensor
 from sscn_triton.compat.sparseconvnet.tensor import SparseConvNetTensor, sparse
+from sscn_triton.core import rulebook
 
 # What becomes of points that share a site, by mode. Modes 1 and 2 are swapped between the two layers, and InputLayer's
 # documentation promises what only BLInputLayer does.

@@ -12,7 +12,7 @@ from sscn_triton import Grid, SparseTensor
 from sscn_triton.compat.missing import Hinted
 from sscn_triton.compat.sparseconvnet.metadata import Metadata, same_sites
 from sscn_triton.compat.sparseconvnet.sizes import SizeError, axes
-from sscn_triton.value import value
+from sscn_triton.core.value import value
 
 
 @value("features", "metadata", "spatial_size", features="features")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sscn_triton import rulebook
+from sscn_triton.core import rulebook
 from sscn_triton.relation import MAX_NDIM, one_integer
 
 

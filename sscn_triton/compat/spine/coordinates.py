@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sscn_triton import Grid, SparseTensor, rulebook
-from sscn_triton.grid import Step
+from sscn_triton import Grid, SparseTensor
+from sscn_triton.core import rulebook
+from sscn_triton.core.grid import Step
+from sscn_triton.core.rulebook import Rulebook
 from sscn_triton.relation import Axes, submanifold_padding
-from sscn_triton.rulebook import Rulebook
 
 
 @dataclass(frozen=True)

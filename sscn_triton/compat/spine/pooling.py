@@ -11,7 +11,7 @@ from torch import Tensor
 from sscn_triton import SparseTensor, functional
 from sscn_triton.compat.spine.tensor import BackendTensor, expect
 from sscn_triton.compat.spine.windows import SpatialArg, Windowed
-from sscn_triton.grid import Step
+from sscn_triton.core.grid import Step
 from sscn_triton.relation import volume
 
 

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from sscn_triton import SparseTensor, rulebook
+from sscn_triton import SparseTensor
 from sscn_triton.compat.missing import Hinted
 from sscn_triton.compat.spine.coordinates import CoordinateManager, CoordinateMapKey, divided, merged
+from sscn_triton.core import rulebook
+from sscn_triton.core.value import value
 from sscn_triton.relation import per_axis
-from sscn_triton.value import value
 
 REDUCTIONS = ("sum", "mean", "first")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from sscn_triton.grid import Step
+from sscn_triton.core.grid import Step
 from sscn_triton.relation import MAX_NDIM, Axes, one_integer, per_axis
 
 SpatialArg = int | Sequence[int]

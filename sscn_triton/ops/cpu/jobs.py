@@ -20,7 +20,7 @@ from numba import prange, types
 from numba.extending import intrinsic
 from torch import Tensor
 
-from sscn_triton.kept_code import cfunc, njit
+from sscn_triton.common.numba_cache import cfunc, njit
 
 MIN_OPERATIONS = 1_000_000  # about ten microseconds of one core: less is not worth a second thread
 JOB = types.void(types.CPointer(types.intp), types.intp, types.intp)

@@ -18,6 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from sscn_triton.ops.precision import float32_precision
 from sscn_triton.ops.triton import statistics
 from sscn_triton.ops.triton.epilogue import finish
 from sscn_triton.ops.triton.launch import ceil_div, is_interpreted, launch
@@ -26,7 +27,6 @@ from sscn_triton.ops.triton.normalization import NO_NORM, Norm, normalize, norma
 from sscn_triton.ops.triton.statistics import HEAD
 from sscn_triton.ops.triton.taps import is_row, lowest_bit, popcount, tile_mask
 from sscn_triton.ops.triton.tuning import tile_for
-from sscn_triton.precision import float32_precision
 
 
 class Tile(NamedTuple):

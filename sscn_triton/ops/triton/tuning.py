@@ -21,7 +21,7 @@ import triton
 from torch import Tensor
 
 from sscn_triton.common.files import Lock, write_whole
-from sscn_triton.precision import float32_precision
+from sscn_triton.ops.precision import float32_precision
 
 SHIPPED = Path(__file__).with_name("tuned")
 Numbers = tuple[int, ...]

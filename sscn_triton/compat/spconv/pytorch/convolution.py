@@ -20,10 +20,10 @@ from sscn_triton.compat.spconv.pytorch.core import (
 )
 from sscn_triton.compat.spconv.pytorch.modules import SparseModule
 from sscn_triton.compat.spconv.pytorch.weights import as_krsc, matrix, odd_window
+from sscn_triton.core.grid import Step
+from sscn_triton.core.rulebook import Rulebook
 from sscn_triton.functional import Size, convolve
-from sscn_triton.grid import Step
 from sscn_triton.relation import MAX_NDIM, one_integer, per_axis, volume
-from sscn_triton.rulebook import Rulebook
 
 MOST_VOXELS = "max_num_voxels_during_training"
 

@@ -13,9 +13,9 @@ from sscn_triton import Grid, SparseTensor
 from sscn_triton.compat.missing import Hinted, names
 from sscn_triton.compat.spconv.core import ConvAlgo
 from sscn_triton.compat.spconv.tools import CUDAKernelTimer
+from sscn_triton.core.rulebook import Rulebook
+from sscn_triton.core.value import value
 from sscn_triton.relation import MAX_NDIM, Axes, one_integer, per_axis
-from sscn_triton.rulebook import Rulebook
-from sscn_triton.value import value
 
 
 class _Known(NamedTuple):

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sscn_triton import Grid, rulebook
+from sscn_triton import Grid
 from sscn_triton.compat.missing import names
 from sscn_triton.compat.spconv.pytorch.core import SparseConvTensor, on_grid
+from sscn_triton.core import rulebook
 
 
 def sparse_add(*tens: SparseConvTensor) -> SparseConvTensor:

@@ -1,0 +1,224 @@
+"""What a pass must cost at least: bytes, gathered rows and products of every operator, counted while it runs.
+
+The floor of an operator is the longest of three times:
+
+    memory    every tensor it takes or makes, once, tables of the rulebook included / bandwidth of the memory
+    gather    a row of channels for every rule / rate of the common cache
+    products  2 x rows x channels in x channels out, over tiles of TILE rows with all taps that one of their rows has,
+              channels padded to a matrix instruction / rate of the matrix units
+
+The count is of operators as they run: what a fused operator does not write is not counted. A pass that is bound by the
+host's launches takes longer than any floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from sscn_triton.bench.cost_model.devices import Device
+
+TILE, STEP, UNIT, WORD = 64, 16, 16, 63
+"""Rows of a tile, channels of a matrix instruction, rows that share a mask, taps in a word of a mask: the Triton
+engine's."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an operator has to do.
+
+    Attributes:
+        memory: bytes of all tensors it takes and makes.
+        gathered: bytes of the rows that its rules name.
+        products: floating-point operations on matrix units, padding included.
+        useful: those of them that are not padding.
+        rules: how many rules it follows.
+    """
+
+    memory: int = 0
+    gathered: int = 0
+    products: int = 0
+    useful: int = 0
+    rules: int = 0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(*(a + b for a, b in zip(_numbers(self), _numbers(other), strict=True)))
+
+    def seconds(self, device: Device, precision: str) -> dict[str, float]:
+        """The three times on a device; ``precision`` is bf16, tf32 or fp32."""
+        return {
+            "memory": self.memory / device.bandwidth,
+            "gather": self.gathered / device.gather,
+            "products": self.products / device.matrix[precision],
+        }
+
+    def floor(self, device: Device, precision: str) -> float:
+        """The longest of the three, in seconds."""
+        return max(self.seconds(device, precision).values())
+
+
+def _numbers(work: Work) -> tuple[int, ...]:
+    return work.memory, work.gathered, work.products, work.useful, work.rules
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operator that ran: its name, what tells it from others of the name, and its work."""
+
+    name: str
+    shape: str
+    work: Work
+
+
+def tile_taps(output_rows: Tensor, spans: Tensor, count: int, tile: int = TILE) -> int:
+    """Active taps summed over the tiles of ``tile`` positions, rows in the order of `sscn_triton.ops.triton.layout`.
+
+    ``output_rows`` ``[R]`` by tap, those of tap v at ``spans[v, 0]:spans[v, 1]``; ``count`` rows in all.
+    """
+    taps = spans.shape[0]
+    masks = torch.zeros(-(-taps // WORD), count, dtype=torch.int64, device=output_rows.device)
+    for tap, (start, stop) in enumerate(spans.tolist()):
+        masks[tap // WORD, output_rows[start:stop].long()] |= 1 << tap % WORD
+    rank = masks[len(masks) // 2].clone()
+    for power in range(6):
+        rank ^= rank >> (1 << power)
+    ranked = masks[:, torch.sort(rank, stable=True).indices]
+    tiles = torch.nn.functional.pad(ranked, (0, -count % tile)).view(len(masks), -1, tile)
+    return sum(int((tiles >> bit & 1).amax(2).sum()) for bit in range(min(WORD, taps)))
+
+
+def table_bytes(taps: int, rows: int) -> int:
+    """Bytes of one reading of a rulebook: its table, order and masks."""
+    return 4 * taps * rows + 4 * rows + 8 * -(-taps // WORD) * -(-rows // UNIT)
+
+
+def _padded(channels: int) -> int:
+    """Channels that are multiplied: a few are not padded, since the kernels take them one by one."""
+    return channels if channels <= 4 else -(-channels // STEP) * STEP
+
+
+def _convolution(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int) -> Work:
+    taps, groups, width_in, width_out = weight.shape
+    count = rules[0].shape[0]
+    size = features.element_size()
+    padded = tile_taps(rules[1], rules[2], output_count) * TILE * _padded(width_in) * _padded(width_out) * groups
+    return Work(
+        size * (features.numel() + weight.numel() + output_count * groups * width_out)
+        + table_bytes(taps, output_count),
+        size * count * groups * width_in,
+        2 * padded,
+        2 * count * groups * width_in * width_out,
+        count,
+    )
+
+
+def _weight_gradient(features: Tensor, gradient: Tensor, rules: Sequence[Tensor], groups: int) -> Work:
+    spans, count = rules[2], rules[0].shape[0]
+    width_in, width_out = features.shape[1] // groups, gradient.shape[1] // groups
+    rows = int((-((spans[:, 0] - spans[:, 1]) // TILE)).sum()) * TILE
+    weight = spans.shape[0] * groups * width_in * width_out
+    size = features.element_size()
+    return Work(
+        size * (features.numel() + gradient.numel()) + 4 * weight + 8 * count + 16 * spans.shape[0],
+        size * count * groups * (width_in + width_out),
+        2 * rows * groups * _padded(width_in) * _padded(width_out),
+        2 * count * groups * width_in * width_out,
+        count,
+    )
+
+
+def _zeros(name: str, args: Any) -> Any:
+    """What an operator that follows rules would give, as zeros."""
+    features, other, rules, size = args[:4]
+    if name in GRADIENTS:
+        shape = len(rules[2]), size, features.shape[1] // size, other.shape[1] // size
+        return other.new_zeros(shape)
+    y = other.new_zeros(size, other.shape[1] * other.shape[3])
+    if name == "convolution":
+        return y
+    if name == "norm_input_gradient":
+        return y, y.new_zeros(2, y.shape[1], dtype=torch.float64 if y.dtype == torch.float64 else torch.float32)
+    from sscn_triton.ops.checks import line_size
+
+    wide = torch.float64 if y.dtype == torch.float64 else torch.float32
+    line = y.new_zeros(line_size(*y.shape) if args[-1] else 0, dtype=wide)
+    line[:1] = 1 << size.bit_length()  # all rows in one tile
+    return y, line
+
+
+CONVOLUTIONS = ("convolution", "fused_convolution", "norm_input_gradient")
+GRADIENTS = ("weight_gradient", "norm_weight_gradient")
+"""The library's operators that follow rules."""
+
+
+class Counter(TorchDispatchMode):
+    """Inside, every operator that moves data is noted in ``operations``; what only changes a view is not.
+
+    ``dry``: convolutions and their weight gradients are counted and not computed; they give zeros.
+    """
+
+    def __init__(self, dry: bool = False) -> None:
+        super().__init__()
+        self.dry, self.operations = dry, list[Operation]()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        space, name = func._schema.name.split("::")
+        ruled = space == "sscn" and name in (*CONVOLUTIONS, *GRADIENTS)
+        results = _zeros(name, args) if ruled and self.dry else func(*args, **(kwargs or {}))
+        if not func.is_view and not name.startswith(("empty", "detach")):
+            self._note(name, ruled, (args, kwargs), results)
+        return results
+
+    def _note(self, name: str, ruled: bool, given: Any, results: Any) -> None:
+        taken, made = ([leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)] for tree in (given, results))
+        if ruled:
+            args = given[0]
+            work = (_convolution if name in CONVOLUTIONS else _weight_gradient)(*args[:4])
+            beside = [leaf for leaf in (*args[4:], *made[1:]) if isinstance(leaf, Tensor)]
+            work += Work(sum(leaf.numel() * leaf.element_size() for leaf in beside))
+            taps, ends = (
+                len(args[2][2]),
+                (args[1].shape[2:] if name in CONVOLUTIONS else (args[0].shape[1], args[1].shape[1])),
+            )
+            what = f"{taps} taps, {ends[0]} {'>' if name in CONVOLUTIONS else 'x'} {ends[1]}; "
+        else:
+            work, what = _generic(name, [*taken, *made]), ""
+        if work.memory:
+            shape = "x".join(str(n) for n in made[0].shape) if made else ""
+            self.operations.append(Operation(name, what + shape, work))
+
+
+def _generic(name: str, tensors: list[Tensor]) -> Work:
+    memory = sum({(t.data_ptr(), t.numel()): t.numel() * t.element_size() for t in tensors}.values())
+    if name not in ("mm", "addmm"):
+        return Work(memory)
+    a, b = tensors[-3:-1]
+    products = 2 * a.shape[0] * a.shape[1] * b.shape[1]
+    padded = 2 * a.shape[0] * _padded(a.shape[1]) * _padded(b.shape[1])
+    return Work(memory, 0, padded, products)
+
+
+def count_work(run: Callable[[], Any], dry: bool = False) -> list[Operation]:
+    """Every operator that ``run`` calls, in order, gradients included; rulebooks should be built before.
+
+    ``dry``: see `Counter`.
+    """
+    with Counter(dry) as counter:
+        run()
+    return counter.operations
+
+
+def total(operations: Sequence[Operation]) -> Work:
+    """The work of all of them."""
+    return sum((operation.work for operation in operations), Work())
+
+
+def floor(operations: Sequence[Operation], device: Device, precision: str) -> float:
+    """Seconds: the floors of all of them, one after the other."""
+    return sum(operation.work.floor(device, precision) for operation in operations)

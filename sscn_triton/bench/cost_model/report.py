@@ -1,0 +1,131 @@
+"""`sscn bench --model DEVICE`: what the study's network and the public encoder must take at least, by the cost model.
+
+A prediction of floors, not of times: nothing here was measured on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sscn_triton.bench.cost_model.cost import Operation, Work, count_work, floor, table_bytes, total
+from sscn_triton.bench.cost_model.devices import Device, device_named
+from sscn_triton.bench.cpu.batch import BenchBatch
+from sscn_triton.bench.gpu.cells import Cell
+from sscn_triton.bench.gpu.events import batch_of, events, kept_events
+from sscn_triton.bench.gpu.subjects import Subject
+
+ENGINES = ("spconv 2.3.8", "torchsparse++", "WarpConvNet", "MinkowskiEngine")
+PUBLISHED = {
+    ("a100", "encoder-small", 1): (12.1, 4.8, 15.0, 9.3),
+    ("a100", "encoder-small", 16): (15.5, 13.9, 17.6, 13.7),
+    ("a100", "encoder-medium", 1): (18.0, 12.8, 22.7, 23.5),
+    ("a100", "encoder-medium", 16): (40.1, 70.0, 29.9, 44.4),
+    ("a100", "encoder-large", 1): (23.8, 49.0, 32.7, 46.1),
+    ("a100", "encoder-large", 8): (77.5, 211.6, 45.5, 79.3),
+    ("a100", "encoder-large", 16): (131.8, 352.2, 56.8, 105.2),
+    ("h200", "encoder-large", 16): (87.0, 237.0, 35.0, 72.0),
+}
+"""Milliseconds of these engines by device, network and batch, published for the first events of PILArNet-M-mini's
+validation set: forward and backward, bf16 autocast, rulebooks reused."""
+
+
+def count_pass(network: str, task: str, precision: str, batch: BenchBatch) -> list[Operation]:
+    """The operators of one pass over a batch on the CPU, rulebooks built before; nothing is multiplied."""
+    cell = Cell(network, task, precision, batch.spatial_shape[0], "real", batch.images, "eager", "out")
+    subject = Subject(cell, batch, "cpu")
+    return count_work(lambda: subject.once(update=False), dry=True)
+
+
+def by_shape(operations: list[Operation]) -> list[tuple[str, list[Work]]]:
+    """The works of equal operators together, in the order in which they first ran."""
+    found: dict[str, list[Work]] = {}
+    for operation in operations:
+        found.setdefault(f"{operation.name} {operation.shape}", []).append(operation.work)
+    return list(found.items())
+
+
+def layer_table(operations: list[Operation], device: Device, precision: str) -> Iterator[str]:
+    """A line for each kind of operator, the longest first: how many, bytes, products, floor, and what binds it.
+
+    Those under a hundredth of the whole are added up in the last line.
+    """
+    yield "| operator | times | MB | gathered MB | GFLOP | padded | floor us | bound by |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    kinds = [
+        (name, works, 1e6 * sum(w.floor(device, precision) for w in works)) for name, works in by_shape(operations)
+    ]
+    least = sum(time for *_, time in kinds) / 100
+    for name, works, time in sorted(kinds, key=lambda kind: -kind[2]):
+        seconds = works[0].seconds(device, precision)
+        if time >= least:
+            yield f"| {name} | {_sizes(works)} | {time:.1f} | {max(seconds, key=lambda key: seconds[key])} |"
+    rest = [(works, time) for _, works, time in kinds if time < least]
+    sizes = _sizes([work for works, _ in rest for work in works])
+    yield f"| others | {sizes} | {sum(time for _, time in rest):.1f} | |"
+
+
+def _sizes(works: list[Work]) -> str:
+    work = sum(works, Work())
+    bytes_ = f"{work.memory / 1e6:.2f} | {work.gathered / 1e6:.2f}"
+    return f"{len(works)} | {bytes_} | {work.useful / 1e9:.3f} | {work.products / 1e9:.3f}"
+
+
+def network_report(device: Device, batch: BenchBatch) -> Iterator[str]:
+    """The study's network: each operator of a training step in bf16, then the sums of both passes in each precision."""
+    yield f"The study's UResNet, 16 filters, {batch.images} images, {len(batch.labels)} voxels; {device.name}"
+    yield f"({device.source})"
+    yield ""
+    yield from layer_table(count_pass("uresnet16", "step", "bf16", batch), device, "bf16")
+    yield ""
+    yield "| pass | operators | GB | gathered GB | GFLOP | floor ms |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for precision in ("bf16", "tf32", "fp32"):
+        for task in ("forward", "step"):
+            operations = count_pass("uresnet16", task, precision, batch)
+            work, least = total(operations), 1e3 * floor(operations, device, precision)
+            sizes = f"{work.memory / 1e9:.3f} | {work.gathered / 1e9:.3f} | {work.useful / 1e9:.2f}"
+            yield f"| {task} {precision} | {len(operations)} | {sizes} | {least:.3f} |"
+    yield ""
+    yield f"rulebooks: {rulebook_bytes(batch) / 1e6:.1f} MB of rules and tables for {len(batch.labels)} voxels"
+
+
+def rulebook_bytes(batch: BenchBatch) -> int:
+    """Bytes of all rulebooks of the study's network, as the Triton engine holds them."""
+    cell = Cell("uresnet16", "forward", "fp32", batch.spatial_shape[0], "real", batch.images, "eager", "out")
+    grid, size = Subject(cell, batch, "cpu").tensor.grid, 0
+    while True:
+        for book in grid._submanifold.values():
+            size += 8 * book.rule_count + table_bytes(len(book.rules[2]), book.output_count)
+        if not grid._steps:
+            return size
+        ((book, grid),) = grid._steps.values()
+        taps = len(book.rules[2])
+        size += 8 * book.rule_count + table_bytes(taps, book.output_count) + table_bytes(taps, book.input_count)
+
+
+def encoder_report(name: str, device: Device, batches: dict[int, BenchBatch]) -> Iterator[str]:
+    """The floors of the public encoder beside the published times, for the sizes of batch that are given."""
+    yield "The public encoder, forward and backward in bf16, rulebooks reused. Floors are for simulated events of the"
+    yield "benchmark's density, published times for its own: events differ, so compare the order only. Milliseconds."
+    yield ""
+    yield f"| encoder | batch | voxels | operators | floor | {' | '.join(ENGINES)} |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    for network in ("encoder-small", "encoder-medium", "encoder-large"):
+        for images, batch in batches.items():
+            operations = count_pass(network, "step", "bf16", batch)
+            known = PUBLISHED.get((name.lower(), network, images))
+            times = " | ".join(f"{time:.1f}" for time in known) if known else " | ".join([""] * 4)
+            least = 1e3 * floor(operations, device, "bf16")
+            yield f"| {network} | {images} | {len(batch.labels)} | {len(operations)} | {least:.2f} | {times} |"
+
+
+def report(name: str, batch: BenchBatch, batches: dict[int, BenchBatch]) -> str:
+    """All of it: the study's network on ``batch``, the encoder on the others; ``name`` is one of `DEVICES`."""
+    device = device_named(name)
+    return "\n".join([*network_report(device, batch), "", *encoder_report(name, device, batches)])
+
+
+def print_model(name: str, batch: BenchBatch) -> None:
+    """`report`, the encoder on simulated events of its benchmark's size and density."""
+    made = events(768, 16, kept_events())
+    print(report(name, batch, {images: batch_of(made, images, 768, "pilarnet", "cpu") for images in (1, 16)}))

@@ -1,0 +1,148 @@
+"""The engines of a benchmark, each in a fresh process, asked in turn: no two of them compute at the same time."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from sscn_triton.bench.cpu.engines import ENGINES
+from sscn_triton.common.errors import RunError
+
+TOLERANCE, UP_TO = 1e-3, 1 << 18
+"""Logits of two engines may differ by so much, relative to the largest, before timing them is refused; above `UP_TO`
+voxels, by more in proportion: SparseConvNet takes a batch norm's sums in float32, row after row, so its rounding grows
+with their number. Against float64 its logits were off by 1.8e-5, 5.3e-5 and 1.1e-3 at 27,382, 109,528 and 1,013,134
+voxels, this library's by 4e-6 at all three (five real events and copies of them, November 2026)."""
+STARTS = 3
+"""Fresh processes of each engine whose import and first step are timed."""
+SCRIPT = Path(__file__).with_name("engines.py")
+RUN = "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
+
+
+class Worker:
+    """A process that has imported an engine; what that took is in ``start``."""
+
+    def __init__(self, name: str, work: tuple[Any, ...], cache: str | None = None) -> None:
+        environment = {**os.environ, **({"NUMBA_CACHE_DIR": cache} if cache else {})}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", RUN, str(SCRIPT), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+        self.start = self._read()
+        self.ask(work)
+
+    def ask(self, question: Any) -> Any:
+        """The answer; an error of the worker is raised here."""
+        with contextlib.suppress(BrokenPipeError):  # it has failed, and its last word says how
+            pickle.dump(question, self.process.stdin)  # type: ignore[arg-type]
+            self.process.stdin.flush()  # type: ignore[union-attr]
+        return self._read()
+
+    def _read(self) -> Any:
+        try:
+            answer = pickle.load(self.process.stdout)  # type: ignore[arg-type]
+        except EOFError:
+            raise RunError(
+                "an engine's process was killed, perhaps because memory ran out; nothing was written"
+            ) from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def end(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.communicate()
+
+
+@contextlib.contextmanager
+def _running(names: tuple[str, ...], work: tuple[Any, ...], cache: str | None = None) -> Iterator[dict[str, Worker]]:
+    workers: dict[str, Worker] = {}
+    try:
+        for name in names:
+            workers[name] = Worker(name, work, cache)
+        yield workers
+    finally:
+        for worker in workers.values():
+            worker.end()
+
+
+def measure_engines(
+    batch: Any, parameters: list[Any], threads: int, repeat: int, cold: bool
+) -> dict[str, dict[str, Any]]:
+    """A training step of each engine, in turn; medians, and ratios to the first.
+
+    With ``cold``, also the first step of this library where none of its compiled code is kept yet.
+    Raises ValueError if an engine's logits are not the first's.
+    """
+    names = ENGINES if importlib.util.find_spec("sparseconvnet") else ENGINES[:2]
+    arrays = {name: getattr(batch, name).numpy() for name in ("coordinates", "features", "labels")}
+    work = ({**arrays, "spatial_shape": batch.spatial_shape, "images": batch.images}, parameters, threads)
+    with _running(names, work) as workers:  # also keeps the compiled code, if it was not kept before
+        agreement = compare({name: worker.ask("logits") for name, worker in workers.items()})
+        for _ in range(2):
+            _steps(workers)
+        rounds = [_steps(workers) for _ in range(repeat)]
+        memory = {name: worker.ask("memory") for name, worker in workers.items()}
+    starts = [_starts(names, work) for _ in range(min(repeat, STARTS))]
+    results = {}
+    for name in names:
+        start = {key: _median([one[name][key] for one in starts]) for key in starts[0][name]}
+        results[name] = {**summary(name, rounds), **start, **memory[name]}
+        if name in agreement:
+            results[name]["largest relative difference of logits"] = agreement[name]
+    if cold:
+        with tempfile.TemporaryDirectory() as cache:
+            results[names[0]]["first step s, nothing kept"] = _starts(names[:1], work, cache)[names[0]]["first step s"]
+    return results
+
+
+def _starts(names: tuple[str, ...], work: tuple[Any, ...], cache: str | None = None) -> dict[str, dict[str, Any]]:
+    """What a fresh process of each engine needs to begin: import and first step."""
+    found = {}
+    for name in names:
+        with _running((name,), work, cache) as workers:
+            worker = workers[name]
+            found[name] = {**worker.start, "first step s": worker.ask("step")["wall"]}
+    return found
+
+
+def _steps(workers: dict[str, Worker]) -> dict[str, dict[str, float]]:
+    return {name: worker.ask("step") for name, worker in workers.items()}
+
+
+def _median(values: list[float | None]) -> float | None:
+    numbers = [value for value in values if value is not None]
+    return median(numbers) if numbers else None
+
+
+def compare(logits: dict[str, Any]) -> dict[str, float]:
+    """How far each engine's logits are from the first's, relative to the largest; ValueError if too far in fp32."""
+    first, *others = logits
+    scale, allowed = float(abs(logits[first]).max()), TOLERANCE * max(len(logits[first]) / UP_TO, 1)
+    found = {name: float(abs(logits[name] - logits[first]).max()) / scale for name in others}
+    for name, difference in found.items():
+        if "bf16" not in name and difference > allowed:
+            far = f"logits differ by {difference:.1e}, allowed {allowed:.1e}"
+            raise ValueError(f"{name} computes something else: {far}")
+    return found
+
+
+def summary(name: str, rounds: list[dict[str, dict[str, float]]]) -> dict[str, float]:
+    """Medians; ratios are medians of the ratios within a round, this engine's time over the first's."""
+    first = next(iter(rounds[0]))
+    result = {f"{key} ms": 1e3 * median(one[name][key] for one in rounds) for key in rounds[0][name]}
+    for key in ("wall", "cpu"):
+        result[f"{key} ratio"] = median(one[name][key] / one[first][key] for one in rounds)
+    return result

@@ -1,0 +1,1 @@
+"""`make gpu`: tests and times on a GPU, cell by cell."""

@@ -1,0 +1,119 @@
+"""Times on a device, and the device's own ceilings, measured in the same run.
+
+On CUDA, work is timed by events recorded around it, from an idle device, with the cache emptied before; on a CPU by
+the host's clock, which is good for nothing but to see the code run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from statistics import median
+from typing import Any
+
+import torch
+
+from sscn_triton.bench.cost_model.devices import Device
+
+Work = Callable[[], Any]
+CACHE = 256 << 20  # bytes written to empty the cache, more than any has
+
+
+class Stopwatch:
+    """Median times of some work on a device.
+
+    Args:
+        device: "cuda" or "cpu".
+        repeat: timed runs at most; 1: nothing is run before, and nothing in a row.
+        limit: seconds to spend at most; at least three runs are made.
+    """
+
+    def __init__(self, device: str, repeat: int = 20, limit: float = 1.0) -> None:
+        self.cuda, self.repeat, self.limit = device == "cuda", repeat, limit
+        self._cache = torch.empty(CACHE // 4, dtype=torch.int32, device=device) if self.cuda else None
+
+    def wait(self) -> None:
+        if self.cuda:
+            torch.cuda.synchronize()
+
+    def __call__(self, work: Work) -> dict[str, float]:
+        """Milliseconds: ``ms``, the median of single runs; ``least``, the shortest; ``in a row``, the mean of runs
+        that follow each other without a pause; and ``runs``, how many there were."""
+        if self.repeat == 1:
+            once = self._once(work)
+            return {"ms": once, "least": once, "in a row": once, "runs": 1}
+        for _ in range(2):
+            work()
+        self.wait()
+        end = time.perf_counter() + self.limit
+        singles: list[float] = []
+        while len(singles) < self.repeat and (len(singles) < 3 or time.perf_counter() < end):
+            singles.append(self._once(work))
+        row = max(3, min(self.repeat, int(500 * self.limit / max(median(singles), 1e-3))))
+        start = time.perf_counter()
+        for _ in range(row):
+            work()
+        self.wait()
+        together = 1e3 * (time.perf_counter() - start) / row
+        return {"ms": median(singles), "least": min(singles), "in a row": together, "runs": len(singles)}
+
+    def _once(self, work: Work) -> float:
+        if self._cache is None:
+            start = time.perf_counter()
+            work()
+            return 1e3 * (time.perf_counter() - start)
+        self._cache.zero_()
+        first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        self.wait()
+        first.record()
+        work()
+        last.record()
+        self.wait()
+        return first.elapsed_time(last)
+
+
+def measure_ceilings(device: str, watch: Stopwatch) -> tuple[Device, dict[str, float]]:
+    """What the device can do at most here: as a `Device`, and as numbers to print."""
+    from sscn_triton.bench.gpu.gather import gather_rate
+
+    big = device == "cuda"
+    bandwidth = _copy_rate(device, 1 << 30 if big else 1 << 20, watch)
+    gather = gather_rate(device, 1 << 18 if big else 1 << 8, watch)
+    rates = {
+        name: _matrix_rate(device, size if big else 128, watch, name)
+        for name, size in (("bf16", 8192), ("tf32", 8192), ("fp32", 4096))
+    }
+    numbers = {"copy TB/s": bandwidth / 1e12, "gather TB/s": gather / 1e12}
+    numbers |= {f"{name} TFLOP/s": rate / 1e12 for name, rate in rates.items()}
+    name = torch.cuda.get_device_name() if big else "this CPU"
+    return Device(name, bandwidth, gather, rates, "measured in this run"), numbers
+
+
+def _copy_rate(device: str, size: int, watch: Stopwatch) -> float:
+    source = torch.randn(size // 4, device=device)
+    target = torch.empty_like(source)
+    return 2 * size / _seconds(watch, lambda: target.copy_(source))
+
+
+def _seconds(watch: Stopwatch, work: Work) -> float:
+    return watch(work)["ms"] / 1e3
+
+
+def _matrix_rate(device: str, size: int, watch: Stopwatch, precision: str) -> float:
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    out = torch.empty_like(a)
+    with float32_products(precision):
+        return 2 * size**3 / _seconds(watch, lambda: torch.mm(a, b, out=out))
+
+
+@contextlib.contextmanager
+def float32_products(precision: str) -> Iterator[None]:
+    """Inside, float32 products are taken in TF32 for "tf32", in IEEE float32 otherwise."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium" if precision == "tf32" else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

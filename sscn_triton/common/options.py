@@ -1,0 +1,77 @@
+"""Options as dataclasses: checked against their annotations, and read back from a file. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import operator
+import os
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+Options = TypeVar("Options")
+
+_WORDS = {int: "an integer", float: "a number", bool: "true or false", str: "text"}
+
+
+def check_types(options: Any) -> None:
+    """Check every field of a dataclass of options against its annotation: int, float, bool, str, Literal, or one of
+    these or None. Paths become text and integers of other libraries Python's, so that a checkpoint can hold them.
+
+    Raises ValueError with the name of the field, what it may be, and what was given.
+    """
+    hints = get_type_hints(type(options))
+    for field in fields(options):
+        value = _converted(getattr(options, field.name), field.name, hints[field.name])
+        object.__setattr__(options, field.name, value)
+
+
+def _converted(value: Any, name: str, hint: Any) -> Any:
+    kinds = [kind for kind in get_args(hint) if kind is not type(None)] if type(None) in get_args(hint) else [hint]
+    if value is None and kinds != [hint]:
+        return None
+    (kind,) = kinds
+    if get_origin(kind) is Literal:
+        choices = get_args(kind)
+        if value not in choices or isinstance(value, bool):
+            raise ValueError(f"{name} must be {' or '.join(map(str, choices))}, got {value!r}")
+        return value
+    if kind is str and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    is_bool = isinstance(value, bool) or type(value).__name__ == "bool_"
+    if kind is bool and is_bool:
+        return bool(value)
+    if kind is int and hasattr(value, "__index__") and not is_bool:
+        return operator.index(value)
+    if kind is float and hasattr(value, "__float__") and not is_bool:
+        return value if isinstance(value, int) else float(value)
+    if kind is str and isinstance(value, str):
+        return value
+    raise ValueError(f"{name} must be {_WORDS[kind]}, got {value!r}")
+
+
+def read_options(kind: type[Options], values: Any, where: str) -> Options:
+    """Options of a dataclass from what a file holds. A field that the file lacks has its default: the file was written
+    before there was such an option.
+
+    Raises ValueError, beginning with `where`, for an option that the dataclass does not know, one without a default
+    that is missing, and a value that is not allowed.
+    """
+    if not isinstance(values, dict):
+        raise ValueError(f"{where}: must be options by name, got {type(values).__name__}")
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    for name in values:
+        if name not in known:
+            raise ValueError(f"{where}: this version of sscn does not know the option {name!r} (={values[name]!r})")
+    for name, field in known.items():
+        if name not in values and field.default is MISSING and field.default_factory is MISSING:
+            raise ValueError(f"{where}: the option {name} is missing")
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def check_suffix(name: str, path: str, allowed: tuple[str, ...]) -> None:
+    """Raises ValueError unless the option's path ends with one of the allowed suffixes, such as ".html"."""
+    if Path(path).suffix.lower() not in allowed:
+        raise ValueError(f"{name} must end with {' or '.join(allowed)}, got {path}")

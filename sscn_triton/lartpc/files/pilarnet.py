@@ -1,0 +1,146 @@
+"""Events in PILArNet-M's HDF5 layout, the project's own format: tools for it read ours, ours reads it.
+
+Three datasets with a row of numbers for each event, to be reshaped: `point` [N, 8] (x, y, z, value in MeV, energy
+deposited in MeV, time in ns, electrons, dx in mm), `cluster` [M, 6] (size, fragment, group, interaction, shape, pid;
+without pid in version 1), `cluster_extra` [M, 5] (mass in MeV, momentum in GeV/c, vertex x, y, z), [M, 6] in version 3
+(whether a primary), none in version 1. Points follow the clusters in their order; the first cluster, perhaps empty, is
+what belongs to none.
+
+Written is version 3. What an `Event` has and the layout has no place for is in the group `sscn`, which other tools
+pass over: image and name of every event, its particles, what a network made of its voxels, and checksums of its rows.
+HDF5 itself finds damage in everything but the rows, as these lie outside of what its own checksums cover.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any
+
+import numpy as np
+
+from sscn_triton.common.messages import first_line
+from sscn_triton.lartpc.event import PARTICLE_DTYPE, Event, Prediction
+from sscn_triton.lartpc.files.base import EventFile, EventFileError
+from sscn_triton.lartpc.files.hdf5 import Reading, open_hdf5
+from sscn_triton.lartpc.files.pilarnet_layout import OWN, ROW_TYPES, ROWS
+from sscn_triton.lartpc.files.pilarnet_rows import as_event, check_image
+
+
+class PilarnetEvents(EventFile):
+    """The events of a PILArNet-M file of version 1, 2 or 3; see `EventFile`. Voxels are in the order of the clusters.
+
+    `version` is 1 to 3, `attributes` what the file says of itself (seed, configuration, ...; empty for public files).
+
+    In a file that was not written by us images have 768 voxels of 3 mm an axis and their origin at 0; every cluster
+    with a group is a particle, of which group (as `track_id`), kind (by pid, the sign unknown), label, energies and
+    voxels are known, all other lengths and momenta being NaN. Of points in one voxel energies are summed, and the one
+    with the most decides the rest. Such a file has no checksums: of its numbers, only impossible ones are found.
+    """
+
+    def _open(self) -> Reading:
+        return open_hdf5(self.path)
+
+    def _count(self) -> int:
+        names = self._try("", lambda: self.handle.names())
+        missing = [name for name in ("point", "cluster") if name not in names]
+        if missing:
+            found = ", ".join(f"{name} ({self._try(name, lambda name=name: self.handle.kind(name))})" for name in names)
+            raise EventFileError(
+                f"{self.path}: no dataset {missing[0]}; the file holds {found or 'nothing'}; expected point and "
+                "cluster of PILArNet-M, or the group Data of larcv3"
+            )
+        for name in (name for name in ROWS if name in names):
+            kind = self._try(name, lambda name=name: self.handle.kind(name))
+            if not kind.startswith("rows of "):
+                raise EventFileError(
+                    f"{self.path}: {name} is {kind}; expected a row of numbers of any length for every event, as "
+                    "PILArNet-M has it"
+                )
+        self.own = OWN in names
+        lengths = {name: self._try(name, lambda name=name: self.handle.length(name)) for name in ROWS if name in names}
+        if self.own:
+            own = self._try(OWN, lambda: self.handle.names(OWN))
+            self.predicted = "prediction_extent" in own
+            for name in ("image", "checksum", "extent", *(["prediction_extent"] if self.predicted else [])):
+                field = f"{OWN}/{name}"
+                lengths[field] = self._try(field, lambda field=field: self.handle.length(field))
+        for name, length in lengths.items():
+            if length != lengths["point"]:
+                raise EventFileError(f"{self.path}: {length} rows in {name}, {lengths['point']} in point")
+        self.attributes = self._try("attributes", self._attributes) if self.own else {}
+        self.version = self._find_version("cluster_extra" in names, lengths["point"])
+        return lengths["point"]
+
+    def _attributes(self) -> dict[str, Any]:
+        values = self.handle.attributes()
+        return {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
+
+    def _find_version(self, extra: bool, count: int) -> int:
+        if self.own:
+            return 3
+        for number in range(count):
+            clusters = len(self._row("cluster", number))
+            if clusters and extra:
+                return 3 if len(self._row("cluster_extra", number)) == clusters else 2
+            if clusters:
+                return 1
+        return 3 if extra else 1
+
+    def _try(self, field: str, read: Any) -> Any:
+        try:
+            return read()
+        except Exception as error:
+            what = f"{self.path}: {field}" if field else f"{self.path}"
+            raise EventFileError(f"{what}: cannot be read ({first_line(error)})") from error
+
+    def _row(self, name: str, number: int) -> np.ndarray:
+        where = f"event {number}: {name}"
+        row = np.asarray(self._try(where, lambda: self.handle.row(name, number)))
+        if row.ndim != 1 or row.dtype.kind not in "fiu":
+            raise EventFileError(f"{self.path}: {where}: expected a row of numbers, got {row.dtype} of {row.shape}")
+        return row
+
+    def _read(self, number: int) -> Event:
+        rows = [self._row(name, number) for name in ROWS[: 1 if self.version == 1 else None]]
+        if self.version == 1:
+            rows += [self._row("cluster", number), np.zeros(0, np.float32)]
+        where = f"{self.path}: event {number}"
+        known = self._own(number, rows) if self.own else None
+        try:
+            return as_event(rows, self.version, f"{self.path.name}:{number}", known)
+        except ValueError as error:
+            raise EventFileError(f"{where}: {error}") from error
+
+    def _own(self, number: int, rows: list[np.ndarray]) -> dict[str, Any]:
+        """What the layout has no place for, after a check that the rows are as they were written."""
+        where = f"event {number}: {OWN}"
+        sums = self._try(f"{where}/checksum", lambda: self.handle.item(f"{OWN}/checksum", number))
+        for name, row, expected in zip(ROWS, rows, sums, strict=True):
+            if zlib.crc32(row.astype(ROW_TYPES[name]).tobytes()) != expected:
+                raise EventFileError(f"{self.path}: event {number}: {name}: damaged, its checksum does not agree")
+        image = self._try(f"{where}/image", lambda: self.handle.item(f"{OWN}/image", number))
+        first, count = self._try(f"{where}/extent", lambda: self.handle.item(f"{OWN}/extent", number)).tolist()
+        stored = self._try(f"{where}/particle", lambda: self.handle.rows(f"{OWN}/particle", first, first + count))
+        if len(stored) != count:
+            raise EventFileError(f"{self.path}: {where}/particle: {len(stored)} particles, expected {count}")
+        shape = check_image(f"{self.path}: {where}/image", image["spatial_shape"])
+        return {
+            "name": image["name"].decode(),
+            "voxel_size": float(image["voxel_size"]),
+            "origin": image["origin"],
+            "spatial_shape": shape,
+            "particles": stored.astype(PARTICLE_DTYPE),
+            "prediction": self._prediction(number) if self.predicted else None,
+        }
+
+    def _prediction(self, number: int) -> Prediction:
+        where = f"event {number}: {OWN}/prediction"
+
+        def read() -> Prediction:
+            first, count = self.handle.item(f"{OWN}/prediction_extent", number).tolist()
+            scores = self.handle.rows(f"{OWN}/scores", first, first + count)
+            names = tuple(json.loads(self.attributes["classes"]))
+            return Prediction(self.handle.rows(f"{OWN}/predicted", first, first + count), scores, names)
+
+        return self._try(where, read)

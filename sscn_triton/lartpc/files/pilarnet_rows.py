@@ -1,0 +1,188 @@
+"""One event as PILArNet-M's rows of numbers, and back. The layout is told in `pilarnet`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sscn_triton.lartpc.event import CLASS_NAMES, PARTICLE_DTYPE, Event
+from sscn_triton.lartpc.files.base import LARGEST_AXIS, EventFileError
+from sscn_triton.lartpc.numbering import (
+    LOW_ENERGY,
+    five_types_from_shape,
+    pdg_from_pid,
+    pid_from_five_types,
+    shape_from_five_types,
+    told_names,
+)
+
+PUBLIC_SHAPE = (768, 768, 768)
+PUBLIC_VOXEL = 3.0  # mm
+
+_POINT = 8
+_MEV_PER_GEV = 1000.0
+
+
+def as_rows(event: Event) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`point` float32, `cluster` int32 and `cluster_extra` float32 of an event, flat.
+
+    A cluster is what one particle left with one label: fragment and group are the particle's row, interaction counts
+    the places where primary particles start. Time, electrons and dx are 0: they are not known. Vertices are in mm in
+    the event's frame. Raises ValueError for an event that is not three-dimensional, or has labels of other classes.
+    """
+    if event.ndim != 3:
+        raise ValueError(f"PILArNet-M holds three-dimensional events, got {event.name!r} of {event.ndim} dimensions")
+    if event.label_names != CLASS_NAMES:
+        raise ValueError(
+            f"PILArNet-M holds labels {', '.join(CLASS_NAMES)}; those of {event.name!r} are "
+            f"{told_names(event.label_names)}: write .npz"
+        )
+    order = row_order(event)
+    points = np.zeros((len(event), _POINT), np.float32)
+    points[:, :3] = event.coordinates[order]
+    points[:, 3] = points[:, 4] = event.energy[order]
+    pairs = np.column_stack([event.clusters, event.labels.astype(np.int32)])[order]
+    nobodys = np.array([[-1, -1]])
+    pairs, sizes = np.unique(np.concatenate([nobodys, pairs]), axis=0, return_counts=True)
+    sizes[0] -= 1
+    rows, labels = pairs[:, 0], pairs[:, 1].copy()
+    particles = np.concatenate([event.particles, np.zeros(1, PARTICLE_DTYPE)])  # row -1 picks the last: pdg 0
+    cluster = np.zeros((len(pairs), 6), np.int32)
+    cluster[:, 0], cluster[:, 1], cluster[:, 2] = sizes, rows, rows
+    roots = _roots(event.particles)
+    cluster[:, 3] = np.append(_interactions(event.particles, roots), -1)[rows]
+    cluster[:, 4] = shape_from_five_types(labels)
+    cluster[:, 5] = pid_from_five_types(labels, particles["pdg"][rows])
+    cluster[0, 4:] = LOW_ENERGY, -1
+    return points.ravel(), cluster.ravel(), _extra(event.particles, roots)[rows].ravel()
+
+
+def row_order(event: Event) -> np.ndarray:
+    """Voxels in the order of their points."""
+    return np.lexsort((event.labels, event.clusters))
+
+
+def _roots(particles: np.ndarray) -> np.ndarray:
+    """Row of the first ancestor listed, of each particle."""
+    row_of = {int(track): row for row, track in enumerate(particles["track_id"])}
+    roots = np.array([row_of.get(int(parent), row) for row, parent in enumerate(particles["parent_track_id"])], int)
+    for _ in range(len(roots).bit_length()):
+        roots = roots[roots]
+    return roots
+
+
+def _interactions(particles: np.ndarray, roots: np.ndarray) -> np.ndarray:
+    _, interactions = np.unique(particles["start"][roots], axis=0, return_inverse=True)
+    return interactions.ravel()
+
+
+def _extra(particles: np.ndarray, roots: np.ndarray) -> np.ndarray:
+    """A row for each particle and a last one for none: [P + 1, 6]."""
+    extra = np.full((len(particles) + 1, 6), -1.0, np.float32)
+    momentum = np.linalg.norm(particles["momentum"], axis=1)
+    extra[:-1, 0] = np.sqrt(np.maximum(particles["energy_init"] ** 2 - momentum**2, 0.0))
+    extra[:-1, 1] = momentum / _MEV_PER_GEV
+    extra[:-1, 2:5] = particles["start"][roots]
+    extra[:-1, 5] = roots == np.arange(len(particles))
+    return extra
+
+
+def as_event(rows: list[np.ndarray], version: int, name: str, known: dict[str, Any] | None) -> Event:
+    """The event of a file's rows; `known` is what one of our own files tells beside them. Raises ValueError naming the
+    field."""
+    point, cluster, extra = rows
+    points = _reshaped(point, _POINT, "point").astype(np.float64, copy=False)
+    clusters = _reshaped(cluster, 5 if version == 1 else 6, "cluster")
+    extras = _reshaped(extra, {1: 5, 2: 5, 3: 6}[version], "cluster_extra")
+    if version > 1 and len(extras) != len(clusters):
+        raise ValueError(f"cluster_extra: {len(extras)} clusters, {len(clusters)} in cluster")
+    shape = known["spatial_shape"] if known else PUBLIC_SHAPE
+    coordinates = _coordinates(points[:, :3], shape)
+    _check_finite(points[:, 3], "point: value")
+    sizes = _sizes(clusters[:, 0], len(points))
+    pids = np.full(len(clusters), -1) if version == 1 else clusters[:, 5]
+    labels = _named("cluster", five_types_from_shape, clusters[:, 4], pids)
+    if known:
+        fields = {**known, "clusters": np.repeat(clusters[:, 1], sizes)}
+        return Event(coordinates=coordinates, energy=points[:, 3], labels=np.repeat(labels, sizes), **fields)
+    particles, row = _public_particles(clusters, extras, labels, pids)
+    fields = {"voxel_size": PUBLIC_VOXEL, "origin": np.zeros(3), "spatial_shape": shape, "name": name}
+    voxels = _merge(coordinates, points[:, 3], np.repeat(labels, sizes), np.repeat(row, sizes))
+    energy = np.bincount(voxels[3][voxels[3] >= 0], voxels[1][voxels[3] >= 0], len(particles))
+    particles["energy_deposit"] = energy
+    particles["num_voxels"] = np.bincount(voxels[3][voxels[3] >= 0], minlength=len(particles))
+    return Event(*voxels[:3], particles=particles, clusters=voxels[3], **fields)
+
+
+def check_image(where: str, shape: np.ndarray) -> tuple[int, ...]:
+    """An image's shape as a file tells it."""
+    numbers = tuple(int(n) for n in shape)
+    if min(numbers) < 1 or max(numbers) > LARGEST_AXIS:
+        raise EventFileError(f"{where}: {numbers} voxels; allowed are 1 to {LARGEST_AXIS} an axis")
+    return numbers
+
+
+def _reshaped(row: np.ndarray, width: int, field: str) -> np.ndarray:
+    if len(row) % width:
+        raise ValueError(f"{field}: {len(row)} numbers, expected a multiple of {width}")
+    return row.reshape(-1, width)
+
+
+def _check_finite(values: np.ndarray, field: str) -> None:
+    if not np.isfinite(values).all():
+        raise ValueError(f"{field}: {values[~np.isfinite(values)].ravel()[0]}, not a finite number")
+
+
+def _coordinates(given: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    _check_finite(given, "point: x, y, z")
+    wrong = ((given != np.floor(given)) | (given < 0) | (given >= shape)).any(1)
+    if wrong.any():
+        raise ValueError(f"point: voxel {given[wrong][0].tolist()}; expected integers inside the image of {shape}")
+    return given.astype(np.int32)
+
+
+def _sizes(given: np.ndarray, points: int) -> np.ndarray:
+    if (given < 0).any() or (given > points).any() or int(given.sum()) != points:
+        raise ValueError(f"cluster: sizes {given[:8].tolist()} do not make up the {points} points")
+    return given.astype(np.int64)
+
+
+def _named(field: str, function: Any, *arguments: np.ndarray) -> Any:
+    try:
+        return function(*arguments)
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from error
+
+
+def _public_particles(
+    clusters: np.ndarray, extras: np.ndarray, labels: np.ndarray, pids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Particles, and for each cluster the row of its one, -1 if it has no group."""
+    own = clusters[:, 2] >= 0
+    particles = np.zeros(int(own.sum()), PARTICLE_DTYPE)
+    for field in ("momentum", "start", "first_step", "last_step", "end", "energy_init"):
+        particles[field] = np.nan
+    particles["track_id"] = particles["parent_track_id"] = clusters[own, 2]
+    particles["pdg"] = pdg_from_pid(pids[own])
+    particles["label"] = labels[own]
+    if len(extras):
+        mass, momentum = extras[own, 0].astype(np.float64), extras[own, 1].astype(np.float64) * _MEV_PER_GEV
+        particles["energy_init"] = np.where(mass >= 0, np.hypot(mass, momentum), np.nan)
+    return particles, np.where(own, np.cumsum(own) - 1, -1)
+
+
+def _merge(
+    coordinates: np.ndarray, energy: np.ndarray, labels: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Points of one voxel as one: energies summed, the rest from the one with the most."""
+    keys = np.ravel_multi_index(tuple(coordinates.T), PUBLIC_SHAPE)
+    unique, inverse = np.unique(keys, return_inverse=True)
+    if len(unique) == len(keys):
+        return coordinates, energy, labels, rows
+    summed = np.bincount(inverse, energy)
+    most = np.lexsort((-energy, inverse))
+    first = most[np.diff(inverse[most], prepend=-1) > 0]  # of each voxel, in the order of `unique`
+    place = np.argsort(first)
+    kept = first[place]
+    return coordinates[kept], summed[place], labels[kept], rows[kept]

@@ -1,0 +1,206 @@
+"""What is in an event file, in one pass: as text, and as a small page that opens offline."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sscn_triton.lartpc.event import CLASS_NAMES, UNKNOWN_COLOR, Event
+from sscn_triton.lartpc.numbering import NUMBERS, as_named, is_told, told_names
+from sscn_triton.lartpc.pictures.panels import label_color
+
+_EDGES = np.arange(-3.0, 2.01, 0.1)  # log10 of a voxel's energy in MeV
+_WIDE, _HIGH = 560, 180
+_UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Numbers of a file. rows: name and value, in words; classes: name, mean share of an event's voxels (unknown ones
+    counted), voxels, energy in MeV; histogram: voxels by the logarithm of their energy, between edges 0.1 apart."""
+
+    title: str
+    rows: list[tuple[str, str]]
+    classes: list[tuple[str, float, int, float]]
+    histogram: np.ndarray
+
+    def text(self) -> str:
+        """For a terminal."""
+        width = max(len(name) for name, _ in self.rows)
+        lines = [self.title, *(f"  {name:<{width}}  {value}" for name, value in self.rows), ""]
+        lines.append(f"  {'class':<8} {'mean share':>11} {'voxels':>12} {'energy [MeV]':>14}")
+        for name, share, voxels, energy in self.classes:
+            lines.append(f"  {name:<8} {100 * share:>9.2f} % {voxels:>12,d} {energy:>14,.1f}")
+        return "\n".join(lines)
+
+    def page(self) -> str:
+        """As HTML that needs nothing else."""
+        rows = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>" for name, value in self.rows
+        )
+        classes = "".join(
+            f'<tr><td><i style="background:{_color(name, number)}"></i>{html.escape(name)}</td>'
+            f"<td>{100 * share:.2f} %</td><td>{voxels:,d}</td><td>{energy:,.1f}</td></tr>"
+            for number, (name, share, voxels, energy) in enumerate(self.classes)
+        )
+        title = html.escape(self.title)
+        return _PAGE.format(title=title, rows=rows, classes=classes, histogram=_drawn(self.histogram))
+
+
+def inspect_events(
+    events: Sequence[Event], title: str, progress: Callable[[int], None] = lambda done: None
+) -> Inspection:
+    """Reads every event once, one at a time. Raises ValueError for no events, and for labels of different meanings."""
+    if not len(events):
+        raise ValueError(f"{title}: no events")
+    names = (*events[0].label_names, _UNKNOWN)
+    numbers, shares, particles = [], [], []
+    voxels, energies = np.zeros(len(names), np.int64), np.zeros(len(names))
+    histogram = np.zeros(len(_EDGES) - 1, np.int64)
+    shapes: set[tuple[int, ...]] = set()
+    judged = _Judged()
+    for number, event in enumerate(events):
+        judged.add(event)
+        if event.label_names != names[:-1]:
+            raise ValueError(
+                f"{title}: labels of {event.name} are {told_names(event.label_names)}, of the first event "
+                f"{told_names(names[:-1])}: inspect the files one by one"
+            )
+        classes = event.labels.astype(np.int64) % len(names)  # unknown ones last
+        counts = np.bincount(classes, minlength=len(names))
+        voxels += counts
+        energies += np.bincount(classes, event.energy, len(names))
+        if len(event):
+            shares.append(counts / len(event))
+            inside = np.clip(np.log10(np.maximum(event.energy, 1e-9)), _EDGES[0], _EDGES[-1])
+            histogram += np.histogram(inside, _EDGES)[0]
+        total = float(event.energy.sum(dtype=np.float64))
+        middle = float(np.median(event.energy)) if len(event) else np.nan
+        least = float(event.energy.min()) if len(event) else np.nan
+        numbers.append((len(event), len(event) / math.prod(event.spatial_shape), total, middle, least))
+        particles.append(len(event.particles))
+        shapes.add((*event.spatial_shape, event.voxel_size))  # type: ignore[arg-type]
+        progress(number + 1)
+    columns = np.array(numbers).T
+    mean = np.mean(shares, axis=0) if shares else np.zeros(len(names))
+    table = list(zip(names, mean.tolist(), voxels.tolist(), energies.tolist(), strict=True))
+    rows = _rows(columns, particles, shapes)
+    if names[:-1] != CLASS_NAMES:
+        rows.append(("labels", told_names(names[:-1])))
+    if names[:-1] == NUMBERS:  # of these, those that occur
+        table = [row for row in table if row[2] or row[0] == _UNKNOWN]
+    return Inspection(title, rows + judged.rows(), table, histogram)
+
+
+def _color(name: str, number: int) -> str:
+    return UNKNOWN_COLOR if name == _UNKNOWN else label_color(name, number)
+
+
+def _rows(columns: np.ndarray, particles: list[int], shapes: set[tuple[int, ...]]) -> list[tuple[str, str]]:
+    count, occupancy, energy, middle, least = columns
+    images = sorted(f"{' x '.join(str(n) for n in shape)} voxels of {size:g} mm" for *shape, size in shapes)
+    more = f" and {len(images) - 3} others" if len(images) > 3 else ""
+    return [
+        ("events", f"{len(count):,d}"),
+        ("images", ", ".join(images[:3]) + more),
+        ("voxels", f"{int(count.sum()):,d}"),
+        ("voxels of an event", _spread(count, "{:,.0f}")),
+        ("occupancy [%]", _spread(100 * occupancy, "{:.4f}") + f", mean {100 * occupancy.mean():.4f}"),
+        ("energy of an event [MeV]", _spread(energy, "{:,.1f}")),
+        ("median voxel [MeV]", _spread(middle, "{:.4f}")),
+        ("least voxel [MeV]", _spread(least, "{:.4f}")),
+        ("particles of an event", _spread(np.array(particles), "{:,.0f}")),
+    ]
+
+
+class _Judged:
+    """How much of what a network says is right."""
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+        self.accuracies: list[float] = []
+        self.right = self.known = np.zeros(0, np.int64)
+
+    def add(self, event: Event) -> None:
+        if event.prediction is None:
+            return
+        self.names = event.prediction.names
+        if not is_told(self.names, event.label_names):
+            return
+        truth = as_named(event.labels, self.names, event.label_names)
+        hit = event.prediction.labels == truth
+        if (truth >= 0).any():
+            self.accuracies.append(float(hit[truth >= 0].mean()))
+        wide = len(self.names)
+        if not len(self.known):
+            self.right = self.known = np.zeros(wide, np.int64)
+        self.right = self.right + np.bincount(truth[hit & (truth >= 0)], minlength=wide)
+        self.known = self.known + np.bincount(truth[truth >= 0], minlength=wide)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Mean over events of the share of right voxels; and of all voxels of a class the share that is right."""
+        if not self.accuracies:
+            return []
+        shares = [
+            f"{name} {100 * right / known:.1f}" if known else f"{name} none"
+            for name, right, known in zip(self.names, self.right.tolist(), self.known.tolist(), strict=True)
+        ]
+        mean = sum(self.accuracies) / len(self.accuracies)
+        return [("nonzero accuracy [%]", f"{100 * mean:.2f}"), ("right of a class [%]", ", ".join(shares))]
+
+
+def _spread(values: np.ndarray, form: str) -> str:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return "none"
+    low, middle, high = (form.format(value) for value in (values.min(), np.median(values), values.max()))
+    return f"median {middle}, from {low} to {high}"
+
+
+def _drawn(histogram: np.ndarray) -> str:
+    """Bars, and a tick at every power of ten."""
+    wide, high = _WIDE / len(histogram), max(int(histogram.max()), 1)
+    bars = "".join(
+        f'<rect x="{place * wide:.1f}" y="{_HIGH * (1 - n / high):.1f}" width="{wide - 1:.1f}" '
+        f'height="{_HIGH * n / high:.1f}"/>'
+        for place, n in enumerate(histogram.tolist())
+    )
+    powers = np.arange(int(_EDGES[0]), int(_EDGES[-1]) + 1)
+    places = _WIDE * (powers - _EDGES[0]) / (_EDGES[-1] - _EDGES[0])
+    ticks = "".join(
+        f'<text x="{place:.1f}" y="{_HIGH + 18}">{10.0**power:g}</text>'
+        for place, power in zip(places, powers, strict=True)
+    )
+    return f'<svg viewBox="-20 0 {_WIDE + 40} {_HIGH + 24}" role="img">{bars}{ticks}</svg>'
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; color: #303030; max-width: 42rem; margin: 2rem auto; padding: 0 1rem; }}
+table {{ border-collapse: collapse; width: 100%; }}
+td, th {{ padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #ddd; text-align: left; font-weight: normal; }}
+th {{ color: #707070; }}
+.numbers td + td, .numbers th + th {{ text-align: right; font-variant-numeric: tabular-nums; }}
+i {{ display: inline-block; width: .8em; height: .8em; border-radius: 50%; margin-right: .5em; }}
+svg {{ width: 100%; fill: #0072B2; }}
+text {{ font-size: 12px; fill: #707070; text-anchor: middle; }}
+</style>
+<h1>{title}</h1>
+<table>{rows}</table>
+<h2>Classes</h2>
+<table class="numbers">
+<tr><th>class</th><th>mean share of an event</th><th>voxels</th><th>energy [MeV]</th></tr>
+{classes}
+</table>
+<h2>Energies of voxels [MeV]</h2>
+{histogram}
+</html>
+"""

@@ -1,0 +1,155 @@
+"""Two lists of events side by side in numbers: a page that opens offline."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sscn_triton.lartpc.event import Event
+from sscn_triton.lartpc.files.opening import open_events
+from sscn_triton.lartpc.numbers.statistics import statistics
+from sscn_triton.lartpc.simulation.simulate import simulate
+
+_COLORS = ("#0072B2", "#D55E00")
+_DRAWN = ("voxels", "energy", "median_voxel", "neighbours", "halving_1", "halving_3", "growth_1", "track_voxels")
+_WORDS = {
+    "voxels": ("active voxels", ",.0f"),
+    "occupancy": ("active share of all voxels", ".3%"),
+    "energy": ("energy in the image (MeV)", ",.0f"),
+    "minimum_voxel": ("least energy of a voxel (MeV)", ".4f"),
+    "median_voxel": ("median energy of a voxel (MeV)", ".4f"),
+    "neighbours": ("active voxels in a block 3 wide around one", ".1f"),
+    "halving": ("sites left of those before, halving: {}", ".3f"),
+    "growth": ("growth, ordinary convolutions of 3: {}", ".1f"),
+    "share": ("{}, share of the voxels", ".1%"),
+    "track_voxels": ("tracks, voxels per voxel of length", ".2f"),
+    "track_rms": ("tracks, thickness (voxels, rms)", ".2f"),
+    "dedx": ("{}s, energy over length (MeV/cm)", ".2f"),
+}
+"""Rows of `statistics` in words, and how their numbers are written; of some the name ends with what fills the gap."""
+_WIDE, _HIGH, _BINS = 360, 130, 24
+
+
+def statistics_page(lists: Mapping[str, Sequence[Event]]) -> str:
+    """The rows of `statistics` of two named lists of events: mean, median, least and largest of each, and histograms of
+    the first list with a tick at every event of the second.
+
+    Raises ValueError for anything but two lists, and for an empty one.
+    """
+    if len(lists) != 2:
+        raise ValueError(f"a page compares two lists of events, got {len(lists)}")
+    names = [html.escape(name) for name in lists]
+    found = [statistics(events) for events in lists.values()]
+    counts = [len(events) for events in lists.values()]
+    heads = "".join(f'<th colspan="4">{name}, {n} events</th>' for name, n in zip(names, counts, strict=True))
+    parts = "<th>mean</th><th>median</th><th>least</th><th>largest</th>" * 2
+    rows = "".join(_row(row, [one[row] for one in found]) for row in found[0])
+    pictures = "".join(_histogram(row, found[0][row], found[1][row]) for row in _DRAWN)
+    title = f"Events: {names[0]} beside {names[1]}"
+    return _PAGE.format(
+        title=title, heads=heads, parts=parts, rows=rows, pictures=pictures, colors=_COLORS, names=names
+    )
+
+
+def beside_simulated(
+    path: str | os.PathLike[str],
+    seed: int,
+    events: int,
+    size: int,
+    progress: Callable[[int], None],
+    reading: Mapping[str, Any],
+) -> str:
+    """`statistics_page` of events 0, 1, 2, ... of a seed and of those of a file, opened by `open_events` with the
+    options `reading`. progress: called with the number of events made."""
+    with open_events(path, **reading) as file:
+        others = list(file)
+    if not others:
+        raise ValueError(f"{path}: no events to be compared with")
+    made = []
+    for index in range(events):
+        made.append(simulate(seed, index, size))
+        progress(len(made))
+    return statistics_page({"simulated": made, Path(path).name: others})
+
+
+def _named(row: str) -> tuple[str, str]:
+    """A row in words, and how its numbers are written."""
+    if row in _WORDS:
+        return _WORDS[row]
+    kind, _, which = row.partition("_")
+    words, form = _WORDS[kind]
+    return words.format(which), form
+
+
+def _row(row: str, lists: Sequence[np.ndarray]) -> str:
+    words, form = _named(row)
+    return f"<tr><td>{words}</td>{''.join(_cells(values, form) for values in lists)}</tr>"
+
+
+def _cells(values: np.ndarray, form: str) -> str:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return "<td>-</td>" * 4
+    measures = (values.mean(), np.median(values), values.min(), values.max())
+    return "".join(f"<td>{value:{form}}</td>" for value in measures)
+
+
+def _histogram(row: str, many: np.ndarray, few: np.ndarray) -> str:
+    """Bars of the middle 98 % of one list, and lines at the other's events."""
+    name, form = _named(row)
+    many, few = many[np.isfinite(many)], few[np.isfinite(few)]
+    if not len(many):
+        return ""
+    inside = np.append(few, np.quantile(many, [0.01, 0.99]))
+    low, high = float(inside.min()), float(inside.max())
+    high = high if high > low else low + 1.0
+    heights = np.histogram(many, _BINS, (low, high))[0]
+    wide, most = _WIDE / _BINS, max(int(heights.max()), 1)
+    bars = "".join(
+        f'<rect x="{i * wide:.1f}" y="{_HIGH * (1 - n / most):.1f}" width="{wide - 1:.1f}" '
+        f'height="{_HIGH * n / most:.1f}"/>'
+        for i, n in enumerate(heights.tolist())
+    )
+    places = (few - low) / (high - low) * _WIDE
+    lines = "".join(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{_HIGH}"/>' for x in places)
+    below = f'y="{_HIGH + 16}"'
+    ends = f'<text x="0" {below}>{low:{form}}</text><text class="end" x="{_WIDE}" {below}>{high:{form}}</text>'
+    box = f'viewBox="-4 -4 {_WIDE + 8} {_HIGH + 24}" role="img" aria-label="{name}"'
+    return f"<figure><figcaption>{name}</figcaption><svg {box}>{bars}{lines}{ends}</svg></figure>"
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; color: #303030; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }}
+table {{ border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }}
+.scroll {{ overflow-x: auto; }}
+td, th {{ padding: .2rem .6rem .2rem 0; border-bottom: 1px solid #ddd; text-align: right; font-weight: normal; }}
+td:first-child {{ text-align: left; }}
+td:nth-child(6) {{ padding-left: 2rem; }}
+th {{ color: #707070; }}
+.pictures {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); gap: 1.5rem; }}
+figure {{ margin: 0; }}
+figcaption {{ color: #707070; }}
+rect {{ fill: {colors[0]}; }}
+line {{ stroke: {colors[1]}; stroke-width: 2; }}
+text {{ font-size: 12px; fill: #707070; }}
+.end {{ text-anchor: end; }}
+b {{ font-weight: 600; }}
+</style>
+<h1>{title}</h1>
+<div class="scroll"><table><tr><th></th>{heads}</tr><tr><th></th>{parts}</tr>{rows}</table></div>
+<h2>Events one by one</h2>
+<p>Bars: <b style="color:{colors[0]}">{names[0]}</b>, the middle 98 %.
+Lines: <b style="color:{colors[1]}">{names[1]}</b>.</p>
+<div class="pictures">{pictures}</div>
+</html>
+"""

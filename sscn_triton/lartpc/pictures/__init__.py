@@ -1,0 +1,1 @@
+"""Pictures of events: still ones by matplotlib, ones to turn by plotly."""

@@ -1,0 +1,1 @@
+"""Simulated liquid-argon events: particles, their tracks and showers, the image, and files of many events."""

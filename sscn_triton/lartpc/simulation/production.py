@@ -1,0 +1,294 @@
+"""Simulated events in numbers: into a file, by several processes, to be continued after an interruption."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sscn_triton.common.files import lock_of, named, only_writer, publish, write_whole
+from sscn_triton.common.optional import require
+from sscn_triton.common.staged import StagedFile
+from sscn_triton.lartpc.event import Event
+from sscn_triton.lartpc.files.pilarnet import PilarnetEvents
+from sscn_triton.lartpc.files.pilarnet_writer import Packed, PilarnetFile, PilarnetWriter, pack
+from sscn_triton.lartpc.simulation.simulate import Recipe, simulate
+
+PART = 20
+"""Events that are made, and brought to the disk, at once."""
+
+AHEAD = 3
+"""Parts for each process that may be made, or in the making, and not yet on the disk: what an interruption loses."""
+
+_CONFIGURATION = "configuration.json"
+
+
+def unfinished_file(path: str | os.PathLike[str]) -> Path:
+    """Where the events of an unfinished file are kept."""
+    path = Path(path)
+    return path.with_name(f"{path.name}.unfinished")
+
+
+def _journal(path: Path) -> Path:
+    kept = unfinished_file(path)
+    return kept.with_name(f".{kept.name}.journal")
+
+
+def remove_journal(path: str | os.PathLike[str]) -> None:
+    """Removes the journal of a file that has its name already, where the process was killed before it did."""
+    path = Path(path)
+    if path.exists() and _journal(path).exists():
+        with contextlib.suppress(OSError), lock_of(path):  # another may be writing it
+            if not unfinished_file(path).exists():
+                _journal(path).unlink(missing_ok=True)
+
+
+def kept_events(path: str | os.PathLike[str]) -> int:
+    """How many events of an unfinished file are there. Not for one that another process is writing."""
+    path = Path(path)
+    kept = unfinished_file(path)
+    if not kept.exists():
+        return 0
+    with kept.open("r+b") as file:
+        return PilarnetFile(StagedFile(file, _journal(path))).count
+
+
+def simulate_file(
+    path: str | os.PathLike[str],
+    events: int,
+    *,
+    seed: int,
+    size: int = 192,
+    recipe: Recipe | None = None,
+    workers: int = 1,
+    overwrite: bool = False,
+    progress: Callable[[int], None] = lambda done: None,
+) -> float:
+    """Writes events 0 to `events` - 1 of a seed into a PILArNet-M file; gives the events made per second.
+
+    Workers make parts of 20 events, and this process appends them, in order, to `unfinished_file(path)`, which gets its
+    name when it is complete: after an interruption of any kind the same call continues from there. The file's bytes do
+    not depend on the workers or on interruptions. progress: called with the number of events written so far.
+
+    overwrite: replace a file that is there. Without it, raises FileExistsError for one; BusyError while another process
+    writes the file; WriteError if no space is left, and then the kept events stay; ValueError for numbers below 1
+    (seed: 0), and for an unfinished file with more events or of another seed, size, recipe or version.
+    """
+    for name, value, least in (("events", events, 1), ("workers", workers, 1), ("seed", seed, 0)):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
+    require("h5py")
+    path = Path(path)
+    recipe = Recipe() if recipe is None else recipe
+    simulate(seed, 0, size, recipe=recipe)  # compiles, for all workers, and refuses what it cannot make
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not overwrite:
+        remove_journal(path)
+    with lock_of(path):
+        if not overwrite and os.path.lexists(path):
+            raise FileExistsError(f"{path} is there already, and is kept")
+        with _unfinished(path, seed, size, recipe) as file:
+            if file.count > events:
+                raise ValueError(f"{unfinished_file(path)} holds {file.count} events already, asked for {events}")
+            started, first = time.perf_counter(), file.count
+            progress(first)
+            parts = [numbers for _, numbers in _parts(path, range(first, events))]
+            with contextlib.closing(_in_order(parts, seed, size, recipe, workers)) as made:
+                for part in made:
+                    file.append(part)
+                    progress(file.count)
+            rate = (events - first) / (time.perf_counter() - started)
+        publish(unfinished_file(path), path, overwrite)
+        _journal(path).unlink(missing_ok=True)
+    return rate
+
+
+@contextlib.contextmanager
+def _unfinished(path: Path, seed: int, size: int, recipe: Recipe) -> Iterator[PilarnetFile]:
+    """The unfinished file, new or continued. After an error it contains what was complete, or does not exist."""
+    kept, journal = unfinished_file(path), _journal(path)
+    configuration = {"size": size, "seed": seed, "recipe": dataclasses.asdict(recipe)}
+    if not kept.exists():
+        journal.unlink(missing_ok=True)
+    with kept.open("r+b" if kept.exists() else "w+b") as below:
+        staged = StagedFile(below, journal)
+        file = PilarnetFile(staged, seed, configuration)
+        if file.count:
+            _check_same(kept, configuration, recipe)
+        try:
+            yield file
+        except BaseException as error:
+            staged.rollback()
+            if not file.count:
+                kept.unlink()
+                journal.unlink(missing_ok=True)
+            raise named(error, path) from error
+
+
+def _check_same(kept: Path, configuration: dict[str, Any], recipe: Recipe) -> None:
+    """ValueError if the events of an unfinished file are not those that would be made today."""
+    with PilarnetEvents(kept) as finished:
+        recorded = finished.attributes.get("configuration")
+        first, last = finished[0], finished[-1]
+    new = simulate(configuration["seed"], 0, configuration["size"], recipe=recipe)
+    if recorded != json.dumps(configuration, sort_keys=True) or not _same(first, new) or last.ndim != 3:
+        raise ValueError(
+            f"{kept} holds events of another seed, size, recipe or version: remove it, or write to another file"
+        )
+
+
+def simulate_folder(
+    path: str | os.PathLike[str],
+    events: int,
+    *,
+    seed: int,
+    size: int = 192,
+    workers: int = 1,
+    part: int = 500,
+    seconds: float = math.inf,
+    progress: Callable[[int], None] = lambda done: None,
+) -> int:
+    """Writes events 0 to `events` - 1 of a seed into a folder of PILArNet-M files of `part` events each, which
+    `open_events` reads as one. One process writes it at a time, else BusyError is raised.
+
+    No file is begun once `seconds` have passed. The same call goes on from there, and so does one for more events.
+    Gives the number of events that are there. progress: called with that number.
+
+    Raises ValueError for numbers below 1 (seed: 0), for `events` that `part` does not divide, and for a folder of
+    another seed, size, part or version.
+    """
+    for name, value, least in (("events", events, 1), ("workers", workers, 1), ("seed", seed, 0), ("part", part, 1)):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
+    if events % part:
+        raise ValueError(f"events must be a multiple of part, got {events} and {part}")
+    end, folder, recipe = time.monotonic() + seconds, Path(path), Recipe()
+    simulate(seed, 0, size, recipe=recipe)
+    folder.mkdir(parents=True, exist_ok=True)
+    with only_writer(folder):
+        _prepare(folder, {"size": size, "seed": seed, "part": part, "recipe": dataclasses.asdict(recipe)}, recipe)
+        missing = [one for one in _parts(folder, range(events), part) if not one[0].exists()]
+        done = events - sum(len(numbers) for _, numbers in missing)
+        progress(done)
+        if not missing or time.monotonic() > end:
+            return done
+        with contextlib.closing(_make_files(missing, seed, size, recipe, workers)) as making:
+            for count in making:  # what was begun when the time is up is finished first
+                done += count
+                progress(done)
+                if time.monotonic() > end:
+                    break
+        return events - sum(len(numbers) for file, numbers in missing if not file.exists())
+
+
+def _parts(folder: Path, events: range, part: int = PART) -> Iterator[tuple[Path, range]]:
+    """Parts of the events, and the file of each, if it gets one: the same ones wherever the events begin."""
+    for first in sorted({events.start, *range(-(-events.start // part) * part, events.stop, part)}):
+        numbers = range(first, min((first // part + 1) * part, events.stop))
+        yield folder / f"{numbers.start:08d}-{numbers.stop:08d}.h5", numbers
+
+
+def _prepare(folder: Path, configuration: dict[str, Any], recipe: Recipe) -> None:
+    """Says in the folder what it holds, or checks that what is in it would be made again today."""
+    record = json.dumps(configuration, sort_keys=True)
+    note = folder / _CONFIGURATION
+    if not note.exists():
+        write_whole(note, record)
+    kept = note.read_text()
+    old = sorted(folder.glob("*-*.h5"))
+    same = kept == record
+    if same and old:
+        index = int(old[0].name.split("-")[0])
+        new = simulate(configuration["seed"], index, configuration["size"], recipe=recipe)
+        with PilarnetEvents(old[0]) as finished:
+            same = _same(finished[0], new)
+    if not same:
+        raise ValueError(
+            f"{folder} holds events of another seed, size, recipe or version: remove it, or write to another file"
+        )
+
+
+def _same(one: Event, other: Event) -> bool:
+    orders = [np.lexsort(event.coordinates.T) for event in (one, other)]
+    return all(
+        np.array_equal(getattr(one, field)[orders[0]], getattr(other, field)[orders[1]])
+        for field in ("coordinates", "energy", "labels")
+    )
+
+
+def _in_order(
+    parts: list[range], seed: int, size: int, recipe: Recipe, workers: int
+) -> Generator[list[Packed], None, None]:
+    """The events of each part, one part after the other, made by processes that are a few parts ahead."""
+    if workers == 1 or len(parts) < 2:
+        for part in parts:
+            yield _pack_part(part, seed, size, recipe)
+        return
+    left, begun = deque(parts), deque[Future[list[Packed]]]()
+    with _pool(workers) as pool:
+        while left or begun:
+            while left and len(begun) < AHEAD * workers:
+                begun.append(pool.submit(_pack_part, left.popleft(), seed, size, recipe))
+            yield begun.popleft().result()
+
+
+def _make_files(
+    parts: list[tuple[Path, range]], seed: int, size: int, recipe: Recipe, workers: int
+) -> Generator[int, None, None]:
+    """Makes files; yields the number of events of each as it is there."""
+    if workers == 1 or len(parts) < 2:
+        for part, numbers in parts:
+            yield _make_file(part, numbers, seed, size, recipe)
+        return
+    with _pool(workers) as pool:
+        futures = [pool.submit(_make_file, part, numbers, seed, size, recipe) for part, numbers in parts]
+        for future in as_completed(futures):
+            yield future.result()
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end what they have begun when the block is left."""
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context(method), initializer=_begin_worker)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """Ctrl-C is for the process that waits: workers finish their part. They do not outlive that process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_it() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_it, daemon=True).start()
+
+
+def _pack_part(numbers: range, seed: int, size: int, recipe: Recipe) -> list[Packed]:
+    return [pack(simulate(seed, index, size, recipe=recipe)) for index in numbers]
+
+
+def _make_file(path: Path, numbers: range, seed: int, size: int, recipe: Recipe) -> int:
+    with PilarnetWriter(path) as writer:
+        for index in numbers:
+            writer.append(simulate(seed, index, size, recipe=recipe))
+    return len(numbers)

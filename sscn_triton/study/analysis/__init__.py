@@ -1,0 +1,1 @@
+"""What a trained network gets wrong, and how it finds Michel electrons."""

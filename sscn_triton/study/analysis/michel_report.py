@@ -1,0 +1,138 @@
+"""The report's page on Michel electrons: how many are found, how pure and complete, and of what energy."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from sscn_triton.common.page import Table, figure, heading, html_table, paragraph
+from sscn_triton.common.units import percent
+
+_TRUE, _FOUND = "#303030", "#C8553D"
+
+
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """One standard deviation either way of a binomial share, by Wilson's score interval (1927); nan of nothing."""
+    if not trials:
+        return math.nan, math.nan
+    share = successes / trials
+    middle = (share + 1 / (2 * trials)) / (1 + 1 / trials)
+    half = math.sqrt(share * (1 - share) / trials + 1 / (4 * trials**2)) / (1 + 1 / trials)
+    return middle - half, middle + half
+
+
+def rows(record: dict[str, Any]) -> Table:
+    """Every network in three dimensions that was judged by whole events, by both definitions, then the paper's."""
+    header = [
+        "network", "labels", "accuracy, Michel", "true", "identification efficiency", "candidates",
+        "identification purity", "clustering efficiency", "clustering purity",
+    ]  # fmt: skip
+    michel = record["classes"].index("Michel")
+    table = []
+    for network in (record["networks"][-1], record["michel"]["network"]):
+        closer = network["closer"]
+        scores = {"slides": network["held_out"], "attached": closer["attached"]}
+        for labels, found in (("slides", closer["michel"]), ("attached", closer["attached"]["michel"])):
+            table.append([
+                network["name"], labels, percent(scores[labels]["class_accuracy"][michel]), str(found["true"]),
+                _share(found["found"], found["true"]), str(found["candidates"]),
+                _share(found["matched"], found["candidates"]), percent(found["clustering_efficiency"]),
+                percent(found["clustering_purity"]),
+            ])  # fmt: skip
+    theirs = record["published"]["michel"]
+    published = [percent(theirs[name]) for name in ("efficiency", "purity", "clustering_efficiency")]
+    published.append(percent(theirs["clustering_purity"]))
+    table.append(["2018: sparse, paper", "", "", "", published[0], "", *published[1:]])
+    return header, table
+
+
+def _share(some: int, whole: int) -> str:
+    if not whole:
+        return "none"
+    low, high = wilson(some, whole)
+    return f"{percent(some / whole, 0)} ({100 * low:.0f} to {100 * high:.0f})"
+
+
+def energies(record: dict[str, Any]) -> Figure:
+    """Left: spectra, true and found. Right: matched pairs."""
+    found = record["michel"]["network"]["closer"]["michel"]
+    drawn, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.6))
+    edges = np.arange(0, 61, 5.0)
+    true, seen = found["true_energies"], found["candidate_energies"]
+    left.hist(np.clip(true, 0, 59.9), edges, histtype="step", color=_TRUE, lw=1.8, label=f"true, {len(true)}")
+    left.hist(np.clip(seen, 0, 59.9), edges, color=_FOUND, alpha=0.55, label=f"found, {len(seen)}")
+    left.set(xlabel="energy in voxels (MeV), the last bin open", ylabel="Michel electrons per 5 MeV")
+    left.set_ylim(0, max(1.0, left.get_ylim()[1]))
+    left.set_title("energy spectrum")
+    left.legend(fontsize=8)
+    pairs = np.array(found["matched_energies"], dtype=float).reshape(-1, 2)
+    right.plot([0, 60], [0, 60], color="#8A8A8A", lw=1)
+    right.plot(pairs[:, 0], pairs[:, 1], "o", ms=4, color=_FOUND, mec="white")
+    limit = max(60.0, float(pairs.max(initial=0)) * 1.05)
+    right.set(xlabel="energy of the true cluster (MeV)", ylabel="energy of the candidate (MeV)")
+    right.set(xlim=(0, limit), ylim=(0, limit), title=f"{len(pairs)} matched")
+    return drawn
+
+
+def energy_rows(record: dict[str, Any]) -> Table:
+    """The spectra in bins, then matched pairs in a row each."""
+    found = record["michel"]["network"]["closer"]["michel"]
+    edges = np.append(np.arange(0, 60, 5.0), np.inf)
+    counts = [np.histogram(found[name], edges)[0] for name in ("true_energies", "candidate_energies")]
+    table = []
+    for i, (true, seen) in enumerate(zip(*counts, strict=True)):
+        upper = f"to {edges[i + 1]:.0f}" if np.isfinite(edges[i + 1]) else "and more"
+        table.append([f"{edges[i]:.0f} {upper} MeV", str(true), str(seen)])
+    pairs = sorted(found["matched_energies"])
+    table += [[f"matched pair {i + 1}", f"{true:.1f} MeV", f"{seen:.1f} MeV"] for i, (true, seen) in enumerate(pairs)]
+    return ["energy", "true", "found"], table
+
+
+def sentence(record: dict[str, Any]) -> str:
+    """What the numbers say, in words made from the numbers."""
+    network = record["michel"]["network"]
+    found, michel = network["closer"]["michel"], record["classes"].index("Michel")
+    weights = "" if network["class_weights"] == "none" else f", class weights {network['class_weights']}"
+    return (
+        f"Michel electrons are rare, so one network more was trained for them, on {record['michel']['source']} "
+        f"({network['step_count']:,} steps of whole images{weights}). It labels "
+        f"{percent(network['held_out']['class_accuracy'][michel])} of a held-out image's Michel voxels right, and "
+        f"finds {found['found']} of {found['true']} Michel electrons at the end of a track; {found['matched']} of its "
+        f"{found['candidates']} candidates are Michel electrons."
+    )
+
+
+NOTE = (
+    "Identification: a candidate is a DBSCAN cluster of voxels called Michel that touches the end of a track; "
+    "efficiency is of true Michel electrons, purity of candidates, with one standard deviation (Wilson) in brackets. "
+    "Clustering: voxels shared, over those of the true cluster (efficiency) and of the candidate (purity), mean over "
+    "matched candidates. Labels: slides, by the particle; attached, truth and prediction after the rule that turns "
+    "delta rays and Michel electrons which touch no track into shower. In the row of the paper the purity is what its "
+    "abstract calls true positive rate."
+)
+
+
+def parts(record: dict[str, Any], folder: Path) -> list[str]:
+    return [
+        heading("Michel electrons"),
+        paragraph(sentence(record)),
+        html_table(*rows(record)),
+        paragraph(NOTE, "small"),
+        figure(folder, "michel.png", "Energy of the Michel electrons at the ends of tracks in the held-out images of "
+               "the network on stopping muons, true and found (left), and of matched pairs (right).",
+               *energy_rows(record)),
+        figure(folder, "michel-event.png", "One of these images: truth and the network's answer.", *_shares(record)),
+    ]  # fmt: skip
+
+
+def _shares(record: dict[str, Any]) -> Table:
+    """Classes of the held-out images of stopping muons: mean shares, and the network's accuracy."""
+    scores = record["michel"]["network"]["held_out"]
+    found = zip(record["classes"], scores["class_share"], scores["class_accuracy"], strict=True)
+    header = ["class (all held-out images of stopping muons)", "share", "accuracy"]
+    return header, [[name, percent(share), percent(accuracy)] for name, share, accuracy in found]

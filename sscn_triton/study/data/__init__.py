@@ -1,0 +1,1 @@
+"""What a training learns from: events, crops, augmentation, labels, and the order in which they come."""

@@ -1,0 +1,195 @@
+"""Events to crops to batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count, islice, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sscn_triton.common.progress import Progress
+from sscn_triton.lartpc import CLASS_NAMES, Event, Recipe, collate, crop
+from sscn_triton.study.config import StudyConfig
+
+ENERGY_UNIT = 0.05
+"""MeV. The networks read a voxel's energy in this unit, about the median voxel's, so that the dense network's
+variances, pulled towards zero by the empty voxels, stay above batch norm's eps."""
+
+LEAST_VOXELS = 10
+"""Crops and events with fewer active voxels are passed over, as in the study."""
+
+HELD_OUT_CROPS = 24
+"""Crops that a network is judged by at most."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some images: their active voxels one below the other, as a `SparseTensor` wants them."""
+
+    coordinates: Tensor  # [N, 1 + D] int32, image first
+    features: Tensor  # [N, 1] float32, energy in ENERGY_UNIT
+    labels: Tensor  # [N] int64, -1 unknown
+    spatial_shape: tuple[int, ...]
+    images: int
+    names: tuple[str, ...]
+
+    @property
+    def events(self) -> Tensor:
+        """[N] int64: the image of each voxel."""
+        return self.coordinates[:, 0].long()
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        return replace(
+            self,
+            coordinates=self.coordinates.to(device),
+            features=self.features.to(device),
+            labels=self.labels.to(device),
+        )
+
+
+def as_batch(images: list[Event]) -> Batch:
+    """Images as a batch, whose shape is the largest of theirs along each axis."""
+    coordinates, energy, labels = (torch.from_numpy(array) for array in collate(images))
+    names = tuple(image.name for image in images)
+    shape = tuple(int(n) for n in np.max([image.spatial_shape for image in images], axis=0))
+    return Batch(coordinates, energy / ENERGY_UNIT, labels, shape, len(images), names)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Events to learn from, and events held out from that, for judging."""
+
+    train: list[Event]
+    held_out: list[Event]
+    source: str
+
+
+def load(config: StudyConfig) -> Split:
+    """The events of the study: of the file if one is given, else simulated. One in five, at least one, is held out.
+
+    Raises FileNotFoundError and ValueError (naming the file) for a file the study cannot use.
+    """
+    if config.data is None:
+        assert config.events is not None
+        assert config.image is not None
+        events = simulated(config.seed, config.events, config.image)
+        source = f"{config.events} simulated events of {config.image} px, seed {config.seed}"
+    else:
+        from sscn_triton.lartpc import open_events
+
+        with open_events(config.data, **config.reading()) as file:
+            number = len(file) if config.events is None else config.events
+            if number > len(file):
+                raise ValueError(f"{config.data}: has {len(file)} events, asked for {number}")
+            taken = (file[i] for i in range(number))
+            events = [event for event in taken if (event.labels >= 0).sum() >= LEAST_VOXELS]
+        source = f"{len(events)} events of {Path(config.data).name}"
+        _check(events, config)
+    return split_events(events, config.seed, source)
+
+
+def split_events(events: list[Event], seed: int, source: str) -> Split:
+    """One in five of the events, at least one, is held out; which, the seed says."""
+    order = np.random.default_rng(seed).permutation(len(events))
+    held = max(1, len(events) // 5)
+    return Split([events[i] for i in sorted(order[held:])], [events[i] for i in sorted(order[:held])], source)
+
+
+def _check(events: list[Event], config: StudyConfig) -> None:
+    if len(events) < 2:
+        raise ValueError(
+            f"{config.data}: a study needs 2 events or more with {LEAST_VOXELS} labelled voxels, found {len(events)}"
+        )
+    for event in events:
+        if event.label_names != CLASS_NAMES:
+            raise ValueError(f"{config.data}: a study needs labels {', '.join(CLASS_NAMES)}, {event.name} has others")
+        if event.ndim != 3:
+            raise ValueError(f"{config.data}: a study needs three-dimensional events, {event.name} has {event.ndim}")
+        if min(event.spatial_shape) < config.size:
+            raise ValueError(f"size must fit into the images of {event.name}, {event.spatial_shape}, got {config.size}")
+
+
+def simulated(seed: int, number: int, size: int, recipe: Recipe | None = None) -> list[Event]:
+    """Events 0, 1, 2, ... of the seed, those with too few voxels passed over."""
+    from sscn_triton.lartpc import simulate
+
+    events: list[Event] = []
+    with Progress("simulating events", number) as progress:
+        for index in range(10 * number):
+            event = simulate(seed, index, size=size, recipe=recipe)
+            if len(event) >= LEAST_VOXELS:
+                events.append(event)
+                progress.to(len(events))
+            if len(events) == number:
+                return events
+    raise ValueError(f"image must be large enough to hold {LEAST_VOXELS} voxels of most events, got {size}")
+
+
+@dataclass(frozen=True)
+class Streamed(Sequence[Event]):
+    """Events 0 to `number` - 1 of the seed, each simulated whenever it is asked for, those with few voxels too."""
+
+    seed: int
+    number: int
+    size: int
+
+    def __len__(self) -> int:
+        return self.number
+
+    def __getitem__(self, index: Any) -> Any:
+        from sscn_triton.lartpc import simulate
+
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self.number))]
+        if not -self.number <= index < self.number:
+            raise IndexError(f"no event {index} of {self.number}")
+        return simulate(self.seed, index % self.number, size=self.size)
+
+
+def training_crops(events: list[Event], size: int, images: int, seed: int) -> Iterator[Batch]:
+    """Without end: batches of random crops, each around a voxel of an event. Batch i depends on (seed, i) alone."""
+    for step in count():
+        generator = np.random.default_rng((seed, step))
+        yield as_batch([random_crop(events, size, generator) for _ in range(images)])
+
+
+def random_crop(events: list[Event], size: int, generator: np.random.Generator) -> Event:
+    """A crop around a voxel of one of the events; the best of 100 trials if none has enough voxels."""
+    best = None
+    for _ in range(100):
+        event = events[generator.integers(len(events))]
+        image = crop(event, size, seed=int(generator.integers(2**63)))
+        if (image.labels >= 0).sum() >= LEAST_VOXELS:
+            return image
+        best = image if best is None or len(image) > len(best) else best
+    assert best is not None
+    return best
+
+
+def training_events(events: list[Event], seed: int, images: int = 1) -> Iterator[Batch]:
+    """Without end: `images` whole events a batch, in an order shuffled anew each time round."""
+    order = (i for turn in count() for i in np.random.default_rng((seed, turn)).permutation(len(events)))
+    while True:
+        yield as_batch([events[i] for i in islice(order, images)])
+
+
+def tiles(event: Event, size: int) -> Iterator[Event]:
+    """The crops of this edge that tile the event from its lowest corner on; what is left at the far ends is in none."""
+    corners = (range(0, whole - size + 1, size) for whole in event.spatial_shape)
+    return (crop(event, size, corner=corner) for corner in product(*corners))
+
+
+def held_out_crops(events: list[Event], size: int, seed: int) -> list[Event]:
+    """At most HELD_OUT_CROPS of the crops that tile the events, drawn by the seed from those with enough voxels."""
+    crops = [tile for event in events for tile in tiles(event, size)]
+    usable = [tile for tile in crops if (tile.labels >= 0).sum() >= LEAST_VOXELS]
+    if not usable:
+        usable = [max(crops, key=lambda tile: int((tile.labels >= 0).sum()))]
+    chosen = np.random.default_rng(seed).permutation(len(usable))[:HELD_OUT_CROPS]
+    return [usable[i] for i in sorted(chosen)]

@@ -1,0 +1,226 @@
+"""The pieces of the study at full size: events, the pace of a training, the training, costs, scaling.
+
+A piece that lasts goes on where it stopped: events from their files, a training from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sscn_triton.common.errors import RunError
+from sscn_triton.common.progress import Progress
+from sscn_triton.lartpc import CLASS_NAMES, open_events
+from sscn_triton.lartpc.simulation.production import simulate_folder
+from sscn_triton.study.full_size.setting import Setting
+from sscn_triton.study.scaling.measure import Job, Plan, measure
+from sscn_triton.study.scaling.measure import run as run_scaling
+from sscn_triton.study.training.config import CONFIGS, TrainConfig
+from sscn_triton.study.training.networks import NetworkSettings
+from sscn_triton.study.training.trainer import FINAL, SCORES, train
+
+RESERVE = 60.0
+"""Seconds at the end of a call in which nothing is begun: files and checkpoints are finished in it."""
+MEMORY = "out of memory"
+"""What `gpu_results.Results` takes for an answer: such a piece is not tried again."""
+CURVE = 200
+"""Points of a learning curve that are kept."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One of the pieces. do: takes the seconds there are, gives its record, or None where it has to go on in another
+    call; seconds: that it needs to come anywhere."""
+
+    name: str
+    do: Callable[[float], dict[str, Any] | None]
+    seconds: float
+
+
+def pieces(setting: Setting, done: Mapping[str, Any]) -> list[Piece]:
+    """All of them, those of most interest first. done: records by name, for what one piece needs of another."""
+    scale = setting.scale
+    found: list[Piece] = []
+
+    def add(name: str, do: Callable[[float], dict[str, Any] | None], seconds: float) -> None:
+        found.append(Piece(name, do, seconds))
+
+    def add_training(config: str, size: int, events: int, stream: bool = False) -> None:
+        where = f"{config}: {events} events of {size} px{', streamed' if stream else ''}"
+        base = _config(setting, config, size, events, stream)
+        add(f"pace of {where}", lambda seconds: _pace(setting, base), 150)
+        pace = done.get(f"pace of {where}", {})
+        add(f"training {where}", lambda seconds: _training(base, pace, seconds), 2 * RESERVE + 30)
+
+    for i, (size, config) in enumerate(zip(scale.sizes, scale.configs, strict=True)):
+        add(f"events of {size} px", _events_piece(setting, i, scale.events), 2 * RESERVE)
+        add_training(config, size, scale.events)
+        add(f"costs at {size} px", _costs_piece(setting, size), 60)
+        if i == 0:
+            add("scaling", lambda seconds: _scaling(setting), scale.scaling_seconds)
+    for config in scale.dense:
+        add_training(config, scale.sizes[0], scale.events)
+    add(f"{scale.more_events} events of {scale.sizes[0]} px", _events_piece(setting, 0, scale.more_events), 2 * RESERVE)
+    add_training(scale.configs[0], scale.sizes[0], scale.more_events)
+    for size, config in zip(scale.sizes[1:], scale.configs[1:], strict=True):  # too many for most disks
+        add_training(config, size, scale.more_events, stream=True)
+    return found
+
+
+def _config(setting: Setting, name: str, size: int, events: int, stream: bool) -> TrainConfig:
+    """The packaged configuration on the events of this study."""
+    import yaml  # type: ignore[import-untyped]  # comes with Lightning
+
+    values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()) | {"workers": setting.workers}
+    values |= setting.scale.changes
+    source = {"data": str(setting.events(size))}
+    if stream:
+        source = {"data": None, "events": events, "image": size, "stream": True}  # type: ignore[dict-item]
+    values |= source | {"held_out": str(setting.held_out(size)), "held_out_events": setting.scale.held_out}
+    out = setting.out / f"training-{name}-{size}px-{events}"
+    return TrainConfig(
+        **values | {"out": str(out), "seed": setting.seed, "device": setting.device, "tensorboard": False}
+    )
+
+
+def _events_piece(setting: Setting, which: int, number: int) -> Callable[[float], dict[str, Any] | None]:
+    size, part = setting.scale.sizes[which], setting.scale.parts[which]
+
+    def do(seconds: float) -> dict[str, Any] | None:
+        end = time.monotonic() + seconds - RESERVE
+        # two seeds: no event that is judged was learnt from
+        wanted = ((setting.held_out(size), setting.scale.held_out, 1), (setting.events(size), number, 0))
+        for folder, events, other in wanted:
+            with Progress(f"simulating {size} px", events) as progress:
+                made = simulate_folder(
+                    folder,
+                    events,
+                    seed=2 * setting.seed + other,
+                    size=size,
+                    workers=setting.workers,
+                    part=part,
+                    seconds=max(0.0, end - time.monotonic()),
+                    progress=progress.to,
+                )
+            if made < events:
+                print(f"{made} of {events} events are in {folder}")
+                return None
+        return {"events": number, "held_out": setting.scale.held_out, "workers": setting.workers}
+
+    return do
+
+
+def _pace(setting: Setting, base: TrainConfig) -> dict[str, Any]:
+    """How many steps fit into the time of a training; of a dense network, on how many images."""
+    scratch, batch = setting.out / "pace", base.batch
+    while True:
+        shutil.rmtree(scratch, ignore_errors=True)
+        steps = setting.scale.pace_steps
+        trial = _changed(base, out=str(scratch), steps=steps, batch=batch, held_out_events=1)
+        try:
+            train(trial)
+            break
+        except RunError as error:
+            if not isinstance(error.__cause__, torch.OutOfMemoryError):
+                raise
+            if batch == 1:
+                return {"failed": MEMORY}
+            batch = max(1, batch // 2)
+            torch.cuda.empty_cache()
+    walls = [float(row["wall"]) for row in _rows(scratch)]
+    shutil.rmtree(scratch)
+    third = steps // 3
+    seconds = (walls[-1] - walls[third - 1]) / (steps - third)
+    wanted = int(0.97 * 60 * setting.scale.minutes / seconds)
+    return {"seconds a step": seconds, "steps": max(1, min(wanted, setting.scale.most_steps)), "batch": batch}
+
+
+def _changed(config: TrainConfig, **changes: Any) -> TrainConfig:
+    return TrainConfig(**{**asdict(config), **changes})
+
+
+def _rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "steps.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _training(base: TrainConfig, pace: dict[str, Any], seconds: float) -> dict[str, Any] | None:
+    """A training of the time that is asked for; its learning curve, and its accuracies on events it has not seen."""
+    if "failed" in pace:
+        return {"failed": pace["failed"]}
+    config = _changed(base, steps=pace["steps"], batch=pace["batch"])
+    train(config, seconds - RESERVE)
+    folder = Path(config.out)
+    if not ((folder / FINAL).exists() and (folder / SCORES).exists()):
+        return None
+    rows = _rows(folder)
+    scores = json.loads((folder / SCORES).read_text())
+    accuracies = [float(row["nonzero_accuracy"]) for row in rows]
+    last = accuracies[-max(1, len(rows) // 10) :]
+    every = max(1, len(rows) // CURVE)
+    means = [statistics.fmean(accuracies[max(0, i - every) : i + 1]) for i in range(len(rows))]
+    return {
+        "config": {name: value for name, value in asdict(config).items() if name not in ("out", "data", "held_out")},
+        "training_accuracy": statistics.fmean(last),
+        "held_out": scores,
+        "training_seconds": float(rows[-1]["wall"]),
+        "images_seen": config.steps * config.batch * config.accumulate,
+        "medians": {
+            name: statistics.median(float(row[name]) for row in rows)
+            for name in ("seconds_data", "seconds_forward", "seconds_backward", "voxels")
+        },
+        "peak_memory": max(float(row["memory"]) for row in rows),
+        "curve": {
+            "iteration": [int(row["step"]) for row in rows[::every]],
+            "wall": [float(row["wall"]) for row in rows[::every]],
+            "accuracy": means[::every],
+        },
+    }
+
+
+def _costs_piece(setting: Setting, size: int) -> Callable[[float], dict[str, Any]]:
+    """Forward pass, step and memory of the sparse network on single held-out events of this size."""
+
+    def do(seconds: float) -> dict[str, Any]:
+        with open_events(setting.held_out(size)) as events:
+            images = [events[i] for i in range(min(8, len(events)))]
+        points = [
+            asdict(measure(Job("costs", _sparse(setting), [one], size, setting.device))) for one in images if len(one)
+        ]
+        middle = {
+            name: statistics.median(point[name] for point in points)
+            for name in ("voxels", "forward_seconds", "step_seconds", "forward_memory", "step_memory")
+        }
+        return {"size": size, **middle, "points": points}
+
+    return do
+
+
+def _sparse(setting: Setting) -> NetworkSettings:
+    changes = setting.scale.changes
+    shape = {name: changes[name] for name in ("filters", "depth", "repetitions") if name in changes}
+    return NetworkSettings("sparse", num_classes=len(CLASS_NAMES), **shape)
+
+
+def _scaling(setting: Setting) -> dict[str, Any]:
+    """All networks against size, voxels and batch, on the fullest of some events of the largest size."""
+    from sscn_triton.study.data.batches import simulated
+
+    events = sorted(simulated(2 * setting.seed + 1, 8, setting.scale.sizes[-1]), key=len, reverse=True)
+    network = _sparse(setting)
+    memory = 4e9
+    if setting.device == "cuda":
+        memory = float(torch.cuda.get_device_properties(0).total_memory)
+    plan = Plan(
+        "scaling", events, network.filters, network.depth, setting.scale.scaling_seconds, memory, setting.device
+    )
+    return run_scaling(plan)

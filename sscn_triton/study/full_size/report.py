@@ -1,0 +1,112 @@
+"""What the study at full size has found so far, beside the 2018 study, as Markdown for the terminal and the book."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sscn_triton.common.units import memory, percent, seconds
+from sscn_triton.study import published
+from sscn_triton.study.scaling.report import markdown
+
+GOAL = {"training": 0.993, "held out": 0.98, "size": 192, "seconds": 600.0}
+"""What a GPU is to reach: the accuracies of the study in ten minutes of training."""
+
+ALT = (
+    "Nonzero accuracy in training against iterations and against wall time, a line for each training; a dotted line "
+    "marks the accuracy of the 2018 study."
+)
+
+
+def table(record: dict[str, Any]) -> str:
+    """Trainings, classes, costs; what is not there yet is left out."""
+    cells = record["cells"]
+    trainings = {name: cell for name, cell in cells.items() if "training_accuracy" in cell}
+    costs = [cell for name, cell in cells.items() if name.startswith("costs")]
+    parts = [_trainings(trainings), _goal(trainings), _classes(trainings), _costs(costs)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def figure(record: dict[str, Any]) -> Any:
+    """Nonzero accuracy in training against iterations and against wall time; a matplotlib figure."""
+    import matplotlib.pyplot as plt
+
+    drawn, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.6), sharey=True)
+    for name, cell in record["cells"].items():
+        if "training_accuracy" in cell:
+            curve, label = cell["curve"], name.removeprefix("training ")
+            left.plot(curve["iteration"], curve["accuracy"], lw=1.5, label=label)
+            right.plot([wall / 60 for wall in curve["wall"]], curve["accuracy"], lw=1.5)
+    for panel, what in ((left, "iterations"), (right, "wall time (min)")):
+        panel.axhline(GOAL["training"], color="0.5", lw=1, ls=":")
+        panel.set_xlabel(what, fontsize=8)
+        panel.tick_params(labelsize=7)
+    left.set_ylabel("nonzero accuracy, training", fontsize=8)
+    drawn.legend(loc="outside lower center", ncols=2, fontsize=7)
+    return drawn
+
+
+def _trainings(trainings: dict[str, dict[str, Any]]) -> str:
+    if not trainings:
+        return ""
+    header = ["training", "steps", "batch", "time", "training accuracy", "held out", "peak memory"]
+    rows = []
+    for name, cell in trainings.items():
+        config, scores = cell["config"], cell["held_out"]
+        row = [name.removeprefix("training "), str(config["steps"]), str(config["batch"] * config["accumulate"])]
+        row += [seconds(cell["training_seconds"]), percent(cell["training_accuracy"], 2)]
+        rows.append([*row, percent(scores["nonzero_accuracy"], 2), memory(cell["peak_memory"])])
+    for one in published.NETWORKS:
+        trained = one.remark == "training accuracy"
+        accuracy = percent(one.nonzero_accuracy)
+        duration = "11 days" if one.name == "dense" else "19 h" if one.size == GOAL["size"] else ""
+        training = accuracy if trained else "99.3 %" if one.size == GOAL["size"] else ""
+        row = [f"2018: {one.name}, {one.size} px", "", "", duration, training, "" if trained else accuracy]
+        rows.append([*row, ""])
+    return markdown(header, rows)
+
+
+def _goal(trainings: dict[str, dict[str, Any]]) -> str:
+    """Whether the goal was reached, and how soon."""
+    lines = []
+    for name, cell in trainings.items():
+        if cell["config"]["network"] == "sparse" and name.endswith(f"of {GOAL['size']} px"):
+            reached = (
+                cell["training_accuracy"] >= GOAL["training"],
+                cell["held_out"]["nonzero_accuracy"] >= GOAL["held out"],
+            )
+            words = ["reached" if one else "not reached" for one in reached]
+            within = "" if cell["training_seconds"] <= GOAL["seconds"] else ", in more than ten minutes"
+            lines.append(
+                f"{name}: {percent(GOAL['training'])} in training {words[0]}, {percent(GOAL['held out'])} held out "
+                f"{words[1]}{within}."
+            )
+    return "\n\n".join(lines)
+
+
+def _classes(trainings: dict[str, dict[str, Any]]) -> str:
+    if not trainings:
+        return ""
+    header = ["class", *(name.removeprefix("training ") for name in trainings), "2018", "share", "share, 2018"]
+    rows = []
+    first = next(iter(trainings.values()))["held_out"]
+    for i, theirs in enumerate(published.CLASSES):
+        found = [percent(cell["held_out"]["class_accuracy"][i]) for cell in trainings.values()]
+        rows.append(
+            [theirs.name, *found, percent(theirs.accuracy), percent(first["class_share"][i]), percent(theirs.share)]
+        )
+    return markdown(header, rows)
+
+
+def _costs(costs: list[dict[str, Any]]) -> str:
+    if not costs:
+        return ""
+    theirs = {one.size: one for one in published.NETWORKS if one.name == "sparse"}
+    header = ["image", "voxels", "forward", "2018", "memory, forward", "2018", "step", "memory, training"]
+    rows = []
+    for cell in costs:
+        old = theirs.get(cell["size"])
+        row = [f"{cell['size']} px", f"{cell['voxels']:,.0f}", seconds(cell["forward_seconds"])]
+        row += [seconds(old.forward_seconds) if old else "", memory(cell["forward_memory"])]
+        row += [memory(1e9 * old.memory_gb) if old else "", seconds(cell["step_seconds"]), memory(cell["step_memory"])]
+        rows.append(row)
+    return markdown(header, rows)

@@ -1,0 +1,1 @@
+"""`sscn study`: the study at laptop size, and its report."""

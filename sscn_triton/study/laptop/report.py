@@ -1,0 +1,225 @@
+"""The study's table in plain text, and its report as one HTML page that needs nothing but itself."""
+
+from __future__ import annotations
+
+import html as markup
+from pathlib import Path
+from typing import Any
+
+from sscn_triton.common.output import as_json
+from sscn_triton.common.page import Rows, Table, data_uri, figure, heading, html_table, page, paragraph, text_table
+from sscn_triton.common.units import memory, percent, seconds
+from sscn_triton.study.analysis import michel_report, mistakes_report
+from sscn_triton.study.laptop.figures import WORST, worst_name
+from sscn_triton.study.questions import report as questions_report
+from sscn_triton.study.runs.curves import thinned
+from sscn_triton.study.scaling import report as scaling_report
+from sscn_triton.study.scaling.size_table import size_rows
+
+COLUMNS = [
+    "network", "image", "parameters", "steps", "trained", "accuracy, training", "accuracy, held out",
+    "step", "forward", "memory, training", "memory, forward",
+]  # fmt: skip
+
+
+def main_rows(record: dict[str, Any]) -> Rows:
+    """The measured networks, then those of 2018."""
+    rows = []
+    for n in record["networks"]:
+        rows.append([
+            n["name"], f"{n['spatial_shape'][0]} px", f"{n['parameters']:,}", f"{n['step_count']:,}",
+            seconds(n["training_seconds"]), percent(n["training_accuracy"]),
+            percent(n["held_out"]["nonzero_accuracy"]), seconds(n["step_seconds"]),
+            seconds(n["forward_seconds_median"]), memory(n["training_memory"]), memory(n["forward_memory"]),
+        ])  # fmt: skip
+    for n in record["published"]["networks"]:
+        is_training = bool(n["remark"])
+        accuracy, held = percent(n["nonzero_accuracy"]), f"{memory(1e9 * n['memory_gb'])} (GPU)"
+        rows.append([
+            f"2018: {n['name']}", f"{n['size']} px", "", "", "", accuracy if is_training else "",
+            "" if is_training else accuracy, "", seconds(n["forward_seconds"]), "", held,
+        ])  # fmt: skip
+    return rows
+
+
+def class_rows(record: dict[str, Any]) -> Table:
+    """Accuracy of each class for each network, with the mean shares, and the study's."""
+    networks = record["networks"]
+    header = ["class", "share", *(n["name"] for n in networks), "2018: share", "2018: sparse"]
+    whole = next(n for n in networks if n["whole"])
+    rows = []
+    for c, theirs in enumerate(record["published"]["classes"]):
+        ours = [percent(n["held_out"]["class_accuracy"][c]) for n in networks]
+        share = percent(whole["held_out"]["class_share"][c])
+        rows.append([theirs["name"], share, *ours, percent(theirs["share"], 0), percent(theirs["accuracy"])])
+    return header, rows
+
+
+def table(record: dict[str, Any]) -> str:
+    """What `sscn study` prints at its end."""
+    short = [name.replace("accuracy", "acc.").replace("memory", "mem.") for name in COLUMNS]
+    return "\n".join(
+        ["", *sentences(record), "", text_table(short, main_rows(record)), "", text_table(*class_rows(record)), ""]
+    )
+
+
+def sentences(record: dict[str, Any]) -> list[str]:
+    """What the numbers say, in words made from the numbers."""
+    sparse, dense, large, _ = record["networks"]
+    size = sparse["spatial_shape"][0]
+    labelled = [
+        f"{name} {percent(n['held_out']['nonzero_accuracy'])} ({n['step_count']:,} steps)"
+        for name, n in (("the sparse network labels", sparse), ("its dense twin", dense), ("that of 2018", large))
+    ]
+    return [
+        f"On the same {size} px crops, trained for {seconds(sparse['training_seconds'])} (sparse), "
+        f"{seconds(dense['training_seconds'])} (dense) and {seconds(large['training_seconds'])} (dense of 2018), "
+        f"{', '.join(labelled)} of the nonzero voxels of held-out crops right.",
+        f"A training step takes {seconds(sparse['step_seconds'])} against {seconds(dense['step_seconds'])} "
+        f"({dense['step_seconds'] / sparse['step_seconds']:.1f} times) and {seconds(large['step_seconds'])}, its "
+        f"memory peaks at {memory(sparse['training_memory'])} against {memory(dense['training_memory'])} "
+        f"({dense['training_memory'] / max(1, sparse['training_memory']):.1f} times) and "
+        f"{memory(large['training_memory'])}.",
+    ]
+
+
+def notes(record: dict[str, Any]) -> list[str]:
+    """What a reader must know to weigh the numbers."""
+    config, data, machine = record["config"], record["data"], record["machine"]
+    sparse = record["networks"][0]
+    by_steps = config["steps"] is not None
+    limit = f"{config['steps']:,} steps each" if by_steps else "the same wall time for the three networks on crops"
+    return [
+        f"Events: {data['source']}; {data['train_events']} to learn from, {data['held_out_events']} held out.",
+        f"Networks: UResNet of {config['depth']} levels, {config['filters']} filters, {sparse['parameters']:,} "
+        "parameters. The matched dense one is the sparse one layer by layer with ordinary convolutions; both start "
+        f"from the same weights. The dense one of the 2018 study has {record['networks'][2]['parameters']:,} "
+        "parameters. All three see the same crops in the same order.",
+        f"Training: Adam, one-cycle learning rate up to {config['learning_rate']:g}, {config['batch']} crop(s) a step "
+        f"(whole events one by one), {limit}. Loss: cross-entropy on active voxels only, for all, averaged per "
+        f"event. Input: a voxel's energy in units of {data['energy_unit_mev']} MeV. The defaults, rate 0.003 and 2 "
+        "crops a step, come from short trials of the sparse network alone, on simulated events, so they lean its way; "
+        "the 2018 study used 0.001.",
+        "Accuracy: correct nonzero voxels over nonzero voxels per image, then the mean over images, as the 2018 study "
+        "defines it. Training accuracy is the mean of the last tenth of the steps. Class accuracy is the mean over the "
+        "images that have the class.",
+        f"Before judging, batch norm's statistics are taken anew, for every network, from {data['statistics_batches']} "
+        "training batches (fewer if it made fewer steps): running averages forget their start too slowly for a "
+        "training this short.",
+        "Time: medians; a step is forward, loss, backward and Adam, a forward pass includes the loss. Sparse times "
+        "include building the rulebooks, anew for every image.",
+        f"Memory: {sparse['memory_method']}; what is listed is the rise above what was held then. Forward memory is "
+        "one pass without gradients on the largest held-out image.",
+        f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB; {machine['system']}, "
+        f"Python {machine['python']}, torch {machine['torch']}, sscn {machine['sscn']}; load average before "
+        f"training {record['load_before']} (well above 1, other work has slowed all times and cost steps). The study "
+        f"took {seconds(record['seconds'])} before drawing, seed {config['seed']}, {record['created']}.",
+        f"2018: {record['published']['source']}; {record['published']['task']}. Other events, a GPU, a far longer "
+        "training: they are here for orientation, not as a race.",
+    ]
+
+
+def html(record: dict[str, Any], folder: Path) -> str:
+    """The page. Reads the figures from `folder` and puts them into it."""
+    parts = [
+        f"<h1>{markup.escape(record['title'])}</h1>",
+        *(paragraph(sentence, "lead") for sentence in sentences(record)),
+        html_table(COLUMNS, main_rows(record)),
+        paragraph("Rows named 2018 are the study's own numbers, of other events and a GPU; all else was measured in "
+                  "this run.", "small"),
+        *_accuracy_parts(record, folder),
+        *_cost_parts(record, folder),
+        *_mistake_parts(record, folder),
+        *michel_report.parts(record, folder),
+        *questions_report.parts(record, folder),
+        heading("How it was measured"),
+        "<ul>" + "".join(f"<li>{markup.escape(note)}</li>" for note in notes(record)) + "</ul>",
+        heading("All numbers"),
+        f'<p><a download="report.json" href="{data_uri(as_json(record).encode(), "application/json")}">report.json'
+        "</a> holds every number on this page and every training step.</p>",
+    ]  # fmt: skip
+    return page(record["title"], parts)
+
+
+def _accuracy_parts(record: dict[str, Any], folder: Path) -> list[str]:
+    header, rows = class_rows(record)
+    return [
+        heading("Accuracy"),
+        figure(folder, "accuracy.png", "Nonzero accuracy of the batches learnt from, as a running mean over "
+               "a twentieth of the training; diamonds: held-out images at the end.", *_curve_rows(record)),
+        figure(folder, "classes.png", "Accuracy by class on held-out images. The shares below the names are those "
+               "of the held-out whole events. Hatched: the 2018 study.", header, rows),
+        html_table(header, rows),
+        paragraph("Mean shares of the nonzero voxels and accuracies by class; the last two columns are the study's.",
+                  "small"),
+    ]  # fmt: skip
+
+
+def _cost_parts(record: dict[str, Any], folder: Path) -> list[str]:
+    scaling = record["scaling"]
+    return [
+        heading("What it costs"),
+        figure(folder, "cost.png", "What it costs, on logarithmic axes: median training step, median forward pass, "
+               "peak memory of training. Hatched: the 2018 study, forward, on a GPU.", *_cost_rows(record)),
+        html_table(*size_rows(record)),
+        paragraph("The slides' table: one image at the sizes of the study, here by this machine's processor, there by "
+                  "a GPU. Computed: what this run did not reach, as said below the next figure; empty: it measured too "
+                  "little for that.", "small"),
+        paragraph(scaling_report.sentence(scaling)),
+        figure(folder, "scaling.png", "How costs grow with the image, one image at a time, on logarithmic axes. The "
+               "table has the batches too, and what follows for images that were not measured: for dense networks in "
+               "proportion to the places of the image, for the sparse one to its voxels, which follow a power law.",
+               *scaling_report.point_rows(scaling)),
+        html_table(*scaling_report.exponent_rows(scaling)),
+        paragraph("Exponents with their standard errors, of what grows above a fixed cost. Off: root mean square of "
+                  "the points about such a power law and about such an exponential, of sizes with one image; voxels "
+                  "of batches too.", "small"),
+    ]  # fmt: skip
+
+
+def _mistake_parts(record: dict[str, Any], folder: Path) -> list[str]:
+    worst = record["networks"][3]["closer"]["mistakes"]["worst"][:WORST]
+    pictures = [
+        figure(folder, worst_name(number), f"Number {number} of the held-out whole events with the lowest accuracy: "
+               "truth and the sparse network's answer.",
+               ["event", "nonzero accuracy"], [[one["name"], percent(one["nonzero_accuracy"])]])
+        for number, one in enumerate(worst, 1)
+    ]  # fmt: skip
+    return [
+        *mistakes_report.parts(record["networks"][3]["closer"]["mistakes"], record["classes"], folder),
+        figure(folder, "event.png", "A held-out whole event: truth and the sparse network's answer. "
+               "event.html, beside this page, shows it to turn and zoom, and where it errs.",
+               *_confusion_rows(record, 3)),
+        *pictures,
+        figure(folder, "crop-sparse.png", "A held-out crop: truth and the sparse network's answer.",
+               *_confusion_rows(record, 0)),
+        figure(folder, "crop-dense.png", "The same crop by its dense twin.", *_confusion_rows(record, 1)),
+        figure(folder, "crop-dense-2018.png", "The same crop by the dense network of 2018.",
+               *_confusion_rows(record, 2)),
+    ]  # fmt: skip
+
+
+def _curve_rows(record: dict[str, Any]) -> Table:
+    """Twenty points of each curve."""
+    rows = []
+    for n in record["networks"]:
+        curve = n["curve"]
+        for i in thinned(len(curve["wall"]), 20):
+            wall, accuracy, loss = (curve[name][i] for name in ("wall", "accuracy", "loss"))
+            rows.append([n["name"], f"{curve['iteration'][i]:,}", f"{wall:.1f}", percent(accuracy), f"{loss:.3f}"])
+    return ["network", "iteration", "wall time (s)", "accuracy, running mean", "loss, running mean"], rows
+
+
+def _cost_rows(record: dict[str, Any]) -> Table:
+    picked = [COLUMNS.index(name) for name in ("network", "image", "step", "forward", "memory, training")]
+    picked.append(COLUMNS.index("memory, forward"))
+    return [COLUMNS[i] for i in picked], [[row[i] for i in picked] for row in main_rows(record)]
+
+
+def _confusion_rows(record: dict[str, Any], run: int) -> Table:
+    """Voxels of all held-out images of one run: true class against predicted class."""
+    rows = [
+        [name, *(f"{count:,}" for count in counts)]
+        for name, counts in zip(record["classes"], record["networks"][run]["held_out"]["confusion"], strict=True)
+    ]
+    return ["true class (all held-out images)", *(f"predicted {name}" for name in record["classes"])], rows

@@ -1,0 +1,1 @@
+"""Questions that the study left open, each answered by small trainings."""

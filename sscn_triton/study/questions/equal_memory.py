@@ -1,0 +1,104 @@
+"""Accuracy at equal time and equal memory: the dense network gets crops so small that it needs no more memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice, product
+from typing import Any
+
+import numpy as np
+import torch
+
+from sscn_triton.common.memory import PeakMemory
+from sscn_triton.lartpc import CLASS_NAMES, Event, crop
+from sscn_triton.study.config import StudyConfig
+from sscn_triton.study.data.batches import Batch, as_batch, training_crops
+from sscn_triton.study.runs.curves import curve
+from sscn_triton.study.runs.run import STATISTICS_BATCHES, Outcome, make_network, warm_up
+from sscn_triton.study.training.loop import Limit, estimate_statistics, train
+from sscn_triton.study.training.metrics import Tally
+from sscn_triton.study.training.module import voxel_logits
+from sscn_triton.study.training.networks import Kind
+
+STATE_BYTES = 16
+"""Of a parameter while it is trained by Adam: itself, its gradient and two moments, four bytes each."""
+
+
+def crops_that_fit(config: StudyConfig, sparse: Outcome, dense: Outcome) -> tuple[int, int]:
+    """Edge and number of the largest crops with which a step of the matched dense network should need no more memory
+    than the sparse one does: what exceeds the weights' own share grows with the places of the image.
+
+    Batch norm wants two images at the least, which may be too many.
+    """
+    state = STATE_BYTES * dense.parameters
+    room = sparse.training_memory - state
+    place = max(1.0, dense.training_memory - state) / (config.batch * config.size**3)
+    divisor = 2 ** (config.depth - 1)
+    for edge in range(config.size, 0, -divisor):
+        number = int(room / (place * edge**3))
+        if number >= 2:
+            return edge, min(number, 64)
+    return divisor, 2
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One network under its limits: crops of this edge, and how many a step. held_out: crops of the study's size."""
+
+    name: str
+    kind: Kind
+    config: StudyConfig
+    train: list[Event]
+    held_out: list[Event]
+    edge: int
+    images: int
+    limit: Limit
+
+    def run(self) -> dict[str, Any]:
+        """Its steps, its peak memory, and its accuracy on the held-out crops, read in pieces of its own edge."""
+        config = self.config
+        warm_up(self.kind, config, next(self._batches()))
+        memory = PeakMemory()
+        network = make_network(self.kind, config, self.train[0].ndim)
+        steps = train(network, self._batches(), None, self.limit, config.learning_rate)
+        peak = memory.bytes()
+        estimate_statistics(network, list(islice(self._batches(), min(STATISTICS_BATCHES, len(steps)))))
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "edge": self.edge,
+            "images": self.images,
+            "steps": len(steps),
+            "seconds": steps[-1].wall,
+            "curve": curve([s.accuracy for s in steps], [s.wall for s in steps], [s.loss for s in steps]),
+            "memory": peak,
+            "held_out": judge_in_pieces(network, self.held_out, self.edge),
+        }
+
+    def _batches(self) -> Iterator[Batch]:
+        return training_crops(self.train, self.edge, self.images, self.config.seed)
+
+
+def judge_in_pieces(network: torch.nn.Module, images: list[Event], edge: int) -> float:
+    """Nonzero accuracy over whole images of a network that reads them in pieces of this edge, laid side by side."""
+    network.eval()
+    tally = Tally(len(CLASS_NAMES))
+    with torch.no_grad():
+        for image in images:
+            found = [voxel_logits(network, as_batch([piece])) for piece in pieces(image, edge)]
+            labels = [torch.from_numpy(piece.labels).long() for piece in pieces(image, edge)]
+            tally.add(torch.cat(found), torch.cat(labels))
+    return tally.scores().nonzero_accuracy
+
+
+def pieces(image: Event, edge: int) -> list[Event]:
+    """The parts of an image that hold a voxel; pieces at the far ends are moved inwards and keep what is new."""
+    found = []
+    for corner in product(*(range(0, whole, edge) for whole in image.spatial_shape)):
+        low = tuple(min(a, whole - edge) for a, whole in zip(corner, image.spatial_shape, strict=True))
+        piece = crop(image, edge, corner=low)
+        inside = ((piece.coordinates + low) >= corner).all(1)
+        if inside.any():
+            found.append(piece.replace(labels=np.where(inside, piece.labels, -1)))
+    return found

@@ -1,0 +1,165 @@
+"""Beyond segmentation, the slides' "flavor + energy": which particle an image shows, and of what kinetic energy.
+
+The layers are those of the segmentation; instead of a class for every voxel there is one answer for an image.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sscn_triton import SparseTensor
+from sscn_triton.lartpc import Event, Recipe, simulate
+from sscn_triton.models import SparseEncoder
+from sscn_triton.nn import GlobalPool
+from sscn_triton.study.data.batches import as_batch
+from sscn_triton.study.training.loop import Limit
+from sscn_triton.study.training.module import one_cycle
+
+SPECIES = {"electron": 11, "photon": 22, "muon": 13, "pion": 211, "proton": 2212}
+ENERGIES = (50.0, 300.0)
+"""MeV, of kinetic energy."""
+IMAGES = 16
+"""In a step."""
+LEAST_VOXELS = 10
+
+
+@dataclass(frozen=True)
+class Single:
+    """An image of one particle: which of SPECIES, its kinetic energy at the start, and what of it was seen (MeV)."""
+
+    image: Event
+    species: int
+    energy: float
+    visible: float
+
+
+def single_particles(seed: int, number: int, edge: int) -> list[Single]:
+    """`number` of each species, one after the other; each starts somewhere in the image, and may leave it."""
+    singles = []
+    for index in range(number * len(SPECIES)):
+        species = index % len(SPECIES)
+        pdg = list(SPECIES.values())[species]
+        recipe = Recipe((1, 1), (pdg,), rain=0, energy=ENERGIES, hadron_energy=ENERGIES)
+        image = simulate(seed, index, edge, recipe=recipe, minimum_voxels=LEAST_VOXELS)
+        first = image.particles[0]
+        mass = np.sqrt(max(0.0, first["energy_init"] ** 2 - (first["momentum"] ** 2).sum()))
+        singles.append(Single(image, species, float(first["energy_init"] - mass), float(image.energy.sum(dtype=float))))
+    return singles
+
+
+class Flavour(nn.Module):
+    """`SparseEncoder`, the mean and the largest of its features over an image, and one linear layer.
+
+    Gives scores of the species [B, 5] and the logarithm of kinetic over visible energy [B].
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.encoder = SparseEncoder(channels)
+        self.mean, self.max = GlobalPool("mean"), GlobalPool("max")
+        self.head = nn.Linear(16 * channels, len(SPECIES) + 1)
+
+    def forward(self, x: SparseTensor) -> tuple[Tensor, Tensor]:
+        features = self.encoder(x)
+        answer = self.head(torch.cat([self.mean(features), self.max(features)], 1))
+        return answer[:, :-1], answer[:, -1]
+
+
+@dataclass(frozen=True)
+class FlavourTrial:
+    """seed: of the weights and of the order; the particles are the same for all."""
+
+    name: str
+    train: list[Single]
+    held_out: list[Single]
+    channels: int
+    learning_rate: float
+    seed: int
+    limit: Limit
+
+    def run(self) -> dict[str, Any]:
+        torch.manual_seed(self.seed)
+        network = Flavour(self.channels)
+        steps = self._train(network)
+        with torch.no_grad():
+            for batch in islice(self._batches(), min(64, steps)):  # enough for momentum 0.1 to forget the start
+                network(_tensor(batch))
+        species, energies = self._judge(network.eval())
+        true = [single.species for single in self.held_out]
+        confusion = np.zeros((len(SPECIES), len(SPECIES)), dtype=int)
+        np.add.at(confusion, (true, species), 1)
+        return {
+            "seed": self.seed,
+            "steps": steps,
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "confusion": confusion.tolist(),
+            "energy_error": typical_error(energies, [single.energy for single in self.held_out]),
+            "energy_error_of_sum": typical_error(
+                summed_energies(self.train, self.held_out), [single.energy for single in self.held_out]
+            ),
+            "accuracy": float(np.trace(confusion) / confusion.sum()),
+            "energy": [single.energy for single in self.held_out],
+            "species": true,
+            "found_energy": energies,
+            "summed_energy": summed_energies(self.train, self.held_out),
+        }
+
+    def _batches(self) -> Iterator[list[Single]]:
+        generator = np.random.default_rng(self.seed)
+        while True:
+            yield [self.train[i] for i in generator.integers(len(self.train), size=IMAGES)]
+
+    def _train(self, network: Flavour) -> int:
+        optimizer = torch.optim.Adam(network.parameters())
+        start, steps = time.monotonic(), 0
+        batches = self._batches()
+        while (progress := self.limit.progress(time.monotonic() - start, steps)) < 1:
+            for group in optimizer.param_groups:
+                group["lr"] = one_cycle(progress, self.learning_rate)
+            optimizer.zero_grad()
+            loss(network, next(batches)).backward()
+            optimizer.step()
+            steps += 1
+        return steps
+
+    def _judge(self, network: Flavour) -> tuple[list[int], list[float]]:
+        species, energies = list[int](), list[float]()
+        with torch.no_grad():
+            for i in range(0, len(self.held_out), IMAGES):
+                batch = self.held_out[i : i + IMAGES]
+                scores, ratio = network(_tensor(batch))
+                species += scores.argmax(1).tolist()
+                energies += (torch.tensor([single.visible for single in batch]) * ratio.exp()).tolist()
+        return species, energies
+
+
+def _tensor(batch: list[Single]) -> SparseTensor:
+    images = as_batch([single.image for single in batch])
+    return SparseTensor(images.features, images.coordinates, images.spatial_shape, images.images)
+
+
+def loss(network: Flavour, batch: list[Single]) -> Tensor:
+    """Cross-entropy of the species plus the mean absolute error of the energy's logarithm."""
+    scores, ratio = network(_tensor(batch))
+    wanted = torch.tensor([np.log(single.energy / single.visible) for single in batch], dtype=torch.float32)
+    return F.cross_entropy(scores, torch.tensor([single.species for single in batch])) + F.l1_loss(ratio, wanted)
+
+
+def summed_energies(train: list[Single], held_out: list[Single]) -> list[float]:
+    """What one number can do: visible energies times the median of kinetic over visible energy in the training."""
+    scale = float(np.median([single.energy / single.visible for single in train]))
+    return [scale * single.visible for single in held_out]
+
+
+def typical_error(found: list[float], true: list[float]) -> float:
+    """Median of the relative error's size."""
+    return float(np.median(np.abs(np.array(found) / np.array(true) - 1)))

@@ -1,0 +1,219 @@
+"""The open questions' part of the report: for each a sentence made from its numbers, a figure, and the numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sscn_triton.common.page import Rows, Table, figure, heading, paragraph
+from sscn_triton.common.units import memory, percent, seconds
+from sscn_triton.study.questions.figures import values
+from sscn_triton.study.questions.particles import typical_error
+
+
+def parts(record: dict[str, Any], folder: Path) -> list[str]:
+    """Nothing where nothing was asked."""
+    answers = record["questions"]
+    if answers is None:
+        return []
+    return [
+        heading("What the study left open"),
+        paragraph(introduction(answers), "small"),
+        paragraph(equal_sentence(record)),
+        figure(folder, "equal.png", "Equal memory: the sparse network, and the dense one with crops that fit into the "
+               "same memory, trained at the same time, one thread each. Equal time: these two and the three networks "
+               "on crops of the first figure, each pair or triple among itself.", *equal_rows(record)),
+        paragraph(events_sentence(answers)),
+        figure(folder, "events.png", "How many events are needed: accuracy after the same number of steps.",
+               *events_rows(answers)),
+        paragraph(depth_sentence(answers)),
+        figure(folder, "depth.png", "Which receptive field joins a Michel electron to its muon. Grey: computed, "
+               "through active sites alone, from the network's own layers; the rest is measured.",
+               *depth_rows(answers)),
+        paragraph(weights_sentence(answers)),
+        figure(folder, "weights.png", "What lifts the accuracy of Michel electrons, and at what cost elsewhere: class "
+               "weights in the loss (large markers) and, after the training, probabilities divided by powers of the "
+               "classes' shares (lines).", *weights_rows(answers)),
+        paragraph(particles_sentence(answers["particles"])),
+        figure(folder, "particles.png", "Particle type and energy of single particles, by the layers of the "
+               "segmentation.", *particles_rows(answers["particles"])),
+    ]  # fmt: skip
+
+
+FEW = 100
+"""Steps below which a network has hardly begun to learn, and what differs between two of them is mostly chance."""
+
+
+def introduction(answers: dict[str, Any]) -> str:
+    few = (
+        f" In so few steps (fewer than {FEW}) a network hardly begins to learn: what differs here is mostly "
+        f"chance, and more minutes would tell."
+    )
+    return (
+        f"Small experiments, a few steps each: they show directions, not limits. Unless said otherwise: "
+        f"{answers['source']}; sparse networks of {answers['filters']} filters and {answers['repetitions']} residual "
+        f"block(s) at each level, {answers['steps']:,} steps of "
+        f"{answers['images']} images, judged by {answers['judged']} held-out ones, seeds "
+        f"{', '.join(map(str, answers['seeds']))}; given are means over seeds, with the least and the largest."
+        + (few if answers["steps"] < FEW else "")
+    )
+
+
+def equal_sentence(record: dict[str, Any]) -> str:
+    sparse, dense = record["questions"]["equal"]
+    return (
+        f"Accuracy at equal time and equal memory: in {memory(sparse['memory'])} the sparse network learns from "
+        f"{sparse['images']} crops of {sparse['edge']} px a step; into {memory(dense['memory'])} go, of the dense one, "
+        f"{dense['images']} crops of {dense['edge']} px. After {seconds(sparse['seconds'])} on one thread each, they "
+        f"label {percent(sparse['held_out'])} and {percent(dense['held_out'])} of the nonzero voxels of held-out crops "
+        f"right ({sparse['steps']:,} and {dense['steps']:,} steps)."
+    )
+
+
+def equal_rows(record: dict[str, Any]) -> Table:
+    header = ["network", "comparison", "crops a step", "steps", "trained", "peak memory", "accuracy, held out"]
+    size, batch = record["config"]["size"], record["config"]["batch"]
+    rows = []
+    for n in record["networks"][:3]:
+        rows.append([
+            n["name"], "equal time", f"{batch} of {size} px", f"{n['step_count']:,}",
+            seconds(n["training_seconds"]), memory(n["training_memory"]), percent(n["held_out"]["nonzero_accuracy"]),
+        ])  # fmt: skip
+    for one in record["questions"]["equal"]:
+        rows.append([
+            one["name"], "equal time and memory", f"{one['images']} of {one['edge']} px", f"{one['steps']:,}",
+            seconds(one["seconds"]), memory(one["memory"]), percent(one["held_out"]),
+        ])  # fmt: skip
+    return header, rows
+
+
+def _told(values: np.ndarray) -> str:
+    """Mean, least and largest of percentages."""
+    if np.isnan(values).any():
+        return "none"
+    return f"{values.mean():.1f} % ({values.min():.1f} to {values.max():.1f})"
+
+
+def events_sentence(answers: dict[str, Any]) -> str:
+    rows = answers["events"]
+    few, many = rows[0], rows[-1]
+    return (
+        f"How many events are needed: after {answers['steps']:,} steps, held-out accuracy is "
+        f"{_told(values(few['trials'], 'nonzero_accuracy'))} with {few['events']} events to learn from and "
+        f"{_told(values(many['trials'], 'nonzero_accuracy'))} with {many['events']}. In these steps each of "
+        f"the {many['events']} is seen {answers['steps'] * answers['images'] / many['events']:.1f} times on average; a "
+        "longer training can use more of them."
+    )
+
+
+def events_rows(answers: dict[str, Any]) -> Table:
+    rows = []
+    for row in answers["events"]:
+        trained = 100 * np.array([trial["training_accuracy"] for trial in row["trials"]])
+        rows.append([str(row["events"]), _told(trained), _told(values(row["trials"], "nonzero_accuracy"))])
+    return ["events", "accuracy, training", "accuracy, held out"], rows
+
+
+def depth_sentence(answers: dict[str, Any]) -> str:
+    rows = answers["depth"]
+    least, most = rows[0], rows[-1]
+    return (
+        "Which receptive field joins a Michel electron to its muon: at depth "
+        f"{least['depth']} ({least['receptive_field']} px) {percent(least['joined_share'])} of the Michel voxels "
+        f"depend on a MIP voxel at all, at depth {most['depth']} ({most['receptive_field']} px) "
+        f"{percent(most['joined_share'])}. Michel accuracy is {_told(values(least['trials'], 'michel'))} and "
+        f"{_told(values(most['trials'], 'michel'))}."
+    )
+
+
+def depth_rows(answers: dict[str, Any]) -> Table:
+    header = ["depth", "receptive field", "Michel voxels joined", "accuracy, Michel", "accuracy, elsewhere", "nonzero"]
+    rows = []
+    for row in answers["depth"]:
+        words = [_told(values(row["trials"], name)) for name in ("michel", "elsewhere", "nonzero_accuracy")]
+        rows.append([str(row["depth"]), f"{row['receptive_field']} px", percent(row["joined_share"]), *words])
+    return header, rows
+
+
+def weights_sentence(answers: dict[str, Any]) -> str:
+    parts = []
+    for row in answers["weights"]:
+        words = [_told(values(row["trials"], name)) for name in ("michel", "elsewhere")]
+        parts.append(f"{row['class_weights']}: {words[0]} of Michel voxels, {words[1]} elsewhere")
+    best, cost = _free_gain(answers)
+    return f"A weighting that lifts Michel accuracy, by class weights in the loss: {'; '.join(parts)}. " + (
+        f"Of all weights and shifts, {best} has the highest mean Michel accuracy with at most half a point lost "
+        f"elsewhere ({cost})."
+        if best
+        else "No weight or shift gains Michel accuracy with at most half a point lost elsewhere."
+    )
+
+
+def _free_gain(answers: dict[str, Any]) -> tuple[str, str]:
+    """Name and numbers of what has the highest Michel accuracy at half a point or less below the plain network
+    elsewhere; empty where that is the plain network."""
+    plain = answers["weights"][0]["trials"]
+    least = values(plain, "elsewhere").mean() - 0.5
+    best, name, words = values(plain, "michel").mean(), "", ""
+    for row in answers["weights"]:
+        for k, shifted in enumerate(row["trials"][0]["shifted"]):
+            michel, elsewhere = (values(row["trials"], key, k) for key in ("michel", "elsewhere"))
+            if elsewhere.mean() >= least and michel.mean() > best:
+                best = michel.mean()
+                name = f"class weights {row['class_weights']}, power {shifted['shift']:g},"
+                words = f"{_told(michel)} of Michel voxels, {_told(elsewhere)} elsewhere"
+    return name, words
+
+
+def weights_rows(answers: dict[str, Any]) -> Table:
+    names = ("michel", "elsewhere", "nonzero_accuracy", "michel_purity")
+    rows: Rows = []
+    for row in answers["weights"]:
+        for k, shifted in enumerate(row["trials"][0]["shifted"]):
+            words = [_told(values(row["trials"], name, k)) for name in names]
+            rows.append([row["class_weights"], f"{shifted['shift']:g}", *words])
+    header = [
+        "class weights",
+        "power",
+        "accuracy, Michel",
+        "accuracy, elsewhere",
+        "nonzero",
+        "voxels called Michel that are",
+    ]
+    return header, rows
+
+
+def particles_sentence(singles: dict[str, Any]) -> str:
+    accuracy = 100 * np.array([trial["accuracy"] for trial in singles["trials"]])
+    network, summed = _errors(singles)
+    low, high = singles["energies"]
+    return (
+        f"Beyond segmentation, flavour and energy: {singles['train']} images of single particles of {low:g} to "
+        f"{high:g} MeV, {singles['image']} px, {singles['trials'][0]['steps']:,} steps (seed 0); of "
+        f"{singles['held_out']} held out, the species is right for {_told(accuracy)} (a guess: "
+        f"{percent(1 / len(singles['species']))}). Half of the energies are off by less than {_told(network)}; the "
+        f"scaled sum of the voxels, by less than {summed:.1f} %. Particles may leave the image, and take energy along."
+    )
+
+
+def _errors(singles: dict[str, Any], species: int | None = None) -> tuple[np.ndarray, float]:
+    """Median relative error in percent, of each seed's network and of the scaled sum; of one species or of all."""
+
+    def error(trial: dict[str, Any], name: str) -> float:
+        some = [i for i, kind in enumerate(trial["species"]) if species in (None, kind)]
+        return 100 * typical_error([trial[name][i] for i in some], [trial["energy"][i] for i in some])
+
+    trials = singles["trials"]
+    return np.array([error(trial, "found_energy") for trial in trials]), error(trials[0], "summed_energy")
+
+
+def particles_rows(singles: dict[str, Any]) -> Table:
+    header = ["true species", *(f"called {name}" for name in singles["species"]), "energy error", "by the sum"]
+    counts = np.sum([trial["confusion"] for trial in singles["trials"]], axis=0)
+    rows = []
+    for i, name in enumerate(singles["species"]):
+        network, summed = _errors(singles, i)
+        rows.append([name, *(str(count) for count in counts[i]), _told(network), f"{summed:.1f} %"])
+    return header, rows

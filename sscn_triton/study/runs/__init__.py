@@ -1,0 +1,1 @@
+"""One run of the study: a network trained for a time, judged, and its curves."""

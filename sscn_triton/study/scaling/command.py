@@ -1,0 +1,125 @@
+"""The command `sscn scaling`: how time and memory grow here, into a dated JSON file."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sscn_triton.common.files import check_new, write_whole
+from sscn_triton.lartpc.files.reading_options import ReadingOptions
+
+
+@dataclass(frozen=True)
+class Scaling(ReadingOptions):
+    """Measure how time and memory of the networks grow with the image, its voxels and the batch.
+
+    The sparse network, its dense twin and the dense network of 2018, in three and two dimensions, on crops of the same
+    events, as far as time and memory go; exponents with their errors, and what was not measured, computed. On the CPU
+    every point has a process of its own.
+
+    Args:
+        data: file of three-dimensional events, of any format that `sscn inspect` reads; left out, they are simulated.
+        events: how many of them take part, the fullest first; at most 8 in one batch.
+        image: edge of simulated events in voxels, 768 if left out; not with a file.
+        seed: of simulated events.
+        filters: channels of the first level.
+        depth: number of levels (of halvings, for the network of 2018).
+        minutes: time to measure in, about; what does not fit is computed.
+        threads: threads to compute with on the CPU; of one, seconds are those on the processor, which is right on a
+            busy machine too.
+        device: auto for a GPU if there is one, cpu or cuda.
+        out: new JSON file to write.
+        overwrite: replace a file that is there, once the new one is whole.
+    """
+
+    data: str | None = None
+    events: int = 8
+    image: int | None = None
+    seed: int = 0
+    filters: int = 16
+    depth: int = 5
+    minutes: float = 9.0
+    threads: int = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    out: str = "scaling.json"
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        self.refuse_without_file(self.data)
+        for name, least in {"events": 1, "seed": 0, "filters": 1, "depth": 1, "threads": 1}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.data is not None and self.image is not None:
+            raise ValueError(f"image is for simulated events; with data={self.data} leave it out")
+        if self.image is not None and not 32 <= self.image <= 4096:
+            raise ValueError(f"image must be 32 to 4096 voxels, got {self.image}")
+        if not 0 < self.minutes < float("inf"):
+            raise ValueError(f"minutes must be positive and finite, got {self.minutes}")
+        if Path(self.out).suffix.lower() != ".json":
+            raise ValueError(f"out must end with .json, got {self.out}")
+        check_new("out", self.out, self.overwrite)
+
+
+def scaling(options: Scaling) -> dict[str, Any]:
+    """Measure, print what was found and write the file, which appears whole or not at all; its record."""
+    import torch
+
+    from sscn_triton.common import machine
+    from sscn_triton.common.output import as_json
+    from sscn_triton.common.results import commit, device_record
+    from sscn_triton.study.scaling import report
+    from sscn_triton.study.scaling.measure import Plan, run
+
+    device = machine.device_name(options.device)
+    events, source = _events(options)
+    memory = 1e9 * (machine.memory_gb() or 8.0)
+    if device == "cuda":
+        memory = float(torch.cuda.get_device_properties(0).total_memory)
+    torch.set_num_threads(options.threads)
+    before = machine.load_average()
+    plan = Plan(
+        name="scaling",
+        events=events,
+        filters=options.filters,
+        depth=options.depth,
+        seconds=60 * options.minutes,
+        memory=memory,
+        device=device,
+        apart=device == "cpu",
+        threads=options.threads,
+    )
+    record: dict[str, Any] = {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "device": device_record(device),
+        "options": {**asdict(options), "data": source, "out": Path(options.out).name},
+        **run(plan),
+    }
+    record["machine"] = {**machine.describe(), "load average": [before, machine.load_average()]}
+    write_whole(options.out, f"{as_json(record)}\n", overwrite=options.overwrite)
+    print(report.text(record))
+    print(f"\nwritten: {options.out}")
+    return record
+
+
+def _events(options: Scaling) -> tuple[list[Any], str]:
+    """The fullest events first, and where they come from."""
+    from sscn_triton.lartpc import open_events
+    from sscn_triton.study.data.batches import simulated
+    from sscn_triton.study.data.labels import relabel
+
+    if options.data is None:
+        size = options.image or 768
+        events = simulated(options.seed, options.events, size)
+        source = f"{options.events} simulated events of {size} px, seed {options.seed}"
+    else:
+        with open_events(options.data, **options.reading()) as file:
+            events = [relabel(event) for event in sorted(file, key=len, reverse=True)[: options.events]]
+        source = f"the {len(events)} fullest events of {Path(options.data).name}"
+        if not events or events[0].ndim != 3 or not len(events[-1]):
+            raise ValueError(f"{options.data}: no events, or not three-dimensional ones with voxels, as it needs")
+        if min(min(event.spatial_shape) for event in events) < 32:
+            raise ValueError(f"{options.data}: images must have 32 voxels or more along each axis")
+    return sorted(events, key=len, reverse=True), source

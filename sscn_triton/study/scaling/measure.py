@@ -1,0 +1,225 @@
+"""How time and memory grow with the image, its voxels and the batch, for each network, in two and three dimensions.
+
+Every point is measured on the same events: crops of ascending size, until a network's next size would not fit into its
+share of the time or of the memory. `scaling_fit` finds the laws, and computes by them what was not measured.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from sscn_triton.common.memory import DeviceMemory, PeakMemory
+from sscn_triton.common.processes import run_apart
+from sscn_triton.common.progress import Progress
+from sscn_triton.lartpc import CLASS_NAMES, Event, crop
+from sscn_triton.study.data.batches import Batch, as_batch
+from sscn_triton.study.data.labels import project
+from sscn_triton.study.scaling.extrapolate import record
+from sscn_triton.study.training.metrics import segmentation_loss
+from sscn_triton.study.training.module import voxel_logits
+from sscn_triton.study.training.networks import Kind, NetworkSettings, make_network
+
+SIZES = (32, 64, 96, 128, 160, 192, 256, 384, 512, 768)
+BATCHES = (1, 2, 4, 8)
+SERIES: tuple[tuple[Kind, int], ...] = (
+    ("sparse", 3), ("sparse", 2), ("matched", 2), ("study", 2), ("matched", 3), ("study", 3),
+)  # fmt: skip
+"""The cheap ones first: what they leave of their time is for the others."""
+REPEATS, MOST_REPEATS, ENOUGH = 3, 15, 1.0
+"""Runs that are timed: at least, at most, and seconds after which no more are begun; of runs of SLOW seconds, two."""
+SLOW = 5.0
+RUNS = REPEATS + 2
+"""Steps and forward passes that the measurement of a point is expected to cost."""
+MEMORY_SHARE = 0.4
+"""Of the machine's memory, that a step may be expected to need."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One network on one batch. Seconds are medians of a forward pass without gradients, loss included, and of a
+    training step, with the fastest and the slowest run, by the clock on the wall, or of the processor where one thread
+    computes (`clock`); memory is the rise of the process's peak (on a GPU: of what is
+    allocated there) above what it held before the network was made."""
+
+    kind: Kind
+    ndim: int
+    size: int
+    images: int
+    voxels: int
+    forward_seconds: float
+    step_seconds: float
+    forward_memory: int
+    step_memory: int
+    forward_range: tuple[float, float] = (0.0, 0.0)
+    step_range: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one scaling study is to do. seconds: for all of it; events: three-dimensional, the crops are theirs; apart:
+    each point in a process of its own, which memory on the CPU needs to be exact."""
+
+    name: str
+    events: list[Event]
+    filters: int
+    depth: int
+    seconds: float
+    memory: float  # bytes that the machine, or the GPU, has
+    device: str = "cpu"
+    apart: bool = False
+    threads: int | None = None
+    known: Mapping[Kind, float] = field(default_factory=dict)  # of dense ones: seconds of a step and a pass per place
+
+
+@dataclass(frozen=True)
+class Job:
+    """One point to be measured."""
+
+    name: str
+    settings: NetworkSettings
+    images: list[Event]
+    size: int
+    device: str
+    threads: int | None = None
+
+
+def run(plan: Plan) -> dict[str, Any]:
+    """Measure; the record for the report."""
+    points: list[Point] = []
+    if not plan.apart:
+        for ndim in (3, 2):
+            _warm_up(plan.events[0], _sparse(plan.filters, plan.depth, ndim), plan.device)
+    end = time.monotonic() + plan.seconds
+    with Progress(plan.name, len(SERIES)) as progress:
+        for i, (kind, ndim) in enumerate(SERIES):
+            share = (end - time.monotonic()) / (len(SERIES) - i)
+            points += _series(plan, kind, ndim, share)
+            progress.to(i + 1, f"{len(points)} points")
+    return record([asdict(point) for point in points])
+
+
+def _sparse(filters: int, depth: int, ndim: int) -> NetworkSettings:
+    return NetworkSettings("sparse", 1, len(CLASS_NAMES), filters, depth, ndim=ndim)
+
+
+def _warm_up(event: Event, settings: NetworkSettings, device: str) -> None:
+    """Compile and import what a step needs, before any clock runs or memory counts."""
+    network = make_network(settings).to(device)
+    batch = as_batch(_images([event], settings.ndim, min(SIZES[0], *event.spatial_shape))).to(torch.device(device))
+    _forward(network, batch)
+    _step(network, batch, torch.optim.Adam(network.parameters()))
+
+
+def _images(events: list[Event], ndim: int, size: int) -> list[Event]:
+    return [crop(project(event, 2) if ndim == 2 and event.ndim == 3 else event, size) for event in events]
+
+
+def _series(plan: Plan, kind: Kind, ndim: int, seconds: float) -> list[Point]:
+    """Ascending sizes, then (the sparse network) batches, as far as time and memory go."""
+    settings = NetworkSettings(kind, 1, len(CLASS_NAMES), plan.filters, plan.depth, ndim=ndim)
+    largest = min(min(event.spatial_shape) for event in plan.events)
+    sizes = [size for size in SIZES if size <= largest and settings.takes(size)]
+    shapes = [(size, 1) for size in sizes]
+    if kind == "sparse":
+        shapes += [(sizes[-1], images) for images in BATCHES[1:] if images <= len(plan.events)] if sizes else []
+    end, points = time.monotonic() + seconds, list[Point]()
+    if ndim == 3 and kind in plan.known and sizes and RUNS * plan.known[kind] * sizes[0] ** 3 > seconds:
+        return []
+    for size, number in shapes:
+        images = _images(plan.events[:number], ndim, size)
+        name = f"{kind}, {size} px, {ndim}D, {number} image{'s' if number > 1 else ''}"
+        job = Job(name, settings, images, size, plan.device, plan.threads)
+        if points and not _fits(points[-1], sum(map(len, images)), number, size, end - time.monotonic(), plan.memory):
+            break
+        try:
+            points.append(run_apart(job, measure_apart) if plan.apart else measure(job))
+        except torch.OutOfMemoryError:  # of a GPU, whose cache is fragmented; the sizes below are kept
+            break
+    return points
+
+
+def _fits(last: Point, voxels: int, images: int, size: int, seconds: float, memory: float) -> bool:
+    """Whether the next point will probably fit: the sparse network's costs grow as the voxels, a dense one's as the
+    places in the image."""
+    if last.kind == "sparse":
+        grown = voxels / max(last.voxels, 1)
+    else:
+        grown = (size / last.size) ** last.ndim * images / last.images
+    cost = RUNS * (last.step_seconds + last.forward_seconds)
+    return cost * grown < seconds and last.step_memory * grown < MEMORY_SHARE * memory
+
+
+def measure_apart(job: Job) -> Point:
+    """`measure` in a fresh process."""
+    if job.threads is not None:
+        torch.set_num_threads(job.threads)
+    settings = job.settings
+    _warm_up(job.images[0], _sparse(settings.filters, settings.depth, settings.ndim), job.device)
+    return measure(job)
+
+
+def measure(job: Job) -> Point:
+    """One point, in this process."""
+    device = torch.device(job.device)
+    batch = as_batch(job.images).to(device)
+    memory = DeviceMemory(device) if device.type == "cuda" else PeakMemory()
+    network = make_network(job.settings).to(device)
+    forward = _timed(lambda: _forward(network, batch), device, clock(job.device, job.threads))
+    forward_memory = memory.bytes()
+    optimizer = torch.optim.Adam(network.parameters())
+    step = _timed(lambda: _step(network, batch, optimizer), device, clock(job.device, job.threads))
+    return Point(
+        kind=job.settings.kind,
+        ndim=job.settings.ndim,
+        size=job.size,
+        images=batch.images,
+        voxels=len(batch.labels),
+        forward_seconds=statistics.median(forward),
+        step_seconds=statistics.median(step),
+        forward_memory=forward_memory,
+        step_memory=memory.bytes(),
+        forward_range=(min(forward), max(forward)),
+        step_range=(min(step), max(step)),
+    )
+
+
+def clock(device: str, threads: int | None) -> Callable[[], float]:
+    """What seconds are read from. One thread's time on the processor is, on an idle machine, that on the wall, and does
+    not count what others do on a busy one."""
+    return time.process_time if device == "cpu" and threads == 1 else time.perf_counter
+
+
+def _timed(work: Callable[[], None], device: torch.device, now: Callable[[], float]) -> list[float]:
+    """Seconds of several runs, after one that does not count."""
+    seconds: list[float] = []
+    while not _enough(seconds[1:]):
+        start = now()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(now() - start)
+    return seconds[1:]
+
+
+def _enough(seconds: list[float]) -> bool:
+    least = 2 if seconds and min(seconds) > SLOW else REPEATS
+    return len(seconds) >= least and (len(seconds) >= MOST_REPEATS or sum(seconds) > ENOUGH)
+
+
+def _forward(network: torch.nn.Module, batch: Batch) -> None:
+    network.eval()
+    with torch.no_grad():
+        float(segmentation_loss(voxel_logits(network, batch), batch.labels, batch.events, batch.images))
+
+
+def _step(network: torch.nn.Module, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
+    network.train()
+    optimizer.zero_grad()
+    segmentation_loss(voxel_logits(network, batch), batch.labels, batch.events, batch.images).backward()
+    optimizer.step()

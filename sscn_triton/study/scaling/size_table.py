@@ -1,0 +1,40 @@
+"""The slides' table: a forward pass at 192, 512 and 768 px, this machine's beside the study's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sscn_triton.common.page import Table
+from sscn_triton.common.units import memory, percent, seconds
+from sscn_triton.study.scaling.extrapolate import WANTED
+from sscn_triton.study.scaling.report import NAMES
+
+THEIRS = {"sparse": "sparse", "study": "dense"}
+"""Kinds of networks as the slides call them."""
+
+
+def size_rows(record: dict[str, Any]) -> Table:
+    """Measured where the scaling got so far, else computed by it and marked so; empty where it could not."""
+    header = ["network", "image", "forward", "memory, forward", "2018: forward", "2018: memory", "2018: accuracy"]
+    rows = []
+    for kind, name in NAMES.items():
+        for size in WANTED:
+            theirs = [n for n in record["published"]["networks"] if (n["name"], n["size"]) == (THEIRS.get(kind), size)]
+            rows.append([name, f"{size} px", *_ours(record["scaling"], kind, size), *_theirs(theirs)])
+    return header, rows
+
+
+def _ours(scaling: dict[str, Any], kind: str, size: int) -> list[str]:
+    for rows, mark in ((scaling["points"], ""), (scaling["computed"], " (computed)")):
+        for row in rows:
+            if (row["kind"], row["ndim"], row["size"], row.get("images", 1)) == (kind, 3, size, 1):
+                time, space = row.get("forward_seconds"), row.get("forward_memory")
+                return ["" if time is None else seconds(time) + mark, "" if space is None else memory(space) + mark]
+    return ["", ""]
+
+
+def _theirs(published: list[dict[str, Any]]) -> list[str]:
+    for n in published:
+        accuracy = percent(n["nonzero_accuracy"]) + (" (training)" if n["remark"] else "")
+        return [seconds(n["forward_seconds"]), memory(1e9 * n["memory_gb"]), accuracy]
+    return ["", "", ""]

@@ -1,0 +1,194 @@
+"""Checkpoints: plain, complete, and never half written.
+
+A checkpoint is a dictionary of tensors, numbers, strings and containers of these, written by `torch.save`, so that it
+loads with ``weights_only=True`` and nothing in it can run. `Checkpoint` lists what it holds.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sscn_triton.common.messages import first_line
+from sscn_triton.common.options import read_options
+from sscn_triton.common.tensors import save_tensors
+from sscn_triton.study.data.labels import class_names
+from sscn_triton.study.training.config import TrainConfig
+from sscn_triton.study.training.networks import Network, NetworkSettings, make_network
+
+FORMAT, VERSION = "sscn checkpoint", 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything a training needs to go on as if it had never stopped.
+
+    settings: what the training was asked for, the fields of `TrainConfig`; with `step` it fixes learning rate, sampler
+    position and the randomness of every sample, which are functions of it
+    network: what `make_network` takes
+    classes: names of the outputs, in order
+    energy_unit: MeV; the network reads a voxel's energy in this unit
+    step: optimiser steps done
+    samples: images taken from the sampler
+    weights, optimizer: state dictionaries
+    random: states of the generators, of `random_states`
+    sscn: the version of this package that wrote it
+    data: what the training learns from, `data_identity.identify`; None in checkpoints of older versions
+    """
+
+    settings: dict[str, Any]
+    network: NetworkSettings
+    classes: tuple[str, ...]
+    energy_unit: float
+    step: int
+    samples: int
+    weights: dict[str, Any]
+    optimizer: dict[str, Any]
+    random: dict[str, Any]
+    sscn: str
+    data: dict[str, Any] | None = None
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
+    """Write it under a temporary name, then put it in the place of the one before.
+
+    At any moment `path` is either the old checkpoint or the new one, whole. Raises OSError, and leaves the old one, if
+    it cannot be written: see `WholeFile`.
+    """
+    content: dict[str, Any] = {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)}
+    content["network"] = asdict(checkpoint.network)
+    save_tensors({"format": FORMAT, "version": VERSION, **content}, path, overwrite=True)
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """The checkpoint in a file, on the CPU.
+
+    Raises FileNotFoundError, and ValueError naming the file for one that is foreign, damaged or of another version, or
+    whose entries do not fit together: weights of another network, values that are not finite, classes without outputs.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    written = path.read_bytes()
+    try:
+        content = torch.load(io.BytesIO(written), map_location="cpu", weights_only=True)
+    except Exception as error:  # a foreign file can make any part of the unpickler fail
+        raise ValueError(f"{path}: not a checkpoint, or a damaged one ({first_line(error, 80)})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{path}: not a checkpoint of this package")
+    if content.get("version") != VERSION:
+        raise ValueError(f"{path}: a checkpoint of version {content.get('version')}; this package reads {VERSION}")
+    optional = {"data": None}
+    missing = [field.name for field in fields(Checkpoint) if field.name not in content | optional]
+    if missing:
+        raise ValueError(f"{path}: a checkpoint without {', '.join(missing)}")
+    values = {field.name: content.get(field.name) for field in fields(Checkpoint)}
+    _check_kinds(values, path)
+    network = read_options(NetworkSettings, values["network"], f"{path}: network")
+    checkpoint = Checkpoint(**{**values, "network": network})  # type: ignore[arg-type]
+    _check_weights(checkpoint, path)
+    return checkpoint
+
+
+def _check_kinds(values: dict[str, Any], path: Path) -> None:
+    """The entries are what `Checkpoint` says, as far as it can be said without a network."""
+    kinds: dict[str, Any] = dict.fromkeys(("settings", "network", "weights", "optimizer", "random"), dict)
+    kinds.update(classes=(tuple, list), energy_unit=float, step=int, samples=int, sscn=str)
+    for name, kind in kinds.items():
+        if not isinstance(values[name], kind):
+            raise ValueError(f"{path}: {name} of this checkpoint is {type(values[name]).__name__}: not one of ours")
+    if not (values["energy_unit"] > 0 and values["step"] >= 0 and values["samples"] >= 0):
+        raise ValueError(f"{path}: energy_unit, step and samples must not be negative: a damaged checkpoint")
+    if not isinstance(values["data"], (dict, type(None))):
+        raise ValueError(f"{path}: data of this checkpoint is {type(values['data']).__name__}: not one of ours")
+
+
+def _check_weights(checkpoint: Checkpoint, path: Path) -> None:
+    """The weights are those of the network that the checkpoint names, and numbers."""
+    if len(checkpoint.classes) != checkpoint.network.num_classes:
+        raise ValueError(
+            f"{path}: {len(checkpoint.classes)} classes for a network of {checkpoint.network.num_classes} outputs"
+        )
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            wanted = make_network(checkpoint.network).state_dict()
+    except ValueError as error:
+        raise ValueError(f"{path}: network: {error}") from error
+    found = checkpoint.weights
+    for name in sorted(wanted.keys() ^ found.keys()):
+        lacking = "lack" if name in wanted else "have, and the network has not,"
+        raise ValueError(f"{path}: the weights {lacking} {name}: not of the network that the checkpoint names")
+    for name, weight in found.items():
+        shape = tuple(getattr(weight, "shape", ()))
+        if not isinstance(weight, torch.Tensor) or shape != tuple(wanted[name].shape):
+            raise ValueError(f"{path}: weight {name} is {shape}, the network's is {tuple(wanted[name].shape)}")
+        if not torch.isfinite(weight).all():
+            raise ValueError(f"{path}: weight {name} has values that are not finite")
+
+
+def training_options(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> TrainConfig:
+    """The options of the training that wrote the checkpoint in `path`. The only reader of `Checkpoint.settings`.
+
+    Raises ValueError naming the file for options that this version does not know or that are not allowed, and for
+    options that contradict the network in the same file.
+    """
+    options = read_options(TrainConfig, checkpoint.settings, f"{path}: settings (written by sscn {checkpoint.sscn})")
+    network = checkpoint.network
+    pairs: dict[str, tuple[Any, Any]] = {
+        name: (getattr(options, name), getattr(network, name)) for name in ("filters", "depth", "repetitions", "ndim")
+    }
+    pairs["network"] = options.network, network.kind
+    pairs["classes"] = class_names(options.classes), tuple(checkpoint.classes)
+    for name, (setting, found) in pairs.items():
+        if setting != found:
+            raise ValueError(f"{path}: settings say {name}={setting}, the network in the same file has {found}")
+    return options
+
+
+def load_network(path: str | os.PathLike[str]) -> Network:
+    """The trained network of a checkpoint, on the CPU and in evaluation mode. Raises what `load_checkpoint` does."""
+    return network_of(load_checkpoint(path))
+
+
+def network_of(checkpoint: Checkpoint) -> Network:
+    """The checkpoint's network, on the CPU and in evaluation mode."""
+    with torch.random.fork_rng(devices=[]):
+        network = make_network(checkpoint.network)
+    network.load_state_dict(checkpoint.weights)
+    return network.eval()
+
+
+def random_states() -> dict[str, Any]:
+    """States of the generators of Python, NumPy and PyTorch (CPU and every GPU) in this process."""
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def seed_random_states(seed: int) -> None:
+    """Put the generators of `random_states` into states that the seed decides."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    torch.manual_seed(seed)
+
+
+def restore_random_states(states: dict[str, Any]) -> None:
+    """Put the generators into the states of `random_states`; of GPUs, as many as there are here."""
+    version, keys, gauss = states["python"]
+    random.setstate((version, tuple(keys), gauss))
+    kind, numbers, *rest = states["numpy"]
+    np.random.set_state((kind, numbers.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(states["torch"])
+    if torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"][: torch.cuda.device_count()])

@@ -1,0 +1,232 @@
+"""Options of `sscn train`, `sscn evaluate` and `sscn predict`. Imports nothing heavy: the command line reads it for
+help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sscn_triton.common.files import check_new
+from sscn_triton.common.options import check_suffix, check_types
+from sscn_triton.lartpc.files.reading_options import ReadingOptions
+from sscn_triton.study.config import EVENTS, IMAGE
+
+CONFIGS = Path(__file__).parent / "configs"
+
+CHANGEABLE = (
+    *("out", "data", "held_out", "held_out_events", "workers", "device", "devices", "nodes"),
+    *("checkpoint_every", "tensorboard"),
+)
+"""Options that may differ when a training continues, because they do not change what is learnt. The data may have
+moved: the checkpoint knows them by their contents. Another file of held-out events may judge the network."""
+
+
+def packaged_configs() -> list[str]:
+    """Names of the configurations that come with the package."""
+    return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
+def config_path(name: str) -> str:
+    """The file of a packaged configuration, or `name` itself if that is a file. Raises ValueError if it is neither."""
+    if name in packaged_configs():
+        return str(CONFIGS / f"{name}.yaml")
+    if not Path(name).is_file():
+        raise ValueError(f"--config: {name!r} is no file, nor one of the packaged {', '.join(packaged_configs())}")
+    return name
+
+
+@dataclass(frozen=True)
+class TrainConfig(ReadingOptions):
+    """Train a network that labels the voxels of liquid-argon images.
+
+    `--config` takes a file, or the name of a packaged configuration: laptop, 192, 512, 768, michel, two-class, 2d,
+    dense-matched, dense-study, transfer. Options on the command line win over it.
+
+    Data, folder, checkpoint and what the network will be judged by are checked before the first step. The folder `out`
+    gets steps.csv (a row a step), last.ckpt, TensorBoard's files, and at the end final.ckpt and, once that is saved,
+    scores.json. A training that was killed goes on from last.ckpt when the same command is given again, and ends with
+    the weights it would have had. On several devices start it by torchrun or srun, with `devices` and `nodes` set.
+
+    Args:
+        out: folder of this training.
+        data: event file to learn from, of any format that `sscn inspect` reads, or a folder of such files; left out,
+            events are simulated.
+        held_out: event file to be judged by at the end; left out, one event in five of the data, never learnt from. A
+            finished training is judged again, by another file or other number, when both are given anew.
+        held_out_events: events to be judged by, at most.
+        events: number of simulated events, 200 if left out; not with a file.
+        image: edge of a simulated event in voxels, 192 if left out; not with a file.
+        stream: simulate every event when it is needed, by the workers, instead of all of them beforehand; not with a
+            file.
+        seed: of simulated events, split, order, crops, augmentation and the first weights.
+        ndim: 3, or 2 for what the wire plane y sees: images summed along y.
+        classes: five, or two for track (HIP, MIP) against shower (shower, delta, Michel).
+        labels: slides for the labels as they are, attached to call detached delta rays and Michel electrons shower.
+        crop: edge of the crops in voxels to learn from; left out, whole images.
+        augment: turn and mirror every image by a random symmetry of the cube.
+        network: sparse, matched (the same layers, dense) or study (the dense network of 2018).
+        filters: channels of the first level.
+        depth: number of levels (of halvings, for study).
+        repetitions: residual blocks on each side of a level.
+        steps: optimiser steps.
+        batch: images a batch, over all devices together.
+        accumulate: batches whose gradients are added up for a step.
+        learning_rate: of Adam at the height of the one-cycle schedule.
+        reduction: of the events' losses in a batch, mean, or sum as in the 2018 study.
+        class_weights: none, or per event balanced (each class weighs the same) or sqrt (half way to that).
+        precision: fp32, or bf16 for autocast to bfloat16.
+        workers: processes that prepare images, for each device; with 0 a thread does, during the steps. Events stay in
+            memory once read, as far as a third of the free memory allows; the network learns the same either way.
+        device: auto for a GPU if there is one, cpu or cuda.
+        devices: processes on each node, one a device.
+        nodes: machines that take part.
+        checkpoint_every: steps between checkpoints.
+        tensorboard: write TensorBoard's log too.
+    """
+
+    out: str = "training"
+    data: str | None = None
+    held_out: str | None = None
+    held_out_events: int = 200
+    events: int | None = None
+    image: int | None = None
+    stream: bool = False
+    seed: int = 0
+    ndim: Literal[2, 3] = 3
+    classes: Literal["five", "two"] = "five"
+    labels: Literal["slides", "attached"] = "slides"
+    crop: int | None = None
+    augment: bool = True
+    network: Literal["sparse", "matched", "study"] = "sparse"
+    filters: int = 16
+    depth: int = 5
+    repetitions: int = 2
+    steps: int = 1000
+    batch: int = 2
+    accumulate: int = 1
+    learning_rate: float = 1e-3
+    reduction: Literal["mean", "sum"] = "mean"
+    class_weights: Literal["none", "balanced", "sqrt"] = "none"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    workers: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = 1
+    nodes: int = 1
+    checkpoint_every: int = 100
+    tensorboard: bool = True
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        self._refuse_useless()
+        least = {"held_out_events": 1, "events": 2, "seed": 0, "crop": 1, "filters": 1, "depth": 1, "repetitions": 1}
+        least |= {"steps": 1, "batch": 1, "accumulate": 1, "workers": 0, "devices": 1, "nodes": 1}
+        for name, bound in {**least, "checkpoint_every": 1, "image": 8}.items():
+            value = getattr(self, name)
+            if value is not None and value < bound:
+                raise ValueError(f"{name} must be at least {bound}, got {value}")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"learning_rate must be positive and finite, got {self.learning_rate}")
+        if self.batch % self.processes:
+            raise ValueError(
+                f"batch must be divisible by the {self.processes} processes (devices * nodes), got {self.batch}"
+            )
+        for name, default in (("events", EVENTS), ("image", IMAGE)):
+            if self.data is None and getattr(self, name) is None:
+                object.__setattr__(self, name, default)
+        if self.image is not None and self.crop is not None and self.image < self.crop:
+            raise ValueError(f"image must be at least the size of a crop, {self.crop}, got {self.image}")
+        for name in ("crop", "image"):  # what the network reads; of files it is known when they are open
+            value = getattr(self, name)
+            if value is not None and (name == "crop" or self.crop is None):
+                self.check_size(name, value)
+
+    @property
+    def processes(self) -> int:
+        return self.devices * self.nodes
+
+    def check_size(self, name: str, size: int) -> None:
+        """A dense network takes no other images than those that its halvings divide."""
+        divisor = {"sparse": 1, "matched": 2 ** (self.depth - 1), "study": 2**self.depth}[self.network]
+        if size % divisor:
+            raise ValueError(
+                f"{name} must be divisible by {divisor} for network={self.network} of depth {self.depth}, got {size}"
+            )
+        if self.network == "study" and size == divisor:
+            raise ValueError(f"{name} must be more than {divisor} for network=study of depth {self.depth}, got {size}")
+
+    def _refuse_useless(self) -> None:
+        self.refuse_without_file(self.data if self.held_out is None else self.held_out)
+        for name in ("events", "image"):
+            if self.data is not None and getattr(self, name) is not None:
+                raise ValueError(f"{name} is for simulated events; with data={self.data} leave it out")
+        if self.stream and self.data is not None:
+            raise ValueError(f"stream is for simulated events; with data={self.data} leave it out")
+        if self.held_out is not None and self.data is None and not self.stream:
+            raise ValueError(f"held_out goes with data or stream; without them, leave out held_out={self.held_out}")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(ReadingOptions):
+    """Judge a trained network by the events of a file, as the 2018 study does, and print the scores as JSON.
+
+    Nonzero accuracy is the correct nonzero voxels over the nonzero voxels of an event, averaged over events; class
+    accuracy is the same for the voxels of a class, averaged over the events that have it. Labels, classes and
+    dimensions are those that the network was trained for. With them come confusion by voxel and by energy, scores of
+    the right class, distances of wrong voxels to the next class, and how Michel electrons are found.
+
+    Args:
+        checkpoint: last.ckpt or final.ckpt of a training.
+        data: event file, of any format that `sscn inspect` reads.
+        out: new JSON file to write the scores to as well.
+        events: how many of the file's events to take, from the first on; all if left out.
+        crop: judge tiles of this edge in voxels that cover the images, instead of whole images.
+        device: auto for a GPU if there is one, cpu or cuda.
+        overwrite: replace a file that is there, once the new one is whole.
+    """
+
+    checkpoint: str
+    data: str
+    out: str | None = None
+    events: int | None = None
+    crop: int | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name in ("events", "crop"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.out is not None and not self.out.endswith(".json"):
+            raise ValueError(f"out must end with .json, got {self.out}")
+        if self.out is not None:
+            check_new("out", self.out, self.overwrite)
+
+
+@dataclass(frozen=True)
+class Predict(ReadingOptions):
+    """Label the voxels of a file by a trained network.
+
+    The events are written with the class that the network gives every voxel and its scores, one event at a time.
+    `sscn display` and `sscn inspect` show them beside the truth, which is that of the training: slides or attached
+    labels, and for a network of two dimensions what the wire plane y sees.
+
+    Args:
+        file: event file, of any format that `sscn inspect` reads.
+        checkpoint: last.ckpt or final.ckpt of a training by `sscn train`.
+        out: new file to write, .h5 (PILArNet-M), or .npz, which two-dimensional images need.
+        device: auto for a GPU if there is one, cpu or cuda.
+        overwrite: replace a file that is there, once the new one is whole.
+    """
+
+    file: str
+    checkpoint: str = "training/final.ckpt"
+    out: str = "labelled.h5"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_suffix("out", self.out, (".h5", ".hdf5", ".npz"))
+        check_new("out", self.out, self.overwrite)

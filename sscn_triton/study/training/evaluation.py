@@ -1,0 +1,98 @@
+"""`sscn evaluate`: what a trained network makes of events it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from sscn_triton.common import machine
+from sscn_triton.common.files import write_whole
+from sscn_triton.common.output import as_json
+from sscn_triton.common.progress import Progress
+from sscn_triton.common.units import percent
+from sscn_triton.lartpc import Event, EventFile, crop, open_events
+from sscn_triton.study.analysis.predictions import Closer
+from sscn_triton.study.data.batches import LEAST_VOXELS
+from sscn_triton.study.data.labels import project, relabel
+from sscn_triton.study.runs.run import judge
+from sscn_triton.study.training.checkpoint import Checkpoint, load_checkpoint, network_of, training_options
+from sscn_triton.study.training.config import EvaluateConfig, TrainConfig
+from sscn_triton.study.training.metrics import Scores
+
+
+def evaluate(config: EvaluateConfig) -> dict[str, Any]:
+    """Judge, print the scores as JSON, write them if asked to, and return them.
+
+    Raises FileNotFoundError, and ValueError naming the file, for what cannot be used.
+    """
+    checkpoint = load_checkpoint(config.checkpoint)
+    training = training_options(checkpoint, config.checkpoint)
+    network = network_of(checkpoint)
+    device = machine.device_name(config.device)
+    with open_events(config.data, **config.reading()) as events:
+        number = len(events) if config.events is None else config.events
+        if not len(events):
+            raise ValueError(f"{config.data}: there are no events in it to judge a network by")
+        if number > len(events):
+            raise ValueError(f"{config.data}: has {len(events)} events, asked for {number}")
+        with Progress("judging events", number) as progress:
+            images = _images(events, number, training, config.crop, progress)
+            closer = Closer(checkpoint.classes, checkpoint.network.ndim)
+            scores, _, _ = judge(network.to(device), images, len(checkpoint.classes), closer.add)
+    record = scores_record(scores, checkpoint) | {"data": Path(config.data).name, "crop": config.crop}
+    record |= closer.record()
+    text = as_json(record)
+    if config.out is not None:
+        write_whole(config.out, f"{text}\n", overwrite=config.overwrite)
+    print(text)
+    return record
+
+
+def _images(
+    events: EventFile, number: int, training: TrainConfig, size: int | None, progress: Progress
+) -> Iterator[Event]:
+    """The file's first events as the network knows them, whole or in tiles, those with too few voxels passed over."""
+    found = False
+    for i in range(number):
+        event = project(relabel(events[i], training.classes, training.labels), training.ndim)
+        for image in [event] if size is None else tiles(event, size):
+            for edge in image.spatial_shape:
+                training.check_size(f"{image.name}: image", edge)
+            if (image.labels >= 0).sum() >= LEAST_VOXELS:
+                found = True
+                yield image
+        progress.to(i + 1)
+    if not found:
+        raise ValueError(
+            f"{events.path}: no image of its {number} events has {LEAST_VOXELS} voxels of known label: there is "
+            "nothing to judge a network by"
+        )
+
+
+def tiles(event: Event, size: int) -> list[Event]:
+    """The crops of this edge that cover the event; those at the far ends overlap others where the image is no multiple.
+
+    Raises ValueError for tiles larger than the image.
+    """
+    if min(event.spatial_shape) < size:
+        raise ValueError(f"crop must fit into the images of {event.name}, {event.spatial_shape}, got {size}")
+    corners = [sorted({*range(0, whole - size + 1, size), whole - size}) for whole in event.spatial_shape]
+    return [crop(event, size, corner=corner) for corner in product(*corners)]
+
+
+def scores_record(scores: Scores, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Scores with what they are scores of, fit for JSON."""
+    return {"classes": list(checkpoint.classes), "step": checkpoint.step, "network": asdict(checkpoint.network)} | (
+        asdict(scores)
+    )
+
+
+def summary(record: dict[str, Any]) -> str:
+    """Scores in a few lines."""
+    lines = [f"nonzero accuracy {percent(record['nonzero_accuracy'])} of {record['events']} held-out images"]
+    for name, accuracy, share in zip(record["classes"], record["class_accuracy"], record["class_share"], strict=True):
+        lines.append(f"  {name:<8} {percent(accuracy):>7}   {percent(share):>7} of the voxels")
+    return "\n".join(lines)

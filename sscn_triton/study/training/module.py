@@ -1,0 +1,158 @@
+"""A network that labels voxels, as Lightning trains it: its loss, its optimiser, and what each batch said."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from sscn_triton import SparseTensor
+from sscn_triton.models import DenseUResNet
+from sscn_triton.study.data.batches import Batch
+from sscn_triton.study.training.metrics import UNKNOWN, ClassWeights, event_accuracies, event_losses
+
+
+def voxel_logits(network: nn.Module, batch: Batch) -> Tensor:
+    """Logits [N, classes] of the active voxels, by a sparse network or by a dense one that reads the whole image."""
+    tensor = SparseTensor(batch.features, batch.coordinates, batch.spatial_shape, batch.images)
+    if not isinstance(network, DenseUResNet):
+        return network(tensor).features
+    logits = network(tensor.dense())
+    return logits.movedim(1, -1)[batch.coordinates.long().unbind(1)]
+
+
+def one_cycle(progress: float, peak: float) -> float:
+    """Learning rate of the one-cycle schedule (Smith, arXiv:1708.07120): up for 30 %, then down, along cosines.
+
+    It begins at a 25th of the peak and ends at a 10,000th of that, as `torch.optim.lr_scheduler.OneCycleLR` does, which
+    needs the number of steps beforehand; here progress, from 0 to 1, may be counted in time.
+    """
+    start, end, up = peak / 25, peak / 25e4, 0.3
+    if progress < up:
+        return peak + (start - peak) * (1 + math.cos(math.pi * progress / up)) / 2
+    return end + (peak - end) * (1 + math.cos(math.pi * (progress - up) / (1 - up))) / 2
+
+
+@dataclass(frozen=True)
+class Objective:
+    """reduction: of the losses of a batch's events, mean, or sum as in the 2018 study; class_weights: see
+    `metrics.event_losses`."""
+
+    reduction: Literal["mean", "sum"] = "mean"
+    class_weights: ClassWeights = "none"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one batch said before the weights moved, over all processes. `a + b` is both batches together."""
+
+    loss: float  # sum over events with a voxel of known label
+    accuracy: float  # sum over the same events
+    events: float
+    voxels: float
+    class_accuracy: tuple[float, ...]  # of each class, sum over the events that have it
+    class_events: tuple[float, ...]
+    forward: float  # seconds, loss included
+
+    def __add__(self, other: Seen) -> Seen:
+        return Seen(
+            loss=self.loss + other.loss,
+            accuracy=self.accuracy + other.accuracy,
+            events=self.events + other.events,
+            voxels=self.voxels + other.voxels,
+            class_accuracy=_sums(self.class_accuracy, other.class_accuracy),
+            class_events=_sums(self.class_events, other.class_events),
+            forward=self.forward + other.forward,
+        )
+
+    @property
+    def mean_loss(self) -> float:
+        return self.loss / self.events if self.events else math.nan
+
+    @property
+    def nonzero_accuracy(self) -> float:
+        return self.accuracy / self.events if self.events else math.nan
+
+    @property
+    def class_accuracies(self) -> list[float]:
+        """Of each class; nan where no event has it."""
+        return [a / n if n else math.nan for a, n in zip(self.class_accuracy, self.class_events, strict=True)]
+
+
+def _sums(ones: tuple[float, ...], others: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(one + other for one, other in zip(ones, others, strict=True))
+
+
+class Segmentation(lightning.LightningModule):
+    """A network that labels voxels, its loss and its optimiser.
+
+    first_step: number of the first step it will make here, from 1. optimizer_state: of an optimiser to go on with.
+    The losses of several processes are those of one on the joined batch; DDP averages gradients, which is undone here.
+    After every batch `seen` is what it said.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        learning_rate: float,
+        objective: Objective | None = None,
+        first_step: int = 1,
+        optimizer_state: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.network, self.learning_rate = network, learning_rate
+        self.objective = Objective() if objective is None else objective
+        self.first_step, self.optimizer_state = first_step, optimizer_state
+        self.seen: Seen | None = None
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        start = time.perf_counter()
+        logits = voxel_logits(self.network, batch)
+        losses = event_losses(logits, batch.labels, batch.events, batch.images, self.objective.class_weights)
+        numbers = self._count(logits.detach(), losses.detach(), batch)
+        loss = losses.sum() * (self._processes / max(1.0, numbers[2]))
+        if self.objective.reduction == "sum":  # Lightning divides by the number of batches in a step
+            loss = losses.sum() * (self._processes * self.trainer.accumulate_grad_batches)
+        self._stop_if_not_finite(numbers[0], batch, batch_index)
+        summed, accuracy, events, voxels, *by_class = numbers
+        half = len(by_class) // 2
+        classes = tuple(by_class[:half]), tuple(by_class[half:])
+        seconds = time.perf_counter() - start  # the numbers have waited for a GPU
+        self.seen = Seen(summed, accuracy, events, voxels, *classes, seconds)
+        return loss
+
+    @property
+    def _processes(self) -> int:
+        return self.trainer.world_size
+
+    def _count(self, logits: Tensor, losses: Tensor, batch: Batch) -> list[float]:
+        """Loss, accuracy, events and voxels, then accuracy and events of each class: sums over all processes."""
+        accuracy, by_class = event_accuracies(logits, batch.labels, batch.events, batch.images)
+        voxels = (batch.labels != UNKNOWN).sum()
+        totals = [losses.double().sum(), accuracy.nansum(), (~accuracy.isnan()).sum(), voxels]
+        counts = torch.cat([torch.stack([t.double() for t in totals]), by_class.nansum(0), (~by_class.isnan()).sum(0)])
+        if self._processes > 1:
+            torch.distributed.all_reduce(counts)
+        return counts.tolist()
+
+    def _stop_if_not_finite(self, loss: float, batch: Batch, batch_index: int) -> None:
+        if not math.isfinite(loss):
+            step = self.first_step + batch_index // self.trainer.accumulate_grad_batches
+            raise FloatingPointError(f"the loss of step {step} is {loss} ({', '.join(batch.names)})")
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.learning_rate)
+        if self.optimizer_state is not None:
+            optimizer.load_state_dict(self.optimizer_state)
+        return optimizer
+
+
+def set_learning_rate(trainer: Any, rate: float) -> None:
+    """For the steps to come."""
+    for group in trainer.optimizers[0].param_groups:
+        group["lr"] = rate

@@ -1,0 +1,402 @@
+"""`sscn train`: one network trained as a configuration says, to be killed and continued at will."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import math
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+
+from sscn_triton import __version__, nn
+from sscn_triton.common import machine
+from sscn_triton.common.errors import Interrupted, RunError
+from sscn_triton.common.files import only_writer, write_whole
+from sscn_triton.common.optional import INSTALL
+from sscn_triton.common.output import as_json
+from sscn_triton.common.progress import Progress
+from sscn_triton.lartpc import EventFileError
+from sscn_triton.study.data.batches import ENERGY_UNIT
+from sscn_triton.study.data.datamodule import EventImages
+from sscn_triton.study.data.identity import difference
+from sscn_triton.study.data.labels import class_names
+from sscn_triton.study.runs.run import STATISTICS_BATCHES, judge
+from sscn_triton.study.training.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    network_of,
+    random_states,
+    restore_random_states,
+    save_checkpoint,
+    seed_random_states,
+    training_options,
+)
+from sscn_triton.study.training.config import CHANGEABLE, TrainConfig
+from sscn_triton.study.training.evaluation import scores_record, summary
+from sscn_triton.study.training.loop import estimate_statistics
+from sscn_triton.study.training.module import Objective, Segmentation, one_cycle, set_learning_rate
+from sscn_triton.study.training.networks import Network, NetworkSettings, make_network
+from sscn_triton.study.training.steplog import StepLog
+
+LAST, FINAL, SCORES = "last.ckpt", "final.ckpt", "scores.json"
+
+
+def train(config: TrainConfig, seconds: float = math.inf) -> Path | None:
+    """Train, judge, and return the path of the final checkpoint; None in processes other than the first.
+
+    All that the training will need is looked at before its first step: the folder, the checkpoint to continue from, the
+    data, what it will be judged by. The trained network is saved before it is judged.
+
+    seconds: after these the training stops at a checkpoint, to be continued by the same call, and None is returned;
+    judging is not begun then either. For one process.
+
+    Raises ValueError or OSError before any work for what will not do, BusyError, an OSError, while another process
+    trains in the folder, RunError if the work fails, Interrupted on Ctrl-C. What was saved before stays.
+    """
+    end = time.monotonic() + seconds
+    if config.processes > 1 and seconds < math.inf:
+        raise ValueError(f"seconds is for one process, got devices * nodes = {config.processes}")
+    device = machine.device_name(config.device)
+    _check_devices(config, device)
+    _check_tensorboard(config)
+    new = not Path(config.out).exists()
+    folder = _make_folder(config)
+    with only_writer(folder) if _is_first() else contextlib.nullcontext():
+        try:
+            return _train(config, folder, device, end)
+        except KeyboardInterrupt:
+            raise Interrupted(f"interrupted; {_kept(folder / LAST)}") from None
+        finally:
+            if new and _is_first() and not (folder / LAST).exists():
+                shutil.rmtree(folder)  # nothing in it is of use
+
+
+def train_and_say(config: TrainConfig) -> None:
+    """`sscn train`: `train`, and where the network is."""
+    if path := train(config):
+        print(f"network: {path}")
+
+
+def _train(config: TrainConfig, folder: Path, device: str, end: float) -> Path | None:
+    """In a folder that no other process writes."""
+    before = _before(config, folder)
+    data = EventImages(config, first_step=before.step if before else 0)
+    data.load()
+    identity = data.identity()
+    _check_same_data(config, before, identity)
+    described = data.check()
+    trainer = make_trainer(config, device)
+    last = Keeper(config, folder, before, end, identity)
+    if last.step < config.steps and time.monotonic() < end:
+        if trainer.is_global_zero:
+            print(described, file=sys.stderr)
+        _fit(trainer, config, data, last)
+    if not trainer.is_global_zero or time.monotonic() >= end:
+        return None
+    return _finish(config, folder, data, torch.device(device))
+
+
+def _check_devices(config: TrainConfig, device: str) -> None:
+    """As many devices as asked for, as many processes as started: or two trainings would share a folder unnoticed."""
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+
+    if config.processes > 1 and config.network != "sparse" and device == "cpu":
+        raise ValueError(
+            f"network={config.network} on several processes needs GPUs: PyTorch synchronises batch norm nowhere else"
+        )
+    if device == "cuda" and config.devices > torch.cuda.device_count():
+        raise ValueError(f"devices must be at most the {torch.cuda.device_count()} GPUs here, got {config.devices}")
+    started = os.environ.get("WORLD_SIZE") if "TORCHELASTIC_RUN_ID" in os.environ else None
+    if SLURMEnvironment.detect():
+        started = os.environ["SLURM_NTASKS"]
+    if started is not None and int(started) != config.processes:
+        raise ValueError(
+            f"devices * nodes must be the number of processes that were started, {started}, got "
+            f"{config.devices} * {config.nodes}"
+        )
+
+
+def _check_tensorboard(config: TrainConfig) -> None:
+    if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise ValueError(f"tensorboard=true needs the package tensorboard: {INSTALL}, or give --tensorboard false")
+
+
+def _is_first() -> bool:
+    """Whether this is the first of the processes that train together, which writes the folder."""
+    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in ranks)
+
+
+def _make_folder(config: TrainConfig) -> Path:
+    """The folder. ValueError if it cannot be written to."""
+    folder = Path(config.out)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"out must be a folder, but {folder} is a file")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"out must be a folder that can be written, got {folder} ({error.strerror})") from error
+    return folder
+
+
+def _before(config: TrainConfig, folder: Path) -> Checkpoint | None:
+    """The checkpoint in the folder to continue from. ValueError if it is of another training or cannot be."""
+    if not (folder / LAST).exists():
+        return None
+    before = load_checkpoint(folder / LAST)
+    _check_same_training(config, training_options(before, folder / LAST), folder)
+    _check_continuable(before, folder / LAST)
+    return before
+
+
+def _check_same_training(config: TrainConfig, then: TrainConfig, folder: Path) -> None:
+    for name, value in asdict(config).items():
+        old = getattr(then, name)
+        if name not in CHANGEABLE and value != old:
+            raise ValueError(
+                f"{folder} holds a training with {name}={old}, not {value}: "
+                "give another out, or the same options to go on"
+            )
+    for name, why in (("data", "other events are learnt from"), ("held_out", "other events are left to learn from")):
+        value, old = getattr(config, name), getattr(then, name)
+        if (value is None) != (old is None):
+            raise ValueError(
+                f"{folder} holds a training with {name}={old}, not {value}, with which {why}: give another out, or "
+                f"{'leave it out' if old is None else 'a file'} to go on"
+            )
+
+
+def _check_continuable(before: Checkpoint, path: Path) -> None:
+    """The optimiser's and the generators' states are such as this version can take up."""
+    network = network_of(before)
+    optimizer = torch.optim.Adam(network.parameters())
+    states = random_states()
+    try:
+        optimizer.load_state_dict(before.optimizer)
+        for parameter, state in optimizer.state.items():
+            if any(value.shape != parameter.shape for name, value in state.items() if name != "step"):
+                raise ValueError("moments of another shape than their parameter")
+        restore_random_states(before.random)
+    except Exception as error:  # whatever torch, numpy or random say of values that are not theirs
+        raise ValueError(
+            f"{path}: its optimizer or generator states cannot be continued from ({type(error).__name__}: {error})"
+        ) from error
+    finally:
+        restore_random_states(states)
+
+
+def _check_same_data(config: TrainConfig, before: Checkpoint | None, identity: dict[str, Any]) -> None:
+    """Refuses to go on with other events than those of the steps before."""
+    if before is None:
+        return
+    if before.data is None:
+        print(f"{config.out}: a checkpoint of an older version, which does not know its data again", file=sys.stderr)
+        return
+    differs = difference(before.data, identity)
+    if differs is None:
+        return
+    if config.data is None:
+        raise ValueError(
+            f"{config.out} holds a training on simulated events that this version simulates differently ({differs}): "
+            "give another out"
+        )
+    raise ValueError(
+        f"{config.out} holds a training on other events than those in {config.data} now: {differs}; restore them, or "
+        "give their new place as data, or give another out"
+    )
+
+
+def make_trainer(config: TrainConfig, device: str) -> lightning.Trainer:
+    """Lightning's trainer for one device, or for several by DDP."""
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning.pytorch.strategies.ddp import DDPStrategy
+
+    strategy: Any = "auto"
+    if config.processes > 1:
+        unused = config.network == "study"  # it has shortcuts that take part in nothing
+        strategy = DDPStrategy(find_unused_parameters=unused)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    plugins: list[Any] = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
+    return lightning.Trainer(
+        accelerator="gpu" if device == "cuda" else "cpu",
+        devices=config.devices,
+        num_nodes=config.nodes,
+        strategy=strategy,
+        plugins=plugins,
+        precision="bf16-mixed" if config.precision == "bf16" else "32-true",
+        max_epochs=1,
+        accumulate_grad_batches=config.accumulate,
+        use_distributed_sampler=False,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+class Keeper(lightning.Callback):
+    """Sets the learning rate, keeps checkpoints, shows progress. Starts where `before` stopped, stops when the clock
+    passes `end`. identity: of the data, kept in the checkpoints."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: Path,
+        before: Checkpoint | None,
+        end: float = math.inf,
+        identity: dict[str, Any] | None = None,
+    ) -> None:
+        self.config, self.path, self.before, self.end = config, folder / LAST, before, end
+        self.identity = identity
+        self.start = self.step = before.step if before else 0
+        self._show: Progress | None = None
+
+    def network(self) -> Network:
+        """The network as it was, or a fresh one; in the mode for training."""
+        c = self.config
+        settings = NetworkSettings(
+            kind=c.network,
+            num_classes=len(class_names(c.classes)),
+            filters=c.filters,
+            depth=c.depth,
+            repetitions=c.repetitions,
+            ndim=c.ndim,
+        )
+        network = network_of(self.before) if self.before else make_network(settings, c.seed)
+        self.settings = settings
+        return network.train()
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        if self.before is not None:
+            restore_random_states(self.before.random)
+        else:
+            seed_random_states(self.config.seed)
+        if trainer.is_global_zero:
+            if self.before is None:
+                self.save(module, trainer)
+            self._show = Progress("training", self.config.steps)
+
+    def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_index: int) -> None:
+        set_learning_rate(trainer, one_cycle(self.step / self.config.steps, self.config.learning_rate))
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_index: int) -> None:
+        if (batch_index + 1) % self.config.accumulate:
+            return
+        self.step = self.start + trainer.global_step
+        if not trainer.is_global_zero:
+            return
+        time_is_up = time.monotonic() >= self.end
+        trainer.should_stop = trainer.should_stop or time_is_up
+        if time_is_up or self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps:
+            self._refuse_broken(module, trainer.optimizers[0], batch.names)
+            self.save(module, trainer)
+        if self._show is not None:
+            seen = module.seen
+            remark = f"step {self.step}, loss {seen.mean_loss:.3f}, accuracy {seen.nonzero_accuracy:.3f}"
+            self._show.to(self.step, remark)
+
+    def _refuse_broken(self, module: Any, optimizer: torch.optim.Optimizer, names: tuple[str, ...]) -> None:
+        """Weights and moments that are no numbers must not replace good ones."""
+        for name, weight in module.network.named_parameters():
+            moments = [value for key, value in optimizer.state.get(weight, {}).items() if key != "step"]
+            if not all(torch.isfinite(values).all() for values in (weight, *moments)):
+                raise FloatingPointError(f"after step {self.step}, {name} is not finite ({', '.join(names)})")
+
+    def save(self, module: Any, trainer: Any) -> None:
+        checkpoint = Checkpoint(
+            settings=asdict(self.config),
+            network=self.settings,
+            classes=class_names(self.config.classes),
+            energy_unit=ENERGY_UNIT,
+            step=self.step,
+            samples=self.step * self.config.accumulate * self.config.batch,
+            weights=module.network.state_dict(),
+            optimizer=trainer.optimizers[0].state_dict(),
+            random=random_states(),
+            sscn=__version__,
+            data=self.identity,
+        )
+        save_checkpoint(checkpoint, self.path)
+
+    def teardown(self, trainer: Any, module: Any, stage: str) -> None:
+        if self._show is not None:
+            self._show.__exit__()
+
+
+def _fit(trainer: lightning.Trainer, config: TrainConfig, data: EventImages, last: Keeper) -> None:
+    network: torch.nn.Module = last.network()
+    if config.processes > 1 and config.network == "sparse":
+        network = nn.convert_sync_batchnorm(network)
+    elif config.processes > 1:
+        network = torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    module = Segmentation(
+        network,
+        config.learning_rate,
+        Objective(config.reduction, config.class_weights),
+        first_step=last.step + 1,
+        optimizer_state=last.before.optimizer if last.before else None,
+    )
+    log = StepLog(last.path.parent, class_names(config.classes), last.step, config.tensorboard)
+    trainer.callbacks += [log, last]  # type: ignore[attr-defined]
+    ctrl_c = signal.getsignal(signal.SIGINT)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Lightning's advice on workers and progress bars
+            trainer.fit(module, datamodule=data)
+    except SystemExit:  # Lightning's answer to Ctrl-C
+        signal.signal(signal.SIGINT, ctrl_c)
+        raise Interrupted(f"interrupted; {_kept(last.path)}") from None
+    except Exception as error:
+        raise RunError(f"{_told(error)}; {_kept(last.path)}") from error
+
+
+def _told(error: Exception) -> str:
+    """The message of an error that says enough by itself, else with the error's kind before it."""
+    if isinstance(error, (ArithmeticError, OSError, RuntimeError, EventFileError)) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _kept(path: Path) -> str:
+    if not path.exists():
+        return "nothing was kept"
+    step = load_checkpoint(path).step
+    return f"step {step} is kept in {path}, and the same command continues from there"
+
+
+def _finish(config: TrainConfig, folder: Path, data: EventImages, device: torch.device) -> Path:
+    """Saves the network with the statistics of its final weights, then judges it."""
+    checkpoint = load_checkpoint(folder / LAST)
+    try:
+        network = network_of(checkpoint).to(device)
+        batches = data.statistics_batches(min(STATISTICS_BATCHES, config.steps * config.accumulate))
+        estimate_statistics(network, [batch.to(device) for batch in batches])
+        final = Checkpoint(**{**vars(checkpoint), "weights": network.state_dict()})
+        save_checkpoint(final, folder / FINAL)
+    except Exception as error:
+        raise RunError(f"{_told(error)}; {_kept(folder / LAST)}") from error
+    try:
+        scores, _, _ = judge(network, data.judged_images(), len(checkpoint.classes))
+        record = scores_record(scores, checkpoint) | {"held_out": data.judged_by()}
+        write_whole(folder / SCORES, as_json(record), overwrite=True)
+    except Exception as error:
+        raise RunError(
+            f"the network is trained and kept in {folder / FINAL}, but it could not be judged: {_told(error)}; the "
+            "same command judges again, perhaps with another held_out or held_out_events"
+        ) from error
+    print(summary(record))
+    return folder / FINAL

@@ -1,0 +1,64 @@
+"""How often the study's network launches something on a GPU, fused and layer by layer; more is a regression.
+
+Counted without a GPU: kernels of this library stand in for the CPU's own code, and are listed instead of run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+
+from sscn_triton import SparseTensor, models, prepare
+from sscn_triton.bench.cost_model.launches import asked_by
+from sscn_triton.ops.triton.interpreted import interpreted
+from sscn_triton.ops.triton.launch import count_launches
+from tests.support.clouds import random_cloud
+
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are compiled here, not interpreted")
+
+
+@pytest.fixture(scope="module")
+def prepared() -> tuple[torch.nn.Module, SparseTensor]:
+    torch.manual_seed(0)
+    net, x = models.SparseUResNet(filters=16, depth=5), random_cloud(30, channels=1, size=32, dtype=torch.float32)
+    with interpreted():
+        return net, prepare(net, x)
+
+
+LAYER_BY_LAYER = {"evaluation": 99, "forward": 171, "step": 475}
+FUSED = {"evaluation": 55, "forward": 104, "step": 364}
+
+
+@pytest.mark.parametrize("most", [LAYER_BY_LAYER, FUSED], ids=["layer by layer", "fused"])
+def test_launches_of_the_studys_network_are_no_more_than_they_were(prepared: Any, most: dict[str, int]) -> None:
+    net, x = prepared
+    plain = mock.patch("sscn_triton.nn.fusion.can_join", return_value=False)
+    net.zero_grad(set_to_none=True)
+    with interpreted(), contextlib.nullcontext() if most is FUSED else plain:
+        found = {"step": asked_by(lambda: net.train()(x).features.sum().backward())}
+        with torch.no_grad():
+            found["forward"] = asked_by(lambda: net.train()(x))
+            found["evaluation"] = asked_by(lambda: net.eval()(x))
+    assert {name: asked.launches for name, asked in found.items()} == most, "\n".join(map(str, found.values()))
+    assert not any(asked.waits for asked in found.values())
+
+
+def test_what_is_counted_is_what_is_launched(prepared: Any) -> None:
+    """Kernels that are not skipped run as ever; bytes are those of the tensors."""
+    _, x = prepared
+    rows = x.features.repeat(1, 16).contiguous()
+    norm = models.uresnet.nn.BatchNorm(16).eval()
+    with interpreted(), torch.no_grad():
+        wanted = norm(x.replace(rows)).features
+        with count_launches() as launched:
+            found = norm(x.replace(rows)).features
+    assert torch.equal(found, wanted)
+    assert [launch.kernel for launch in launched] == ["normalize_kernel"]
+    assert launched[0].memory == 4 * (2 * rows.numel() + 4 * 16)
+    with interpreted():
+        waited = asked_by(lambda: (x.features.sum().item(), x.features.nonzero()))
+    assert waited.waits == 2

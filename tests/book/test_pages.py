@@ -1,0 +1,90 @@
+"""Every page of the book, opened in Chromium as a reader would: at a desk; phone and dark mode in `make test-deep`.
+
+Pictures of all pages stay in build/book.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.support.browser import SETTINGS, open_chromium, visit
+
+
+class Seen(NamedTuple):
+    """What was found on one page."""
+
+    outside: list[str]
+    failed: list[str]
+    complaints: list[str]
+    found: dict[str, Any]
+
+
+LATER = [pytest.param(setting, marks=pytest.mark.deep) for setting in ("dark", "phone")]
+
+
+@pytest.fixture(scope="module", params=["desktop", *LATER])
+def setting(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def pages(book, setting) -> dict[str, Seen]:
+    """All pages by name, each visited once."""
+    seen = {}
+    with open_chromium() as browser:
+        for path in sorted(book.rglob("*.html")):
+            name = path.relative_to(book).with_suffix("").as_posix()
+            if not name.startswith("_static"):
+                with visit(browser, path, setting) as page:
+                    page.keep(setting, name)
+                    seen[name] = Seen(page.outside(), page.failed, page.complaints, page.look())
+    return seen
+
+
+def found(pages: dict[str, Seen], what: str) -> dict[str, Any]:
+    """The pages that have some of it, with all they have."""
+    return {name: page.found[what] for name, page in pages.items() if page.found[what]}
+
+
+def test_the_pages_are_those_of_the_book(pages):
+    assert {"index", "relation", "glossary", "tutorial/03_dilation", "reference/sscn_ref"} <= set(pages)
+    assert [name for name, page in pages.items() if len(page.found["title"]) < 5] == []
+
+
+def test_no_request_leaves_the_page_and_none_fails(pages):
+    assert {name: page.outside for name, page in pages.items() if page.outside} == {}
+    assert {name: page.failed for name, page in pages.items() if page.failed} == {}
+
+
+def test_no_page_complains(pages):
+    assert {name: page.complaints for name, page in pages.items() if page.complaints} == {}
+
+
+def test_every_formula_is_set(pages):
+    assert len(found(pages, "formulas")) > 10
+    assert found(pages, "unset") == {}
+    assert found(pages, "wrong") == {}
+
+
+def test_every_picture_is_there_and_described(pages):
+    assert len(found(pages, "images")) > 10
+    assert found(pages, "blank") == {}
+    assert found(pages, "undescribed") == {}
+
+
+def test_nothing_is_wider_than_the_page(pages, setting):
+    width = SETTINGS[setting]["viewport"]["width"]
+    assert {name: page.found["width"] for name, page in pages.items() if page.found["width"] > width} == {}
+    assert found(pages, "wide") == {}
+
+
+def test_at_a_desk_no_formula_and_no_line_of_code_has_to_be_scrolled_to_sideways(pages, setting):
+    if setting != "phone":
+        assert found(pages, "cut") == {}
+
+
+def test_text_stands_out_from_what_is_behind_it(pages, setting):
+    assert {page.found["theme"] for page in pages.values()} == {"dark" if setting == "dark" else "light"}
+    assert found(pages, "faint") == {}

@@ -1,0 +1,220 @@
+"""The widgets of the book, used as readers use them, against `sscn_ref`: in Chromium, by mouse, touch and keyboard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sscn_ref import (
+    HashTable,
+    active_growth,
+    pack_keys,
+    strided_rulebook,
+    submanifold_rulebook,
+    taps,
+    unique_sites,
+)
+from sscn_triton.lartpc import open_events
+from tests.support.browser import open_chromium, visit
+
+ROOT = Path(__file__).parents[2]
+PIXELS = np.array([(0, 1), (1, 1), (1, 2), (2, 3), (3, 3), (4, 3), (4, 4), (5, 0)])
+SITES = np.insert(PIXELS, 0, 0, axis=1)
+BOOKS = [
+    (3, submanifold_rulebook(SITES, 3)),
+    (3, strided_rulebook(SITES, 3, 2, 1, spatial_shape=6)),
+    (2, strided_rulebook(SITES, 2, 2, spatial_shape=6)),
+]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with open_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(params=["desktop", pytest.param("dark", marks=pytest.mark.deep), "phone"])
+def page(request, chromium, book) -> Iterator[Any]:
+    """The page with the widgets; at the end it has asked for nothing outside and has not complained."""
+    with visit(chromium, book / "interactive.html", request.param) as seen:
+        yield seen.page
+        seen.keep(request.param, f"interactive-{request.node.originalname}")
+        assert (seen.outside(), seen.failed, seen.complaints) == ([], [], [])
+
+
+@pytest.fixture(scope="module")
+def event() -> np.ndarray:
+    coordinates = open_events(ROOT / "tutorial" / "events.npz")[0].coordinates
+    return np.insert(np.asarray(coordinates), 0, 0, axis=1)
+
+
+def numbers(text: str) -> list[float]:
+    return [float(found.replace(",", "")) for found in re.findall(r"\d[\d,]*(?:\.\d+)?", text)]
+
+
+def press(page, widget, name: str) -> None:
+    """Choose a button: with the finger where there is one, else with the mouse."""
+    button = widget.get_by_role("button", name=name, exact=True)
+    (button.tap if page.evaluate("navigator.maxTouchPoints") else button.click)()
+
+
+def test_the_slider_shows_as_many_active_sites_as_the_reference_counts(page, event):
+    window = event[:, :3] - np.array([0, 96, 48])
+    active, _ = unique_sites(window[((window[:, 1:] >= 0) & (window[:, 1:] < 96)).all(axis=1)])
+    fixed, whole = submanifold_rulebook(active, 3), active_growth(event, 5)
+    first = len(active)
+    widget = page.locator("#widget-dilation")
+    slider = widget.get_by_role("slider")
+    slider.press("Home")
+    for step in range(6):
+        if step:
+            layer = strided_rulebook(active, 3, 1, 1, spatial_shape=96)
+            active = layer.output_coordinates
+            slider.press("ArrowRight")
+        cells = [numbers(row) for row in widget.locator("tbody tr").all_inner_texts()]
+        assert cells[0] == [len(active), first]
+        assert cells[1] == [pytest.approx(len(active) / first, abs=0.05), 1]
+        assert cells[2] == ([layer.number_of_rules, fixed.number_of_rules] if step else [])
+        assert cells[3][1:] == [whole[step], whole[0]]  # after the 3 of "in 3D"
+        drawn = widget.locator("svg").evaluate_all(
+            "pictures => pictures.map(picture => [...picture.children].filter(path => path.checkVisibility("
+            "{ visibilityProperty: true })).map(path => path.getAttribute('d').split('M').length - 1))"
+        )
+        assert [sum(paths) for paths in drawn] == [len(active), first]
+
+
+@pytest.mark.parametrize("choice", range(3))
+def test_the_rules_of_what_is_chosen_light_up(page, choice):
+    kernel, book = BOOKS[choice]
+    rules = [(tap, i, o) for tap, (ins, outs) in enumerate(book.rules) for i, o in zip(ins, outs, strict=True)]
+    widget = page.locator("#widget-rulebook")
+    widget.get_by_role("radio").nth(choice).check()
+    places = {
+        "input": book.input_coordinates[:, 1:].tolist(),
+        "tap": taps((kernel, kernel)).tolist(),
+        "output": book.output_coordinates[:, 1:].tolist(),
+    }
+    for column, kind in enumerate(("tap", "input", "output")):
+        for row, (x, y) in enumerate(places[kind]):
+            press(page, widget, f"tap {row} at ({x}, {y})" if kind == "tap" else f"{kind} row {row} at ({x}, {y})")
+            wanted = [rule for rule in rules if rule[column] == row]
+            assert widget.locator(".rule.lit").all_inner_texts() == [f"{i}→{o}" for _, i, o in wanted]
+            assert f": {len(wanted)} rule" in widget.get_by_role("status").inner_text()
+            for other, grid in enumerate(("taps", "input", "output")):
+                if other != column:
+                    lit = widget.locator(f".{grid} button.lit").all_inner_texts()
+                    assert {int(text) for text in lit} == {rule[other] for rule in wanted}
+            assert widget.locator("button[aria-pressed=true]").all_inner_texts() == [str(row)]
+
+
+def test_a_site_is_chosen_by_keyboard(page):
+    widget = page.locator("#widget-rulebook")
+    widget.get_by_role("button", name="input row 3 at (2, 3)").focus()
+    page.keyboard.press("Enter")
+    rows = BOOKS[0][1].rules
+    assert widget.locator(".rule.lit").count() == sum(int((ins == 3).sum()) for ins, _ in rows)
+
+
+def test_keys_are_inserted_and_looked_up_as_by_the_reference(page):
+    keys = [int(key) for key in pack_keys(SITES, np.zeros(3, np.int64), np.array([1, 6, 6]))]
+    table = HashTable(16)
+    for row, key in enumerate(keys[:5]):
+        table.insert(key, row)
+    widget = page.locator("#widget-hashing")
+    status, field = widget.get_by_role("status"), widget.get_by_role("textbox")
+    asked = [("Insert", key) for key in [*keys[5:], 40, 2**62 + 5, *keys]] + [("Look up", key) for key in (21, 22, 28)]
+    for what, key in asked:
+        trace = table.trace(key)
+        there = table.lookup(key) >= 0
+        row = table.insert(key, len(table)) if what == "Insert" else table.lookup(key)
+        field.fill(str(key))
+        press(page, widget, what)
+        for probe in trace:
+            press(page, widget, "Step")
+            assert status.inner_text().startswith(f"Slot {probe.slot} ")
+        outcome = f"row {row}" if there or what == "Insert" else "not in the table"
+        assert outcome in status.inner_text()
+        assert f"after {len(trace)} look" in status.inner_text()
+        shown = widget.locator(".slots b").all_inner_texts()
+        assert shown == ["empty" if r < 0 else str(k) for k, r in zip(table.keys, table.rows, strict=True)]
+        assert f"Load {len(table)}/16 = {table.load};" in widget.locator(".facts").inner_text()
+
+
+def test_a_full_table_and_a_key_that_is_none_are_said(page):
+    widget = page.locator("#widget-hashing")
+    status, field = widget.get_by_role("status"), widget.get_by_role("textbox")
+    for key in range(100, 111):
+        field.fill(str(key))
+        press(page, widget, "Insert")
+        press(page, widget, "To the end")
+    field.fill("111")
+    field.press("Enter")
+    press(page, widget, "To the end")
+    assert status.inner_text() == "All 16 slots are taken and none holds 111, after 16 looks."
+    for wrong in ("-1", "x", "", str(2**63)):
+        field.fill(wrong)
+        press(page, widget, "Insert")
+        assert status.inner_text().startswith("A key is a whole number")
+    press(page, widget, "Start over")
+    assert "Load 5/16" in widget.locator(".facts").inner_text()
+
+
+def test_tiles_waste_what_is_counted_from_the_rulebook(page, event):
+    has = np.zeros((len(event), 27), bool)
+    for tap, (_, rows) in enumerate(submanifold_rulebook(event, 3).rules):
+        has[rows, tap] = True
+    masks = has @ (1 << np.arange(27))
+    rank = np.array([from_gray(mask) for mask in masks.tolist()])
+    orders = [np.arange(len(event)), np.argsort(masks, kind="stable"), np.argsort(rank, kind="stable")]
+    widget = page.locator("#widget-tiles")
+    rows, sizes = (
+        widget.get_by_role("group", name="Rows", exact=True),
+        widget.get_by_role("group", name="Rows in a tile"),
+    )
+    for place, order in enumerate(orders):
+        rows.get_by_role("radio").nth(place).check()
+        for button, size in enumerate((16, 32, 64)):
+            sizes.get_by_role("radio").nth(button).check()
+            tiles = [has[order[start : start + size]] for start in range(0, len(event), size)]
+            computed = sum(int(tile.any(axis=0).sum()) for tile in tiles)
+            said = numbers(widget.locator(".facts").inner_text())
+            assert said[:2] == [len(tiles), size]
+            assert said[-3:-1] == [computed, len(tiles) * 27]
+            assert said[-1] == pytest.approx(100 * (1 - has.sum() / (computed * size)), abs=0.051)
+    slider = widget.get_by_role("slider")
+    squares = "path => path.getAttribute('d').split('M').length - 1"
+    for tile in (-1, -2):  # the last is filled up with rows that have no tap
+        slider.press("End" if tile == -1 else "ArrowLeft")
+        rules, gaps = (widget.locator(f".zoom path.{kind}").evaluate(squares) for kind in ("rules", "waste"))
+        assert (rules, rules + gaps) == (tiles[tile].sum(), 64 * tiles[tile].any(axis=0).sum())
+    used = int(tiles[-2].any(axis=0).sum())
+    assert numbers(widget.locator("p.status").inner_text())[:4] == [len(tiles) - 2, used, 27, 27 - used]
+    widget.locator("canvas").click(position={"x": 2, "y": 50})
+    assert numbers(widget.locator("p.status").inner_text())[0] == 0
+
+
+def from_gray(code: int) -> int:
+    """The number whose reflected Gray code this is: each bit is the parity of those from it upwards."""
+    return sum((code >> bit).bit_count() % 2 << bit for bit in range(code.bit_length()))
+
+
+@pytest.mark.parametrize("way", ["print", "no scripts"])
+def test_a_still_picture_stands_in(chromium, book, way):
+    with visit(chromium, book / "interactive.html", java_script_enabled=way == "print") as seen:
+        if way == "print":
+            seen.page.emulate_media(media="print")
+        assert seen.page.locator("figure.widget").count() == 4
+        for picture in seen.page.locator("figure.widget img.still").all():
+            assert picture.is_visible()
+        assert not any(live.is_visible() for live in seen.page.locator("figure.widget .live").all())
+
+
+def test_on_a_screen_the_picture_gives_way(page):
+    assert not any(picture.is_visible() for picture in page.locator("figure.widget img.still").all())
+    assert all(live.is_visible() for live in page.locator("figure.widget .live").all())
+    assert page.locator("figure.widget .live").count() == 4

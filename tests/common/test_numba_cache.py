@@ -1,0 +1,211 @@
+"""Machine code that Numba keeps between runs never outlives an edit of the sources it was made from."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import os
+import pkgutil
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from unittest import mock
+
+import numba
+import pytest
+from numba.core.caching import IndexDataCacheFile, NullCache
+
+import sscn_ref
+import sscn_triton
+from sscn_ref import numba_cache as reference_cache
+from sscn_triton.common import numba_cache
+
+CALL = """
+import torch
+from sscn_triton.ops.cpu.convolution import convolve, weight_gradient
+row = torch.tensor([0], dtype=torch.int32)
+rules = [row, row, torch.tensor([[0, 1]])]
+print(convolve(torch.ones(1, 4), torch.ones(1, 1, 4, 4), rules, 1).sum().item())
+print(weight_gradient(torch.ones(1, 4), torch.ones(1, 4), rules, 1).sum().item())
+"""
+
+
+def kept_functions():
+    """All functions of the two packages whose machine code Numba keeps."""
+    for package in (sscn_ref, sscn_triton):
+        for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if info.name.endswith("__main__") or ".compat" in info.name:
+                continue
+            for value in vars(importlib.import_module(info.name)).values():
+                if hasattr(value, "py_func") and not isinstance(value._cache, NullCache):
+                    yield value.py_func
+
+
+def test_a_kept_function_that_calls_into_other_files_closes_over_their_fingerprint():
+    dispatcher, seen = type(numba.njit(kept_functions)), 0
+    for function in kept_functions():
+        called = [function.__globals__.get(name) for name in function.__code__.co_names]
+        foreign = [f for f in called if isinstance(f, dispatcher) and f.py_func.__module__ != function.__module__]
+        seen += 1
+        assert not foreign or "sources" in function.__code__.co_freevars, function
+    assert seen > 20
+
+
+def test_an_edit_of_the_innermost_file_reaches_the_kept_kernels(tmp_path):
+    root = Path(sscn_triton.__file__).parent
+    shutil.copytree(root, tmp_path / "sscn_triton", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def results() -> list[str]:
+        command = [sys.executable, "-c", CALL]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split()
+
+    inner = tmp_path / "sscn_triton" / "ops" / "cpu" / "microkernel.py"
+    assert results() == ["16.0", "16.0"]
+    whole = inner.read_text()
+    assert whole.count("builder.fmul(") == 1
+    inner.write_text(whole.replace("builder.fmul(", "builder.fadd("))  # 1 + 1 for 1 * 1
+    assert results() == ["32.0", "32.0"]
+
+
+def test_every_kept_function_may_lose_its_cache():
+    """None is decorated by Numba's own njit, which raises where there is no place for a cache."""
+    for function in kept_functions():
+        package = reference_cache if function.__module__.startswith("sscn_ref.") else numba_cache
+        found = importlib.import_module(function.__module__)
+        kept = next(value for value in vars(found).values() if getattr(value, "py_func", None) is function)
+        assert isinstance(kept._cache, package._Cache), function
+
+
+USE = """
+import warnings
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    import numpy, torch, sscn_ref.jit, sscn_triton
+    x = sscn_triton.SparseTensor(torch.tensor([[2.0], [3.0]]), torch.tensor([[0, 0, 0], [1, 4, 5]]))
+    print(sscn_triton.functional.global_pool(x, "sum").flatten().tolist())
+    print(sscn_ref.jit.global_pool(numpy.array([[2.0], [3.0]]), numpy.array([[0, 0, 0], [1, 4, 5]]), 2, "sum").ravel())
+    x = sscn_triton.nn.BatchNorm(1)(x)
+for warning in told:
+    if "NUMBA_CACHE_DIR" in str(warning.message):
+        print(warning.category.__name__, warning.message)
+"""
+
+
+def test_without_any_place_for_a_cache_both_packages_work_and_each_says_so_once(tmp_path):
+    """As in a read-only installation of a user without a home."""
+    for package in (sscn_ref, sscn_triton):
+        root, copy = Path(package.__file__).parent, tmp_path / package.__name__
+        shutil.copytree(root, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
+            (folder / "__pycache__").touch()  # a file where Numba wants a folder: nobody can write, not even root
+    nowhere = {"HOME": os.devnull, "XDG_CACHE_HOME": f"{os.devnull}/cache", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, **nowhere, "PYTHONPATH": str(tmp_path)}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    done = subprocess.run([sys.executable, "-c", USE], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    sums, twins, *told = done.stdout.splitlines()
+    assert (sums, twins) == ("[2.0, 3.0]", "[2. 3.]")
+    assert sorted(line.partition(". ")[2].split()[0] for line in told) == ["sscn_ref", "sscn_triton"]
+    for line in told:
+        assert line.startswith("RuntimeWarning there is no folder to keep compiled code in, neither beside ")
+
+
+SOURCE = """
+from numba import types
+from {package}.numba_cache import {decorator}
+
+@{decorator}({signature}cache=True)
+def function(value):
+    return value + {number}
+"""
+DECORATORS = [(reference_cache, "njit"), (numba_cache, "njit"), (numba_cache, "cfunc")]
+
+
+class Kept:
+    """A function whose code is kept in a folder of its own; calling it is what another process would do."""
+
+    def __init__(self, folder, module, decorator):
+        self.folder, self.module, self.decorator = folder, module, decorator
+        self.cache = folder / "cache"
+        self.source = folder / "source.py"
+        self.write(1)
+
+    def write(self, number):
+        signature = "types.int64(types.int64), " if self.decorator == "cfunc" else ""
+        package = self.module.__package__
+        self.source.write_text(
+            SOURCE.format(package=package, decorator=self.decorator, signature=signature, number=number)
+        )
+
+    def call(self):
+        """The result for 1, and what was warned of."""
+        spec = importlib.util.spec_from_file_location("source", self.source)
+        module = importlib.util.module_from_spec(spec)
+        warned = warnings.catch_warnings(record=True)
+        here = mock.patch.object(numba.config, "CACHE_DIR", str(self.cache))
+        with here, mock.patch.object(self.module, "_told", False), warned as told:
+            warnings.simplefilter("always")
+            spec.loader.exec_module(module)
+            found = module.function.ctypes(1) if self.decorator == "cfunc" else module.function(1)
+        return found, [str(warning.message) for warning in told]
+
+    def files(self, ending):
+        return list(self.cache.rglob(f"*.{ending}"))
+
+
+@pytest.fixture(params=DECORATORS, ids=lambda case: f"{case[0].__package__}.{case[1]}")
+def kept(tmp_path, request):
+    return Kept(tmp_path, *request.param)
+
+
+def test_code_is_kept_where_there_is_a_place(kept):
+    assert kept.call() == (2, [])
+    assert kept.files("nbi")
+    with mock.patch.object(numba_cache._Cache, "_save_overload", side_effect=AssertionError):
+        assert kept.call() == (2, [])
+
+
+def test_a_cache_folder_that_is_removed_is_made_again_or_done_without(kept):
+    kept.call()
+    shutil.rmtree(kept.cache)
+    assert kept.call() == (2, [])
+    made = IndexDataCacheFile.load
+
+    def removed(self, key):
+        shutil.rmtree(kept.cache)
+        kept.cache.touch()  # and a file is in its place
+        return made(self, key)
+
+    with mock.patch.object(IndexDataCacheFile, "load", removed):
+        found, told = kept.call()
+    assert found == 2
+    assert len(told) == 1
+    assert "NUMBA_CACHE_DIR" in told[0]
+
+
+def test_a_full_disk_leaves_no_index_that_names_older_code(kept):
+    """Numba writes the index first, and names in it a file in whose place there may be code of another source."""
+    assert kept.call() == (2, [])
+    kept.write(2)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with mock.patch.object(IndexDataCacheFile, "_save_data", side_effect=full):
+        found, told = kept.call()
+    assert found == 3
+    assert len(told) == 1
+    assert "cannot be written (OSError: [Errno 28] No space left on device)" in told[0]
+    assert kept.call() == (3, [])
+
+
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+@pytest.mark.parametrize("damage", [b"", b"\x80\x04damaged"], ids=["empty", "damaged"])
+def test_damaged_files_are_replaced(kept, ending, damage):
+    kept.call()
+    for path in kept.files(ending):
+        path.write_bytes(damage)
+    found, told = kept.call()
+    assert found == 2
+    assert len(told) == 1
+    assert "cannot be read" in told[0]
+    assert kept.call() == (2, [])

@@ -1,0 +1,138 @@
+"""A package of the extra `study` that is not installed gives one line that names it, from every command and reader."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sscn_triton import cli
+from sscn_triton.common.optional import INSTALL, OPTIONAL
+from sscn_triton.lartpc import open_events, simulate
+from sscn_triton.lartpc.files.opening import FORMATS
+from tests.support.event_formats import make, name_of
+
+ROOT = Path(__file__).parents[2]
+ALWAYS = {"llvmlite", "numpy", "numba", "torch", "triton", "sscn_ref", "sscn_triton"}
+FOREIGN = {"flex_gemm", "MinkowskiEngine", "sparseconvnet", "spconv", "spine", "torchsparse", "warpconvnet"}
+"""Other engines, which a comparison looks for and leaves out."""
+
+
+def imported() -> dict[str, set[str]]:
+    """Packages that are imported anywhere in the library, each with the files that import it."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "sscn_triton").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                names = [node.module]
+            for name in names:
+                found.setdefault(name.partition(".")[0], set()).add(path.name)
+    return found
+
+
+def test_every_package_that_is_imported_is_known_to_be_optional_or_always_there() -> None:
+    found = imported()
+    others = {name: files for name, files in found.items() if name not in sys.stdlib_module_names}
+    unknown = {name: files for name, files in others.items() if name not in ALWAYS | FOREIGN | OPTIONAL.keys()}
+    assert not unknown
+    assert OPTIONAL.keys() <= others.keys()
+
+
+def test_the_extra_study_has_the_optional_packages() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extra = re.search(r"^study = \[(.*?)^\]", text, re.DOTALL | re.MULTILINE)
+    assert extra
+    listed = set(re.findall(r'"([\w-]+)', extra[1]))
+    assert set(OPTIONAL.values()) - listed == {"scipy", "tqdm", "PyYAML"}  # which the others depend on
+    assert listed <= set(OPTIONAL.values())
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
+    """Every command, and each that reads events once per format; those that last are given what they refuse."""
+    folder = tmp_path_factory.mktemp("files")
+    files = [str(make(kind, folder, [simulate(0, 0, 16)], name_of(kind).partition(".")[0])) for kind in FORMATS]
+    small = ["--events", "1", "--size", "16"]
+    absent = str(folder / "absent")
+    made = [
+        ["simulate", "--out", str(folder / "new.h5"), *small, "--overwrite", "true"],
+        ["statistics", files[-1], *small, "--out", str(folder / "new.html"), "--overwrite", "true"],
+        *[["inspect", file] for file in files],
+        *[
+            ["display", files[-1], "--out", str(folder / f"new{end}"), "--overwrite", "true"]
+            for end in (".html", ".png")
+        ],
+        *[["convert", files[-1], str(folder / f"new{end}"), "--overwrite", "true"] for end in (".h5", ".npz", ".csv")],
+        ["convert", files[-1], str(folder / "new.csv"), "--labels", "attached", "--overwrite", "true"],
+        ["predict", files[-1], "--checkpoint", absent, "--out", str(folder / "labelled.npz")],
+        ["convert-checkpoint", absent, str(folder / "new.pt"), "spconv"],
+        ["train", "--data", absent],
+        ["evaluate", "--checkpoint", absent, "--data", files[-1]],
+        ["study", "--data", absent, "--out", str(folder / "study")],
+        ["scaling", "--data", absent, "--out", str(folder / "scaling.json")],
+        ["bench", "--data", absent, "--out", str(folder / "bench.json")],
+    ]
+    assert {words[0] for words in made} == cli.COMMANDS.keys()
+    return [["--help"], *made]
+
+
+SMOKE = ("lightning",)
+MODULES = [name if name in SMOKE else pytest.param(name, marks=pytest.mark.deep) for name in OPTIONAL]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_command_names_the_package_that_it_misses(module: str, commands: list[list[str]]) -> None:
+    done = subprocess.run(
+        [sys.executable, Path(__file__).parents[1] / "support" / "without_package.py", module],
+        input=json.dumps(commands),
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    answers = json.loads(done.stdout)
+    missed = set()
+    for words, (code, told) in zip(commands, answers, strict=True):
+        assert code in (0, 2), (words, code)
+        if code == 0:
+            continue
+        line = rf"sscn( {words[0]})?: .*needs the package {OPTIONAL[module]}\b.*: {re.escape(INSTALL)}.*\n"
+        if re.fullmatch(line, told):
+            missed.add(words[0])
+        else:
+            assert "absent" in told, (words, told)
+    needing = {name for name, command in cli.COMMANDS.items() if module in command.needs}
+    assert needing <= missed
+    if module == "jsonargparse":
+        assert missed == {words[0] for words in commands}
+
+
+@pytest.mark.parametrize("kind", FORMATS, ids=name_of)
+def test_readers_name_the_package_that_they_miss(kind: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = {".root": "uproot", ".h5": "h5py"}
+    path = make(kind, tmp_path, [simulate(0, 0, 16)])  # type: ignore[arg-type]
+    for module in needed.values():
+        monkeypatch.setitem(sys.modules, module, None)
+    if path.suffix not in needed:
+        assert len(open_events(path)) == 1
+        return
+    with pytest.raises(
+        ImportError, match=rf"^needs the package {needed[path.suffix]}, .*: pip install 'sscn\[study\]'"
+    ):
+        open_events(path)
+
+
+def test_attached_labels_name_the_package_that_they_miss_before_an_event_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make(FORMATS[-1], tmp_path, [simulate(0, 0, 16)])
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(ImportError, match=r"^needs the package scikit-learn, "):
+        open_events(path, labels="attached")

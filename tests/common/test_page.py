@@ -1,0 +1,108 @@
+"""Every page that a command writes has a title, says its language, fits a phone, and opens without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sscn_triton.cli import main
+from sscn_triton.common.page import heading, html_table, page, paragraph
+from sscn_triton.lartpc import create_events, project, simulate
+from sscn_triton.lartpc.event import Prediction
+from tests.support.browser import check_head, open_chromium, visit
+
+PAGES = ("labelled", "difference", "energy", "plane", "plain", "inspected", "statistics", "report")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages of all commands, of two small events with a prediction that has every fifth voxel wrong."""
+    folder = tmp_path_factory.mktemp("pages")
+    events = [simulate(1, index, 48) for index in range(2)]
+    labelled, plane, plain = folder / "labelled.npz", folder / "plane.npz", folder / "plain.npz"
+    with create_events(labelled) as file, create_events(plane) as flat, create_events(plain) as bare:
+        for event in events:
+            guess = np.where(np.arange(len(event)) % 5 == 0, (event.labels + 1) % 5, event.labels)
+            file.append(event.replace(prediction=Prediction(guess, 0.9 * np.eye(5, dtype=np.float32)[guess])))
+            flat.append(project(event, "u"))
+            bare.append(event)
+    for arguments in (
+        ["display", str(labelled), "--out", "labelled.html"],
+        ["display", str(labelled), "--out", "difference.html", "--color", "difference"],
+        ["display", str(labelled), "--out", "energy.html", "--color", "energy"],
+        ["display", str(plane), "--out", "plane.html"],
+        ["display", str(plain), "--out", "plain.html"],
+        ["inspect", str(labelled), "--out", "inspected.html"],
+        ["statistics", str(plain), "--out", "statistics.html", "--events", "2", "--size", "32"],
+    ):
+        out = arguments.index("--out") + 1
+        with pytest.raises(SystemExit) as done:
+            main([*arguments[:out], str(folder / arguments[out]), *arguments[out + 1 :]])
+        assert done.value.code == 0
+    wide = html_table([f"column {i}" for i in range(12)], [[f"{i} numbers" for i in range(12)]] * 3)
+    parts = ["<h1>A study</h1>", paragraph("What was found.", "lead"), heading("Costs"), wide]
+    (folder / "report.html").write_text(page("A study", parts))
+    return folder
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_says_what_it_is(folder: Path, name: str) -> None:
+    text = (folder / f"{name}.html").read_text()
+    check_head(text)
+    assert 'src="http' not in text
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with open_chromium() as browser:
+        yield browser
+
+
+QUICK = {("labelled", "desktop"), *((name, "phone") for name in ("labelled", "plane", *PAGES[5:]))}
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        pytest.param(name, setting, marks=() if (name, setting) in QUICK else pytest.mark.deep)
+        for name in PAGES
+        for setting in ("phone", "desktop")
+    ],
+)
+def test_nothing_of_a_page_is_cut(chromium: Any, folder: Path, name: str, setting: str) -> None:
+    with visit(chromium, folder / f"{name}.html", setting) as seen:
+        there = seen.look()
+        width = seen.page.viewport_size["width"]
+        boxes = seen.page.evaluate(PARTS)
+    assert there["width"] <= width
+    assert there["wide"] == []
+    assert seen.complaints == []
+    assert seen.outside() == []
+    if name in PAGES[:5]:
+        assert len(boxes["panels"]) == len(boxes["headings"]) or not boxes["headings"]
+        assert len(boxes["panels"]) == (1 if name in ("difference", "energy") else 2)
+        for left, right, wide, high in boxes["panels"]:
+            assert left >= 0
+            assert right <= width + 1
+            assert wide >= 300
+            assert high >= 150
+        for left, right in boxes["headings"] + boxes["legend"]:
+            assert left >= 0
+            assert right <= width + 1
+
+
+PARTS = """() => {
+  const box = (element) => element.getBoundingClientRect();
+  const scenes = [...document.querySelectorAll("#event [id^=scene]")];
+  const drawn = scenes.length ? scenes : [...document.querySelectorAll("#event .draglayer .nsewdrag")];
+  const ends = (selector) => [...document.querySelectorAll(selector)].map((e) => [box(e).left, box(e).right]);
+  return {
+    panels: drawn.map((e) => [box(e).left, box(e).right, box(e).width, box(e).height]),
+    headings: ends("#event .annotation"),
+    legend: ends("#event .legend .traces .legendtext, #event .colorbar"),
+  };
+}"""

@@ -1,0 +1,148 @@
+"""The CPU engine's own promises: order of the rules, long sums, forked processes, sorting."""
+
+from __future__ import annotations
+
+import multiprocessing
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from sscn_triton.functional import batch_norm
+from sscn_triton.functional.steps import strided_step
+from sscn_triton.ops.convolution import convolution, transposed_rules, weight_gradient
+from sscn_triton.ops.cpu import microkernel, sites
+from sscn_triton.ops.cpu.keys import sort_keys
+from sscn_triton.ops.sites import transposed_rules as rules_to_all_reached
+from tests.support.clouds import random_cloud, random_sites
+
+
+@pytest.mark.parametrize("kernel", [(3, 3, 3), (2, 3, 3), (1, 1, 1)])
+def test_both_readings_of_a_rulebook_write_rows_in_ascending_order(kernel: tuple[int, int, int]) -> None:
+    x = random_cloud(200)
+    strided, _ = x.grid.step(strided_step(3, kernel, 2, 0, 1))
+    for book in (x.grid.submanifold(kernel, (1, 1, 1)), strided):
+        for _, output_rows, spans, *_ in (book.rules, transposed_rules(book.rules)):
+            for start, stop in spans.tolist():
+                assert all(a < b for a, b in pairwise(output_rows[start:stop].tolist()))
+
+
+@pytest.mark.parametrize("kernel", [(3, 3, 3), (2, 3, 3), (3, 4), (1, 1), (5,), (3, 2, 1, 3)])
+@pytest.mark.parametrize("table", [1, 700])
+def test_taps_searched_in_slabs_give_the_same_rules(
+    kernel: tuple[int, ...], table: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = random_sites(90, ndim=len(kernel), size=6 if len(kernel) > 1 else 200).numpy()
+    whole = sites.submanifold_rules(places, kernel, (1,) * len(kernel))
+    monkeypatch.setattr(sites, "TABLE", table)
+    slabs = sites.submanifold_rules(places, kernel, (1,) * len(kernel))
+    assert all(np.array_equal(a, b) for a, b in zip(whole, slabs, strict=True))
+    for count in (0, 1):
+        assert len(sites.submanifold_rules(places[:count], kernel, (1,) * len(kernel))[0]) == count
+
+
+@pytest.mark.parametrize("channels", [(1, 16), (3, 5), (16, 37), (33, 96), (20, 160)])
+def test_every_shape_of_tile_is_right(channels: tuple[int, int]) -> None:
+    book = random_cloud(700, size=9).grid.submanifold((3, 3, 3), (1, 1, 1))
+    x, g = torch.randn(700, channels[0]), torch.randn(700, channels[1])
+    w = torch.randn(27, 1, *channels)
+    y, by_weight = convolution(x, w, book.rules, 700), weight_gradient(x, g, book.rules, 1)
+    right, right_weight = torch.zeros(700, channels[1], dtype=torch.float64), torch.zeros(w.shape, dtype=torch.float64)
+    for tap, (i, o) in enumerate(book.pairs()):
+        right[o] += x[i].double() @ w[tap, 0].double()
+        right_weight[tap, 0] = x[i].double().T @ g[o].double()
+    torch.testing.assert_close(y.double(), right, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(by_weight.double(), right_weight, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (512, 1), (1025, 48), (1500, 16), (600, 700)], ids=str)
+@pytest.mark.parametrize("residual", [False, True])
+def test_norms_over_many_tiles_are_right_and_the_same_with_two_threads(shape: tuple[int, int], residual: bool) -> None:
+    """Against their definition in float64: results, running statistics, and gradients by PyTorch's operators."""
+    x, g, r = (torch.randn(shape) + shift for shift in (2, 0, 0))
+    weight, bias = torch.rand(shape[1]) + 0.5, torch.randn(shape[1])
+
+    def run(wide: bool) -> list[torch.Tensor]:
+        running = [torch.zeros(shape[1]), torch.ones(shape[1])]
+        leaves = [t.to(torch.float64 if wide else torch.float32).requires_grad_() for t in (x, weight, bias, r)]
+        if wide:
+            variance, mean = torch.var_mean(leaves[0], 0, correction=0)
+            y = (leaves[0] - mean) / (variance + 1e-3).sqrt() * leaves[1] + leaves[2] + leaves[3] * residual
+            y = torch.nn.functional.leaky_relu(y, 0.1)
+            unbiased = variance * shape[0] / max(shape[0] - 1, 1)
+            running = [(0.1 * mean).detach(), (0.9 + 0.1 * unbiased).detach()]
+        else:
+            y = batch_norm(
+                leaves[0], *running, *leaves[1:3], True, 0.1, 1e-3, 0.1, residual=leaves[3] if residual else None
+            )
+        found = torch.autograd.grad(y, leaves if residual else leaves[:3], g.to(y.dtype))
+        return [y.detach(), *running, *found]
+
+    threads = torch.get_num_threads()
+    results = []
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        results.append(run(False))
+    torch.set_num_threads(threads)
+    for one, two, right in zip(*results, run(True), strict=True):
+        assert torch.equal(one, two)
+        torch.testing.assert_close(one.double(), right.double(), rtol=2e-4, atol=2e-4 * float(right.abs().max()))
+
+
+def test_tiles_fit_the_registers() -> None:
+    for vectors in range(1, microkernel.MAX_VECTORS + 1):
+        rows = microkernel.product_rows(vectors)
+        assert rows >= 1
+        assert (rows + 1) * vectors + 1 <= microkernel.REGISTERS
+        assert (microkernel.outer_rows(vectors) + 1) * vectors + 1 <= microkernel.REGISTERS
+
+
+def test_a_weight_gradient_summed_in_segments_is_as_exact_as_one_that_is_not() -> None:
+    rows = torch.arange(400_000, dtype=torch.int32)
+    rules = [rows, rows.clone(), torch.tensor([[0, len(rows)]])]
+    x, g = torch.rand(len(rows), 3) + 0.5, torch.rand(len(rows), 2) + 0.5
+    right = x.double().T @ g.double()
+    results = []
+    for threads in (1, 2):
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        results.append(weight_gradient(x, g, rules, 1)[0, 0])
+        torch.set_num_threads(before)
+    assert torch.equal(*results)
+    torch.testing.assert_close(results[0].double(), right, rtol=3e-6, atol=0)
+
+
+def _in_child(arguments: tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]], queue: multiprocessing.Queue) -> None:
+    queue.put(convolution(*arguments, len(arguments[0])).numpy())
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system has no fork")
+def test_a_process_forked_from_one_with_threads_computes_the_same() -> None:
+    x = random_cloud(3000, channels=16, size=20, dtype=torch.float32)
+    arguments = x.features, torch.randn(27, 1, 16, 16), x.grid.submanifold((3, 3, 3), (1, 1, 1)).rules
+    here = convolution(*arguments, 3000)  # starts the threads
+    fork = multiprocessing.get_context("fork")
+    queue = fork.Queue()
+    child = fork.Process(target=_in_child, args=(arguments, queue))
+    child.start()
+    there = queue.get(timeout=120)
+    child.join()
+    assert (here.numpy() == there).all()
+
+
+def test_radix_sort_is_ascending_and_keeps_the_order_of_equal_keys() -> None:
+    keys = np.random.default_rng(0).integers(0, 2**62, 3000)
+    keys[1000:2000] = keys[:1000]
+    ascending, rows = sort_keys(keys)
+    order = np.argsort(keys, kind="stable")
+    assert (rows == order).all()
+    assert (ascending == keys[order]).all()
+    assert [len(part) for part in sort_keys(keys[:0])] == [0, 0]
+
+
+def test_sites_that_leave_int32_are_refused() -> None:
+    sites = random_sites(5, ndim=2).int()
+    sites[0, 2] = 2**30
+    with pytest.raises(ValueError, match=r"axis 1 would run from \d+ to 2147483649; allowed is -2147483648 to"):
+        rules_to_all_reached(sites, (2, 2), (2, 2), (0, 0), (1, 1), ())

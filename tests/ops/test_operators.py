@@ -1,0 +1,159 @@
+"""The registered operators are what PyTorch takes them for: differentiable to any order, traceable, pure."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+
+from sscn_triton.core.rulebook import Rulebook
+from sscn_triton.functional import strided_step
+from sscn_triton.ops import registration
+from sscn_triton.ops.convolution import convolution, weight_gradient
+from sscn_triton.ops.triton.interpreted import interpreted
+from tests.support.clouds import random_cloud
+
+
+def case(kind: str, groups: int = 1, count: int = 6) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Rulebook]:
+    """``(features, weight, grad_output, rulebook)`` of a small convolution in float64."""
+    x = random_cloud(count, channels=4, size=3 if count < 20 else 5)
+    grid = x.grid
+    if kind == "submanifold":
+        rulebook, taps = grid.submanifold((3, 3, 2), (1, 1, 1)), 18
+    else:
+        rulebook, _ = grid.step(strided_step(3, 2, 2, 0, 1))
+        rulebook, taps = (rulebook.transposed() if kind == "inverse" else rulebook), 8
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(taps, groups, 4 // groups, 6 // groups, generator=generator, dtype=torch.float64)
+    features = torch.randn(rulebook.input_count, 4, generator=generator, dtype=torch.float64)
+    grad = torch.randn(rulebook.output_count, 6, generator=generator, dtype=torch.float64)
+    return features.requires_grad_(), weight.requires_grad_(), grad.requires_grad_(), rulebook
+
+
+KINDS = ("submanifold", "strided", "inverse")
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_convolution_has_right_first_and_second_derivatives(kind: str, groups: int) -> None:
+    features, weight, _, rulebook = case(kind, groups)
+
+    def function(features: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return convolution(features, weight, rulebook.rules, rulebook.output_count)
+
+    assert gradcheck(function, (features, weight))
+    assert gradgradcheck(function, (features, weight))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_weight_gradient_has_right_first_and_second_derivatives(kind: str, groups: int) -> None:
+    features, _, grad, rulebook = case(kind, groups)
+
+    def function(features: torch.Tensor, grad: torch.Tensor) -> torch.Tensor:
+        return weight_gradient(features, grad, rulebook.rules, groups)
+
+    assert gradcheck(function, (features, grad))
+    assert gradgradcheck(function, (features, grad))
+
+
+@pytest.mark.parametrize("count", [0, 1, 6])
+@pytest.mark.parametrize("kind", KINDS)
+def test_operators_pass_opcheck(kind: str, count: int) -> None:
+    features, weight, grad, rulebook = case(kind, count=count)
+    torch.library.opcheck(convolution, (features, weight, rulebook.rules, rulebook.output_count))
+    torch.library.opcheck(weight_gradient, (features, grad, rulebook.rules, 1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_low_precision_rounds_once_at_the_end(kind: str, dtype: torch.dtype) -> None:
+    """Sums are in float32 at least: the result is the float64 one of the same inputs, rounded to the type."""
+    features, weight, grad, rulebook = (t.detach() if isinstance(t, torch.Tensor) else t for t in case(kind, count=40))
+    low = [t.to(dtype) for t in (features, weight, grad)]
+    high = [t.double() for t in low]
+    count = rulebook.output_count
+    tolerance = {"rtol": 2 * torch.finfo(dtype).eps, "atol": 1e-5}
+    got = convolution(low[0], low[1], rulebook.rules, count)
+    assert got.dtype == dtype
+    torch.testing.assert_close(got.double(), convolution(high[0], high[1], rulebook.rules, count), **tolerance)
+    got = weight_gradient(low[0], low[2], rulebook.rules, 1)
+    assert got.dtype == dtype
+    torch.testing.assert_close(got.double(), weight_gradient(high[0], high[2], rulebook.rules, 1), **tolerance)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_non_contiguous_inputs_give_the_same_result(kind: str) -> None:
+    features, weight, grad, rulebook = (t.detach() if isinstance(t, torch.Tensor) else t for t in case(kind, count=40))
+
+    def strided(t: torch.Tensor) -> torch.Tensor:
+        return torch.stack([t, torch.full_like(t, torch.nan)], -1)[..., 0]
+
+    count = rulebook.output_count
+    expected = convolution(features, weight, rulebook.rules, count)
+    assert torch.equal(convolution(strided(features), strided(weight), rulebook.rules, count), expected)
+    expected = weight_gradient(features, grad, rulebook.rules, 1)
+    assert torch.equal(weight_gradient(strided(features), strided(grad), rulebook.rules, 1), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_bits_twice_and_with_one_or_two_threads(kind: str) -> None:
+    x = random_cloud(3000, channels=16, size=20, dtype=torch.float32)
+    if kind == "submanifold":
+        rulebook, taps = x.grid.submanifold((3, 3, 2), (1, 1, 1)), 18
+    else:
+        rulebook, _ = x.grid.step(strided_step(3, 2, 2, 0, 1))
+        rulebook, taps = (rulebook.transposed() if kind == "inverse" else rulebook), 8
+    weight = torch.randn(taps, 1, 16, 32)
+    features, grad = torch.randn(rulebook.input_count, 16), torch.randn(rulebook.output_count, 32)
+
+    def results(threads: int) -> list[torch.Tensor]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            return [
+                convolution(features, weight, rulebook.rules, rulebook.output_count),
+                weight_gradient(features, grad, rulebook.rules, 1),
+            ]
+        finally:
+            torch.set_num_threads(before)
+
+    first = results(2)
+    for again in (results(2), results(1)):
+        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_a_pass_does_not_wake_the_compiler() -> None:
+    """PyTorch's compiler takes a second and 130 MB to import: a forward and backward pass does without."""
+    code = (
+        "import sys, torch, sscn_triton as s\n"
+        "x = s.SparseTensor(torch.ones(2, 1), torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]], dtype=torch.int32))\n"
+        "s.models.SparseUResNet(depth=2)(x).features.sum().backward()\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_operators_run_their_gpu_code_on_the_cpu_inside_interpreted_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, weight, _, rulebook = case("submanifold")
+
+    def gpu(features: torch.Tensor, weight: torch.Tensor, rules: list[torch.Tensor], count: int) -> torch.Tensor:
+        return features.new_full((count, 6), 7.0)
+
+    engines = registration.ENGINES["convolution"]._replace(gpu=gpu)
+    monkeypatch.setitem(registration.ENGINES, "convolution", engines)
+
+    def swapped() -> bool:
+        return bool((convolution(features, weight, rulebook.rules, rulebook.output_count) == 7).all())
+
+    assert not swapped()
+    with interpreted():
+        assert swapped()
+        with interpreted():
+            assert swapped()
+        assert swapped()
+    assert not swapped()

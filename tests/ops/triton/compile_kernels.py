@@ -1,0 +1,275 @@
+"""Compile every Triton kernel for GPUs that are not there; read registers, memory and instructions off the binaries.
+
+A program, since a process that interprets kernels cannot compile them:
+
+    python tests/ops/triton/compile_kernels.py cuda80 cuda90  print what was found, as JSON: target, variant, numbers
+    python tests/ops/triton/compile_kernels.py --write  measure every target and write the budget
+    python tests/ops/triton/compile_kernels.py --count  print how often sizes alone made kernels compile again
+    python tests/ops/triton/compile_kernels.py --kernels  print the names of all kernels
+
+Kernels are met as users meet them: the engine runs on CPU tensors, Triton specialises and compiles for a target that
+a stand-in for the driver names, and instead of a launch everything the kernel was given is set to zero.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.runtime import JITFunction
+
+from sscn_triton.bench.gpu import gather_kernel
+from sscn_triton.ops.convolution import transposed_rules
+from sscn_triton.ops.triton import convolution, events, normalization, pooling, sites, statistics, weight_gradient
+from sscn_triton.ops.triton.launch import ceil_div
+from sscn_triton.ops.triton.layout import UNIT, WORD
+
+BUDGET = Path(__file__).with_name("kernel_budget.json")
+TARGETS = {
+    "cuda80": GPUTarget("cuda", 80, 32),
+    "cuda90": GPUTarget("cuda", 90, 32),
+    "cuda100": GPUTarget("cuda", 100, 32),
+    "gfx942": GPUTarget("hip", "gfx942", 64),
+}
+CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+MATRIX = re.compile(r"\b(?:HMMA|HGMMA|UTCHMMA)\b|v_mfma_")
+
+
+@contextlib.contextmanager
+def compiling(target: GPUTarget) -> Iterator[list[tuple[str, Any]]]:
+    """Name and binary of every kernel that is launched inside."""
+    met: list[tuple[str, Any]] = []
+    original = JITFunction.run
+    driver = SimpleNamespace(
+        get_current_target=lambda: target, get_current_device=lambda: str(target), get_current_stream=lambda _: 0
+    )
+
+    def run(kernel: Any, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> None:
+        met.append((kernel.__name__, original(kernel, *arguments, grid=grid, warmup=True, **options)))
+        for argument in arguments:
+            if isinstance(argument, torch.Tensor):
+                argument.zero_()
+
+    triton.runtime.driver.set_active(driver)
+    patches = [mock.patch.object(JITFunction, "run", run)]
+    patches += [mock.patch.object(torch.version, "hip", "7" if target.backend == "hip" else None)]
+    modules = convolution, weight_gradient, pooling
+    patches += [mock.patch.object(module, "is_interpreted", return_value=False) for module in modules]
+    with contextlib.ExitStack() as stack:
+        for patch in patches:
+            stack.enter_context(patch)
+        yield met
+
+
+def rules_of(taps: int, inputs: int, outputs: int, rules: int = 64) -> list[torch.Tensor]:
+    """A layout of the right shapes, without rules."""
+
+    def readings(rows: int) -> list[torch.Tensor]:
+        masks = torch.zeros(ceil_div(taps, WORD), ceil_div(rows, UNIT), dtype=torch.int64)
+        return [torch.zeros(taps, rows, dtype=torch.int32), torch.zeros(rows, dtype=torch.int32), masks]
+
+    rows = torch.zeros(rules, dtype=torch.int32)
+    return [rows, rows.clone(), torch.zeros(taps, 2, dtype=torch.int64), *readings(outputs), *readings(inputs)]
+
+
+def build_rulebooks(count: int = 4) -> None:
+    ones, twos, threes, zeros = ((n,) * 3 for n in (1, 2, 3, 0))
+    cloud = torch.zeros(count, 4, dtype=torch.int32)
+    sites.unique_sites(cloud)
+    sites.submanifold_rules(cloud, threes, ones)
+    sites.submanifold_rules(cloud, twos, ones)
+    sites.strided_rules(cloud, threes, twos, ones, ones, ())
+    sites.transposed_rules(cloud, twos, twos, zeros, ones, (9, 9, 9))
+
+
+def convolve(dtype: torch.dtype, groups: int, channels_in: int, channels_out: int, rows: int) -> None:
+    """Forward, input gradient and weight gradient of a layer."""
+    rules = rules_of(27, rows, rows)
+    x, g = (torch.zeros(rows, groups * n, dtype=dtype) for n in (channels_in, channels_out))
+    w = torch.zeros(27, groups, channels_in, channels_out, dtype=dtype)
+    convolution.convolve(x, w, rules, rows, bias=torch.zeros(groups * channels_out, dtype=dtype))
+    convolution.convolve(g, w.transpose(2, 3), transposed_rules(rules), rows)
+    weight_gradient.weight_gradient(x, g, rules, groups)
+
+
+def a_norm(dtype: torch.dtype, channels: int) -> normalization.Norm:
+    numbers = torch.zeros(4, channels, dtype=torch.promote_types(dtype, torch.float32))
+    return normalization.Norm(*numbers.unbind(), eps=1e-4, leakiness=0.0)
+
+
+def fuse(dtype: torch.dtype, groups: int, channels_in: int, channels_out: int, rows: int) -> None:
+    """A layer with all that can ride along, and its weight gradient."""
+    rules, norm = rules_of(27, rows, rows), a_norm(dtype, groups * channels_in)
+    x, y = (torch.zeros(rows, groups * n, dtype=dtype) for n in (channels_in, channels_out))
+    w = torch.zeros(27, groups, channels_in, channels_out, dtype=dtype)
+    bias = torch.zeros(groups * channels_out, dtype=dtype)
+    moments = statistics.line(y, groups * channels_out)
+    convolution.convolve(x, w, rules, rows, bias, None, y, norm, moments)
+    weight_gradient.weight_gradient(x, y, rules, groups, norm=norm)
+    line, back = statistics.line(x, groups * channels_in), transposed_rules(rules)
+    convolution.convolve(y, w.transpose(2, 3), back, rows, norm=norm, moments=line, rows=x)
+
+
+def normalize(dtype: torch.dtype, channels: int, rows: int = 1 << 12) -> None:
+    """Statistics of a norm in training, its output and its gradient."""
+    x, norm = torch.zeros(rows, channels, dtype=dtype), a_norm(dtype, channels)
+    running = torch.zeros(channels), torch.zeros(channels), torch.zeros((), dtype=torch.int64)
+    statistics.statistics(statistics.moments(x), rows, channels, *running, 0.1)
+    normalization.normalize(x, norm, x)
+    normalization.gradient(x, x, norm, x, normalization.slopes(x, x, norm, x), rows)
+
+
+def pool(dtype: torch.dtype, rows: int = 64) -> None:
+    rules, x = rules_of(8, rows, 16), torch.zeros(rows, 16, dtype=dtype)
+    pooling.pool_sum(x, rules, 16)
+    _, winners = pooling.pool_max(x, rules, 16)
+    pooling.pool_return(pooling.pool_take(x, winners, rules), winners, rules, rows)
+    order = [torch.zeros(n, dtype=torch.int64) for n in (rows, rows, 3)]
+    for parts in (1, 4):
+        events.sum_events(x, order, parts)
+        events.largest_of_events(x, order, parts)
+
+
+LAYERS = {  # groups, channels in and out of each, rows
+    "1>16": (1, 1, 16, 1 << 15),
+    "5>5": (1, 5, 5, 1 << 15),
+    "16>16": (1, 16, 16, 1 << 15),
+    "32>64 small": (1, 32, 64, 1 << 12),
+    "64>64": (1, 64, 64, 1 << 17),
+    "160>128": (1, 160, 128, 1 << 17),
+    "depthwise 32": (32, 1, 1, 1 << 15),
+}
+PLAIN = ("1>16", "5>5", "depthwise 32")  # of float32 only the others are compiled with all that rides along
+NORMS = [(torch.float64, 16), (torch.float32, 16), (torch.bfloat16, 1), (torch.bfloat16, 16), (torch.bfloat16, 160)]
+PRECISIONS = {"ieee": ("highest", "ieee"), "tf32": ("highest", "tf32"), "split": ("high", "tf32")}
+
+
+def set_precision(name: str) -> None:
+    """How float32 products are taken: the old setting, then the new one."""
+    old, new = PRECISIONS[name]
+    torch.set_float32_matmul_precision(old)
+    torch.backends.cuda.matmul.fp32_precision = new
+
+
+def variants(target: GPUTarget) -> Iterator[tuple[str, Any]]:
+    """A name for every kernel that this library launches, and its binary."""
+    with compiling(target) as met:
+        build_rulebooks()
+        yield from (("rulebook", *one) for one in met)
+        for dtype in (torch.float32, torch.bfloat16):
+            met.clear()
+            pool(dtype)
+            yield from ((str(dtype)[6:], *one) for one in met)
+        for dtype, channels in NORMS:
+            met.clear()
+            normalize(dtype, channels)
+            yield from ((f"{str(dtype)[6:]} {channels}", *one) for one in met)
+        for dtype in (torch.bfloat16, torch.float16, torch.float32):
+            for precision in PRECISIONS if dtype == torch.float32 else ("ieee",):
+                set_precision(precision)
+                for name, layer in LAYERS.items():
+                    if dtype == torch.float16 and name != "64>64":
+                        continue
+                    met.clear()
+                    convolve(dtype, *layer)
+                    kinds = ["forward", "input gradient", "weight gradient", "reduction"]
+                    label = str(dtype)[6:] + (f" {precision}" if dtype == torch.float32 else "")
+                    yield from ((f"{label} {name}", kind, one) for kind, (_, one) in zip(kinds, met, strict=True))
+                    if name in PLAIN and dtype == torch.float32:
+                        continue
+                    met.clear()
+                    fuse(dtype, *layer)
+                    hot = [one for name, one in met if name != "reduce_kernel"]
+                    kinds = ["fused forward", "fused weight gradient", "fused input gradient"]
+                    yield from ((f"{label} {name}", kind, one) for kind, one in zip(kinds, hot, strict=True))
+
+
+def measure(binary: Any) -> dict[str, int]:
+    """Registers of a thread, bytes it spills, shared memory, and matrix instructions."""
+    found = {"shared": binary.metadata.shared}
+    if "amdgcn" in binary.asm:
+        text = binary.asm["amdgcn"]
+        registers, spills = (re.search(rf"\.{name}:\s+(\d+)", text) for name in ("vgpr_count", "vgpr_spill_count"))
+        assert registers
+        assert spills
+        found |= {"registers": int(registers[1]), "spills": int(spills[1])}
+    else:
+        with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+            Path(file.name).write_bytes(binary.asm["cubin"])
+            usage, text = (
+                subprocess.run([CUOBJDUMP, option, file.name], capture_output=True, text=True, check=True).stdout
+                for option in ("--dump-resource-usage", "-sass")
+            )
+        registers, stack = (re.search(rf"{name}:(\d+)", usage) for name in ("REG", "STACK"))
+        assert registers
+        assert stack
+        found |= {"registers": int(registers[1]), "spills": int(stack[1])}
+    return {**found, "matrix": len(MATRIX.findall(text))}
+
+
+def survey(target: str) -> dict[str, dict[str, int]]:
+    """Every variant's numbers, the largest where a name covers several binaries."""
+    found: dict[str, dict[str, int]] = {}
+    seen: dict[str, dict[str, int]] = {}
+    for *name, binary in variants(TARGETS[target]):
+        if binary.hash not in seen:
+            seen[binary.hash] = measure(binary)
+        numbers, before = seen[binary.hash], found.get(" ".join(name), {})
+        found[" ".join(name)] = {key: max(value, before.get(key, 0)) for key, value in numbers.items()}
+    return found
+
+
+def recompilations(sizes: Sequence[int]) -> dict[str, int]:
+    """How many binaries each kernel has after it was launched for all sizes."""
+    binaries: dict[str, set[str]] = {}
+    with compiling(TARGETS["cuda90"]) as met:
+        for size in sizes:
+            build_rulebooks(size)
+            convolve(torch.bfloat16, 1, 16, 16, size)
+            convolve(torch.bfloat16, 8, 1, 1, size)
+            fuse(torch.bfloat16, 1, 16, 16, size)
+            normalize(torch.bfloat16, 16, size)
+            pool(torch.bfloat16, size)
+            gather_kernel.sum_rows(
+                torch.zeros(size, 64), torch.zeros(27, size, dtype=torch.int32), torch.zeros(size, 64)
+            )
+    for name, binary in met:
+        binaries.setdefault(name, set()).add(binary.hash)
+    return {name: len(hashes) for name, hashes in binaries.items()}
+
+
+def kernels() -> set[str]:
+    """Every kernel of the engine: what is compiled and not called by another."""
+    folder = Path(convolution.__file__).parent
+    modules = [importlib.import_module(f"sscn_triton.ops.triton.{path.stem}") for path in folder.glob("[a-z]*.py")]
+    found = {thing.__name__ for module in modules for thing in vars(module).values() if isinstance(thing, JITFunction)}
+    return {name for name in found if name.endswith("_kernel")}
+
+
+def main(arguments: list[str]) -> None:
+    if arguments == ["--kernels"]:
+        print(json.dumps(sorted(kernels())))
+    elif arguments == ["--count"]:
+        once, more = recompilations([17]), recompilations([0, 1, 15, 16, 17, 1000])
+        print(json.dumps({name: more[name] - once[name] for name in once}))
+    elif arguments == ["--write"]:
+        BUDGET.write_text(json.dumps({target: survey(target) for target in TARGETS}, indent=1) + "\n")
+    else:
+        print(json.dumps({target: survey(target) for target in arguments}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,558 @@
+"""The study's numbers mean what they say, its runs are fair, and its report is whole or not there."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from sscn_triton.common import units
+from sscn_triton.common.errors import Interrupted, RunError
+from sscn_triton.common.memory import PeakMemory
+from sscn_triton.common.output import OutputFolder
+from sscn_triton.common.processes import run_all, run_apart
+from sscn_triton.lartpc import Event, simulate
+from sscn_triton.models import DenseUResNet
+from sscn_triton.study import published
+from sscn_triton.study.config import StudyConfig
+from sscn_triton.study.data import batches as data
+from sscn_triton.study.laptop import budget, comparison, figures, report
+from sscn_triton.study.laptop.budget import SHARES, Budget
+from sscn_triton.study.questions import ask as questions
+from sscn_triton.study.questions import report as questions_report
+from sscn_triton.study.runs import curves, run
+from sscn_triton.study.runs.run import Job, Outcome
+from sscn_triton.study.training import loop, module
+from sscn_triton.study.training.loop import Limit
+from sscn_triton.study.training.metrics import Tally, event_accuracies, segmentation_loss
+from tests.support.browser import check_head
+
+TINY = {"size": 16, "image": 32, "events": 5, "filters": 2, "depth": 2, "steps": 3}
+
+
+def logits_for(classes: list[int], number: int = 3) -> torch.Tensor:
+    return 4.0 * F.one_hot(torch.tensor(classes), number).float()
+
+
+# ---- metrics ----------------------------------------------------------------------------------------------------
+
+
+def test_nonzero_accuracy_is_the_mean_over_events_not_over_voxels() -> None:
+    # event 0: 3 of 4 right; event 2: 0 of 1; event 1 has no voxel at all; unknown voxels count nowhere
+    labels, events = torch.tensor([0, 1, 2, 0, 1, -1]), torch.tensor([0, 0, 0, 0, 2, 2])
+    logits = logits_for([0, 1, 2, 2, 0, 0])
+    accuracy, by_class = event_accuracies(logits, labels, events, 3)
+    assert float(accuracy.nanmean()) == pytest.approx((3 / 4 + 0) / 2)
+    expected = torch.tensor([[0.5, 1, 1], [math.nan] * 3, [math.nan, 0, math.nan]]).double()
+    torch.testing.assert_close(by_class, expected, equal_nan=True)
+
+
+def test_loss_is_the_mean_over_events_of_their_mean_cross_entropy() -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, -1])
+    events = torch.tensor([0, 0, 0, 0, 2, 2])
+    expected = (F.cross_entropy(logits[:4], labels[:4]) + F.cross_entropy(logits[4:5], labels[4:5])) / 2
+    torch.testing.assert_close(segmentation_loss(logits, labels, events, 3), expected)
+
+
+def test_loss_of_voxels_of_unknown_label_is_zero_and_has_a_gradient() -> None:
+    logits = torch.randn(2, 3, requires_grad=True)
+    loss = segmentation_loss(logits, torch.tensor([-1, -1]), torch.tensor([0, 0]), 1)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+def test_class_accuracy_and_shares_are_means_over_events() -> None:
+    tally = Tally(3)
+    tally.add(logits_for([0, 0, 1, 1]), torch.tensor([0, 0, 0, 1]))  # class 0: 2 of 3, class 1: 1 of 1
+    tally.add(logits_for([1, 1]), torch.tensor([0, 1]))  # class 0: 0 of 1, class 1: 1 of 1
+    tally.add(logits_for([1]), torch.tensor([-1]))  # nothing known
+    scores = tally.scores()
+    assert scores.nonzero_accuracy == pytest.approx((3 / 4 + 1 / 2) / 2)
+    assert scores.class_accuracy[:2] == pytest.approx([(2 / 3 + 0) / 2, 1.0])
+    assert math.isnan(scores.class_accuracy[2])
+    assert scores.class_share == pytest.approx([(3 / 4 + 1 / 2) / 2, (1 / 4 + 1 / 2) / 2, 0])
+    assert scores.confusion == [[2, 2, 0], [0, 2, 0], [0, 0, 0]]
+    assert (scores.events, scores.voxels) == (2, 6)
+
+
+def test_scores_of_nothing_are_refused() -> None:
+    with pytest.raises(ValueError, match="no event with a voxel of known label"):
+        Tally(3).scores()
+
+
+# ---- data -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def events() -> list[Event]:
+    return [simulate(0, index, size=32) for index in range(4)]
+
+
+def test_crops_depend_on_seed_and_step_alone(events: list[Event]) -> None:
+    def first(seed: int) -> list[data.Batch]:
+        return [batch for batch, _ in zip(data.training_crops(events, 16, 2, seed), range(3), strict=False)]
+
+    for one, other in zip(first(5), first(5), strict=True):
+        assert torch.equal(one.coordinates, other.coordinates)
+        assert torch.equal(one.features, other.features)
+    assert not all(torch.equal(a.coordinates, b.coordinates) for a, b in zip(first(5), first(6), strict=True))
+    for batch in first(5):
+        assert batch.images == 2
+        assert set(batch.events.tolist()) == {0, 1}
+        assert int(batch.coordinates[:, 1:].min()) >= 0
+        assert int(batch.coordinates[:, 1:].max()) < 16
+
+
+def test_held_out_crops_tile_the_event_without_overlap(events: list[Event]) -> None:
+    tiles = data.held_out_crops(events[:1], 16, seed=0)
+    origins = {tuple(tile.origin) for tile in tiles}
+    assert len(origins) == len(tiles)
+    steps = (np.array(sorted(origins)) - events[0].origin) / (16 * events[0].voxel_size)
+    assert np.allclose(steps, steps.round())
+    assert all((tile.labels >= 0).sum() >= data.LEAST_VOXELS for tile in tiles)
+
+
+def test_no_held_out_event_is_learnt_from() -> None:
+    split = data.load(StudyConfig(**TINY))
+    train, held_out = ({event.name for event in part} for part in (split.train, split.held_out))
+    assert len(train) == 4
+    assert len(held_out) == 1
+    assert not train & held_out
+
+
+def test_features_are_energies_in_their_unit(events: list[Event]) -> None:
+    batch = data.as_batch(events[:2])
+    expected = np.concatenate([event.energy for event in events[:2]]) / data.ENERGY_UNIT
+    np.testing.assert_allclose(batch.features[:, 0], expected, rtol=1e-6)
+
+
+# ---- training ---------------------------------------------------------------------------------------------------
+
+
+def test_one_cycle_is_that_of_pytorch() -> None:
+    steps = 1001
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=steps)
+    for step in range(steps):
+        ours = module.one_cycle(step / (steps - 1), 0.01)
+        assert ours == pytest.approx(optimizer.param_groups[0]["lr"], abs=4e-5)
+        optimizer.step()
+        if step < steps - 1:
+            schedule.step()
+
+
+def test_limit_is_steps_if_given_else_seconds_and_one_step_at_least() -> None:
+    assert Limit(10.0).progress(2.5, 99) == 0.25
+    assert Limit(10.0).progress(30.0, 1) == 1.0
+    assert Limit(10.0, steps=4).progress(99.0, 1) == 0.25
+    assert Limit(0.0).progress(0.0, 0) == 0.0
+    assert Limit(0.0).progress(0.0, 1) == 1.0
+
+
+def test_dense_logits_are_those_of_the_active_voxels(events: list[Event]) -> None:
+    class Identity(DenseUResNet):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cat([x, 2 * x], 1)
+
+    batch = data.as_batch(events[:2])
+    expected = torch.cat([batch.features, 2 * batch.features], 1)
+    assert torch.equal(module.voxel_logits(Identity(filters=1, depth=1), batch), expected)
+
+
+def test_both_kinds_start_from_the_same_weights() -> None:
+    config = StudyConfig(**TINY)
+    sparse, dense = (run.make_network(kind, config, 3) for kind in ("sparse", "matched"))
+    for mine, theirs in zip(sparse.parameters(), dense.parameters(), strict=True):
+        assert float(mine.detach().norm()) == pytest.approx(float(theirs.detach().norm()), rel=1e-5)
+
+
+def test_training_lowers_the_loss_records_every_step_and_repeats_exactly(events: list[Event]) -> None:
+    def losses() -> list[float]:
+        network = run.make_network("sparse", replace(StudyConfig(**TINY), filters=4), 3)
+        steps = loop.train(network, data.training_events(events[:1], 0), "test", Limit(0, 15), 2e-2)
+        assert [step.iteration for step in steps] == list(range(1, 16))
+        assert all(a.wall < b.wall for a, b in pairwise(steps))
+        assert all(step.voxels == len(events[0]) and step.seconds > 0 for step in steps)
+        return [step.loss for step in steps]
+
+    first = losses()
+    assert sum(first[-3:]) < 0.7 * sum(first[:3])
+    assert losses() == first
+
+
+def test_a_loss_that_is_not_a_number_stops_the_training_and_names_step_and_event(events: list[Event]) -> None:
+    network = run.make_network("sparse", StudyConfig(**TINY), 3)
+    broken = replace(data.as_batch(events[:1]), features=torch.full((len(events[0]), 1), math.nan))
+    with pytest.raises(FloatingPointError, match=f"loss of step 1 is nan .*{re.escape(events[0].name)}"):
+        loop.train(network, iter([broken]), "test", Limit(0, 2), 1e-3)
+
+
+def test_statistics_are_plain_means_over_the_batches(events: list[Event]) -> None:
+    norm = torch.nn.BatchNorm3d(1, momentum=0.01)
+    network = DenseUResNet(filters=1, depth=1)
+    network.network = norm
+    batches = [data.as_batch([event]) for event in events[:2]]
+    module.voxel_logits(network.train(), data.as_batch(events[2:3]))  # leaves a trace to be forgotten
+    loop.estimate_statistics(network, batches)
+    dense = [data_as_image(batch) for batch in batches]
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    torch.testing.assert_close(norm.running_mean[0], (dense[0].mean() + dense[1].mean()) / 2)
+    torch.testing.assert_close(norm.running_var[0], (dense[0].var() + dense[1].var()) / 2)
+    assert norm.momentum == 0.01
+    assert not network.training
+
+
+def data_as_image(batch: data.Batch) -> torch.Tensor:
+    image = torch.zeros(batch.images, *batch.spatial_shape)
+    image[batch.coordinates.long().unbind(1)] = batch.features[:, 0]
+    return image
+
+
+# ---- memory and processes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the high-water mark is reset through /proc")
+def test_peak_memory_counts_what_came_after_the_start_only() -> None:
+    earlier = np.ones(40_000_000)  # 320 MB
+    del earlier
+    memory = PeakMemory()
+    later = np.ones(10_000_000)  # 80 MB
+    del later
+    assert 75e6 < memory.bytes() < 160e6
+
+
+def refuse(job: Job) -> Outcome:
+    raise FloatingPointError(f"{len(job.train)} events")
+
+
+def die(job: Job) -> Outcome:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def test_a_run_that_fails_or_dies_in_its_process_says_so(events: list[Event]) -> None:
+    job = Job("sparse", "sparse", StudyConfig(**TINY), events * 50, events, False, Limit(0, 1), 2)
+    with pytest.raises(RunError, match="'sparse' failed: FloatingPointError: 200 events"):
+        run_apart(job, refuse)
+    with pytest.raises(RunError, match="'sparse' ended with exit code -9; if it was killed, memory may have run out"):
+        run_apart(job, die)
+
+
+@dataclass(frozen=True)
+class Doubling:
+    name: str
+    number: int
+
+
+def double(job: Doubling) -> tuple[int, int]:
+    return 2 * job.number, os.getpid()
+
+
+def test_jobs_are_shared_out_among_processes_and_answered_in_order() -> None:
+    told: list[int] = []
+    answers = run_all([Doubling(f"job {n}", n) for n in range(6)], double, 2, told.append)
+    assert [number for number, _ in answers] == [0, 2, 4, 6, 8, 10]
+    processes = {process for _, process in answers}
+    assert 1 <= len(processes) <= 2
+    assert os.getpid() not in processes
+    assert told == [1, 2, 3, 4, 5, 6]
+
+
+# ---- the whole --------------------------------------------------------------------------------------------------
+
+
+def here(job: Any, task: Callable[[Any], Any]) -> Any:
+    """In this process, to save time."""
+    return task(job)
+
+
+def all_here(jobs: list[Any], task: Callable[[Any], Any], workers: int, told: Callable[[int], None]) -> list[Any]:
+    return [job.run() for job in jobs]  # and not `task`, which leaves one thread behind
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny study."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comparison, "run_apart", here)
+        patch.setattr(questions, "run_all", all_here)
+        patch.setattr(questions, "SINGLES", (4, 2))
+        return comparison.study(StudyConfig(out=str(tmp_path_factory.mktemp("study") / "out"), **TINY))
+
+
+FIGURES = (
+    "report.html", "summary.json", "accuracy.png", "classes.png", "cost.png", "scaling.png", "event.png", "event.html",
+    "worst-1.png", "confusion.png", "certainty.png", "michel.png", "michel-event.png", "crop-dense-2018.png",
+    "equal.png", "events.png", "depth.png", "weights.png", "particles.png",
+)  # fmt: skip
+
+
+def test_pages_of_the_report_say_what_they_are(finished: Path) -> None:
+    pages = sorted(finished.parent.glob("*.html"))
+    assert [page.name for page in pages] == ["event.html", "report.html"]
+    for page in pages:
+        check_head(page.read_text())
+
+
+def test_report_folder_holds_page_record_and_figures_and_nothing_else(finished: Path) -> None:
+    record = json.loads((finished.parent / "report.json").read_text())
+    assert sorted(path.name for path in finished.parent.iterdir()) == record["files"]
+    assert set(FIGURES) < set(record["files"])
+    assert [path.name for path in finished.parent.parent.iterdir()] == ["out"]
+    networks = [*record["networks"], record["michel"]["network"]]
+    for network in networks:
+        assert network["steps"]["iteration"] == [1, 2, 3]
+        assert network["forward_seconds_median"] > 0
+        assert network["training_memory"] >= 0
+    assert [network["whole"] for network in networks] == [False, False, False, True, True]
+    assert [network["kind"] for network in networks] == ["sparse", "matched", "study", "sparse", "sparse"]
+    assert [network["spatial_shape"][0] for network in networks] == [16, 16, 16, 32, 16]
+    assert [network["class_weights"] for network in networks] == ["none"] * 4 + ["sqrt"]
+    sparse, dense, large = networks[:3]
+    assert sparse["parameters"] == dense["parameters"] < large["parameters"]
+    assert sparse["steps"]["voxels"] == dense["steps"]["voxels"] == large["steps"]["voxels"]  # the same crops
+    assert record["published"] == json.loads(json.dumps(published.as_record()))
+
+
+def test_page_is_self_contained_and_says_what_was_measured(finished: Path) -> None:
+    page = finished.read_text()
+    record = json.loads((finished.parent / "report.json").read_text())
+    assert not re.search(r"""(src|href)=["'](?!data:)""", page)
+    pictures = [name for name in record["files"] if name.endswith(".png")]
+    assert page.count("<img ") == page.count("data:image/png;base64,") == len(pictures)
+    assert page.count("<img ") == page.count("The numbers</summary>")
+    for network in record["networks"]:
+        assert units.percent(network["held_out"]["nonzero_accuracy"]) in page
+        assert units.seconds(network["step_seconds"]) in page
+        assert units.memory(network["training_memory"]) in page
+    for theirs in (*published.NETWORKS, *published.CLASSES):
+        assert theirs.name in page
+    assert "62.8 %" in page
+    assert "92.0 %" in page
+    assert "93.9 %" in page  # the paper's Michel electrons
+
+
+def test_every_question_is_answered_from_its_own_trials(finished: Path) -> None:
+    asked = json.loads((finished.parent / "report.json").read_text())["questions"]
+    assert asked["seeds"] == [0, 1]
+    assert [row["events"] for row in asked["events"]] == [1, 12]  # of 15 events, 12 to learn from
+    assert [row["depth"] for row in asked["depth"]] == [1, 2]
+    assert [row["receptive_field"] for row in asked["depth"]] == [7, 20]
+    assert [row["class_weights"] for row in asked["weights"]] == ["none", "sqrt", "balanced"]
+    plain = asked["events"][-1]["trials"]  # one training is all three questions' standard
+    assert plain == asked["depth"][-1]["trials"] == asked["weights"][0]["trials"]
+    different = [plain, asked["events"][0]["trials"], asked["depth"][0]["trials"], asked["weights"][1]["trials"]]
+    assert len({json.dumps(trials[0]["shifted"]) for trials in different}) == 4
+    for row in [*asked["events"], *asked["depth"], *asked["weights"]]:
+        assert [trial["seed"] for trial in row["trials"]] == [0, 1]
+        assert {trial["steps"] for trial in row["trials"]} == {3}
+    assert [one["kind"] for one in asked["equal"]] == ["sparse", "matched"]
+    assert np.sum(asked["particles"]["trials"][0]["confusion"]) == asked["particles"]["held_out"] == 10
+    assert "mostly chance" in finished.read_text()  # after three steps
+    assert "mostly chance" not in questions_report.introduction(asked | {"steps": 200})
+
+
+def test_the_summary_is_the_report_in_short(finished: Path) -> None:
+    record = json.loads((finished.parent / "report.json").read_text())
+    short = json.loads((finished.parent / "summary.json").read_text())
+    assert (short["data"]["train_events"], short["data"]["held_out_events"]) == (4, 1)
+    assert not {"train", "held_out"} & set(short["data"])
+    assert record["config"]["out"] == str(finished.parent)
+    assert short["config"]["out"] == finished.parent.name
+    mean = np.mean(record["networks"][0]["steps"]["accuracy"])
+    for network in short["networks"]:
+        assert network["curve"]["iteration"] == [1, 2, 3]
+        assert network["step_count"] == 3
+        assert "steps" not in network
+    assert short["networks"][0]["curve"]["accuracy"][-1] == pytest.approx(mean, rel=1e-3)
+    asked = short["questions"]
+    assert questions_report.particles_sentence(asked["particles"]) == questions_report.particles_sentence(
+        record["questions"]["particles"]
+    )
+    assert questions_report.weights_sentence(asked) == questions_report.weights_sentence(record["questions"])
+    assert short["versions"]["torch"] == torch.__version__
+    assert report.main_rows(short)[0][:6] == report.main_rows(record)[0][:6]
+    assert report.notes(short)[0] == report.notes(record)[0]
+    assert report.class_rows(short)[1][4][2] == "none"
+    for draw in (figures.accuracy, figures.classes):
+        figures.plt.close(draw(short))
+
+
+def test_a_curve_keeps_its_ends_and_averages_before_it_is_thinned() -> None:
+    assert curves.thinned(5, 3) == [0, 2, 4]
+    assert curves.thinned(2, 100) == [0, 1]
+    found = curves.curve([float(i) for i in range(1000)], [0.1 * i for i in range(1000)], [1.0] * 1000)
+    assert len(found["wall"]) == 100
+    assert (found["iteration"][0], found["iteration"][-1]) == (1, 1000)
+    assert found["accuracy"][-1] == pytest.approx(999 - 24.5)  # mean of the last fifty
+
+
+def test_without_questions_none_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[dict[str, Any]] = []
+
+    def refuse_to_answer(*given: Any) -> None:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(questions, "ask", refuse_to_answer)
+    monkeypatch.setattr(comparison, "_measure", lambda *given: SimpleNamespace(predictions=[]))
+    for name in ("_scale", "_record", "_michel_record"):
+        monkeypatch.setattr(comparison, name, lambda *given: {})
+    monkeypatch.setattr(comparison, "_write", lambda output, jobs, outcomes, record: written.append(record))
+    comparison.study(StudyConfig(out=str(tmp_path / "out"), questions=False, **TINY))
+    assert written[0]["questions"] is None
+    with pytest.raises(AssertionError, match="asked"):
+        comparison.study(StudyConfig(out=str(tmp_path / "out"), **TINY))
+
+
+def test_a_budget_gives_each_part_its_share_and_keeps_back_what_later_ones_want() -> None:
+    ten = Budget(StudyConfig(minutes=10.0))
+    assert ten.seconds("crops") == pytest.approx(600 * SHARES["crops"])
+    assert 3 * SHARES["crops"] + sum(SHARES.values()) - SHARES["crops"] < 0.9
+    ten.began -= 370.0  # 600 - 24 for closing - 370 = 206 are left, 150 of them for the questions
+    assert ten.seconds("michel", ("questions",)) == pytest.approx(48.0, abs=0.1)
+    assert ten.seconds("scaling", ("michel", "questions")) == pytest.approx(206 - 48 - 150, abs=0.1)
+    assert ten.seconds("questions") == pytest.approx(150.0, abs=0.1)
+    ten.began -= 100.0
+    assert ten.seconds("scaling", ("questions",)) == 0.0
+    assert ten.seconds("questions") == pytest.approx(106.0, abs=0.1)
+    without = Budget(StudyConfig(minutes=10.0, questions=False))
+    assert without.seconds("crops") == pytest.approx(600 * SHARES["crops"] / 0.75)
+    assert without.seconds("questions") == 0.0
+    assert Budget(StudyConfig(steps=3)).seconds("crops") == 0.0
+
+
+def test_a_short_study_makes_few_events_and_leaves_the_open_questions_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [StudyConfig(minutes=minutes).events for minutes in (0.1, 1.0, 5.0, 30.0)] == [10, 20, 100, 200]
+    assert StudyConfig(minutes=1.0, events=50).events == 50
+    assert StudyConfig(steps=1).events == 200
+    asking = [Budget(StudyConfig(minutes=minutes)).asks_questions() for minutes in (1.0, 3.9, 4.0)]
+    assert asking == [False, False, True]
+    assert Budget(StudyConfig(minutes=1.0)).seconds("whole") == pytest.approx(60 * SHARES["whole"] / 0.75)
+    monkeypatch.setattr(comparison, "_measure", lambda *given: SimpleNamespace(predictions=[]))
+    for name in ("_scale", "_record", "_michel_record", "_write"):
+        monkeypatch.setattr(comparison, name, lambda *given: {})
+    tiny = {name: value for name, value in TINY.items() if name != "steps"}
+    comparison.study(StudyConfig(out=str(tmp_path / "out"), minutes=1.0, **tiny))
+    assert "the open questions are left out: there is no time for them" in capsys.readouterr().err
+
+
+def test_no_more_images_are_judged_when_the_time_is_up() -> None:
+    network = run.make_network("sparse", StudyConfig(**TINY), 3)
+    image = simulate(0, 0, size=16)
+    unknown = image.replace(labels=np.full(len(image), -1))
+    scores, predictions, seconds = run.judge(network, [unknown, image, image], seconds=0.0)
+    assert (scores.events, len(predictions), len(seconds)) == (1, 2, 2)
+    assert len(run.judge(network, [image] * 3)[1]) == 3
+
+
+def test_a_report_is_replaced_as_a_whole(finished: Path, tmp_path: Path) -> None:
+    with OutputFolder(finished.parent) as output:
+        (output.work / "report.json").write_text('{"files": ["report.json"]}')
+        assert finished.exists()
+        before = {path.name: path.read_bytes() for path in finished.parent.iterdir()}
+    assert {path.name: path.read_bytes() for path in finished.parent.iterdir()} == before  # not finished
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name, content in before.items():
+        (copy / name).write_bytes(content)
+    with OutputFolder(copy) as output:
+        (output.work / "report.json").write_text('{"files": ["report.json"]}')
+        output.keep("kept.json", {})
+        output.finish()
+    assert [path.name for path in copy.iterdir()] == ["report.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
+def test_a_folder_of_other_files_is_never_touched(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ValueError, match=r"holds other files: thesis\.tex"):
+        OutputFolder(tmp_path)
+    (tmp_path / "report.json").write_text('{"files": ["report.json"]}')
+    with pytest.raises(ValueError, match=r"holds other files: thesis\.tex"):
+        OutputFolder(tmp_path)
+    (tmp_path / "report.json").write_text('{"files": ["report.json", "thesis.tex"]}')
+    OutputFolder(tmp_path).__exit__()
+
+
+@pytest.mark.parametrize(("runs_done", "kept"), [(0, []), (1, ["dense-of-2018-16-px-crops.json"])])
+def test_ctrl_c_keeps_the_finished_runs_and_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs_done: int, kept: list[str]
+) -> None:
+    done: list[Job] = []
+
+    def run_until_interrupted(job: Job, task: Callable[[Job], Outcome]) -> Outcome:
+        if len(done) == runs_done:
+            raise KeyboardInterrupt
+        done.append(job)
+        return task(job)
+
+    monkeypatch.setattr(comparison, "run_apart", run_until_interrupted)
+    with pytest.raises(Interrupted) as caught:
+        comparison.study(StudyConfig(out=str(tmp_path / "out"), **TINY))
+    left = list(tmp_path.iterdir())
+    assert [path.name for folder in left for path in folder.iterdir()] == kept
+    if kept:
+        assert f"kept in {left[0]} (dense-of-2018-16-px-crops.json)" in str(caught.value)
+    else:
+        assert "nothing was kept, no report was written" in str(caught.value)
+
+
+def test_a_study_by_the_clock_gives_both_networks_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[Job] = []
+    plans: list[Any] = []
+    asked: list[float] = []
+
+    def ask(*given: Any) -> None:
+        asked.append(given[-1])
+
+    def note(job: Any, task: Callable[[Any], Any]) -> Any:
+        if task is not run.run:
+            plans.append(job)
+            return task(replace(job, seconds=0.0))
+        jobs.append(job)
+        return task(replace(job, limit=Limit(0.0)))
+
+    monkeypatch.setattr(comparison, "run_apart", note)
+    monkeypatch.setattr(questions, "ask", ask)
+    monkeypatch.setattr(budget, "JUDGING", 0.0)
+    tiny = {name: value for name, value in TINY.items() if name != "steps"}
+    page = comparison.study(StudyConfig(out=str(tmp_path / "out"), minutes=60.0, **tiny))
+    assert "left open" not in page.read_text()
+    networks = json.loads((page.parent / "report.json").read_text())["networks"]
+    assert [network["held_out"]["events"] for network in networks] == [1, 1, 1, 1]  # there was no time to judge more
+    assert networks[0]["held_out"]["voxels"] == networks[1]["held_out"]["voxels"] == networks[2]["held_out"]["voxels"]
+    assert not (page.parent / "equal.png").exists()
+    sparse, dense, large, whole, muons = (job.limit for job in jobs)
+    assert sparse == dense == large
+    assert sparse.steps is None
+    assert sparse.seconds == pytest.approx(3600 * SHARES["crops"])
+    assert 0 < whole.seconds <= 3600 * SHARES["whole"]
+    assert 0 < muons.seconds <= 3600 * SHARES["michel"]
+    assert 0 < plans[0].seconds <= 3600 * SHARES["scaling"]
+    assert plans[0].known.keys() == {"matched", "study"}
+    assert 0 < asked[0] <= 3600 * SHARES["questions"]
+
+
+def test_running_mean_averages_the_last_values() -> None:
+    assert curves.running_mean([1.0, 2.0, 3.0, 4.0], 2).tolist() == [1.0, 1.5, 2.5, 3.5]

@@ -1,0 +1,191 @@
+"""Exponents are those of the points, costs are measured where they fit and computed where not."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sscn_triton.common.output import as_json
+from sscn_triton.lartpc import simulate
+from sscn_triton.study.scaling import measure, report
+from sscn_triton.study.scaling.extrapolate import line, record
+from sscn_triton.study.scaling.laws import fit
+from sscn_triton.study.scaling.measure import Job, Plan, Point, run
+
+
+def test_a_power_law_is_found_and_told_from_an_exponential() -> None:
+    sizes = [16.0, 32.0, 64.0, 96.0, 128.0]
+    law = fit(sizes, [2 * size**3 for size in sizes])
+    assert law.exponent == pytest.approx(3)
+    assert law.error == pytest.approx(0, abs=1e-6)
+    assert law.at(192) == pytest.approx(2 * 192**3)
+    assert law.power < 1e-6 < 1e-2 < law.exponential
+    grown = fit(sizes, [math.exp(size / 20) for size in sizes])
+    assert grown.exponential < 1e-6 < 1e-2 < grown.power
+    assert law.odds > 6
+    assert grown.odds < -6
+    assert math.isnan(fit([1, 2], [1, 8]).error)
+    with pytest.raises(ValueError, match="two places or more"):
+        fit([1, 1], [1, 2])
+
+
+def test_odds_are_the_ratio_of_the_likelihoods() -> None:
+    x = [1.0, 2.0, 3.0, 4.0, 5.0]
+    y = [1.0, 4.2, 8.8, 16.4, 24.7]
+    law = fit(x, y)
+
+    def log_likelihood(residual: float) -> float:  # of normal residuals whose variance is their mean square
+        return -len(x) / 2 * (math.log(2 * math.pi * residual**2) + 1)
+
+    assert law.odds == pytest.approx((log_likelihood(law.power) - log_likelihood(law.exponential)) / math.log(10))
+
+
+@pytest.mark.parametrize("exponent", [1.0, 1.4, 3.0])
+def test_a_fixed_cost_is_told_from_what_grows(exponent: float) -> None:
+    sizes = [16.0, 32.0, 64.0, 128.0, 256.0]
+    costs = [100**exponent + size**exponent for size in sizes]
+    law = fit(sizes, costs)
+    assert law.exponent == pytest.approx(exponent, rel=1e-4)
+    assert law.fixed == pytest.approx(100**exponent, rel=1e-3)
+    assert law.last < exponent
+    assert law.at(512) == pytest.approx(100**exponent + 512**exponent, rel=1e-3)
+    assert law.odds > 6
+    found = line([size**exponent for size in sizes], costs)
+    assert (found.fixed, found.slope) == (pytest.approx(100**exponent), pytest.approx(1))
+    assert line([2.0], [6.0]).at(4) == 12
+
+
+def test_an_exponential_above_a_fixed_cost_is_one() -> None:
+    sizes = [16.0, 32.0, 64.0, 96.0, 128.0, 160.0]
+    law = fit(sizes, [50 + math.exp(size / 20) for size in sizes])
+    assert law.odds < -6
+
+
+@pytest.mark.parametrize("costs", [[5.0] * 5, [5.0, 4.0, 3.0, 2.0, 1.0]])
+def test_what_does_not_grow_is_a_fixed_cost(costs: list[float]) -> None:
+    law = fit([16.0, 32.0, 64.0, 96.0, 128.0], costs)
+    assert law.factor * 128**law.exponent < 1e-6
+    assert law.fixed > 0
+
+
+def test_too_few_points_for_a_fixed_cost_have_none() -> None:
+    law = fit([16.0, 32.0, 64.0], [1e5 + size**3 for size in (16.0, 32.0, 64.0)])
+    assert law.fixed == 0
+    assert law.exponent < law.last < 2
+
+
+def test_the_error_of_an_exponent_is_that_of_least_squares() -> None:
+    generator = np.random.default_rng(0)
+    sizes = np.linspace(10, 100, 12)
+    costs = [(1000 + sizes**2) * (1 + generator.normal(0, 0.05, 12)) for _ in range(300)]
+    found = [fit(sizes.tolist(), one.tolist()) for one in costs]
+    pulls = np.array([(law.exponent - 2) / law.error for law in found])
+    assert abs(pulls.mean()) < 0.25
+    assert 0.9 < pulls.std() < 1.35  # of Student's t with nine degrees of freedom: 1.13
+
+
+def point(kind: str, size: int, images: int = 1) -> dict[str, Any]:
+    cost, fixed = size**3 * images, 0 if kind == "sparse" else 1e9
+    found = Point(kind, 3, size, images, size**2 * images, cost * 1e-6, cost * 3e-6, cost * 8, cost * 24 + fixed)  # type: ignore[arg-type]
+    return asdict(found)
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Any]:
+    return record([*(point("sparse", s) for s in (64, 128, 192)), *(point("matched", s) for s in (32, 48, 64))])
+
+
+def test_sizes_of_the_study_that_were_not_measured_are_computed(found: dict[str, Any]) -> None:
+    laws = {(f["kind"], f["measure"], f["against"]): f["exponent"] for f in found["fits"]}
+    assert laws["sparse", "step_seconds", "voxels"] == pytest.approx(1.5)
+    assert laws["matched", "forward_memory", "size"] == pytest.approx(3)
+    assert [(c["kind"], c["size"]) for c in found["computed"]] == [
+        ("sparse", 512), ("sparse", 768), ("matched", 192), ("matched", 512), ("matched", 768),
+    ]  # fmt: skip
+    assert found["computed"][2]["step_memory"] == pytest.approx(192**3 * 24 + 1e9)  # the fixed part does not grow
+    (check,) = [c for c in found["checks"] if c["kind"] == "matched"]
+    assert check["size"] == 64
+    assert check["step_memory"] == pytest.approx(1)
+
+
+def test_a_sparse_network_is_computed_by_a_line_in_its_voxels() -> None:
+    costs = {size: 5e-3 + 1e-6 * size**1.5 for size in (32, 64, 128, 512)}
+    rows = [asdict(Point("sparse", 3, s, 1, s**1.5, costs[s], costs[s], 1, 1)) for s in (32, 64, 128)]  # type: ignore[arg-type]
+    computed = {c["size"]: c for c in record(rows)["computed"]}
+    assert computed[512]["step_seconds"] == pytest.approx(costs[512])
+
+
+def test_ratios_say_whether_both_were_measured(found: dict[str, Any]) -> None:
+    rows = {(r["kind"], r["size"]): r for r in found["ratios"]}
+    assert rows["matched", 64]["measured"]
+    assert not rows["matched", 192]["measured"]
+    assert not rows["matched", 512]["measured"]
+    assert rows["matched", 64]["step_memory"] == pytest.approx((24 * 64**3 + 1e9) / (24 * 64**3))
+    text = report.text(found)
+    assert "364 x" in text
+    assert "matched, 3D: 3.00 ± 0.00 (power law, likelier by a factor of more than a million)" in text
+
+
+def test_points_are_measured_as_far_as_time_and_memory_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = []
+
+    def pretend(job: Job) -> Point:
+        kind, ndim, size, images = job.settings.kind, job.settings.ndim, job.size, len(job.images)
+        measured.append((kind, ndim, size, images))
+        return Point(kind, ndim, size, images, 10, 1e-5, 1e-5, size**3, size**3)
+
+    monkeypatch.setattr(measure, "measure", pretend)
+    events = [simulate(0, index, size=96) for index in range(2)]
+    run(Plan("scaling", events, 2, 2, seconds=1000, memory=1e12))
+    assert [m[2:] for m in measured if m[:2] == ("sparse", 3)] == [(32, 1), (64, 1), (96, 1), (96, 2)]
+    assert [m[2:] for m in measured if m[:2] == ("study", 2)] == [(32, 1), (64, 1), (96, 1)]
+    measured.clear()
+    run(Plan("scaling", events, 2, 2, seconds=1000, memory=2 * 64**3 / measure.MEMORY_SHARE))
+    assert max(m[2] for m in measured if m[0] != "sparse" and m[1] == 3) == 64
+    measured.clear()
+    run(Plan("scaling", events, 2, 2, seconds=0, memory=1e12))
+    assert {m[2:] for m in measured} == {(32, 1)}  # one point each, whatever the time
+
+
+def test_a_real_point_has_times_and_memory() -> None:
+    events = [simulate(0, 0, size=32)]
+    found = run(Plan("scaling", events, 2, 2, seconds=0, memory=1e12))
+    assert len(found["points"]) == 6
+    for one in found["points"]:
+        assert one["step_range"][0] <= one["step_seconds"] <= one["step_range"][1]
+        assert one["voxels"] > 0
+        assert one["forward_seconds"] > 0
+        assert one["step_seconds"] > 0
+        assert one["step_memory"] >= one["forward_memory"] >= 0
+
+
+def test_the_book_s_measurements_are_what_the_code_writes() -> None:
+    """Fits and ratios of the committed files are those of their points."""
+    files = sorted((Path(__file__).parents[3] / "book" / "results").glob("*-scaling-*.json"))
+    assert files
+    for file in files:
+        kept = json.loads(file.read_text())
+        again = json.loads(as_json(record(kept["points"])))
+        for part in ("fits", "computed", "checks", "ratios"):
+            for mine, theirs in zip(again[part], kept[part], strict=True):
+                assert mine.keys() == theirs.keys()
+                for name, value in mine.items():
+                    assert value == (
+                        pytest.approx(theirs[name], rel=1e-4) if isinstance(value, float) else theirs[name]
+                    )
+
+
+def test_a_dense_series_whose_first_point_is_known_to_take_too_long_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(measure, "measure", lambda job: Point(job.settings.kind, 3, job.size, 1, 1, 1.0, 1.0, 1, 1))
+    plan = Plan("scaling", [simulate(0, 0, size=32)], 1, 2, 60.0, 1e9, known={"matched": 1.0, "study": 1e-9})
+    assert measure._series(plan, "matched", 3, 60.0) == []
+    assert len(measure._series(plan, "study", 3, 60.0)) == 1
+    assert len(measure._series(plan, "matched", 2, 60.0)) == 1  # of two dimensions nothing is known

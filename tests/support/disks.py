@@ -1,0 +1,105 @@
+"""Processes that run `sscn` on a disk with little room, and say how it ended and what is left there."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+NEW_NAMESPACE, PRIVATE, RECURSIVE = 0x20000, 1 << 18, 1 << 14
+FILLER = "filler"
+DISK = 2**21  # bytes
+
+
+class Ended(NamedTuple):
+    """A run of `sscn`: exit code (a signal's number below 0), what it printed, names of what is there afterwards."""
+
+    code: int | None
+    out: str
+    err: str
+    left: dict[str, int]
+
+
+def processes() -> Any:
+    """Processes that are forked from one that has imported what commands need."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        [
+            "tests.support.disks",
+            "sscn_triton.cli",
+            "sscn_triton.study.training.trainer",
+            "sscn_triton.lartpc.pictures.display",
+            "lightning.pytorch",
+        ]
+    )
+    return context
+
+
+def sscn_on_a_full_disk(context: Any, disk: Path, room: int, *words: object) -> Ended:
+    """`sscn WORDS` in the folder `disk`, where `room` bytes are free: a disk of its own where the system lets one be
+    mounted, else files cannot be longer than that."""
+    return begin_sscn(context, disk, *words, room=room)()
+
+
+def begin_sscn(context: Any, folder: Path, *words: object, room: int | None = None) -> Callable[[], Ended]:
+    """Starts `sscn WORDS` in a folder; what is returned waits for its end."""
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=_run, args=(there, folder, room, [str(word) for word in words]))
+    process.start()
+    there.close()
+
+    def end() -> Ended:
+        try:
+            code, out, err, left = here.recv()
+        except EOFError:  # it crashed
+            code, out, err, left = None, "", "", {}
+        process.join()
+        return Ended(code if process.exitcode == 0 else process.exitcode, out, err, left)
+
+    return end
+
+
+def _run(pipe: Any, disk: Path, room: int | None, words: list[str]) -> None:
+    from sscn_triton import cli
+
+    mounted = room is not None and _mount(disk)
+    os.chdir(disk)
+    if mounted and room is not None:
+        _fill(room)
+    elif room is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    sys.stdout, sys.stderr = io.StringIO(), io.StringIO()
+    code: Any = None
+    try:
+        cli.main(words)
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        traceback.print_exc()
+    left = {str(path.relative_to(disk)): path.stat().st_size for path in sorted(disk.rglob("*"))}
+    left.pop(FILLER, None)
+    pipe.send((code, sys.stdout.getvalue(), sys.stderr.getvalue(), left))
+
+
+def _mount(disk: Path) -> bool:
+    """A file system of this process's own, in memory; whether there is one."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "unshare") or libc.unshare(NEW_NAMESPACE):
+        return False
+    libc.mount(None, b"/", None, ctypes.c_ulong(PRIVATE | RECURSIVE), None)
+    return not libc.mount(b"none", os.fsencode(disk), b"tmpfs", ctypes.c_ulong(0), f"size={DISK}".encode())
+
+
+def _fill(room: int) -> None:
+    system = os.statvfs(".")
+    with open(FILLER, "wb") as file:  # noqa: PTH123
+        file.write(bytes(system.f_bavail * system.f_frsize - room))
