@@ -18,8 +18,8 @@ from sscn_triton.study.runs.curves import curve
 from sscn_triton.study.runs.run import STATISTICS_BATCHES, Outcome, make_network, warm_up
 from sscn_triton.study.training.loop import Limit, estimate_statistics, train
 from sscn_triton.study.training.metrics import Tally
-from sscn_triton.study.training.module import voxel_logits
 from sscn_triton.study.training.networks import Kind
+from sscn_triton.study.training.segmentation import voxel_logits
 
 STATE_BYTES = 16
 """Of a parameter while it is trained by Adam: itself, its gradient and two moments, four bytes each."""

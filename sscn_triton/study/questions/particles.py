@@ -22,7 +22,7 @@ from sscn_triton.models import SparseEncoder
 from sscn_triton.nn import GlobalPool
 from sscn_triton.study.data.batches import as_batch
 from sscn_triton.study.training.loop import Limit
-from sscn_triton.study.training.module import one_cycle
+from sscn_triton.study.training.segmentation import one_cycle
 
 SPECIES = {"electron": 11, "photon": 22, "muon": 13, "pion": 211, "proton": 2212}
 ENERGIES = (50.0, 300.0)

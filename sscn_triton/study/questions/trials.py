@@ -14,8 +14,8 @@ from sscn_triton.study.data.batches import training_events
 from sscn_triton.study.runs.run import STATISTICS_BATCHES, judge
 from sscn_triton.study.training.loop import Limit, estimate_statistics, train
 from sscn_triton.study.training.metrics import ClassWeights, Tally
-from sscn_triton.study.training.module import Objective
 from sscn_triton.study.training.networks import NetworkSettings, make_network
+from sscn_triton.study.training.segmentation import Objective
 
 IMAGES, REPETITIONS, LEARNING_RATE = 4, 1, 1e-2
 """Whole images in a step, residual blocks at each level, and Adam's largest rate: chosen by

@@ -20,8 +20,8 @@ from sscn_triton.study.runs.curves import curve
 from sscn_triton.study.training import networks
 from sscn_triton.study.training.loop import Limit, Step, estimate_statistics, train
 from sscn_triton.study.training.metrics import ClassWeights, Scores, Tally, segmentation_loss
-from sscn_triton.study.training.module import Objective, voxel_logits
 from sscn_triton.study.training.networks import Kind
+from sscn_triton.study.training.segmentation import Objective, voxel_logits
 
 STATISTICS_BATCHES = 16
 """Training batches from which batch norm's statistics are taken before judging."""

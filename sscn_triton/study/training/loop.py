@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from sscn_triton.common.progress import Progress
 from sscn_triton.study.data.batches import Batch
-from sscn_triton.study.training.module import Objective, Segmentation, one_cycle, set_learning_rate, voxel_logits
+from sscn_triton.study.training.segmentation import Objective, Segmentation, one_cycle, set_learning_rate, voxel_logits
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from sscn_triton.common.files import named, write_all, write_whole
 from sscn_triton.common.memory import resident_memory
 from sscn_triton.study.training.board import Board
-from sscn_triton.study.training.module import Seen
+from sscn_triton.study.training.segmentation import Seen
 
 FIELDS = ("step", "loss", "nonzero_accuracy", "voxels", "events", "learning_rate")
 TIMES = ("seconds_data", "seconds_forward", "seconds_backward", "wall")

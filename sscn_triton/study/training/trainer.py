@@ -46,8 +46,8 @@ from sscn_triton.study.training.checkpoint import (
 from sscn_triton.study.training.config import CHANGEABLE, TrainConfig
 from sscn_triton.study.training.evaluation import scores_record, summary
 from sscn_triton.study.training.loop import estimate_statistics
-from sscn_triton.study.training.module import Objective, Segmentation, one_cycle, set_learning_rate
 from sscn_triton.study.training.networks import Network, NetworkSettings, make_network
+from sscn_triton.study.training.segmentation import Objective, Segmentation, one_cycle, set_learning_rate
 from sscn_triton.study.training.steplog import StepLog
 
 LAST, FINAL, SCORES = "last.ckpt", "final.ckpt", "scores.json"

@@ -35,7 +35,7 @@ from sscn_triton.study.questions import ask as questions
 from sscn_triton.study.questions import report as questions_report
 from sscn_triton.study.runs import curves, run
 from sscn_triton.study.runs.run import Job, Outcome
-from sscn_triton.study.training import loop, module
+from sscn_triton.study.training import loop, segmentation
 from sscn_triton.study.training.loop import Limit
 from sscn_triton.study.training.metrics import Tally, event_accuracies, segmentation_loss
 from tests.support.browser import check_head
@@ -150,7 +150,7 @@ def test_one_cycle_is_that_of_pytorch() -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=steps)
     for step in range(steps):
-        ours = module.one_cycle(step / (steps - 1), 0.01)
+        ours = segmentation.one_cycle(step / (steps - 1), 0.01)
         assert ours == pytest.approx(optimizer.param_groups[0]["lr"], abs=4e-5)
         optimizer.step()
         if step < steps - 1:

@@ -19,7 +19,7 @@ from sscn_triton.common.errors import Interrupted, RunError
 from sscn_triton.study.training import checkpoint, trainer
 from sscn_triton.study.training.checkpoint import load_checkpoint
 from sscn_triton.study.training.config import TrainConfig
-from sscn_triton.study.training.module import Segmentation
+from sscn_triton.study.training.segmentation import Segmentation
 from sscn_triton.study.training.steplog import StepLog
 from tests.support.killing import deadly
 

@@ -25,7 +25,7 @@ from sscn_triton.study.training.checkpoint import load_checkpoint, load_network
 from sscn_triton.study.training.config import CONFIGS, EvaluateConfig, TrainConfig, packaged_configs
 from sscn_triton.study.training.evaluation import evaluate, tiles
 from sscn_triton.study.training.metrics import event_losses, voxel_weights
-from sscn_triton.study.training.module import Segmentation
+from sscn_triton.study.training.segmentation import Segmentation
 from sscn_triton.study.training.trainer import train
 
 SMALL = {"filters": 2, "depth": 2, "repetitions": 1}
