@@ -172,7 +172,7 @@ def test_dense_logits_are_those_of_the_active_voxels(events: list[Event]) -> Non
 
     batch = data.as_batch(events[:2])
     expected = torch.cat([batch.features, 2 * batch.features], 1)
-    assert torch.equal(module.voxel_logits(Identity(filters=1, depth=1), batch), expected)
+    assert torch.equal(segmentation.voxel_logits(Identity(filters=1, depth=1), batch), expected)
 
 
 def test_both_kinds_start_from_the_same_weights() -> None:
@@ -208,7 +208,7 @@ def test_statistics_are_plain_means_over_the_batches(events: list[Event]) -> Non
     network = DenseUResNet(filters=1, depth=1)
     network.network = norm
     batches = [data.as_batch([event]) for event in events[:2]]
-    module.voxel_logits(network.train(), data.as_batch(events[2:3]))  # leaves a trace to be forgotten
+    segmentation.voxel_logits(network.train(), data.as_batch(events[2:3]))  # leaves a trace to be forgotten
     loop.estimate_statistics(network, batches)
     dense = [data_as_image(batch) for batch in batches]
     assert norm.running_mean is not None
