@@ -12,7 +12,7 @@ help:
 	@echo "make study      train a sparse and a dense UResNet on simulated events; results in study/"
 	@echo "make test       the test suite and the notebooks (SSCN_DATA=folder adds the real events)"
 	@echo "make test-deep  the test suite with its long cases and many more drawn ones"
-	@echo "make lint       ruff and mypy"
+	@echo "make lint       ruff, mypy and the directions of imports"
 	@echo "make book       build the book, warnings as errors"
 	@echo "make notebooks  open the tutorials in JupyterLab"
 	@echo "make exercises  the tutorials without their solutions, for students: tutorial/student"
@@ -40,6 +40,7 @@ lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 book: $(READY)
 	$(BIN)/python -m sphinx -W --keep-going book $(BOOK)

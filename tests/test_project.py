@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import doctest
 import itertools
 import re
@@ -53,10 +54,17 @@ def test_the_reference_imports_without_torch(tmp_path):
     assert run("-c", "import sys, sscn_ref; print('torch' in sys.modules)", folder=tmp_path) == "False\n"
 
 
-def test_the_two_packages_do_not_import_each_other():
-    for package, other in (("sscn_ref", "sscn_triton"), ("sscn_triton", "sscn_ref")):
-        for path in (ROOT / package).rglob("*.py"):
-            assert not re.search(rf"^\s*(import|from) {other}\b", path.read_text(), re.MULTILINE), path
+def test_no_folder_holds_more_files_than_one_sees_at_a_glance():
+    paths = [path for room in ("sscn_ref", "sscn_triton", "tests") for path in (ROOT / room).rglob("*.py")]
+    counts = collections.Counter(str(path.parent.relative_to(ROOT)) for path in paths)
+    assert {folder: count for folder, count in counts.items() if count > 18} == {}
+
+
+def test_every_folder_of_tests_mirrors_one_of_the_library():
+    others = {"engines", "support", "book", "tutorial", "reference"}
+    folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
+    mirrors = [folder for folder in folders if not others.intersection(folder.parts[:1])]
+    assert [str(folder) for folder in mirrors if not (ROOT / "sscn_triton" / folder).is_dir()] == []
 
 
 def test_the_example_of_the_readme_learns_as_printed(tmp_path):
