@@ -1,6 +1,6 @@
-"""Submanifold sparse convolutions in NumPy and Numba: the reference, to be read.
+"""Submanifold sparse convolutions in NumPy and Numba: a reference implementation, written to be read.
 
-Read `relation`, `sites`, `rulebook` and `convolution` in this order; each is a few screens long. `jit` holds
+Read `relation`, `sites`, `rulebook` and `convolution` in this order; each is a few screens long. `jit` contains
 the same functions compiled with Numba.
 """
 

@@ -4,16 +4,16 @@ For a rulebook with rules R_v of tap v, features x [N_in, C_in], weight w [V, C_
 
     y[j] = b + sum_v sum_{(i, j) in R_v} x[i] @ w[v]                      forward
 
-and, with g = dL/dy, the chain rule applied to each term x[i] @ w[v] alone gives
+and, with g = dL/dy, applying the chain rule to each term x[i] @ w[v] separately gives
 
     dL/dx[i] = sum_v sum_{(i, j) in R_v} g[j] @ w[v]^T                    the same rules, read backwards
-    dL/dw[v] = sum_{(i, j) in R_v} outer(x[i], g[j])                      one product for each tap
+    dL/dw[v] = sum_{(i, j) in R_v} outer(x[i], g[j])                      one product per tap
     dL/db    = sum_j g[j]
 
-With G groups the channels are cut into G equal parts that do not mix: w is [V, G, C_in / G, C_out / G].
+With G groups the channels are split into G equal parts that do not mix: w is [V, G, C_in / G, C_out / G].
 
-The forward sum is equation 1 of Graham, Engelcke and van der Maaten (arXiv:1711.10275) over rules instead of offsets;
-the gradients are derived from it here.
+The forward sum is equation 1 of Graham, Engelcke and van der Maaten (arXiv:1711.10275), written over rules instead of
+offsets; the gradients are derived from it here.
 """
 
 from __future__ import annotations
@@ -28,25 +28,26 @@ from sscn_ref.sites import as_features
 def convolve(
     features: ArrayLike, weight: ArrayLike, rulebook: Rulebook, bias: ArrayLike | None = None
 ) -> NDArray[np.floating]:
-    """The convolution's output, [N_out, C_out].
+    """Compute the convolution's output, [N_out, C_out].
 
     features [N_in, C_in]; weight [V, C_in, C_out] or, with groups, [V, G, C_in / G, C_out / G]; bias [C_out].
-    Raises ValueError where the shapes do not fit the rulebook or each other.
+    Raises ValueError if the shapes do not match the rulebook or each other.
     """
     x, w = convolution_arguments(features, weight, rulebook)
     b = as_bias(bias, w)
     y = np.zeros((len(rulebook.output_coordinates), w.shape[1] * w.shape[3]), np.result_type(x, w, b))
     for (rows_in, rows_out), w_tap in zip(rulebook.rules, w, strict=True):
-        y[rows_out] += grouped_product(x[rows_in], w_tap)  # within a tap no output row occurs twice
+        y[rows_out] += grouped_product(x[rows_in], w_tap)  # no output row occurs twice within a tap
     return y + b
 
 
 def convolve_backward(
     grad_output: ArrayLike, features: ArrayLike, weight: ArrayLike, rulebook: Rulebook
 ) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
-    """The derivatives of a loss by features [N_in, C_in], weight (in its own shape) and bias [C_out].
+    """The gradients of a loss with respect to features [N_in, C_in], weight (in its own shape) and bias [C_out].
 
-    grad_output [N_out, C_out] is the loss's derivative by the output of `convolve`; the rest is as given to it.
+    grad_output [N_out, C_out] is the gradient with respect to the output of `convolve`; the other arguments are those
+    that `convolve` received.
     """
     x, w = convolution_arguments(features, weight, rulebook)
     g = as_grad_output(grad_output, w, rulebook)
@@ -91,7 +92,7 @@ def convolution_arguments(features: ArrayLike, weight: ArrayLike, rulebook: Rule
 
 
 def as_bias(bias: ArrayLike | None, w: NDArray) -> NDArray:
-    """Checked bias [C_out] for w [V, G, C_in / G, C_out / G]; zeros if there is none."""
+    """Checked bias [C_out] for w [V, G, C_in / G, C_out / G]; zeros if bias is None."""
     channels = w.shape[1] * w.shape[3]
     b = np.zeros(channels, w.dtype) if bias is None else np.asarray(bias)
     if b.shape != (channels,):

@@ -1,8 +1,8 @@
-"""What a convolution costs, counted.
+"""Count what a convolution costs.
 
 Each rule multiplies one row of C_in channels by one matrix: C_in * C_out / groups multiply-adds. A dense
-convolution has a rule for every tap at every output position, whether there is anything or not (those that
-fall into the padding are counted too, since dense code multiplies them).
+convolution has a rule for every tap at every output position, whether or not the input there is active (taps that
+fall into the padding are counted too, because dense code multiplies them).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from sscn_ref.rulebook import Rulebook
 
 
 class Operations(NamedTuple):
-    """The number of rules, and of multiply-adds (each of them two floating-point operations)."""
+    """The number of rules and of multiply-adds (each multiply-add is two floating-point operations)."""
 
     rules: int
     multiply_adds: int
 
 
 def count_operations(rulebook: Rulebook, in_channels: int, out_channels: int, groups: int = 1) -> Operations:
-    """The cost of one forward pass over a rulebook; each of the two gradients costs as much again."""
+    """The cost of one forward pass over a rulebook; each of the two gradients costs the same again."""
     return _operations(rulebook.number_of_rules, in_channels, out_channels, groups)
 
 

@@ -1,13 +1,13 @@
 """Dense convolution as shifted matrix products, and what it does to sparse data.
 
 On a full grid the relation input = stride * output + dilation * tap - padding needs no rulebook: for a fixed
-tap the inputs of all outputs are one regularly spaced block of the padded image. So a convolution is, for
-each tap, that block times the tap's matrix, all added up:
+tap, the inputs of all outputs form one regularly spaced block of the padded image. A convolution is therefore the
+sum, over all taps, of that block times the tap's matrix:
 
     y = b + sum_tap block(x, tap) @ w[tap]
 
-An ordinary convolution is not zero wherever its window touches something, so every layer makes the active set
-grow: the dilation problem of Graham and van der Maaten (arXiv:1706.01307).
+The output of an ordinary convolution is nonzero wherever its window touches an active site, so the active set grows
+with every layer: the dilation problem of Graham and van der Maaten (arXiv:1706.01307).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from sscn_ref.sites import Sites, as_features, as_sites, check_inside, sorted_si
 def to_dense(
     features: ArrayLike, coordinates: ArrayLike, spatial_shape: PerAxis, batch_size: int | None = None
 ) -> NDArray:
-    """Features [N, C] written into zeros at their sites [N, 1 + D]: [batch, *spatial_shape, C].
+    """Write features [N, C] at their sites [N, 1 + D] into an array of zeros: [batch, *spatial_shape, C].
 
-    batch_size defaults to one more than the largest batch index. Raises ValueError for a site outside the image.
+    batch_size defaults to one more than the largest batch index. Raises ValueError if a site lies outside the image.
     """
     sites = as_sites(coordinates)
     x = as_features(features, len(sites), "coordinates")
@@ -54,7 +54,7 @@ def dense_convolution(
     """The ordinary convolution of images x [batch, *spatial_shape, C_in]: [batch, *output_shape, C_out].
 
     weight [*kernel_size, C_in, C_out] or, with groups, [*kernel_size, G, C_in / G, C_out / G]; with its kernel axes
-    flattened, [V, ...], it is the weight of `convolve`. bias [C_out]. Raises ValueError where shapes do not fit.
+    flattened, [V, ...], it is the weight of `convolve`. bias [C_out]. Raises ValueError if the shapes do not match.
     """
     image, w, window = dense_arguments(x, weight, stride, padding, dilation)
     b = as_bias(bias, w)
@@ -93,9 +93,9 @@ def dense_arguments(
 
 
 def grow(coordinates: ArrayLike, kernel_size: PerAxis = 3, dilation: PerAxis = 1) -> Sites:
-    """The sites that a centred ordinary convolution of stride 1 makes of these: [M, 1 + D], in lexicographic order.
+    """The sites that a centred ordinary convolution of stride 1 makes active: [M, 1 + D], in lexicographic order.
 
-    The window is a box, so growing along one axis after the other reaches the same sites with fewer candidates.
+    The window is a box, so growing along one axis after another reaches the same sites with fewer candidates.
     """
     sites, window = submanifold_arguments(coordinates, kernel_size, dilation)
     for axis in range(len(window.kernel_size)):

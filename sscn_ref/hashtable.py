@@ -1,11 +1,11 @@
-"""A hash table one can follow by hand: open addressing with linear probing.
+"""A hash table that can be followed by hand: open addressing with linear probing.
 
     home(key) = the top bits of (key * 11400714819323198485 mod 2^64)
 
 The multiplier is 2^64 divided by the golden ratio, which spreads neighbouring keys far apart (Knuth, The Art
-of Computer Programming 3, 6.4: Fibonacci hashing). A key lives in its home slot or, if others came first, in
-the next free slot to the right, around the end. A search walks the same way and stops at the key or at an
-empty slot.
+of Computer Programming 3, 6.4: Fibonacci hashing). A key is stored in its home slot or, if that is taken, in
+the next free slot to the right, wrapping around at the end. A search takes the same path and stops at the key or at
+an empty slot.
 
 The NumPy rulebooks sort and search instead (`sscn_ref.sites.SiteIndex`); their Numba twins use this table.
 """
@@ -17,11 +17,11 @@ from typing import NamedTuple
 import numpy as np
 
 MULTIPLIER = 11400714819323198485
-EMPTY = -1  # a row number that no site has
+EMPTY = -1  # not a valid row number
 
 
 def capacity_for(keys: int, load: float = 0.5) -> int:
-    """The number of slots, a power of two, of which `keys` keys fill at most the fraction `load`."""
+    """The smallest capacity, a power of two of at least 2, of which `keys` keys fill at most the fraction `load`."""
     if not 0 < load <= 1:
         raise ValueError(f"load must be above 0 and at most 1, not {load!r}")
     capacity = 2
@@ -31,7 +31,7 @@ def capacity_for(keys: int, load: float = 0.5) -> int:
 
 
 class Probe(NamedTuple):
-    """One look at a slot: its number and the key that sits there, or None."""
+    """One look at a slot: its number, and the key stored there or None."""
 
     slot: int
     occupant: int | None
@@ -49,9 +49,9 @@ class HashTable:
 
     def __init__(self, capacity: int) -> None:
         if capacity < 2 or capacity & (capacity - 1):
-            raise ValueError(f"capacity must be a power of two from 2 on, not {capacity!r}")
+            raise ValueError(f"capacity must be a power of two and at least 2, not {capacity!r}")
         self.capacity = capacity
-        self.keys = np.zeros(capacity, np.int64)  # meaningful where rows is not EMPTY
+        self.keys = np.zeros(capacity, np.int64)  # valid where rows is not EMPTY
         self.rows = np.full(capacity, EMPTY, np.int64)
 
     def __len__(self) -> int:
@@ -79,7 +79,7 @@ class HashTable:
         return probes
 
     def insert(self, key: int, row: int) -> int:
-        """Store `row` under `key` and return it; if the key is there already, return the row it has and change nothing.
+        """Store `row` under `key` and return it; if the key is already stored, return its row and change nothing.
 
         Raises ValueError for a negative row, OverflowError if every slot is taken.
         """
@@ -89,7 +89,7 @@ class HashTable:
         if occupant == key:
             return int(self.rows[slot])
         if occupant is not None:
-            raise OverflowError(f"all {self.capacity} slots are taken: make a larger table")
+            raise OverflowError(f"all {self.capacity} slots are taken: use a larger table")
         self.keys[slot], self.rows[slot] = key, row
         return row
 

@@ -1,9 +1,9 @@
 """The functions of `sscn_ref` with their inner loops compiled by Numba: the same names, signatures and results.
 
-Arguments are checked by the same code; what differs is that sites are found in a hash table instead of by
-sorting, and that loops (`sscn_ref.loops`) stand where NumPy has array expressions. See the NumPy functions
-for what each one does. The first call of a function compiles it, a second or so; later processes find it in
-Numba's cache.
+The same code checks the arguments. The differences: sites are found in a hash table instead of by
+sorting, and loops (`sscn_ref.loops`) replace NumPy's array expressions. The NumPy functions document
+what each function does. The first call of a function compiles it, which takes about a second; later processes load it
+from Numba's cache.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ def active_growth(coordinates: ArrayLike, steps: int, kernel_size: PerAxis = 3) 
 
 
 class _Table:
-    """The hash table of some sites: their box, the slots, and for each site the first row that has it."""
+    """The hash table of a set of sites: their box, the slots, and for each row the first row with the same site."""
 
     def __init__(self, sites: Sites) -> None:
         self.low, self.extent = key_box(sites)
@@ -253,5 +253,5 @@ def _sorted_sites(candidates: NDArray[np.int64]) -> Sites:
 
 
 def _limits(shape: Axes | None) -> NDArray[np.int64]:
-    """The shape as the loops take it: an empty array where there is none."""
+    """The shape in the form that the loops expect: an empty array if there is none."""
     return np.array(shape or (), np.int64)

@@ -1,4 +1,4 @@
-"""Pooling compiled by Numba: part of `sscn_ref.jit`, which see; the NumPy functions are in `sscn_ref.pooling`."""
+"""Pooling compiled by Numba, a part of `sscn_ref.jit`; the NumPy functions are in `sscn_ref.pooling`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def max_pool_backward(grad_output: ArrayLike, features: ArrayLike, rulebook: Rul
 def global_pool(
     features: ArrayLike, coordinates: ArrayLike, batch_size: int | None = None, how: str = "mean"
 ) -> NDArray:
-    """See `sscn_ref.global_pool`. An event is one output row, and each of its rows a rule."""
+    """See `sscn_ref.global_pool`. Each event is one output row, and each of its rows is a rule."""
     x, event, size = global_arguments(features, coordinates, batch_size, how)
     if how == "max":
         return _largest(x, [(np.arange(len(x)), event)], size)[0]
@@ -84,7 +84,7 @@ def global_pool_backward(
 
 
 def _largest(x: NDArray, rules: Rules, outputs: int) -> tuple[NDArray, Rows]:
-    """The largest value under each output and the input row that has it (-1 where there is none)."""
+    """The largest value under each output and the input row that contains it (-1 where no rule ends)."""
     y = np.zeros((outputs, x.shape[1]), x.dtype)
     winners = np.full(y.shape, -1, np.int64)
     for rows_in, rows_out in rules:
@@ -93,7 +93,7 @@ def _largest(x: NDArray, rules: Rules, outputs: int) -> tuple[NDArray, Rows]:
 
 
 def _give_back(g: NDArray, x: NDArray, rules: Rules) -> NDArray:
-    """Each output's gradient given to the input row that was its largest."""
+    """Add each output's gradient to the input row that had the largest value."""
     _, winners = _largest(x, rules, len(g))
     grad_features = np.zeros(x.shape, g.dtype)
     for rows_in, rows_out in rules:

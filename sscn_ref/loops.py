@@ -1,7 +1,7 @@
-"""The loops of `sscn_ref.jit`, compiled by Numba: each does row by row what NumPy does to whole arrays.
+"""The loops of `sscn_ref.jit`, compiled by Numba: each does row by row what NumPy does with whole arrays.
 
-They check nothing (`sscn_ref.jit` does) and call only one another, in this file: Numba's cache notices a
-change only in the file of the function it cached.
+They check nothing (`sscn_ref.jit` does) and call only functions of this file, because Numba's cache notices changes
+only in the file of the function it cached.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def pack_all(sites: Sites, low: Ints, extent: Ints) -> Ints:
 
 @njit(cache=True)
 def slot_of(slot_keys: Ints, slot_rows: Ints, shift: np.uint64, key: np.int64) -> np.int64:
-    """The slot where `key` is or could be put: from its home to the right, around the end."""
+    """The slot that holds `key` or where it can be stored: search from its home to the right, wrapping around."""
     capacity = len(slot_keys)
     slot = np.int64((np.uint64(key) * FIBONACCI) >> shift)
     while slot_rows[slot] >= 0 and slot_keys[slot] != key:
@@ -51,7 +51,7 @@ def slot_of(slot_keys: Ints, slot_rows: Ints, shift: np.uint64, key: np.int64) -
 
 @njit(cache=True)
 def build_table(keys: Ints, bits: int) -> tuple[Ints, Ints, Ints]:
-    """A hash table of 2^bits slots: keys and rows by slot (row -1: empty); and for each key its first row."""
+    """Build a hash table of 2^bits slots: keys and rows by slot (row -1: empty), and the first row of each key."""
     slot_keys, slot_rows = np.zeros(1 << bits, np.int64), np.full(1 << bits, -1, np.int64)
     first = np.empty(len(keys), np.int64)
     shift = np.uint64(64 - bits)
@@ -65,7 +65,7 @@ def build_table(keys: Ints, bits: int) -> tuple[Ints, Ints, Ints]:
 
 @njit(cache=True)
 def number_first(first: Ints) -> tuple[Ints, Ints]:
-    """The rows that are the first of their site, and for each row the number of its site among them."""
+    """The rows where a site occurs first, and for each row the number of its site among those."""
     rows, number = np.empty(len(first), np.int64), np.empty(len(first), np.int64)
     count = 0
     for row in range(len(first)):
@@ -102,7 +102,7 @@ def match_tap(
 
 @njit(cache=True)
 def fine_sites(coarse: Sites, stride: Ints, offsets: Ints, shape: Ints) -> Ints:
-    """Every fine site = stride * coarse + offset; only 0 <= fine < shape if shape is not empty."""
+    """Every fine site = stride * coarse + offset; if shape is not empty, only 0 <= fine < shape."""
     reached = np.empty((len(coarse) * len(offsets), coarse.shape[1]), np.int64)
     count = 0
     for row in range(len(coarse)):
@@ -119,7 +119,7 @@ def fine_sites(coarse: Sites, stride: Ints, offsets: Ints, shape: Ints) -> Ints:
 
 @njit(cache=True)
 def coarse_sites(fine: Sites, stride: Ints, offsets: Ints, shape: Ints) -> Ints:
-    """Every coarse site = (fine - offset) / stride that is whole; only 0 <= coarse < shape if shape is not empty."""
+    """Every integer coarse site = (fine - offset) / stride; if shape is not empty, only 0 <= coarse < shape."""
     reached = np.empty((len(fine) * len(offsets), fine.shape[1]), np.int64)
     count = 0
     for row in range(len(fine)):
@@ -137,7 +137,7 @@ def coarse_sites(fine: Sites, stride: Ints, offsets: Ints, shape: Ints) -> Ints:
 
 @njit(cache=True)
 def reduce_rows(values: NDArray, number: Ints, result: NDArray, how: int) -> None:
-    """Join the rows of each site into its row of result, which starts as zeros; how: 0 sum, 1 max, 2 first, 3 last."""
+    """Reduce the rows of each site into its row of result, initially zeros; how: 0 sum, 1 max, 2 first, 3 last."""
     seen = np.zeros(len(result), np.bool_)
     for row in range(len(values)):
         site = number[row]
@@ -152,7 +152,7 @@ def reduce_rows(values: NDArray, number: Ints, result: NDArray, how: int) -> Non
 
 @njit(cache=True)
 def multiply_tap(x: Reals, w: Reals, rows_in: Ints, rows_out: Ints, y: Reals) -> None:
-    """Add to y[out] the product of x[in] and the tap's matrix w [G, I, O], for every rule (in, out)."""
+    """For every rule (in, out), add the product of x[in] and the tap's matrix w [G, I, O] to y[out]."""
     groups, width_in, width_out = w.shape
     for rule in range(len(rows_in)):
         row_in, row_out = rows_in[rule], rows_out[rule]
@@ -165,7 +165,7 @@ def multiply_tap(x: Reals, w: Reals, rows_in: Ints, rows_out: Ints, y: Reals) ->
 
 @njit(cache=True)
 def outer_tap(x: Reals, grad: Reals, rows_in: Ints, rows_out: Ints, grad_w: Reals) -> None:
-    """Add to grad_w [G, I, O] the outer product of x[in] and grad[out], for every rule (in, out)."""
+    """For every rule (in, out), add the outer product of x[in] and grad[out] to grad_w [G, I, O]."""
     groups, width_in, width_out = grad_w.shape
     for rule in range(len(rows_in)):
         row_in, row_out = rows_in[rule], rows_out[rule]
@@ -178,7 +178,7 @@ def outer_tap(x: Reals, grad: Reals, rows_in: Ints, rows_out: Ints, grad_w: Real
 
 @njit(cache=True)
 def add_rows(x: NDArray, rows_in: Ints, rows_out: Ints, y: NDArray) -> None:
-    """Add x[in] to y[out], for every rule (in, out)."""
+    """For every rule (in, out), add x[in] to y[out]."""
     for rule in range(len(rows_in)):
         for channel in range(x.shape[1]):
             y[rows_out[rule], channel] += x[rows_in[rule], channel]
@@ -186,7 +186,7 @@ def add_rows(x: NDArray, rows_in: Ints, rows_out: Ints, y: NDArray) -> None:
 
 @njit(cache=True)
 def largest_rows(x: NDArray, rows_in: Ints, rows_out: Ints, y: NDArray, winners: Ints) -> None:
-    """Put x[in] into y[out] and in into winners[out] wherever it is the largest yet, for every rule (in, out)."""
+    """For every rule (in, out), store x[in] in y[out] and the row in in winners[out] where x[in] is the largest yet."""
     for rule in range(len(rows_in)):
         row_in, row_out = rows_in[rule], rows_out[rule]
         for channel in range(x.shape[1]):
@@ -197,7 +197,7 @@ def largest_rows(x: NDArray, rows_in: Ints, rows_out: Ints, y: NDArray, winners:
 
 @njit(cache=True)
 def give_rows(g: NDArray, winners: Ints, rows_in: Ints, rows_out: Ints, grad_x: NDArray) -> None:
-    """Add g[out] to grad_x[in] wherever in is the winner of out, for every rule (in, out)."""
+    """For every rule (in, out), add g[out] to grad_x[in] where in is the winner of out."""
     for rule in range(len(rows_in)):
         row_in, row_out = rows_in[rule], rows_out[rule]
         for channel in range(g.shape[1]):
@@ -207,7 +207,7 @@ def give_rows(g: NDArray, winners: Ints, rows_in: Ints, rows_out: Ints, grad_x: 
 
 @njit(cache=True)
 def statistics(x: Reals) -> tuple[Reals, Reals]:
-    """Mean and biased variance of each channel over the rows of x, in float64; zeros if there are none."""
+    """Mean and biased variance of each channel over the rows of x, in float64; zeros if x has no rows."""
     rows, channels = x.shape
     mean, variance = np.zeros(channels), np.zeros(channels)
     for row in range(rows):

@@ -1,19 +1,19 @@
 """Batch norm over active sites.
 
-The statistics of a channel are taken over its N rows, whichever event they belong to; what is not active does
+The statistics of a channel are taken over all N rows, regardless of their event; inactive sites do
 not count:
 
-    mean = sum_n x[n] / N        variance = sum_n (x[n] - mean)^2 / N        (biased, as normalisation uses it)
+    mean = sum_n x[n] / N        variance = sum_n (x[n] - mean)^2 / N        (biased, as used to normalise)
     z = (x - mean) / sqrt(variance + eps)                                    y = weight * z + bias
 
-(Ioffe and Szegedy, arXiv:1502.03167, algorithm 1.) Every x[n] moves the mean and the variance, so with g = dL/dy and
-h = weight * g the gradient loses its parts along 1 and along z:
+(Ioffe and Szegedy, arXiv:1502.03167, algorithm 1.) Every x[n] affects the mean and the variance, so with g = dL/dy and
+h = weight * g the gradient loses its components along 1 and along z:
 
     dL/dx = (h - mean(h) - z * mean(h * z)) / sqrt(variance + eps)
     dL/dweight = sum_n g[n] * z[n]        dL/dbias = sum_n g[n]
 
-One row is its own mean: its variance is 0, its output is the bias, its gradient 0. Of no rows the mean and
-variance are set to 0, and nothing is divided by. Sums are taken in float64; results come in the features'
+A single row equals its own mean, so its variance is 0, its output is the bias and its gradient is 0. For no rows, the
+mean and variance are set to 0 and nothing is divided. Sums are computed in float64; results have the features'
 type.
 """
 
@@ -36,7 +36,7 @@ def batch_statistics(features: ArrayLike) -> tuple[Floats, Floats]:
 def normalize(
     features: ArrayLike, mean: ArrayLike, variance: ArrayLike, weight: ArrayLike, bias: ArrayLike, eps: float
 ) -> Floats:
-    """weight * (features - mean) / sqrt(variance + eps) + bias, [N, C]; with running statistics this is evaluation."""
+    """weight * (features - mean) / sqrt(variance + eps) + bias, [N, C]; running statistics give the evaluation mode."""
     x, w, b = normalization_arguments(features, weight, bias, eps)
     mean, variance = as_statistics(mean, x), as_statistics(variance, x)
     y = (x - mean) / np.sqrt(variance + eps) * w + b
@@ -44,7 +44,7 @@ def normalize(
 
 
 def batch_norm(features: ArrayLike, weight: ArrayLike, bias: ArrayLike, eps: float = 1e-5) -> Floats:
-    """features [N, C] normalised by the statistics of its own rows, times weight [C], plus bias [C]: [N, C]."""
+    """Normalise features [N, C] by the statistics of their rows, multiply by weight [C] and add bias [C]: [N, C]."""
     x, w, b = normalization_arguments(features, weight, bias, eps)
     return normalize(x, *batch_statistics(x), w, b, eps)
 
@@ -52,9 +52,10 @@ def batch_norm(features: ArrayLike, weight: ArrayLike, bias: ArrayLike, eps: flo
 def batch_norm_backward(
     grad_output: ArrayLike, features: ArrayLike, weight: ArrayLike, eps: float = 1e-5
 ) -> tuple[Floats, Floats, Floats]:
-    """The derivatives of a loss by features [N, C], weight [C] and bias [C] of `batch_norm`.
+    """The gradients of a loss with respect to features [N, C], weight [C] and bias [C] of `batch_norm`.
 
-    grad_output [N, C] is the loss's derivative by the output of `batch_norm`; the rest is as given to it.
+    grad_output [N, C] is the gradient with respect to the output of `batch_norm`; the other arguments are those that
+    `batch_norm` received.
     """
     x, w, _ = normalization_arguments(features, weight, weight, eps)
     g = as_normalization_gradient(grad_output, x)
@@ -99,7 +100,7 @@ def as_statistics(numbers: ArrayLike, x: NDArray) -> NDArray[np.float64]:
 
 
 def as_normalization_gradient(grad_output: ArrayLike, x: NDArray) -> NDArray:
-    """Checked grad_output, of the shape of the features x [N, C]."""
+    """Checked grad_output, which has the shape of the features x [N, C]."""
     g = np.asarray(grad_output)
     if g.shape != x.shape:
         raise ValueError(f"grad_output must have the features' shape {list(x.shape)}, not {list(g.shape)}")

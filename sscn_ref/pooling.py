@@ -1,15 +1,15 @@
-"""Pooling over a rulebook: the rules of a convolution with another reduction than a product with weights.
+"""Pooling over a rulebook: the rules of a convolution, with a reduction in place of the product with weights.
 
 For a rulebook with rules R_v of tap v and features x [N_in, C], channel by channel,
 
     sum        y[j] = sum_v sum_{(i, j) in R_v} x[i]                         dL/dx[i] = sum_v sum_{(i, j) in R_v} g[j]
     average    y[j] = sum / n[j]                                             dL/dx[i] = the same of g[j] / n[j]
     max        y[j] = x[w[j]], w[j] the i of the largest x[i]                dL/dx[i] = sum of g[j] over w[j] = i
-    unpool     x[i] = sum_v sum_{(i, j) in R_v} y[j]                         the sum read backwards, and its derivative
+    unpool     x[i] = sum_v sum_{(i, j) in R_v} y[j]                         the sum's transpose, and its derivative
 
-with g = dL/dy. Only what is active takes part: n[j] is the number of rules that end in j (count="active"), or that of
-taps, V (count="volume"), which is what a dense image with zeros around it gives. Among equals the first tap is the
-largest. Pooling over a whole event (global) is the same with the event for the window.
+with g = dL/dy. Only active sites take part: n[j] is the number of rules that end in j (count="active"), or the number
+of taps, V (count="volume"), as in a dense image padded with zeros. If several inputs are equal, the maximum is the one
+of the first tap. Pooling over a whole event (global) is the same, with the event as the window.
 """
 
 from __future__ import annotations
@@ -30,39 +30,40 @@ def sum_pool(features: ArrayLike, rulebook: Rulebook) -> NDArray:
     x = pooling_features(features, rulebook)
     y = np.zeros((len(rulebook.output_coordinates), x.shape[1]), x.dtype)
     for rows_in, rows_out in rulebook.rules:
-        y[rows_out] += x[rows_in]  # within a tap no output row occurs twice
+        y[rows_out] += x[rows_in]  # no output row occurs twice within a tap
     return y
 
 
 def unpool(features: ArrayLike, rulebook: Rulebook) -> NDArray:
-    """Each fine site gets the value of its pool, the sum where pools overlap: [N_out, C] to [N_in, C] of the pooling's
-    rulebook. Its derivative is `sum_pool`."""
+    """Give each fine site the value of its pool, or the sum where pools overlap: [N_out, C] to [N_in, C] of the
+    pooling's rulebook. The derivative is `sum_pool`."""
     y = as_features(features, len(rulebook.output_coordinates), "the rulebook's output sites")
     return sum_pool(y, rulebook.transposed())
 
 
 def average_pool(features: ArrayLike, rulebook: Rulebook, count: str = "active") -> NDArray[np.floating]:
-    """The mean of the inputs under each output, [N_out, C]; count: "active" inputs, or the kernel's "volume"."""
+    """The mean of the inputs under each output, [N_out, C]; count is "active" (inputs) or "volume" (of the kernel)."""
     n, y = pool_sizes(rulebook, count), sum_pool(features, rulebook)
     return (y / n).astype(np.result_type(y, np.float32))
 
 
 def average_pool_backward(grad_output: ArrayLike, rulebook: Rulebook, count: str = "active") -> NDArray[np.floating]:
-    """The derivative of a loss by the features [N_in, C] of `average_pool`, from that by its output [N_out, C]."""
+    """The gradient of a loss with respect to the features [N_in, C] of `average_pool`, from grad_output [N_out, C]."""
     g = as_features(grad_output, len(rulebook.output_coordinates), "the rulebook's output sites")
     return unpool((g / pool_sizes(rulebook, count)).astype(np.result_type(g, np.float32)), rulebook)
 
 
 def max_pool(features: ArrayLike, rulebook: Rulebook) -> NDArray:
-    """The largest input under each output, channel by channel: [N_out, C]; zeros where no rule leads.
+    """The largest input under each output, per channel: [N_out, C]; zeros where no rule ends.
 
-    What is not active takes no part, so an output may be negative where a dense image would give 0.
+    Inactive sites take no part, so an output may be negative where a dense image would give 0.
     """
     return largest(pooling_features(features, rulebook), rulebook)[0]
 
 
 def max_pool_backward(grad_output: ArrayLike, features: ArrayLike, rulebook: Rulebook) -> NDArray:
-    """The derivative of a loss by the features [N_in, C] of `max_pool`: each output's goes to its largest input."""
+    """The gradient of a loss with respect to the features [N_in, C] of `max_pool`: each largest input gets its
+    output's gradient."""
     x = pooling_features(features, rulebook)
     g = as_pooling_gradient(grad_output, (len(rulebook.output_coordinates), x.shape[1]))
     _, winners = largest(x, rulebook)
@@ -73,9 +74,9 @@ def max_pool_backward(grad_output: ArrayLike, features: ArrayLike, rulebook: Rul
 
 
 def largest(x: NDArray, rulebook: Rulebook) -> tuple[NDArray, Rows]:
-    """The largest value under each output and the input row that has it (-1 where there is none), both [N_out, C].
+    """The largest value under each output and the input row that contains it (-1 where there is none): [N_out, C] each.
 
-    Not a number is larger than any.
+    NaN counts as larger than any number.
     """
     shape = len(rulebook.output_coordinates), x.shape[1]
     y, winners = np.zeros(shape, x.dtype), np.full(shape, -1, np.int64)
@@ -93,7 +94,7 @@ def global_pool(
     """The "max", "mean" or "sum" of each event's rows, [batch_size, C]; zeros for an empty event.
 
     features [N, C], coordinates [N, 1 + D]; batch_size defaults to one more than the largest batch index. Sums are
-    taken in float64; among equals the first row is the largest.
+    computed in float64; if several rows are equal, the maximum is the first.
     """
     x, event, size = global_arguments(features, coordinates, batch_size, how)
     y = np.zeros((size, x.shape[1]), x.dtype if how == "max" else np.float64)
@@ -109,7 +110,7 @@ def global_pool(
 def global_pool_backward(
     grad_output: ArrayLike, features: ArrayLike, coordinates: ArrayLike, how: str = "mean"
 ) -> NDArray:
-    """The derivative of a loss by the features [N, C] of `global_pool`, from that by its output [batch_size, C]."""
+    """The gradient of a loss with respect to the features [N, C] of `global_pool`, from grad_output [batch_size, C]."""
     x, event, size = global_arguments(features, coordinates, len(np.asarray(grad_output)), how)
     g = as_pooling_gradient(grad_output, (size, x.shape[1]))
     if how == "max":
@@ -121,7 +122,7 @@ def global_pool_backward(
 
 
 def largest_of_events(x: NDArray, event: Rows, size: int) -> Rows:
-    """The row that has each event's largest value, -1 if it has none: [size, C]."""
+    """The row with each event's largest value, -1 if the event is empty: [size, C]."""
     winners = np.full((size, x.shape[1]), -1, np.int64)
     for one in np.unique(event):
         rows = np.flatnonzero(event == one)
@@ -130,12 +131,12 @@ def largest_of_events(x: NDArray, event: Rows, size: int) -> Rows:
 
 
 def event_sizes(event: Rows, size: int) -> Rows:
-    """The number of rows of each event, but 1 for an empty one: [size, 1]."""
+    """The number of rows of each event, with 1 for an empty event: [size, 1]."""
     return np.maximum(np.bincount(event, minlength=size), 1)[:, np.newaxis]
 
 
 def pool_sizes(rulebook: Rulebook, count: str) -> NDArray:
-    """What sums are divided by, [N_out, 1]: the rules that end in a row (1 where there are none), or all taps."""
+    """The divisors of the sums, [N_out, 1]: the number of rules that end in a row (at least 1), or of all taps."""
     if count not in COUNTS:
         raise ValueError(f"count must be one of {', '.join(COUNTS)}, not {count!r}")
     outputs = len(rulebook.output_coordinates)
@@ -151,7 +152,7 @@ def pooling_features(features: ArrayLike, rulebook: Rulebook) -> NDArray:
 
 
 def as_pooling_gradient(grad_output: ArrayLike, shape: tuple[int, int]) -> NDArray:
-    """Checked grad_output, of the output's shape."""
+    """Checked grad_output, which has the output's shape."""
     g = np.asarray(grad_output)
     if g.shape != shape:
         raise ValueError(f"grad_output must have the output's shape {list(shape)}, not {list(g.shape)}")
@@ -159,7 +160,7 @@ def as_pooling_gradient(grad_output: ArrayLike, shape: tuple[int, int]) -> NDArr
 
 
 def as_reduced(y: NDArray, x: NDArray, how: str) -> NDArray:
-    """Sums in the type of x; means too, but in float32 at least."""
+    """Sums in the type of x; means in that type too, but at least float32."""
     return y.astype(np.result_type(x, np.float32) if how == "mean" else x.dtype)
 
 

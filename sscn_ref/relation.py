@@ -1,13 +1,13 @@
-"""The one relation that every convolution of this package is made of.
+"""The one relation that defines every convolution of this package.
 
     input = stride * output + dilation * tap - padding        (per axis)
 
 A *tap* is one position of the kernel, counted from 0 to kernel_size - 1 on every axis. The relation says
-which input site a tap carries to an output site. What distinguishes one convolution from another is only who
-chooses the output sites (see `sscn_ref.rulebook`).
+which input site a tap carries to an output site. Convolutions differ only in how they
+choose the output sites (see `sscn_ref.rulebook`).
 
 The formula is the cross-correlation of Dumoulin and Visin, "A guide to convolution arithmetic for deep
-learning" (arXiv:1603.07285), and PyTorch's.
+learning" (arXiv:1603.07285), and of PyTorch.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-PerAxis = int | Sequence[int]  # one number for all axes, or one for each
+PerAxis = int | Sequence[int]  # one number for all axes, or one per axis
 
 MAX_NDIM = 4
-LARGEST = 2**31 - 1  # of a coordinate and of a kernel's settings, so that stride * output fits in int64
+LARGEST = 2**31 - 1  # coordinate and kernel setting, so that stride * output fits in int64
 
 
 def per_axis(value: PerAxis, ndim: int, name: str, minimum: int = 1) -> tuple[int, ...]:
-    """`value` as one integer for each of `ndim` axes: a single number stands for all of them.
+    """`value` as one integer per axis, `ndim` of them: a single number applies to all axes.
 
-    Raises TypeError for what is not an integer, ValueError for a wrong count or a number below `minimum`;
-    both name the argument.
+    Raises TypeError if an entry is not an integer, ValueError for a wrong count or a number outside `minimum` to
+    2**31 - 1; both name the argument.
     """
     given = list(value) if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str) else [value] * ndim
     if any(isinstance(v, bool) or not isinstance(v, (int, np.integer)) for v in given):
@@ -41,7 +41,7 @@ def per_axis(value: PerAxis, ndim: int, name: str, minimum: int = 1) -> tuple[in
 
 
 def taps(kernel_size: Sequence[int]) -> NDArray[np.int64]:
-    """All taps of a kernel, [V, D] with V = prod(kernel_size); the last axis is the fastest.
+    """All taps of a kernel, [V, D] with V = prod(kernel_size); the last axis varies fastest.
 
     >>> taps((2, 2)).tolist()
     [[0, 0], [0, 1], [1, 0], [1, 1]]
@@ -50,9 +50,9 @@ def taps(kernel_size: Sequence[int]) -> NDArray[np.int64]:
 
 
 def submanifold_padding(kernel_size: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...]:
-    """The padding that puts a kernel's middle on the output site: dilation * (kernel_size - 1) // 2 on each axis.
+    """The padding that centres the kernel on the output site: dilation * (kernel_size - 1) // 2 on each axis.
 
-    A kernel of even extent has no middle: it reaches one site further to the right, as PyTorch's padding="same" does.
+    A kernel of even extent has no centre: it reaches one site further to the right, as with PyTorch's padding="same".
     """
     return tuple(d * (k - 1) // 2 for k, d in zip(kernel_size, dilation, strict=True))
 
@@ -65,7 +65,7 @@ def output_shape(
         out = (in + 2 padding - dilation (kernel - 1) - 1) // stride + 1
 
     This counts the windows that lie inside the padded input (relationship 6 of arXiv:1603.07285, with
-    dilation as in torch.nn.Conv2d). Raises ValueError where none does.
+    dilation as in torch.nn.Conv2d). Raises ValueError if there is no such window.
     """
     ndim = len(kernel_size)
     shape = per_axis(spatial_shape, ndim, "spatial_shape")
@@ -94,8 +94,8 @@ def transposed_output_shape(
 
         out = (in - 1) stride - 2 padding + dilation (kernel - 1) + 1 + output_padding
 
-    `output_padding` chooses among the inputs that `output_shape` maps to the same output; it is smaller than
-    the stride or the dilation (torch.nn.ConvTranspose2d). Raises ValueError where nothing is left.
+    `output_padding` chooses among the inputs that `output_shape` maps to the same output; it must be smaller than
+    the stride or the dilation (torch.nn.ConvTranspose2d). Raises ValueError if the output would be empty.
     """
     ndim = len(kernel_size)
     shape, stride = per_axis(spatial_shape, ndim, "spatial_shape"), per_axis(stride, ndim, "stride")
@@ -109,6 +109,6 @@ def transposed_output_shape(
     )
     if min(out) < 1:
         raise ValueError(
-            f"padding {padding} leaves nothing of spatial_shape {shape}: the output's shape would be {out}"
+            f"padding {padding} leaves no output for spatial_shape {shape}: the output's shape would be {out}"
         )
     return out

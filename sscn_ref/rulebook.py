@@ -4,11 +4,11 @@ Every kind of convolution matches two sets of sites by the one relation
 
     input = stride * output + dilation * tap - padding
 
-and differs from the others in who chooses the output sites:
+The kinds differ in how they choose the output sites:
 
     submanifold   the input's own sites, stride 1 (Graham and van der Maaten, arXiv:1706.01307)
     strided       every site that some input reaches
-    inverse       a strided rulebook read backwards, onto the sites it came from: `strided_rulebook(...).transposed()`
+    inverse       a strided rulebook read backwards, onto its input sites: `strided_rulebook(...).transposed()`
     transposed    the relation read backwards, onto every site that is reached
 """
 
@@ -30,8 +30,8 @@ Rules = list[tuple[Rows, Rows]]  # for each tap: (input rows, output rows)
 class Rulebook:
     """All rules of a convolution.
 
-    input_coordinates [N_in, 1 + D] and output_coordinates [N_out, 1 + D], int32; rules: for each of the V
-    taps a pair (input rows, output rows) of equally long int64 arrays, ordered by output row. Within one tap
+    input_coordinates [N_in, 1 + D] and output_coordinates [N_out, 1 + D] are int32. rules contains, for each of the V
+    taps, a pair (input rows, output rows) of equally long int64 arrays, ordered by output row. Within one tap
     every row occurs at most once on either side, because the relation with a fixed tap is one to one.
     """
 
@@ -41,11 +41,11 @@ class Rulebook:
 
     @property
     def number_of_rules(self) -> int:
-        """The number of (input row, output row) pairs, all taps together."""
+        """The number of (input row, output row) pairs over all taps."""
         return sum(len(rows_in) for rows_in, _ in self.rules)
 
     def transposed(self) -> Rulebook:
-        """The same rules read backwards: every rule keeps its tap, input and output change places."""
+        """The same rules read backwards: every rule keeps its tap; input and output are swapped."""
         rules = []
         for rows_in, rows_out in self.rules:
             order = np.argsort(rows_in)
@@ -55,7 +55,7 @@ class Rulebook:
 
 @dataclass(frozen=True)
 class Window:
-    """A kernel and how it is laid over the input: the numbers of the relation, each one per axis."""
+    """A kernel and how it is laid over the input: the numbers of the relation, one of each per axis."""
 
     kernel_size: Axes
     stride: Axes
@@ -64,7 +64,7 @@ class Window:
 
     @classmethod
     def checked(cls, ndim: int, kernel_size: PerAxis, stride: PerAxis, padding: PerAxis, dilation: PerAxis) -> Window:
-        """The same from arguments as users give them, one number or one per axis; raises as `per_axis` does."""
+        """A Window from the arguments of a user, one number or one per axis; raises as `per_axis` does."""
         return cls(
             per_axis(kernel_size, ndim, "kernel_size"),
             per_axis(stride, ndim, "stride"),
@@ -78,7 +78,7 @@ class Window:
         return taps(self.kernel_size) * np.array(self.dilation) - np.array(self.padding)
 
     def edge(self, axis: int) -> Window:
-        """The window along one axis only: on every other axis a single tap that stays in place."""
+        """The window along one axis only: on every other axis it has a single tap that stays in place."""
 
         def only(numbers: Axes, otherwise: int) -> Axes:
             return tuple(n if a == axis else otherwise for a, n in enumerate(numbers))
@@ -87,9 +87,9 @@ class Window:
 
 
 def submanifold_rulebook(coordinates: ArrayLike, kernel_size: PerAxis, dilation: PerAxis = 1) -> Rulebook:
-    """The rules of a submanifold convolution: outputs live on the inputs' own sites, in the same rows.
+    """The rules of a submanifold convolution: the outputs are at the input sites, in the same rows.
 
-    coordinates [N, 1 + D]. The window is centred as by PyTorch's padding="same", for even kernels too.
+    coordinates [N, 1 + D]. The window is centred as with PyTorch's padding="same", for even kernels too.
     """
     sites, window = submanifold_arguments(coordinates, kernel_size, dilation)
     return Rulebook(sites, sites, match(sites, sites, window))
@@ -105,7 +105,7 @@ def strided_rulebook(
 ) -> Rulebook:
     """The rules of a strided convolution: the outputs are all sites that some input reaches, in lexicographic order.
 
-    coordinates [N, 1 + D]. With the input's `spatial_shape` only outputs inside `output_shape(...)` count, as
+    coordinates [N, 1 + D]. If the input's `spatial_shape` is given, only outputs inside `output_shape(...)` count, as
     in a dense convolution; without it space has no border.
     """
     sites, window, shape = strided_arguments(coordinates, kernel_size, stride, padding, dilation, spatial_shape)
@@ -122,11 +122,11 @@ def transposed_rulebook(
     spatial_shape: PerAxis | None = None,
     output_padding: PerAxis = 0,
 ) -> Rulebook:
-    """The rules of a transposed convolution: the outputs are all fine sites reached from the given coarse ones.
+    """The rules of a transposed convolution: the outputs are all fine sites reached from the given coarse sites.
 
-    coordinates [N, 1 + D]; a tap carries each to stride * coarse + dilation * tap - padding. Outputs come in
-    lexicographic order. With the coarse `spatial_shape` only outputs inside `transposed_output_shape(...)`
-    count; `output_padding` widens that shape and is refused without one.
+    coordinates [N, 1 + D]; a tap carries each to stride * coarse + dilation * tap - padding. The outputs are in
+    lexicographic order. If the coarse `spatial_shape` is given, only outputs inside `transposed_output_shape(...)`
+    count; `output_padding` enlarges that shape and requires it.
     """
     sites, window, shape = transposed_arguments(
         coordinates, kernel_size, stride, padding, dilation, spatial_shape, output_padding
@@ -136,7 +136,7 @@ def transposed_rulebook(
 
 
 def match(fine: Sites, coarse: Sites, window: Window) -> Rules:
-    """For each tap the (fine row, coarse row) pairs with fine = stride * coarse + dilation * tap - padding."""
+    """For each tap, the (fine row, coarse row) pairs with fine = stride * coarse + dilation * tap - padding."""
     index = SiteIndex(fine)
     rules = []
     for offset in window.offsets:
@@ -147,19 +147,19 @@ def match(fine: Sites, coarse: Sites, window: Window) -> Rules:
 
 
 def carry(coarse: Sites, stride: Axes, offset: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The fine site that each coarse site is joined to by one tap: stride * coarse + offset, the batch index kept."""
+    """The fine site that one tap joins to each coarse site: stride * coarse + offset, in the same event."""
     fine = coarse.astype(np.int64)
     fine[:, 1:] = fine[:, 1:] * np.array(stride) + offset
     return fine
 
 
 def fine_candidates(coarse: Sites, window: Window) -> NDArray[np.int64]:
-    """Every fine site that a coarse one reaches, tap after tap, with repetitions: [V * N, 1 + D]."""
+    """Every fine site that a coarse site reaches, tap by tap, with repetitions: [V * N, 1 + D]."""
     return np.concatenate([carry(coarse, window.stride, offset) for offset in window.offsets])
 
 
 def coarse_candidates(fine: Sites, window: Window) -> NDArray[np.int64]:
-    """Every coarse site that a fine one reaches, with repetitions: (fine - offset) / stride wherever that is whole."""
+    """Every coarse site that a fine site reaches, with repetitions: all integer (fine - offset) / stride."""
     stride = np.array(window.stride)
     reached = []
     for offset in window.offsets:
@@ -170,7 +170,7 @@ def coarse_candidates(fine: Sites, window: Window) -> NDArray[np.int64]:
 
 
 def keep_inside(candidates: NDArray[np.int64], shape: Axes | None) -> NDArray[np.int64]:
-    """The candidates with 0 <= position < shape; all of them if there is no shape."""
+    """The candidates with 0 <= position < shape; all candidates if shape is None."""
     if shape is None:
         return candidates
     return candidates[((candidates[:, 1:] >= 0) & (candidates[:, 1:] < np.array(shape))).all(axis=1)]
@@ -218,7 +218,7 @@ def transposed_arguments(
     extra = per_axis(output_padding, ndim, "output_padding", minimum=0)
     if spatial_shape is None:
         if any(extra):
-            raise ValueError(f"output_padding {extra} means nothing without spatial_shape")
+            raise ValueError(f"output_padding {extra} requires spatial_shape")
         return sites, window, None
     shape = transposed_output_shape(
         spatial_shape, window.kernel_size, window.stride, window.padding, window.dilation, extra

@@ -1,12 +1,12 @@
-"""Sites: which are there, which are the same, and in which row a site is found.
+"""Sites: find the distinct ones, and the row in which a site is stored.
 
 A site is a row (batch, x, y, ...) of integers; `coordinates` are N of them, [N, 1 + D]. To compare sites
-quickly each is packed into one integer, its *key*: the digits of a number whose base differs from place to
-place,
+quickly, each is packed into one integer, its *key*: the digits of a number in which every place has its own
+base,
 
     key = ((batch - low_0) * extent_1 + (x - low_1)) * extent_2 + (y - low_2) ...
 
-where site c has low_a <= c_a < low_a + extent_a. Keys are ordered as sites are: by batch, then x, then y.
+where low_a <= c_a < low_a + extent_a for every site c. Keys are ordered like sites: by batch, then x, then y.
 (Knuth, The Art of Computer Programming 2, 4.1: mixed radix.)
 """
 
@@ -28,10 +28,10 @@ REDUCTIONS = ("sum", "mean", "max", "first", "last")
 
 
 def as_sites(coordinates: ArrayLike) -> Sites:
-    """Checked coordinates, [N, 1 + D] int32, the batch index first.
+    """Checked coordinates, [N, 1 + D] int32, with the batch index first.
 
-    Raises TypeError for what is not integers; ValueError for a wrong shape, a negative batch index, or a
-    number that int32 cannot hold.
+    Raises TypeError if they are not integers; ValueError for a wrong shape, a negative batch index, or a
+    number that does not fit in int32.
     """
     array = np.asarray(coordinates)
     if array.ndim != 2 or not 2 <= array.shape[1] <= 1 + MAX_NDIM:
@@ -54,25 +54,29 @@ def as_sites(coordinates: ArrayLike) -> Sites:
 def key_box(sites: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The smallest box around `sites`: (low, extent), both [1 + D].
 
-    Raises ValueError if the box has more positions than an int64 can number, naming the range of every column.
+    Raises ValueError, with the range of every column, if the box has more positions than an int64 can number.
     """
     if len(sites) == 0:
         return np.zeros(sites.shape[1], np.int64), np.ones(sites.shape[1], np.int64)
     low, high = sites.min(axis=0).astype(np.int64), sites.max(axis=0).astype(np.int64)
-    positions = math.prod(int(h) - int(lo) + 1 for lo, h in zip(low, high, strict=True))  # Python's integers: no wrap
+    positions = math.prod(
+        int(h) - int(lo) + 1 for lo, h in zip(low, high, strict=True)
+    )  # Python's integers do not overflow
     if positions >= 2**63:
         names = ["batch", *(f"axis {a}" for a in range(len(low) - 1))]
         ranges = ", ".join(f"{name} {lo}..{h}" for name, lo, h in zip(names, low, high, strict=True))
-        raise ValueError(f"sites spread too far for an int64 key: {ranges} make {positions:.1e} positions, of 9.2e18")
+        raise ValueError(
+            f"sites spread too far for an int64 key: {ranges} make {positions:.1e} positions, but int64 numbers 9.2e18"
+        )
     return low, high - low + 1
 
 
 def pack_keys(
     sites: NDArray[np.integer], low: NDArray[np.int64] | None = None, extent: NDArray[np.int64] | None = None
 ) -> Keys:
-    """One int64 key for each site, [N], unique and in the sites' lexicographic order within the box (low, extent).
+    """One int64 key per site, [N], unique and in the sites' lexicographic order within the box (low, extent).
 
-    Without a box the smallest one around `sites` is taken. Raises ValueError for a site outside the box.
+    The default box is the smallest around `sites`. Raises ValueError if a site lies outside the box.
 
     >>> pack_keys(np.array([[0, 1, 5], [0, 1, 6], [0, 2, 5]])).tolist()
     [0, 1, 2]
@@ -99,9 +103,9 @@ def unpack_keys(keys: Keys, low: NDArray[np.int64], extent: NDArray[np.int64]) -
 
 
 class SiteIndex:
-    """Answers in which row a site is, by sorting the keys once and searching among them.
+    """Finds the row of a site by sorting the keys once and searching among them.
 
-    Raises ValueError if a site occurs twice, since then the question has no answer.
+    Raises ValueError if a site occurs twice, because its row would be ambiguous.
     """
 
     def __init__(self, sites: Sites) -> None:
@@ -111,7 +115,7 @@ class SiteIndex:
         refuse_duplicates(sites, self.rows[which])
 
     def find(self, wanted: NDArray[np.integer]) -> Rows:
-        """The row of each wanted site [M, 1 + D], or -1 where it is not there: [M]."""
+        """The row of each wanted site [M, 1 + D], or -1 if it is not stored: [M]."""
         rows = np.full(len(wanted), -1, np.int64)
         inside = np.flatnonzero(((wanted >= self.low) & (wanted < self.low + self.extent)).all(axis=1))
         if len(self.keys) == 0 or len(inside) == 0:
@@ -131,17 +135,17 @@ def sorted_sites(candidates: NDArray[np.int64]) -> Sites:
 
 
 def unique_sites(coordinates: ArrayLike) -> tuple[Sites, Rows]:
-    """The distinct sites [M, 1 + D] in the order they first appear, and for each given row its row among them [N]."""
+    """The distinct sites [M, 1 + D] in order of first appearance, and for each given row its site's row in them [N]."""
     sites = as_sites(coordinates)
     _, first, inverse = np.unique(pack_keys(sites), return_index=True, return_inverse=True)
-    appearance = np.argsort(first)  # keys come sorted; this is the order they were met in
+    appearance = np.argsort(first)  # keys are sorted; this is the order of first appearance
     renumbered = np.empty_like(appearance)
     renumbered[appearance] = np.arange(len(appearance))
     return sites[first[appearance]], renumbered[inverse]
 
 
 def reduce_duplicates(coordinates: ArrayLike, features: ArrayLike, how: str) -> tuple[Sites, NDArray]:
-    """One row for each site: duplicates joined by "sum", "mean", "max", or the "first" or "last" of them kept.
+    """One row per site: duplicates reduced by "sum", "mean" or "max", or only the "first" or "last" of them kept.
 
     coordinates [N, 1 + D], features [N, C]. Returns the sites [M, 1 + D] in the order of their first
     appearance and their features [M, C]. Raises ValueError for an unknown `how`.
@@ -156,7 +160,7 @@ def reduce_duplicates(coordinates: ArrayLike, features: ArrayLike, how: str) -> 
             result = (result / count).astype(np.result_type(values, np.float32))
         return sites, result
     result = np.empty((len(sites), values.shape[1]), values.dtype)
-    result[row_of[::-1]] = values[::-1]  # of the rows written to one place the last stays: read backwards, the first
+    result[row_of[::-1]] = values[::-1]  # the last write to a place wins, so writing backwards keeps the first
     if how == "last":
         result[row_of] = values
     if how == "max":
@@ -172,7 +176,7 @@ def reduction_arguments(coordinates: ArrayLike, features: ArrayLike, how: str) -
 
 
 def refuse_duplicates(sites: Sites, first: Rows) -> None:
-    """Raise ValueError if a site occurs twice; first [N] is, for each row, the first row that has its site."""
+    """Raise ValueError if a site occurs twice; first [N] is, for each row, the first row with the same site."""
     again = np.flatnonzero(first != np.arange(len(sites)))
     if len(again):
         row = int(again[0])

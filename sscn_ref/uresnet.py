@@ -1,14 +1,14 @@
-"""A UResNet, forward and backward: the network of Domine and Terao (arXiv:1903.05663), of the parts of this package.
+"""A UResNet, forward and backward: the network of Domine and Terao (arXiv:1903.05663), built from this package.
 
-A layer takes x [N, C] and returns y with its *pullback*: the function that takes g = dL/dy to dL/dx, and on its way
-notes the layer's own dL/dweight. Layers are put together by three rules, and the chain rule takes them apart again:
+A layer takes x [N, C] and returns y with its *pullback*: the function that maps g = dL/dy to dL/dx and
+records the layer's own dL/dweight. Three rules combine layers, and the chain rule follows each of them backwards:
 
     chain     y = f_n(... f_2(f_1(x)))        dL/dx = p_1(... p_{n-1}(p_n(g)))
     sum       y = a(x) + b(x)                 dL/dx = p_a(g) + p_b(g)
     beside    y = [x, f(x)]                   dL/dx = g_left + p_f(g_right)
 
-A residual block is a sum (He et al., arXiv:1603.05027); a level of the U joins what it sees itself to what the coarser
-levels make of it (Ronneberger et al., arXiv:1505.04597).
+A residual block is a sum (He et al., arXiv:1603.05027); a level of the U joins its own features to what the coarser
+levels compute from them (Ronneberger et al., arXiv:1505.04597).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Layer = Callable[[NDArray], tuple[NDArray, Pullback]]
 
 
 def chain(*layers: Layer) -> Layer:
-    """y = the last layer of ... of the first layer of x."""
+    """y = f_n(... f_2(f_1(x))), with the first layer applied first."""
 
     def layer(x: NDArray) -> tuple[NDArray, Pullback]:
         pullbacks = []
@@ -60,7 +60,7 @@ def add(one: Layer, other: Layer) -> Layer:
 
 
 def beside(visit: Layer) -> Layer:
-    """y = [x, visit(x)], channel by channel."""
+    """y = [x, visit(x)], joined along the channels."""
 
     def layer(x: NDArray) -> tuple[NDArray, Pullback]:
         y, pull = visit(x)
@@ -71,14 +71,14 @@ def beside(visit: Layer) -> Layer:
 
 
 class UResNet:
-    """The network with the weights of `sscn_triton.models.SparseUResNet`, from `state_dict()` as NumPy arrays.
+    """The network, with the weights of `sscn_triton.models.SparseUResNet`: its `state_dict()` as NumPy arrays.
 
         net = UResNet({name: value.numpy() for name, value in model.state_dict().items()})
         logits = net.forward(energies, coordinates)
         grad_energies = net.backward(grad_logits)       and net.gradients, by name
 
-    Widths, depth and repetitions are read from the weights. The arrays are copied; in the copies, `weights`, training
-    moves the running statistics as PyTorch does. Raises ValueError for a weight that is missing or left over.
+    Widths, depth and repetitions are read from the weights. The arrays are copied to `weights`, where training
+    updates the running statistics as PyTorch does. Raises ValueError for a missing or an unused weight.
     """
 
     def __init__(self, weights: Mapping[str, ArrayLike]) -> None:
@@ -93,7 +93,7 @@ class UResNet:
     ) -> NDArray[np.floating]:
         """The class scores of every site, [N, classes]: features [N, C], coordinates [N, 1 + D].
 
-        In training, batch norm takes the statistics of these sites; else the running ones.
+        In training, batch norm uses the statistics of these sites; otherwise the running statistics.
         """
         books = self.rulebooks(coordinates, spatial_shape)
         x = as_features(features, len(books[0].input_coordinates), "coordinates")
@@ -110,12 +110,12 @@ class UResNet:
         return y
 
     def backward(self, grad_logits: ArrayLike) -> NDArray[np.floating]:
-        """The derivative of a loss by the last forward's features, from that by its logits [N, classes].
+        """The gradient of a loss with respect to the last forward's features, from that by its logits [N, classes].
 
-        Those by the weights are then in `gradients`.
+        Afterwards `gradients` contains the gradients with respect to the weights.
         """
         if self._pullback is None:
-            raise ValueError("backward needs a forward before it")
+            raise ValueError("call forward before backward")
         return self._pullback(np.asarray(grad_logits))
 
     def rulebooks(self, coordinates: ArrayLike, spatial_shape: PerAxis | None) -> list[Rulebook]:
@@ -130,7 +130,7 @@ class UResNet:
         return books
 
     def level(self, name: str, books: list[Rulebook], training: bool) -> Layer:
-        """Blocks; a visit to the coarser levels, if there are any, its return beside what went; blocks."""
+        """Blocks; if there are coarser levels, a visit to them, whose result is joined to its input; blocks."""
         book, *others = books
         encoder = self.blocks(f"{name}.encoder", book, training)
         if not others:
@@ -146,8 +146,8 @@ class UResNet:
         return chain(encoder, beside(visit), self.blocks(f"{name}.decoder", book, training))
 
     def blocks(self, name: str, book: Rulebook, training: bool) -> Layer:
-        """All residual blocks there are: x + conv(relu(bn(conv(relu(bn(x)))))), with x times a matrix where the number
-        of channels changes."""
+        """All residual blocks of `name`: x + conv(relu(bn(conv(relu(bn(x)))))), where x is multiplied by a matrix if
+        the number of channels changes."""
         count = sum(key.startswith(f"{name}.") and key.endswith("branch.1.weight") for key in self.weights)
         blocks = []
         for block in (f"{name}.{number}" for number in range(count)):
@@ -193,7 +193,7 @@ class UResNet:
     def batch_norm_relu(self, name: str, training: bool) -> Layer:
         """y = max(0, w z + b), z = (x - mean) / sqrt(variance + eps); g counts only where y > 0.
 
-        The running statistics do not move with x: with them dL/dx = g w / sqrt(variance + eps).
+        The running statistics do not depend on x, so with them dL/dx = g w / sqrt(variance + eps).
         """
         parts = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
         weight, bias, running_mean, running_variance, batches = (self.take(f"{name}.{part}") for part in parts)
@@ -220,7 +220,7 @@ class UResNet:
         return layer
 
     def take(self, name: str) -> NDArray:
-        """A weight, for the layer that it belongs to."""
+        """Return a weight and mark it as used by a layer."""
         if name not in self.weights:
             raise ValueError(f"weights lack {name!r}")
         self._unused.discard(name)

@@ -1,8 +1,8 @@
-"""Numba's `njit(cache=True)` and `cfunc(cache=True)` for installations in which Numba finds no place for its cache.
+"""Numba's `njit(cache=True)` and `cfunc(cache=True)` for installations where Numba finds no place for its cache.
 
-Numba keeps compiled code beside the source or in the user's cache folder. Where it may write to neither, it refuses the
-function when it is decorated; where the folder is full or damaged, it raises when the function is called. Here the
-function is compiled all the same, and one warning says what to do.
+Numba stores compiled code beside the source or in the user's cache folder. If it may not write to either, it rejects
+the function when it is decorated; if the folder is full or damaged, it raises when the function is called. Here the
+function is compiled anyway, and one warning says what to do.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from numba.core import sigutils
 from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
 
-_told = False
+_warned = False
 
 
 def njit(cache: bool = False, **options: Any) -> Callable[..., Any]:
-    """`numba.njit`; with ``cache`` a function whose machine code cannot be kept is compiled in every process."""
+    """`numba.njit`; with ``cache``, a function whose machine code cannot be stored is compiled in every process."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         compiled = numba.njit(**options)(function)
@@ -32,7 +32,7 @@ def njit(cache: bool = False, **options: Any) -> Callable[..., Any]:
 
 
 def cfunc(signature: Any, cache: bool = False, **options: Any) -> Callable[..., Any]:
-    """`numba.cfunc`, with ``cache`` as in `njit`."""
+    """`numba.cfunc`; ``cache`` works as in `njit`."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         compiled = CFunc(function, sigutils.normalize_signature(signature), locals={}, options=options)
@@ -45,27 +45,25 @@ def cfunc(signature: Any, cache: bool = False, **options: Any) -> Callable[..., 
 
 
 def keep(compiled: Any, function: Callable[..., Any]) -> Any:
-    """The compiled function, which from now on keeps its machine code where Numba has a place for it."""
-    if compiled is function:  # Numba is told not to compile: NUMBA_DISABLE_JIT
+    """Make the compiled function cache its machine code, where Numba has a place for it, and return it."""
+    if compiled is function:  # NUMBA_DISABLE_JIT tells Numba not to compile
         return compiled
     try:
         compiled._cache = _Cache(function)
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
-        _tell(
-            f"there is no folder to keep compiled code in, neither beside {function.__code__.co_filename} nor at home"
-        )
+        _warn(f"there is no folder for compiled code, neither beside {function.__code__.co_filename} nor at home")
     return compiled
 
 
 class _Cache(FunctionCache):
-    """Numba's cache of a function, which may fail to read and to write."""
+    """Numba's cache of a function, where reading and writing may fail."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)
-        except Exception as error:  # a damaged file raises whatever its first wrong byte means to pickle or LLVM
+        except Exception as error:  # what a damaged file raises depends on its first wrong byte
             self._failed("read", error)
             return None
 
@@ -76,19 +74,19 @@ class _Cache(FunctionCache):
             self._failed("written", error)
 
     def _failed(self, what: str, error: Exception) -> None:
-        """Forget the index: it may name a file that was not written, in whose place older code lies."""
+        """Delete the index, because it may name a file that was not written and whose place holds older code."""
         with contextlib.suppress(OSError):
             Path(self._cache_file._index_path).unlink()
-        _tell(f"compiled code in {self.cache_path} cannot be {what} ({type(error).__name__}: {error})")
+        _warn(f"compiled code in {self.cache_path} cannot be {what} ({type(error).__name__}: {error})")
 
 
-def _tell(what: str) -> None:
-    """One warning per process."""
-    global _told
-    if not _told:
-        _told = True
+def _warn(what: str) -> None:
+    """Warn once per process."""
+    global _warned
+    if not _warned:
+        _warned = True
         warnings.warn(
-            f"{what}. sscn_triton compiles it anew in every process, which makes first calls slow. "
+            f"{what}. sscn_triton compiles it again in every process, which makes first calls slow. "
             "Set the environment variable NUMBA_CACHE_DIR to a folder that can be written to.",
             RuntimeWarning,
             stacklevel=2,

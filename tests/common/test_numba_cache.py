@@ -109,7 +109,7 @@ def test_without_any_place_for_a_cache_both_packages_work_and_each_says_so_once(
     assert (sums, twins) == ("[2.0, 3.0]", "[2. 3.]")
     assert sorted(line.partition(". ")[2].split()[0] for line in told) == ["sscn_ref", "sscn_triton"]
     for line in told:
-        assert line.startswith("RuntimeWarning there is no folder to keep compiled code in, neither beside ")
+        assert line.startswith("RuntimeWarning there is no folder for compiled code, neither beside ")
 
 
 SOURCE = """
@@ -145,7 +145,7 @@ class Kept:
         module = importlib.util.module_from_spec(spec)
         warned = warnings.catch_warnings(record=True)
         here = mock.patch.object(numba.config, "CACHE_DIR", str(self.cache))
-        with here, mock.patch.object(self.module, "_told", False), warned as told:
+        with here, mock.patch.object(self.module, "_warned", False), warned as told:
             warnings.simplefilter("always")
             spec.loader.exec_module(module)
             found = module.function.ctypes(1) if self.decorator == "cfunc" else module.function(1)

@@ -149,13 +149,11 @@ BAD = {
     r"site \[0, 3, 4\] \(batch first\) lies outside spatial_shape \(4, 4\)": (
         lambda r: r.strided_rulebook(SITES, 2, 2, spatial_shape=4)
     ),
-    r"output_padding \(1, 1\) means nothing without spatial_shape": (
-        lambda r: r.transposed_rulebook(SITES, 2, 2, output_padding=1)
-    ),
+    r"output_padding \(1, 1\) requires spatial_shape": (lambda r: r.transposed_rulebook(SITES, 2, 2, output_padding=1)),
     r"output_padding \(2, 2\) must be smaller than stride": (
         lambda r: r.transposed_rulebook(SITES, 2, 2, spatial_shape=8, output_padding=2)
     ),
-    r"padding \(4, 4\) leaves nothing of spatial_shape \(5, 5\)": (
+    r"padding \(4, 4\) leaves no output for spatial_shape \(5, 5\)": (
         lambda r: r.transposed_rulebook(SITES, 2, 1, 4, spatial_shape=5)
     ),
     r"rows 0 and 2 of coordinates are the same site \[0, 1, 2\]": (
@@ -164,7 +162,7 @@ BAD = {
     r"coordinates from 0 to 4000000000 do not fit in int32": (
         lambda r: r.transposed_rulebook(np.array([[0, 2 * 10**9]]), 1, 2)
     ),
-    r"axis 0 -2147483648\.\.2147483647, axis 1 .* positions, of 9\.2e18": (
+    r"axis 0 -2147483648\.\.2147483647, axis 1 .* positions, but int64 numbers 9\.2e18": (
         lambda r: r.submanifold_rulebook(np.array([[0, -(2**31), -(2**31)], [1, 2**31 - 1, 2**31 - 1]]), 3)
     ),
 }

@@ -82,7 +82,7 @@ def test_fibonacci_hashing_spreads_neighbours() -> None:
 
 
 def test_bad_tables_are_refused() -> None:
-    with pytest.raises(ValueError, match="capacity must be a power of two from 2 on, not 6"):
+    with pytest.raises(ValueError, match="capacity must be a power of two and at least 2, not 6"):
         HashTable(6)
     with pytest.raises(ValueError, match="load must be above 0 and at most 1, not 0"):
         capacity_for(3, load=0)

@@ -92,5 +92,5 @@ def test_weights_that_do_not_fit_are_refused() -> None:
         sscn_ref.UResNet({**weights, "more": np.ones(3)}).forward(values(0, 5, 1), sites)
     with pytest.raises(ValueError, match=r"features must have shape \[5, C\]"):
         sscn_ref.UResNet(weights).forward(values(0, 4, 1), sites)
-    with pytest.raises(ValueError, match="backward needs a forward before it"):
+    with pytest.raises(ValueError, match="call forward before backward"):
         sscn_ref.UResNet(weights).backward(values(0, 5, 5))
