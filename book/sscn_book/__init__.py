@@ -1,4 +1,4 @@
-"""What the book takes from elsewhere when it is built: the notebooks, the tables of the results, MathJax."""
+"""Copy or generate what the book's build needs: the notebooks, the tables of results, MathJax."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sscn_book import commands, front, gpu, migration, scaling, speed, study
 
 
 def copy_notebooks(app: Sphinx, config: object) -> None:
-    """Bring the notebooks into the book's own folder, where their links to its pages, `../book/`, are shorter."""
+    """Copy the notebooks into the book's folder and shorten their links to its pages, `../book/`, accordingly."""
     copies = Path(app.srcdir) / "tutorial"
     shutil.rmtree(copies, ignore_errors=True)
     copies.mkdir()
@@ -23,7 +23,7 @@ def copy_notebooks(app: Sphinx, config: object) -> None:
 
 
 def draw(app: Sphinx, config: object) -> None:
-    """Write what pages include from `drawn/`: each text from files of measurements, so that no number is typed."""
+    """Write the texts that pages include from `drawn/`, from files of measurements so that nobody types a number."""
     book = Path(app.srcdir)
     drawn = book / "drawn"
     drawn.mkdir(exist_ok=True)
@@ -44,7 +44,7 @@ def draw(app: Sphinx, config: object) -> None:
 
 
 def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
-    """Put MathJax 3.2.2 beside the pages: the one file that needs no fonts, out of the package that ships it."""
+    """Copy MathJax 3.2.2 from the package that ships it: the one file that needs no fonts."""
     if error is None and app.builder.format == "html":
         name = app.config.mathjax_path
         script = next(path for path in metadata.files("sphinx-mathjax-offline") or [] if path.name == name)
@@ -52,13 +52,13 @@ def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
 
 
 def escape_shapes(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Let the star of a shape such as [B, C, *S] be a star: reStructuredText would take it for emphasis."""
+    """Escape the star of a shape such as [B, C, *S], which reStructuredText would read as emphasis."""
     shape = re.compile(r"(``.*?``|`[^`]*`)|\*(?=\w+[],])")
     lines[:] = [shape.sub(lambda found: found[1] or r"\*", line) for line in lines]
 
 
 def leave_out_fields(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
-    """Leave out a named tuple's fields, of which Python only says "Alias for field number 0"."""
+    """Skip the fields of named tuples, whose only docstring is Python's "Alias for field number 0"."""
     return True if str(getattr(obj, "__doc__", "")).startswith("Alias for field number") else None
 
 

@@ -1,4 +1,4 @@
-"""The commands of `sscn` with the classes that hold their options, for the reference."""
+"""The commands of `sscn` with the classes that define their options, for the reference."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sscn_triton.cli import COMMANDS
 
 
 def text() -> str:
-    """A heading, the line of help and the documented options of every command."""
+    """Return a heading, the help line and the documented options of every command."""
     parts = []
     for name, command in COMMANDS.items():
         options = command.options_class()

@@ -1,7 +1,7 @@
-"""The moving picture of the front page: what layers do to the active set, ordinary and submanifold, as SVG.
+"""The animation on the front page, as SVG: how ordinary and submanifold layers change the active set.
 
-Sites and numbers are computed by `sscn_ref` from an event of the tutorials, seen along one axis; `front.css` moves
-them.
+Sites and numbers are computed by `sscn_ref` from an event of the tutorials, seen along one axis; `front.css`
+animates them.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from sscn_ref import SiteIndex, grow, submanifold_rulebook, unique_sites
 
 LAYERS = 4
-EVENT, VOXELS = 2, 3  # the event of tutorial/events.npz; voxels to a square
-CORNER, WIDTH, HEIGHT = (15, 17), 49, 30  # the part of it that is shown, in squares
-START = (29, 14)  # the site whose influence is followed is the one nearest to this
-SQUARE = (0.9, 0.76, 0.62, 0.5, 0.4)  # edge of a square that became active at layer 0, 1, ...
+EVENT, VOXELS = 2, 3  # the event of tutorial/events.npz; voxels per square
+CORNER, WIDTH, HEIGHT = (15, 17), 49, 30  # the part that is shown, in squares
+START = (29, 14)  # the animation follows the influence of the site nearest to this
+SQUARE = (0.9, 0.76, 0.62, 0.5, 0.4)  # edge of a square that becomes active at layer 0, 1, ...
 
 Sites = NDArray[np.int32]
 
 
 def track(events: Path) -> Sites:
-    """Sites [N, 1 + 2] of the part that is shown."""
+    """Return the sites [N, 1 + 2] of the part that is shown."""
     with np.load(events) as arrays:
         squares = np.column_stack([arrays[f"{EVENT}/{axis}"] // VOXELS for axis in "xy"]) - np.array(CORNER)
     inside = ((squares >= 0) & (squares < (WIDTH, HEIGHT))).all(axis=1)
@@ -32,7 +32,7 @@ def track(events: Path) -> Sites:
 
 
 def grown(sites: Sites) -> list[Sites]:
-    """The sites that are new at layer 0, 1, ... of ordinary 3 x 3 convolutions."""
+    """Return the sites that become active at layer 0, 1, ... of ordinary 3 x 3 convolutions."""
     new, active = [sites], sites
     for _ in range(LAYERS):
         larger = grow(active)
@@ -42,7 +42,7 @@ def grown(sites: Sites) -> list[Sites]:
 
 
 def influenced(sites: Sites) -> list[Sites]:
-    """The sites that the start can first have changed at layer 0, 1, ... of submanifold 3 x 3 convolutions."""
+    """Return the sites that the start first influences at layer 0, 1, ... of submanifold 3 x 3 convolutions."""
     rules = submanifold_rulebook(sites, 3).rules
     reached = np.zeros(len(sites), bool)
     reached[np.abs(sites[:, 1:] - np.array(START)).sum(axis=1).argmin()] = True
@@ -57,15 +57,15 @@ def influenced(sites: Sites) -> list[Sites]:
 
 
 def path(sites: Sites, edge: float, name: str) -> str:
-    """Squares at sites as one SVG path."""
+    """Draw squares at the sites as one SVG path."""
     start = (1 - edge) / 2
     moves = "".join(f"M{x + start:.2f} {y + start:.2f}h{edge}v{edge}h-{edge}z" for _, x, y in sites.tolist())
     return f'<path class="{name}" d="{moves}"/>'
 
 
 def panel(title: str, squares: list[str], counts: list[int], described: str) -> str:
-    """One half of the picture with its number of active sites, which changes from layer to layer."""
-    margin = LAYERS + 1  # what grows out of the part shown
+    """Return one half of the picture with its number of active sites per layer."""
+    margin = LAYERS + 1  # room for growth beyond the part shown
     box = f"{-margin} {-margin} {WIDTH + 2 * margin} {HEIGHT + 2 * margin}"
     numbers = "".join(
         f'<span class="only-{layer}">{layer} layer{"s" * (layer != 1)}: {count} active sites</span>'
@@ -76,7 +76,7 @@ def panel(title: str, squares: list[str], counts: list[int], described: str) -> 
 
 
 def picture(events: Path) -> str:
-    """The whole picture as HTML without a blank line."""
+    """Return the whole picture as HTML without a blank line."""
     sites = track(events)
     rings, reached = grown(sites), influenced(sites)
     counts = np.cumsum([len(ring) for ring in rings]).tolist()
@@ -88,20 +88,20 @@ def picture(events: Path) -> str:
     far = sum(len(ring) for ring in reached)
     left = panel(
         "Ordinary convolutions", ordinary, counts,
-        f"A track of {len(sites)} active squares. With each of {LAYERS} ordinary 3 x 3 convolutions a rim of new "
-        f"active squares grows around it: {listed} squares.",
+        f"A track of {len(sites)} active squares. Each of {LAYERS} ordinary 3 x 3 convolutions adds a rim of new "
+        f"active squares around it: {listed} squares.",
     )  # fmt: skip
     right = panel(
         "Submanifold convolutions", same, [len(sites)] * (LAYERS + 1),
-        f"The same track. With each of {LAYERS} submanifold 3 x 3 convolutions the squares stay {len(sites)}; what one "
-        f"of them carries spreads along the track, to {far} squares in the end.",
+        f"The same track. {LAYERS} submanifold 3 x 3 convolutions keep the number of squares at {len(sites)}; the "
+        f"features of one square influence more squares along the track, {far} in the end.",
     )  # fmt: skip
     caption = (
-        f"Part of a simulated event, seen along one axis. Left: after 0 to {LAYERS} layers {listed} sites are active. "
-        f"Right: {len(sites)}, always; the coloured ones are those that one site can have influenced, {far} in the "
-        "end. Computed by <code>sscn_ref</code>."
+        f"Part of a simulated event, seen along one axis. Left: {listed} sites are active after 0 to {LAYERS} layers. "
+        f"Right: {len(sites)} sites are active after every layer; one site can have influenced the coloured "
+        f"ones, {far} in the end. Computed by <code>sscn_ref</code>."
     )
-    stop = '<label class="stop"><input type="checkbox"> Hold the picture</label>'
+    stop = '<label class="stop"><input type="checkbox"> Pause</label>'
     return (
         f'<figure class="idea">{stop}<div class="panels">{left}{right}</div><figcaption>{caption}</figcaption></figure>'
     )

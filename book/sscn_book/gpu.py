@@ -1,4 +1,4 @@
-"""The tables of the page on GPUs: times, where some were measured, and what the kernels compile to."""
+"""The tables of the page on GPUs: measured times, if any, and the resources of the compiled kernels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sscn_triton.bench.gpu.report import table
 
 
 def times(results: Path) -> str:
-    """What `make gpu` measured, a table for each of its files."""
+    """Return the measurements of `make gpu`, one table per file."""
     paths = sorted(p for p in results.glob("*gpu*.json") if not {"study", "scaling"} & set(p.stem.split("-")))
     lines = [] if paths else ["**No GPU has been measured yet.**"]
     for path in paths:
@@ -24,7 +24,7 @@ def times(results: Path) -> str:
 
 
 def kernels(budget_path: Path) -> str:
-    """Registers, shared memory, matrix instructions and spills of each kernel, by target."""
+    """Return the registers, shared memory, matrix instructions and spills of each kernel, by target."""
     budget = json.loads(budget_path.read_text(encoding="utf-8"))
     targets = list(budget)
     rows = [f"| kernel | {' | '.join(targets)} |", "|---|" + "---|" * len(targets)]

@@ -1,4 +1,4 @@
-"""The table of the page on spconv: public networks computed here and by spconv."""
+"""The table of the page on spconv, which compares public networks on this library and on spconv."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ HEAD = "| network | sites | outputs | gradients | spconv to float64 | this libra
 
 
 def networks(results: Path) -> str:
-    """What `tests/compat/spconv/compare_networks.py` measured, of the last file that it wrote."""
+    """Return the table of the newest file written by `tests/compat/spconv/compare_networks.py`."""
     paths = sorted(results.glob("*-spconv-networks.json"))
     if not paths:
         return "**Public networks have not been compared yet.**"

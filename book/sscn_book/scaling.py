@@ -1,4 +1,4 @@
-"""The page on how costs grow, and the study at full size: figures and tables from files of measurements."""
+"""Figures and tables of the page on how costs grow and of the study at full size, from files of measurements."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sscn_triton.study.scaling import report as scaling_report
 TABLES = (
     ("Dense over sparse, on the same image", scaling_report.ratio_rows),
     ("Exponents", scaling_report.exponent_rows),
-    ("The largest image as computed from the smaller ones, beside what was measured", scaling_report.check_rows),
+    ("The largest image: computed from the smaller ones and measured", scaling_report.check_rows),
 )
 FIGURES = (
     ("size", scaling_report.figure, scaling_report.ALT),
@@ -23,7 +23,7 @@ FIGURES = (
 
 
 def growth(results: Path, drawn: Path) -> str:
-    """What `sscn scaling` measured; figures are drawn into the folder `drawn`."""
+    """Return the results of `sscn scaling`; the figures are saved in the folder `drawn`."""
     parts = []
     for path in sorted(results.glob("*-scaling-*.json")):
         run = json.loads(path.read_text(encoding="utf-8"))
@@ -32,7 +32,7 @@ def growth(results: Path, drawn: Path) -> str:
 
 
 def at_scale(results: Path, drawn: Path) -> str:
-    """What `sscn study --scale gpu` found."""
+    """Return the results of `sscn study --scale gpu`."""
     parts = []
     for path in sorted(results.glob("*-study-gpu.json")):
         run = json.loads(path.read_text(encoding="utf-8"))
@@ -53,7 +53,7 @@ def _about(name: str, run: dict, events: str) -> str:
 
 
 def _figure(name: str, draw: Callable[[dict], Any], alt: str, run: dict, drawn: Path) -> str:
-    """Draws a figure into a file; the Markdown that shows it."""
+    """Save a figure to a file and return the Markdown that shows it."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -68,7 +68,7 @@ def _figure(name: str, draw: Callable[[dict], Any], alt: str, run: dict, drawn: 
 
 
 def _grown(name: str, run: dict, drawn: Path) -> list[str]:
-    """Sentence, figures and tables of one record of `scaling.run`."""
+    """Return the sentence, figures and tables of one record of `scaling.run`."""
     parts = [scaling_report.sentence(run)]
     parts += [_figure(f"{name}-{kind}", draw, alt, run, drawn) for kind, draw, alt in FIGURES]
     for title, table in TABLES:

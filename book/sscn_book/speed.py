@@ -10,8 +10,8 @@ from sscn_book.tables import fitted
 
 
 def tables(results: Path) -> str:
-    """A training step of each engine, what else a file has of it, and where the numbers come from."""
-    times = "training step, ms | times ours | CPU time, times ours"
+    """Return the table of training steps, the other measurements of each file, and the sources of the numbers."""
+    times = "training step, ms | relative to ours | CPU time, relative to ours"
     steps = [f"| date | voxels | threads | engine | {times} | peak, MB | of its own, MB |", "|---" * 9 + "|"]
     tables, notes = [steps], []
     runs = [(json.loads(p.read_text(encoding="utf-8")), p) for p in sorted(results.glob("*-cpu-[0-9]*.json"))]
@@ -32,12 +32,12 @@ def tables(results: Path) -> str:
         )
     whole, *parts, sources = ["\n".join(lines) for lines in [*tables, notes]]
     if parts:
-        parts = ["````{dropdown} How an engine begins, and where our step goes", *parts, "````"]
+        parts = ["````{dropdown} How an engine starts, and how our step divides into parts", *parts, "````"]
     return "\n\n".join([fitted(whole), *parts, sources])
 
 
 def details(run: dict[str, Any]) -> list[list[str]]:
-    """How the engines of a run begin in a fresh process, and where the library's step goes."""
+    """Return how the engines of a run start in a fresh process, and how the library's step divides into parts."""
     size = f"{run['date'][:10]}, {run['voxels']:,} voxels, {run['options']['threads']} threads"
     starts = [
         f"| {size}: a fresh process | PyTorch | with the engine | first step | after import |",

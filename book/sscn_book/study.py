@@ -1,4 +1,4 @@
-"""The page on the study: its tables and curves, from the reports that `sscn study` wrote."""
+"""Tables and curves of the page on the study, from the reports that `sscn study` wrote."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ WANTED = {
     "laptop": "a laptop, no GPU: `make study`",
     "gpu": "192, 512 and 768 px on one GPU, 80,000 events: `sscn study --scale gpu`",
 }
-"""Results that the page is there for, by the end of their file's name; the second kind is drawn beside the scaling."""
+"""Results that the page should show, by the end of their file name; the page on scaling shows the second kind."""
 
 INK = "#010203"
-INKS = (INK, "#333333", "#555555")  # stand for the page's text colour
+INKS = (INK, "#333333", "#555555")  # replaced by the page's text colour
 INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 
 
 def text(results: Path) -> str:
-    """A section for each result, and what is still missing."""
+    """Return a section for each result, and a list of the missing ones."""
     parts: list[str] = []
     for path in sorted(results.glob("*-study-*.json")):
         if path.stem.endswith("-study-gpu"):
-            parts += [f"`results/{path.name}`, the study at its full size, is drawn [beside its scaling](scaling.md)."]
+            parts += [f"The page on [scaling](scaling.md) shows `results/{path.name}`, the study at full size."]
         else:
             parts += section(path.name, with_nan(json.loads(path.read_text(encoding="utf-8"))))
     missing = [f"| {what} | **not measured yet** |" for name, what in WANTED.items() if not _found(results, name)]
@@ -52,7 +52,7 @@ def _found(results: Path, name: str) -> bool:
 
 
 def with_nan(record: Any) -> Any:
-    """The record as the report's figures take it: in a list of numbers JSON's null stands for one that is undefined."""
+    """Replace JSON's null in lists of numbers, which means undefined, by NaN, as the report's figures expect."""
     if isinstance(record, dict):
         return {key: with_nan(value) for key, value in record.items()}
     if isinstance(record, list):
@@ -61,7 +61,7 @@ def with_nan(record: Any) -> Any:
 
 
 def published() -> str:
-    """The slides' table and its source."""
+    """Return the slides' table and its source."""
     header = ["network", "image", "nonzero accuracy", "GPU memory", "forward pass"]
     rows = [
         [
@@ -79,13 +79,13 @@ def published() -> str:
 
 
 def section(name: str, record: dict[str, Any]) -> list[str]:
-    """One report: device and date, what it says in words, tables, curves, conditions."""
+    """Return one report: device and date, sentences, tables, curves and conditions."""
     machine = record["machine"]
     head = f"## {machine['processor']}, {machine['cores']} cores, {record['created'][:10]}"
     where = f"From `results/{name}`, written by `sscn study`."
     last = ", ".join(f"{n['name']} {percent(n['training_accuracy'])}" for n in record["networks"])
-    curves = f"Nonzero accuracy against iterations and against wall time; at the end of training: {last}."
-    bars = "Accuracy of each class on held-out images, the slides' of 2018 beside it: the numbers of the table above."
+    curves = f"Nonzero accuracy against iterations and against wall time. At the end of training: {last}."
+    bars = "Accuracy of each class on held-out images beside that of the 2018 slides (the numbers of the table above)."
     listed = "\n".join(f"- {note}" for note in report.notes(record))
     return [
         head,
@@ -105,11 +105,11 @@ def section(name: str, record: dict[str, Any]) -> list[str]:
 
 
 def open_questions(record: dict[str, Any]) -> list[str]:
-    """What the 2018 study left open, as far as this one asked."""
+    """Return the answers to those open questions of the 2018 study that this study asked."""
     answers = record["questions"]
     if answers is None:
         return []
-    field = "Receptive field: accuracy of Michel voxels and of all others; grey, what the network can reach at all."
+    field = "Receptive field: accuracy of Michel voxels and of all others. Grey: Michel voxels that a MIP voxel can reach."
     lifted = "Class weights (large markers) and probabilities divided by powers of the classes' shares (lines)."
     return [
         "### What the study left open",
@@ -125,14 +125,14 @@ def open_questions(record: dict[str, Any]) -> list[str]:
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:
-    """A table."""
+    """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    return re.sub(r"(?<=\d) (?=[\w%])", "\N{NO-BREAK SPACE}", text)  # no line ends between a number and its unit
+    return re.sub(r"(?<=\d) (?=[\w%])", "\N{NO-BREAK SPACE}", text)  # keep a number and its unit on one line
 
 
 def drawn(figure: Callable[[dict[str, Any]], Figure], record: dict[str, Any], described: str) -> str:
-    """A figure of the report as SVG in the page's own text colour, which is another in dark mode."""
+    """Draw a figure of the report as SVG in the page's text colour, which changes in dark mode."""
     with rc_context({**figures.STYLE, **dict.fromkeys(INKED, INK), "svg.fonttype": "none", "svg.hashsalt": "book"}):
         drawing = figure(record)
         kept = io.StringIO()
@@ -143,7 +143,7 @@ def drawn(figure: Callable[[dict[str, Any]], Figure], record: dict[str, Any], de
     for ink in INKS:
         svg = svg.replace(ink, "currentColor")
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{described}"', 1)
-    # several figures stand on one page, and matplotlib counts in each of them from 1
+    # several figures share a page, and matplotlib numbers the ids of each figure from 1
     mark = f"drawn-{hashlib.sha256(svg.encode()).hexdigest()[:8]}-"
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{mark}", svg)
     lines = "\n".join(line for line in svg.splitlines() if line.strip())

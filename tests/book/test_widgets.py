@@ -139,7 +139,7 @@ def test_keys_are_inserted_and_looked_up_as_by_the_reference(page):
             assert status.inner_text().startswith(f"Slot {probe.slot} ")
         outcome = f"row {row}" if there or what == "Insert" else "not in the table"
         assert outcome in status.inner_text()
-        assert f"after {len(trace)} look" in status.inner_text()
+        assert f"after {len(trace)} probe" in status.inner_text()
         shown = widget.locator(".slots b").all_inner_texts()
         assert shown == ["empty" if r < 0 else str(k) for k, r in zip(table.keys, table.rows, strict=True)]
         assert f"Load {len(table)}/16 = {table.load};" in widget.locator(".facts").inner_text()
@@ -155,7 +155,7 @@ def test_a_full_table_and_a_key_that_is_none_are_said(page):
     field.fill("111")
     field.press("Enter")
     press(page, widget, "To the end")
-    assert status.inner_text() == "All 16 slots are taken and none holds 111, after 16 looks."
+    assert status.inner_text() == "All 16 slots are full and none holds 111, after 16 probes."
     for wrong in ("-1", "x", "", str(2**63)):
         field.fill(wrong)
         press(page, widget, "Insert")

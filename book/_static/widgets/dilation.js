@@ -32,7 +32,7 @@ globalThis.widgets?.start("dilation", (live, data) => {
       "tbody",
       {},
       row("sites", "active pixels"),
-      row("growth", "times as many as at first"),
+      row("growth", "relative to the start"),
       row("rules", "rules of the last layer"),
       row("event", "active voxels of the whole event, in 3D"),
     ),

@@ -47,7 +47,7 @@ globalThis.widgets?.start("hashing", (live, data) => {
     const top = product(key).toString(2).padStart(64, "0");
     const head = make("mark", {}, top.slice(0, Number(bits)));
     sum.replaceChildren(`${key} · ${multiplier} mod 2⁶⁴ = `, make("code", {}, head, `${top.slice(Number(bits), 12)}…`), ` in binary: home is slot ${search.slot}.`);
-    status.textContent = `${what === "insert" ? "Insert" : "Look up"} ${key}: look at slot ${search.slot} first. Step.`;
+    status.textContent = `${what === "insert" ? "Insert" : "Look up"} ${key}: probe slot ${search.slot} first. Press Step.`;
     draw();
   }
 
@@ -55,14 +55,14 @@ globalThis.widgets?.start("hashing", (live, data) => {
     const { what, key, slot, seen } = search;
     const occupant = slots[slot];
     seen.push(slot);
-    const count = `after ${seen.length} ${seen.length === 1 ? "look" : "looks"}`;
+    const count = `after ${seen.length} ${seen.length === 1 ? "probe" : "probes"}`;
     if (occupant && occupant[0] !== key && seen.length < data.capacity) {
       search.slot = (slot + 1) % data.capacity;
       status.textContent = `Slot ${slot} holds ${occupant[0]}, not ${key}: a collision. On to slot ${search.slot}.`;
     } else {
       search = null;
       if (occupant && occupant[0] === key) status.textContent = `Slot ${slot} holds ${key}: row ${occupant[1]}, ${count}.`;
-      else if (occupant) status.textContent = `All ${data.capacity} slots are taken and none holds ${key}, ${count}.`;
+      else if (occupant) status.textContent = `All ${data.capacity} slots are full and none holds ${key}, ${count}.`;
       else if (what === "lookup") status.textContent = `Slot ${slot} is empty: ${key} is not in the table, ${count}.`;
       else {
         slots[slot] = [key, next];
@@ -79,13 +79,13 @@ globalThis.widgets?.start("hashing", (live, data) => {
         const state = index === search?.slot ? "next" : index === last ? "last" : seen.includes(index) ? "seen" : "";
         const away = slot ? looks(slot[0], index) - 1 : 0;
         const note = slot ? `row ${slot[1]}${away ? `, ${away} past home` : ""}` : "";
-        const words = { next: "next look", last: "last look", seen: "looked at", "": "" }[state];
+        const words = { next: "next probe", last: "last probe", seen: "probed", "": "" }[state];
         return make("li", { class: `${slot ? "full" : ""} ${state}`, "data-slot": index }, make("b", {}, slot ? `${slot[0]}` : "empty"), make("small", {}, note), make("i", {}, words));
       }),
     );
     const present = slots.flatMap((slot, index) => (slot ? [looks(slot[0], index)] : []));
     const mean = present.length ? present.reduce((a, b) => a + b, 0) / present.length : 0;
-    facts.textContent = `Load ${filled()}/${data.capacity} = ${filled() / data.capacity}; a key that is there is found after ${mean.toFixed(2)} looks on average, ${number(Math.max(0, ...present))} at most.`;
+    facts.textContent = `Load ${filled()}/${data.capacity} = ${filled() / data.capacity}; finding a key in the table takes ${mean.toFixed(2)} probes on average, ${number(Math.max(0, ...present))} at most.`;
     step.disabled = finish.disabled = !search;
   }
 
@@ -95,7 +95,7 @@ globalThis.widgets?.start("hashing", (live, data) => {
     search = null;
     field.value = data.keys[data.started];
     sum.textContent = "";
-    status.textContent = `Choose a key and insert it or look it up; then step.`;
+    status.textContent = `Choose a key, insert it or look it up, then press Step.`;
     draw();
   }
 

@@ -63,7 +63,7 @@ globalThis.widgets?.start("rulebook", (live, data) => {
     const list = (name) => found.map((rule) => rule[name]).join(", ") || "none";
     const count = many(found.length, "rule");
     status.textContent = {
-      taps: () => `Tap ${row} at ${place(book.taps[row])}: ${count}; its weight is multiplied by input rows ${list("input")} and added to output rows ${list("output")}.`,
+      taps: () => `Tap ${row} at ${place(book.taps[row])}: ${count}; it multiplies input rows ${list("input")} by its weight and adds them to output rows ${list("output")}.`,
       input: () => `Input row ${row} at ${place(book.inputs[row])}: ${count}; taps ${list("tap")} carry it to output rows ${list("output")}.`,
       output: () => `Output row ${row} at ${place(book.outputs[row])}: ${count}; taps ${list("tap")} bring input rows ${list("input")}.`,
     }[kind]();

@@ -9,7 +9,7 @@ globalThis.widgets?.start("tiles", (live, data) => {
   const rank = (mask) => [1, 2, 4, 8, 16].reduce((r, shift) => r ^ (r >> shift), mask);
   const sorted = (key) => masks.map((mask) => [key(mask), mask]).sort((a, b) => a[0] - b[0]).map((pair) => pair[1]);
   const orders = [
-    ["as they come", masks],
+    ["in the original order", masks],
     ["sorted by mask", sorted((mask) => mask)],
     ["in a Gray code's order", sorted(rank)],
   ];
@@ -86,7 +86,7 @@ globalThis.widgets?.start("tiles", (live, data) => {
     facts,
     make("div", { class: "overview" }, picture, make("div", { class: "marker" })),
     legend,
-    make("div", { class: "controls" }, make("label", { for: "tiles-tile" }, "One tile closer: ", reading), slider),
+    make("div", { class: "controls" }, make("label", { for: "tiles-tile" }, "Zoom in on tile: ", reading), slider),
     about,
     zoom,
     zoomLegend,

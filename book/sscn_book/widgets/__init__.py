@@ -1,7 +1,7 @@
-"""Things to try on a page: `{widget} NAME` in a page's text, with a picture for print and where scripts are off.
+"""Interactive figures: `{widget} NAME` in a page's text, with a still picture for print and without scripts.
 
-Data are computed by `sscn_ref` when the book is built and stand in the page itself, since a page that was opened from
-the file system may load no other file's data. The scripts are `_static/widgets/NAME.js`.
+`sscn_ref` computes the data when the book is built. The page itself contains them, because a page opened from the
+file system may not load data from other files. The scripts are `_static/widgets/NAME.js`.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ WIDGETS = {
     "hashing": (data.hashing, pictures.hashing),
     "tiles": (data.tiles, pictures.tiles),
 }
-"""For each widget what computes its data and what draws the still picture of them."""
+"""For each widget, the function that computes its data and the one that draws its still picture."""
 
 
 class Widget(nodes.raw):
-    """The HTML of one widget; its pages load the scripts."""
+    """The HTML of one widget; the pages that show it load its scripts."""
 
 
 class WidgetDirective(Directive):
-    """`{widget} NAME`, where the content describes the picture to who cannot see it."""
+    """`{widget} NAME`, whose content describes the picture for readers who cannot see it."""
 
     required_arguments = 1
     has_content = True
@@ -62,12 +62,12 @@ def visit_widget(translator: nodes.NodeVisitor, node: Widget) -> None:
 
 
 def skip_widget(translator: nodes.NodeVisitor, node: Widget) -> None:
-    """Leave it out of what is no HTML."""
+    """Skip the widget in formats other than HTML."""
     raise nodes.SkipNode
 
 
 def load_scripts(app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None) -> None:
-    """Have a page load the scripts of the widgets that stand on it."""
+    """Make a page load the scripts of the widgets on it."""
     names = dict.fromkeys(node["widget"] for node in doctree.findall(Widget)) if doctree else {}
     for name in ["common", *names] if names else []:
         app.add_js_file(f"widgets/{name}.js", loading_method="defer")

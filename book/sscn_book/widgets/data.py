@@ -1,4 +1,4 @@
-"""The data of the widgets, computed by `sscn_ref`: plain numbers and lists, as JSON has them."""
+"""The data of the widgets, computed by `sscn_ref`: plain numbers and lists, ready for JSON."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ Numbers = dict[str, Any]
 
 @cache
 def event_sites() -> NDArray[np.int32]:
-    """The sites of the first simulated event of the tutorials, [N, 4]."""
+    """Return the sites [N, 4] of the first simulated event of the tutorials."""
     coordinates = open_events(EVENTS)[0].coordinates
     return np.insert(np.asarray(coordinates, np.int32), 0, 0, axis=1)
 
 
 def dilation() -> Numbers:
-    """The pixels that become active in each step, in x and y, and counts: of pixels, of rules, of the whole event."""
+    """Return the pixels (x, y) that become active in each step, and counts of pixels, rules and the event's voxels."""
     window = event_sites()[:, :3] - np.array([0, *CORNER])
     inside = ((window[:, 1:] >= 0) & (window[:, 1:] < EXTENT)).all(axis=1)
     active, _ = unique_sites(window[inside])
@@ -66,7 +66,7 @@ def dilation() -> Numbers:
 
 
 def rulebook() -> Numbers:
-    """Three convolutions of the same eight pixels: sites in the order of their rows, rules tap by tap."""
+    """Return three convolutions of the same eight pixels: sites in row order, rules per tap."""
     sites = np.insert(np.array(HOOK), 0, 0, axis=1)
     books = {
         "submanifold 3 × 3": (submanifold_rulebook(sites, 3), 3, EXTENT_2D),
@@ -77,7 +77,7 @@ def rulebook() -> Numbers:
 
 
 def one_book(name: str, book: Rulebook, kernel: int, extent: int) -> Numbers:
-    """A rulebook as the widget reads it; `extent` is that of the output."""
+    """Return a rulebook in the form that the widget reads; `extent` is that of the output."""
     return {
         "name": name,
         "kernel": kernel,
@@ -90,7 +90,7 @@ def one_book(name: str, book: Rulebook, kernel: int, extent: int) -> Numbers:
 
 
 def hashing() -> Numbers:
-    """The keys of some sites, and a table that holds the first of them."""
+    """Return the keys of some sites, and a table that contains the first of them."""
     sites = np.insert(np.array(HOOK), 0, 0, axis=1)
     keys = pack_keys(sites, np.zeros(3, np.int64), np.array([1, EXTENT_2D, EXTENT_2D])).tolist()
     table = HashTable(16)
@@ -111,7 +111,7 @@ def hashing() -> Numbers:
 
 
 def tiles() -> Numbers:
-    """The neighbour mask of every row of an event, bit t set where tap t finds an active site."""
+    """Return the neighbour mask of every row of an event: bit t is set if tap t finds an active site."""
     book = submanifold_rulebook(event_sites(), 3)
     masks = np.zeros(len(book.output_coordinates), np.int64)
     for tap, (_, rows_out) in enumerate(book.rules):
@@ -120,7 +120,7 @@ def tiles() -> Numbers:
 
 
 def gray_rank(masks: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The place of each mask in a Gray code, in which neighbours differ by one bit."""
+    """Return the position of each mask in a Gray code, in which successive masks differ by one bit."""
     rank = masks.copy()
     for power in range(6):
         rank ^= rank >> (1 << power)
@@ -128,16 +128,16 @@ def gray_rank(masks: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def orders(masks: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-    """Three orders of the rows: as they come, by mask, and by the mask's place in a Gray code as the library sorts."""
+    """Return three orders of the rows: original, by mask, and by the mask's position in a Gray code (the library's)."""
     return {
-        "as they come": np.arange(len(masks)),
+        "in the original order": np.arange(len(masks)),
         "sorted by mask": np.argsort(masks, kind="stable"),
         "in a Gray code's order": np.argsort(gray_rank(masks), kind="stable"),
     }
 
 
 def occupancy(masks: NDArray[np.int64], size: int, taps: int) -> NDArray[np.int64]:
-    """How many rows of each tile have each tap: [tiles, taps]."""
+    """Count the rows of each tile that have each tap: [tiles, taps]."""
     bits = masks[:, None] >> np.arange(taps) & 1
     padded = np.zeros((math.ceil(len(masks) / size) * size, taps), np.int64)
     padded[: len(masks)] = bits
@@ -145,6 +145,8 @@ def occupancy(masks: NDArray[np.int64], size: int, taps: int) -> NDArray[np.int6
 
 
 def waste(counts: NDArray[np.int64], size: int) -> float:
-    """The share of products that a tile computes for rows without the tap: it multiplies all its rows by every tap
-    that one of them has."""
+    """Return the share of products computed for rows without the tap.
+
+    A tile multiplies all its rows by every tap that one of them has.
+    """
     return 1 - counts.sum() / (size * np.count_nonzero(counts))

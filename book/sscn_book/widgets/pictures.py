@@ -1,4 +1,4 @@
-"""Still pictures of the widgets' data, as PNG: what print shows, and a page without scripts."""
+"""Still pictures of the widgets' data, as PNG, for print and for pages without scripts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ STEPS = ListedColormap(["#222832", "#86bbdf", "#f0c350", "#e69f00", "#d55e00", "
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a file's bytes, the same on every run."""
+    """Return the figure as PNG bytes that are the same on every run."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
     return file.getvalue()
 
 
 def dilation(numbers: Numbers) -> bytes:
-    """The active pixels after 0, 1, 3 and 5 ordinary convolutions; submanifold ones stay with the first."""
+    """Draw the active pixels after 0, 1, 3 and 5 ordinary convolutions; submanifold ones keep the first set."""
     figure = Figure(figsize=(7.4, 2.4), layout="constrained")
     step = np.full((numbers["extent"],) * 2, len(numbers["pixels"]))
     for number, pixels in enumerate(numbers["pixels"]):
@@ -37,7 +37,7 @@ def dilation(numbers: Numbers) -> bytes:
 
 
 def squares(axes: Axes, sites: list[list[int]], extent: int, title: str) -> None:
-    """Sites as numbered squares, the first axis downwards."""
+    """Draw sites as numbered squares, with the first axis pointing down."""
     for row, (x, y) in enumerate(sites):
         axes.add_patch(square(x, y))
         axes.text(y, x, str(row), ha="center", va="center")
@@ -45,12 +45,12 @@ def squares(axes: Axes, sites: list[list[int]], extent: int, title: str) -> None
 
 
 def square(x: int, y: int) -> Rectangle:
-    """The square of one site."""
+    """Return the square of one site."""
     return Rectangle((y - 0.45, x - 0.45), 0.9, 0.9, color=GREY)
 
 
 def rulebook(numbers: Numbers) -> bytes:
-    """The sites and the rules of the submanifold convolution and of the strided one with kernel 3."""
+    """Draw the sites and rules of the submanifold convolution and of the strided one with kernel 3."""
     figure = Figure(figsize=(7.4, 6), layout="constrained")
     panels = figure.subplots(2, 3, width_ratios=(1, 0.6, 1.6))
     for (left, middle, right), book in zip(panels, numbers["books"], strict=False):
@@ -67,7 +67,7 @@ def rulebook(numbers: Numbers) -> bytes:
 
 
 def hashing(numbers: Numbers) -> bytes:
-    """The slots of the table as it is at first."""
+    """Draw the slots of the table in its initial state."""
     figure = Figure(figsize=(7.4, 1.2), layout="constrained")
     axes = figure.subplots()
     for slot, entry in enumerate(numbers["slots"]):
@@ -80,7 +80,7 @@ def hashing(numbers: Numbers) -> bytes:
 
 
 def tiles(numbers: Numbers) -> bytes:
-    """Tiles and taps, by the share of the tile's rows that have the tap, before and after sorting."""
+    """Draw tiles and taps, coloured by the share of rows that have the tap, before and after sorting."""
     masks, size = np.array(numbers["masks"]), numbers["sizes"][0]
     chosen = list(orders(masks).items())[::2]
     figure = Figure(figsize=(7.4, 4.2), layout="constrained")
