@@ -105,13 +105,14 @@ COMMANDS = {
         "train a sparse and a dense UResNet side by side and write a report",
         "study.config:StudyConfig",
         "study.command:study",
-        needs=("lightning", "h5py"),
+        needs=("lightning", "h5py", "scipy"),
     ),
     "scaling": Command(
         "measure how time and memory grow with the image",
         "study.scaling.command:Scaling",
         "study.scaling.command:scaling",
         positional=False,
+        needs=("scipy",),
     ),
     "bench": Command("time a training step on this machine", "bench.cpu.command:Bench", "bench.cpu.command:bench"),
 }

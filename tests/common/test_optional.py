@@ -50,7 +50,7 @@ def test_the_extra_study_has_the_optional_packages() -> None:
     extra = re.search(r"^study = \[(.*?)^\]", text, re.DOTALL | re.MULTILINE)
     assert extra
     listed = set(re.findall(r'"([\w-]+)', extra[1]))
-    assert set(OPTIONAL.values()) - listed == {"scipy", "tqdm", "PyYAML"}  # which the others depend on
+    assert set(OPTIONAL.values()) - listed == {"tqdm", "PyYAML"}  # which the others depend on
     assert listed <= set(OPTIONAL.values())
 
 

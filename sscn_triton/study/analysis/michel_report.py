@@ -13,17 +13,9 @@ from matplotlib.figure import Figure
 from sscn_triton.common.page import Table, figure, heading, html_table, paragraph
 from sscn_triton.common.units import percent
 
+ONE_SIGMA = math.erf(math.sqrt(0.5))
+"""Probability within one standard deviation of a normal distribution."""
 _TRUE, _FOUND = "#303030", "#C8553D"
-
-
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """One standard deviation either way of a binomial share, by Wilson's score interval (1927); nan of nothing."""
-    if not trials:
-        return math.nan, math.nan
-    share = successes / trials
-    middle = (share + 1 / (2 * trials)) / (1 + 1 / trials)
-    half = math.sqrt(share * (1 - share) / trials + 1 / (4 * trials**2)) / (1 + 1 / trials)
-    return middle - half, middle + half
 
 
 def rows(record: dict[str, Any]) -> Table:
@@ -52,9 +44,12 @@ def rows(record: dict[str, Any]) -> Table:
 
 
 def _share(some: int, whole: int) -> str:
+    """A share with one standard deviation either way, by Wilson's score interval (1927)."""
     if not whole:
         return "none"
-    low, high = wilson(some, whole)
+    from scipy.stats import binomtest
+
+    low, high = binomtest(some, whole).proportion_ci(ONE_SIGMA, method="wilson")
     return f"{percent(some / whole, 0)} ({100 * low:.0f} to {100 * high:.0f})"
 
 

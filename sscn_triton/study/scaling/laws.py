@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import OptimizeWarning, curve_fit, least_squares, nnls
+
+Shape = Callable[[float], np.ndarray]
+"""What grows at each point, of the parameter that is sought."""
 
 EXPONENTS = 0.05, 8.0
 RATES = 0.02, 40.0
 """Exponents of the power law, and rates of the exponential over the largest size, between which the best is sought."""
-GRID, REFINEMENTS = 801, 3
+STARTS = 81
+"""Parameters tried before the search around the best of them."""
 TINY = 1e-18
 """Sum of squares below which a law meets its points."""
+ROUNDING = 1e-12
+"""Share of the largest value below which what grows is nothing."""
 FREE = 5
 """Different sizes that a law with a fixed cost needs; fewer are given a law without one."""
 
@@ -23,7 +31,8 @@ class Fit:
     """y = fixed + factor * x ** exponent, with fixed and factor at least 0: least squares of the relative residuals.
 
     error: standard error of the exponent from the scatter, the other two left free (Gauss and Newton's); nan where the
-    points are no more than the law's numbers. Fewer than FREE different x have a law without a fixed cost.
+    points are no more than the law's numbers, or do not grow. Fewer than FREE different x have a law without a fixed
+    cost.
     last: the exponent between the two largest x, fixed cost and all.
     power, exponential: rms relative residuals of this law, and of y = fixed + factor * exp(rate * x).
     odds: decimal logarithm of how many times likelier the best of these makes the points than the best of those, for
@@ -54,11 +63,12 @@ def fit(x: Sequence[float], y: Sequence[float]) -> Fit:
     unit = places / places.max()  # so that no power of it overflows
     exponent, fixed, factor, squares = _search(lambda p: unit**p, EXPONENTS, values, free)
     *_, others = _search(lambda rate: np.exp(rate * (unit - 1)), RATES, values, free)
+    grows = factor > ROUNDING * values.max()
     freedom = len(x) - (3 if free else 2)
     odds = len(x) / 2 * math.log10(max(others, TINY) / max(squares, TINY)) if freedom > 0 else math.nan
     return Fit(
         exponent=exponent,
-        error=_error(unit, values, fixed, factor, exponent, free) if freedom > 0 else math.nan,
+        error=_error(unit, values, exponent, fixed, factor) if freedom > 0 and grows else math.nan,
         factor=factor / float(places.max()) ** exponent,
         fixed=fixed,
         last=_last(np.log(places), np.log(values)),
@@ -70,46 +80,42 @@ def fit(x: Sequence[float], y: Sequence[float]) -> Fit:
 
 
 def _search(
-    shape: Callable[[np.ndarray], np.ndarray], between: tuple[float, float], values: np.ndarray, free: bool
+    shape: Shape, between: tuple[float, float], values: np.ndarray, free: bool
 ) -> tuple[float, float, float, float]:
     """The best parameter of a shape, its fixed cost and factor, and the sum of squares that is left."""
-    low, high = between
-    for _ in range(1 + REFINEMENTS):
-        grid = np.linspace(low, high, GRID)
-        fixed, factor, squares = _best(shape(grid[:, None]), values, free)
-        best = int(squares.argmin())
-        low, high = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, GRID - 1)])
-    return float(grid[best]), float(fixed[best]), float(factor[best]), float(squares[best])
+
+    def residuals(parameter: float) -> np.ndarray:
+        fixed, factor = _linear(shape(parameter), values, free)
+        return (fixed + factor * shape(parameter)) / values - 1
+
+    def squares(parameter: float) -> float:
+        return float((residuals(parameter) ** 2).sum())
+
+    start = min(np.linspace(*between, STARTS), key=squares)
+    exact = dict.fromkeys(("ftol", "xtol", "gtol"), 1e-15)
+    found = least_squares(lambda parameters: residuals(parameters[0]), start, bounds=between, **exact)
+    best = min((start, found.x[0]), key=squares)
+    return float(best), *_linear(shape(best), values, free), squares(best)
 
 
-def _best(shapes: np.ndarray, values: np.ndarray, free: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each shape [n] the best fixed cost and factor, at least 0, and the sum of squares of relative residuals."""
-    one, grown = 1 / values, shapes / values
-    aa, ab, bb = (one**2).sum(), (grown * one).sum(1), (grown**2).sum(1)
-    a, b = one.sum(), grown.sum(1)
-    determinant = aa * bb - ab**2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        fixed, factor = (a * bb - b * ab) / determinant, (b * aa - a * ab) / determinant
-    bare = ~(fixed > 0) | (not free)  # also where the shape is flat and the two cannot be told apart
-    fixed, factor = np.where(bare, 0.0, fixed), np.where(bare, b / bb, factor)
-    flat = factor < 0
-    fixed, factor = np.where(flat, a / aa, fixed), np.where(flat, 0.0, factor)
-    residuals = fixed[:, None] * one + factor[:, None] * grown - 1
-    return fixed, factor, (residuals**2).sum(1)
+def _linear(shape: np.ndarray, values: np.ndarray, free: bool) -> tuple[float, float]:
+    """The best fixed cost and factor of a shape, at least 0."""
+    columns = [shape / values, 1 / values] if free else [shape / values]
+    factor, *fixed = nnls(np.column_stack(columns), np.ones_like(values))[0]
+    return (float(fixed[0]) if free else 0.0), float(factor)
 
 
-def _error(unit: np.ndarray, values: np.ndarray, fixed: float, factor: float, exponent: float, free: bool) -> float:
-    grown = factor * unit**exponent
-    slopes = [np.log(unit) * grown / values, unit**exponent / values]
-    if free and fixed > 0:
-        slopes.append(1 / values)
-    residuals = (fixed + grown) / values - 1
-    jacobian = np.column_stack(slopes)
-    try:
-        inverse = np.linalg.inv(jacobian.T @ jacobian)
-    except np.linalg.LinAlgError:
-        return math.nan
-    return math.sqrt(max(inverse[0, 0], 0.0) * (residuals**2).sum() / (len(values) - len(slopes)))
+def _error(unit: np.ndarray, values: np.ndarray, exponent: float, fixed: float, factor: float) -> float:
+    def law(x: np.ndarray, exponent: float, factor: float, fixed: float = 0.0) -> np.ndarray:
+        return fixed + factor * x**exponent
+
+    scale = values.max()
+    best = [exponent, factor / scale, *([fixed / scale] if fixed > 0 else [])]
+    bounds = (EXPONENTS[0], *[0.0] * (len(best) - 1)), (EXPONENTS[1], *[math.inf] * (len(best) - 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OptimizeWarning)  # of an infinite variance
+        variance = curve_fit(law, unit, values / scale, best, sigma=values / scale, bounds=bounds)[1][0, 0]
+    return math.sqrt(variance) if math.isfinite(variance) else math.nan
 
 
 def _last(places: np.ndarray, values: np.ndarray) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
@@ -54,10 +52,10 @@ def test_other_classes_and_dimensions_have_no_michel_electrons() -> None:
 
 def test_wilson_interval_is_that_worked_out_by_hand() -> None:
     # k = 1 of 2: (1/2 + 1/4) / (3/2) = 1/2, half sqrt(1/8 + 1/16) / (3/2) = 0.2887
-    assert michel_report.wilson(1, 2) == pytest.approx((0.5 - 0.288675, 0.5 + 0.288675), abs=1e-5)
-    assert michel_report.wilson(0, 3)[0] == pytest.approx(0.0)
-    assert michel_report.wilson(0, 3)[1] == pytest.approx(1 / 4)
-    assert math.isnan(michel_report.wilson(0, 0)[0])
+    # k = 0 of 3: from 0 to (1/6 + 1/6) / (4/3) = 1/4
+    assert michel_report._share(1, 2) == "50 % (21 to 79)"
+    assert michel_report._share(0, 3) == "0 % (0 to 25)"
+    assert michel_report._share(0, 0) == "none"
 
 
 MISTAKES = {
