@@ -109,7 +109,7 @@ def open_questions(record: dict[str, Any]) -> list[str]:
     answers = record["questions"]
     if answers is None:
         return []
-    field = "Receptive field: accuracy of Michel voxels and of all others. Grey: Michel voxels that a MIP voxel can reach."
+    field = "Receptive field: accuracy of Michel and all other voxels. Grey: Michel voxels that a MIP voxel can reach."
     lifted = "Class weights (large markers) and probabilities divided by powers of the classes' shares (lines)."
     return [
         "### What the study left open",
