@@ -32,3 +32,9 @@ def random_transform(event: Event, generator: np.random.Generator) -> Event:
     """The event under one of its image's symmetries, each as likely."""
     choices = symmetries(event.spatial_shape)
     return transform(event, choices[generator.integers(len(choices))])
+
+
+def random_shift(event: Event, most: int, generator: np.random.Generator) -> Event:
+    """The event moved by 0 to `most` voxels along each axis, in an image that is `most` voxels larger."""
+    moved = event.coordinates + generator.integers(0, most + 1, event.coordinates.shape[1], dtype=np.int32)
+    return event.replace(coordinates=moved, spatial_shape=tuple(n + most for n in event.spatial_shape))

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from sscn_triton.lartpc import Event, open_events
 from sscn_triton.study.data import identity as data_identity
-from sscn_triton.study.data.augmentation import random_transform
+from sscn_triton.study.data.augmentation import random_shift, random_transform
 from sscn_triton.study.data.batches import (
     LEAST_VOXELS,
     Batch,
@@ -92,7 +92,8 @@ class TrainingImages(Dataset[Event]):
             if self.config.crop is not None and _has_labels(image):
                 image = random_crop([image], self.config.crop, generator)
             if _has_labels(image):
-                return random_transform(image, generator) if self.config.augment else image
+                image = random_transform(image, generator) if self.config.augment else image
+                return random_shift(image, self.config.shift, generator) if self.config.shift else image
         raise ValueError(f"{self.config.data}: no image with a voxel of known label was found: nothing can be learnt")
 
 

@@ -19,6 +19,7 @@ import torch
 from sscn_triton.common.messages import first_line
 from sscn_triton.common.options import read_options
 from sscn_triton.common.tensors import save_tensors
+from sscn_triton.study.data.batches import ENERGY_UNIT
 from sscn_triton.study.data.labels import class_names
 from sscn_triton.study.training.config import TrainConfig
 from sscn_triton.study.training.networks import Network, NetworkSettings, make_network
@@ -41,6 +42,7 @@ class Checkpoint:
     random: states of the generators, of `random_states`
     sscn: the version of this package that wrote it
     data: what the training learns from, `data_identity.identify`; None in checkpoints of older versions
+    averaged: moving averages of the parameters, by name, of an unfinished training with `average`; else None
     """
 
     settings: dict[str, Any]
@@ -54,6 +56,7 @@ class Checkpoint:
     random: dict[str, Any]
     sscn: str
     data: dict[str, Any] | None = None
+    averaged: dict[str, Any] | None = None
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
@@ -85,7 +88,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise ValueError(f"{path}: not a checkpoint of this package")
     if content.get("version") != VERSION:
         raise ValueError(f"{path}: a checkpoint of version {content.get('version')}; this package reads {VERSION}")
-    optional = {"data": None}
+    optional = {"data": None, "averaged": None}
     missing = [field.name for field in fields(Checkpoint) if field.name not in content | optional]
     if missing:
         raise ValueError(f"{path}: a checkpoint without {', '.join(missing)}")
@@ -106,8 +109,9 @@ def _check_kinds(values: dict[str, Any], path: Path) -> None:
             raise ValueError(f"{path}: {name} of this checkpoint is {type(values[name]).__name__}: not one of ours")
     if not (values["energy_unit"] > 0 and values["step"] >= 0 and values["samples"] >= 0):
         raise ValueError(f"{path}: energy_unit, step and samples must not be negative: a damaged checkpoint")
-    if not isinstance(values["data"], (dict, type(None))):
-        raise ValueError(f"{path}: data of this checkpoint is {type(values['data']).__name__}: not one of ours")
+    for name in ("data", "averaged"):
+        if not isinstance(values[name], (dict, type(None))):
+            raise ValueError(f"{path}: {name} of this checkpoint is {type(values[name]).__name__}: not one of ours")
 
 
 def _check_weights(checkpoint: Checkpoint, path: Path) -> None:
@@ -118,19 +122,24 @@ def _check_weights(checkpoint: Checkpoint, path: Path) -> None:
         )
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            wanted = make_network(checkpoint.network).state_dict()
+            network = make_network(checkpoint.network)
     except ValueError as error:
         raise ValueError(f"{path}: network: {error}") from error
-    found = checkpoint.weights
+    _check_tensors("weight", network.state_dict(), checkpoint.weights, path)
+    if checkpoint.averaged is not None:
+        _check_tensors("averaged weight", dict(network.named_parameters()), checkpoint.averaged, path)
+
+
+def _check_tensors(what: str, wanted: dict[str, Any], found: dict[str, Any], path: Path) -> None:
     for name in sorted(wanted.keys() ^ found.keys()):
         lacking = "lack" if name in wanted else "have, and the network has not,"
-        raise ValueError(f"{path}: the weights {lacking} {name}: not of the network that the checkpoint names")
+        raise ValueError(f"{path}: the {what}s {lacking} {name}: not of the network that the checkpoint names")
     for name, weight in found.items():
         shape = tuple(getattr(weight, "shape", ()))
         if not isinstance(weight, torch.Tensor) or shape != tuple(wanted[name].shape):
-            raise ValueError(f"{path}: weight {name} is {shape}, the network's is {tuple(wanted[name].shape)}")
+            raise ValueError(f"{path}: {what} {name} is {shape}, the network's is {tuple(wanted[name].shape)}")
         if not torch.isfinite(weight).all():
-            raise ValueError(f"{path}: weight {name} has values that are not finite")
+            raise ValueError(f"{path}: {what} {name} has values that are not finite")
 
 
 def training_options(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> TrainConfig:
@@ -150,6 +159,29 @@ def training_options(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Tr
         if setting != found:
             raise ValueError(f"{path}: settings say {name}={setting}, the network in the same file has {found}")
     return options
+
+
+def start_weights(config: TrainConfig) -> dict[str, torch.Tensor] | None:
+    """The weights in the file `config.start`, those with averages averaged; None without such a file.
+
+    Raises FileNotFoundError, and ValueError naming the file for one whose network is not the one that the options ask
+    for, or reads energies in another unit.
+    """
+    if config.start is None:
+        return None
+    checkpoint = load_checkpoint(config.start)
+    wanted = {**asdict(config.network_settings()), "classes": class_names(config.classes), "energy_unit": ENERGY_UNIT}
+    found = {**asdict(checkpoint.network), "classes": tuple(checkpoint.classes), "energy_unit": checkpoint.energy_unit}
+    for name, value in wanted.items():
+        if found[name] != value:
+            option = "network" if name == "kind" else name
+            raise ValueError(f"start: {config.start} has a network of {option}={found[name]}, not {value}")
+    return final_weights(checkpoint)
+
+
+def final_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """The checkpoint's weights, parameters replaced by their averages where it has any."""
+    return {**checkpoint.weights, **(checkpoint.averaged or {})}
 
 
 def load_network(path: str | os.PathLike[str]) -> Network:

@@ -11,7 +11,10 @@ from sscn_triton.common.files import check_new
 from sscn_triton.common.options import check_suffix, check_types
 from sscn_triton.lartpc.files.reading_options import ReadingOptions
 from sscn_triton.study.config import EVENTS, IMAGE
+from sscn_triton.study.data.labels import class_names
+from sscn_triton.study.training.networks import NetworkSettings
 
+Schedule = Literal["one-cycle", "constant", "decay"]
 CONFIGS = Path(__file__).parent / "configs"
 
 CHANGEABLE = (
@@ -65,6 +68,9 @@ class TrainConfig(ReadingOptions):
         labels: slides for the labels as they are, attached to call detached delta rays and Michel electrons shower.
         crop: edge of the crops in voxels to learn from; left out, whole images.
         augment: turn and mirror every image by a random symmetry of the cube.
+        shift: move every image by 0 to this many voxels along each axis, at random, so that the strided layers see it
+            in every position of their lattice. The image becomes as much larger, so a dense network takes only
+            multiples of what its image sizes must be divisible by.
         network: sparse, matched (the same layers, dense) or study (the dense network of 2018).
         filters: channels of the first level.
         depth: number of levels (of halvings, for study).
@@ -72,7 +78,13 @@ class TrainConfig(ReadingOptions):
         steps: optimiser steps.
         batch: images a batch, over all devices together.
         accumulate: batches whose gradients are added up for a step.
-        learning_rate: of Adam at the height of the one-cycle schedule.
+        learning_rate: of Adam at the height of the schedule.
+        schedule: one-cycle; or constant after a warm-up over the first 500 steps, for a training in stages; or decay
+            linearly from the learning rate to nearly zero, for the last stage.
+        start: checkpoint of a network with the same options, whose weights the training begins with instead of random
+            ones. A training that continues does not read it again.
+        average: decay per step of an exponential moving average of the weights, which becomes the final network; 0 for
+            the weights of the last step.
         reduction: of the events' losses in a batch, mean, or sum as in the 2018 study.
         class_weights: none, or per event balanced (each class weighs the same) or sqrt (half way to that).
         precision: fp32, or bf16 for autocast to bfloat16.
@@ -98,6 +110,7 @@ class TrainConfig(ReadingOptions):
     labels: Literal["slides", "attached"] = "slides"
     crop: int | None = None
     augment: bool = True
+    shift: int = 0
     network: Literal["sparse", "matched", "study"] = "sparse"
     filters: int = 16
     depth: int = 5
@@ -106,6 +119,9 @@ class TrainConfig(ReadingOptions):
     batch: int = 2
     accumulate: int = 1
     learning_rate: float = 1e-3
+    schedule: Schedule = "one-cycle"
+    start: str | None = None
+    average: float = 0.0
     reduction: Literal["mean", "sum"] = "mean"
     class_weights: Literal["none", "balanced", "sqrt"] = "none"
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -120,13 +136,15 @@ class TrainConfig(ReadingOptions):
         check_types(self)
         self._refuse_useless()
         least = {"held_out_events": 1, "events": 2, "seed": 0, "crop": 1, "filters": 1, "depth": 1, "repetitions": 1}
-        least |= {"steps": 1, "batch": 1, "accumulate": 1, "workers": 0, "devices": 1, "nodes": 1}
+        least |= {"shift": 0, "steps": 1, "batch": 1, "accumulate": 1, "workers": 0, "devices": 1, "nodes": 1}
         for name, bound in {**least, "checkpoint_every": 1, "image": 8}.items():
             value = getattr(self, name)
             if value is not None and value < bound:
                 raise ValueError(f"{name} must be at least {bound}, got {value}")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate must be positive and finite, got {self.learning_rate}")
+        if not 0 <= self.average < 1:
+            raise ValueError(f"average must be at least 0 and less than 1, got {self.average}")
         if self.batch % self.processes:
             raise ValueError(
                 f"batch must be divisible by the {self.processes} processes (devices * nodes), got {self.batch}"
@@ -140,20 +158,46 @@ class TrainConfig(ReadingOptions):
             value = getattr(self, name)
             if value is not None and (name == "crop" or self.crop is None):
                 self.check_size(name, value)
+        self._check_shift()
 
     @property
     def processes(self) -> int:
         return self.devices * self.nodes
 
+    def network_settings(self) -> NetworkSettings:
+        """The network that these options ask for."""
+        return NetworkSettings(
+            kind=self.network,
+            num_classes=len(class_names(self.classes)),
+            filters=self.filters,
+            depth=self.depth,
+            repetitions=self.repetitions,
+            ndim=self.ndim,
+        )
+
     def check_size(self, name: str, size: int) -> None:
         """A dense network takes no other images than those that its halvings divide."""
-        divisor = {"sparse": 1, "matched": 2 ** (self.depth - 1), "study": 2**self.depth}[self.network]
+        network = self.network_settings()
+        self._check_divisible(name, size)
+        if not network.takes(size):
+            raise ValueError(
+                f"{name} must be more than {network.divisor} for network=study of depth {self.depth}, got {size}"
+            )
+
+    def _check_divisible(self, name: str, size: int) -> None:
+        divisor = self.network_settings().divisor
         if size % divisor:
             raise ValueError(
                 f"{name} must be divisible by {divisor} for network={self.network} of depth {self.depth}, got {size}"
             )
-        if self.network == "study" and size == divisor:
-            raise ValueError(f"{name} must be more than {divisor} for network=study of depth {self.depth}, got {size}")
+
+    def _check_shift(self) -> None:
+        if self.shift and not self.network_settings().halvings:
+            raise ValueError(
+                f"shift is for networks with strided layers; network={self.network} of depth {self.depth} has none: "
+                "leave it out"
+            )
+        self._check_divisible("shift", self.shift)
 
     def _refuse_useless(self) -> None:
         self.refuse_without_file(self.data if self.held_out is None else self.held_out)

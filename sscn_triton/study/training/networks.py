@@ -39,9 +39,14 @@ class NetworkSettings:
             raise ValueError(f"ndim must be 1 to 4, got {self.ndim}")
 
     @property
+    def halvings(self) -> int:
+        """How many times the network halves an image."""
+        return self.depth if self.kind == "study" else self.depth - 1
+
+    @property
     def divisor(self) -> int:
         """Image sizes that a dense network takes are multiples of this; 1 for the sparse one."""
-        return {"sparse": 1, "matched": 2 ** (self.depth - 1), "study": 2**self.depth}[self.kind]
+        return 1 if self.kind == "sparse" else 2**self.halvings
 
     def takes(self, size: int) -> bool:
         """Whether images of this size can be read; the study's network needs two voxels an axis at its bottom, as its

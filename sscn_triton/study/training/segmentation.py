@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sscn_triton import SparseTensor
 from sscn_triton.models import DenseUResNet
 from sscn_triton.study.data.batches import Batch
+from sscn_triton.study.training.config import Schedule
 from sscn_triton.study.training.metrics import UNKNOWN, ClassWeights, event_accuracies, event_losses
 
 
@@ -36,6 +37,19 @@ def one_cycle(progress: float, peak: float) -> float:
     if progress < up:
         return peak + (start - peak) * (1 + math.cos(math.pi * progress / up)) / 2
     return end + (peak - end) * (1 + math.cos(math.pi * (progress - up) / (1 - up))) / 2
+
+
+WARM_UP = 500
+"""Steps over which the constant schedule rises to its learning rate."""
+
+
+def scheduled(schedule: Schedule, step: int, steps: int, peak: float) -> float:
+    """Learning rate of a step, counted from 0, of a training of so many steps."""
+    if schedule == "constant":
+        return peak * min(1.0, (step + 1) / WARM_UP)
+    if schedule == "decay":
+        return peak * max(1e-3, 1 - step / steps)
+    return one_cycle(step / steps, peak)
 
 
 @dataclass(frozen=True)

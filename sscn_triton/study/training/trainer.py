@@ -13,12 +13,13 @@ import sys
 import tempfile
 import time
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from sscn_triton import __version__, nn
 from sscn_triton.common import machine
@@ -35,19 +36,21 @@ from sscn_triton.study.data.labels import class_names
 from sscn_triton.study.runs.run import STATISTICS_BATCHES, judge
 from sscn_triton.study.training.checkpoint import (
     Checkpoint,
+    final_weights,
     load_checkpoint,
     network_of,
     random_states,
     restore_random_states,
     save_checkpoint,
     seed_random_states,
+    start_weights,
     training_options,
 )
 from sscn_triton.study.training.config import CHANGEABLE, TrainConfig
 from sscn_triton.study.training.evaluation import scores_record, summary
 from sscn_triton.study.training.loop import estimate_statistics
-from sscn_triton.study.training.networks import Network, NetworkSettings, make_network
-from sscn_triton.study.training.segmentation import Objective, Segmentation, one_cycle, set_learning_rate
+from sscn_triton.study.training.networks import Network, make_network
+from sscn_triton.study.training.segmentation import Objective, Segmentation, scheduled, set_learning_rate
 from sscn_triton.study.training.steplog import StepLog
 
 LAST, FINAL, SCORES = "last.ckpt", "final.ckpt", "scores.json"
@@ -92,13 +95,14 @@ def train_and_say(config: TrainConfig) -> None:
 def _train(config: TrainConfig, folder: Path, device: str, end: float) -> Path | None:
     """In a folder that no other process writes."""
     before = _before(config, folder)
+    start = start_weights(config) if before is None else None
     data = EventImages(config, first_step=before.step if before else 0)
     data.load()
     identity = data.identity()
     _check_same_data(config, before, identity)
     described = data.check()
     trainer = make_trainer(config, device)
-    last = Keeper(config, folder, before, end, identity)
+    last = Keeper(config, folder, before, end, identity, start)
     if last.step < config.steps and time.monotonic() < end:
         if trainer.is_global_zero:
             print(described, file=sys.stderr)
@@ -159,7 +163,7 @@ def _before(config: TrainConfig, folder: Path) -> Checkpoint | None:
         return None
     before = load_checkpoint(folder / LAST)
     _check_same_training(config, training_options(before, folder / LAST), folder)
-    _check_continuable(before, folder / LAST)
+    _check_continuable(config, before, folder / LAST)
     return before
 
 
@@ -180,8 +184,8 @@ def _check_same_training(config: TrainConfig, then: TrainConfig, folder: Path) -
             )
 
 
-def _check_continuable(before: Checkpoint, path: Path) -> None:
-    """The optimiser's and the generators' states are such as this version can take up."""
+def _check_continuable(config: TrainConfig, before: Checkpoint, path: Path) -> None:
+    """This version can continue from the states of the optimiser and the generators, and from the averages."""
     network = network_of(before)
     optimizer = torch.optim.Adam(network.parameters())
     states = random_states()
@@ -191,9 +195,12 @@ def _check_continuable(before: Checkpoint, path: Path) -> None:
             if any(value.shape != parameter.shape for name, value in state.items() if name != "step"):
                 raise ValueError("moments of another shape than their parameter")
         restore_random_states(before.random)
+        if config.average and before.averaged is None:
+            raise ValueError("it has no averages of the weights")
     except Exception as error:  # whatever torch, numpy or random say of values that are not theirs
         raise ValueError(
-            f"{path}: its optimizer or generator states cannot be continued from ({type(error).__name__}: {error})"
+            f"{path}: its optimizer, averages or generator states cannot be continued from "
+            f"({type(error).__name__}: {error})"
         ) from error
     finally:
         restore_random_states(states)
@@ -250,7 +257,8 @@ def make_trainer(config: TrainConfig, device: str) -> lightning.Trainer:
 
 class Keeper(lightning.Callback):
     """Sets the learning rate, keeps checkpoints, shows progress. Starts where `before` stopped, stops when the clock
-    passes `end`. identity: of the data, kept in the checkpoints."""
+    passes `end`. identity: of the data, kept in the checkpoints. start_weights: of a new training, instead of random
+    ones."""
 
     def __init__(
         self,
@@ -259,25 +267,21 @@ class Keeper(lightning.Callback):
         before: Checkpoint | None,
         end: float = math.inf,
         identity: dict[str, Any] | None = None,
+        start_weights: dict[str, torch.Tensor] | None = None,
     ) -> None:
         self.config, self.path, self.before, self.end = config, folder / LAST, before, end
-        self.identity = identity
+        self.identity, self.start_weights = identity, start_weights
+        self.averaged: dict[str, torch.Tensor] | None = None
         self.start = self.step = before.step if before else 0
         self._show: Progress | None = None
 
     def network(self) -> Network:
         """The network as it was, or a fresh one; in the mode for training."""
-        c = self.config
-        settings = NetworkSettings(
-            kind=c.network,
-            num_classes=len(class_names(c.classes)),
-            filters=c.filters,
-            depth=c.depth,
-            repetitions=c.repetitions,
-            ndim=c.ndim,
-        )
-        network = network_of(self.before) if self.before else make_network(settings, c.seed)
-        self.settings = settings
+        if self.before is not None:
+            return network_of(self.before).train()
+        network = make_network(self.config.network_settings(), self.config.seed)
+        if self.start_weights is not None:
+            network.load_state_dict(self.start_weights)
         return network.train()
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
@@ -285,18 +289,25 @@ class Keeper(lightning.Callback):
             restore_random_states(self.before.random)
         else:
             seed_random_states(self.config.seed)
+        if self.config.average:
+            values = dict(module.network.named_parameters()) if self.before is None else self.before.averaged
+            assert values is not None
+            self.averaged = {name: value.detach().clone().to(module.device) for name, value in values.items()}
         if trainer.is_global_zero:
             if self.before is None:
                 self.save(module, trainer)
             self._show = Progress("training", self.config.steps)
 
     def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_index: int) -> None:
-        set_learning_rate(trainer, one_cycle(self.step / self.config.steps, self.config.learning_rate))
+        c = self.config
+        set_learning_rate(trainer, scheduled(c.schedule, self.step, c.steps, c.learning_rate))
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_index: int) -> None:
         if (batch_index + 1) % self.config.accumulate:
             return
         self.step = self.start + trainer.global_step
+        if self.averaged is not None:
+            self._average(self.averaged, dict(module.network.named_parameters()))
         if not trainer.is_global_zero:
             return
         time_is_up = time.monotonic() >= self.end
@@ -309,6 +320,12 @@ class Keeper(lightning.Callback):
             remark = f"step {self.step}, loss {seen.mean_loss:.3f}, accuracy {seen.nonzero_accuracy:.3f}"
             self._show.to(self.step, remark)
 
+    def _average(self, averaged: dict[str, torch.Tensor], parameters: dict[str, torch.Tensor]) -> None:
+        """Moves the averages towards the parameters; by more in the first steps, to forget the first weights."""
+        decay = min(self.config.average, self.step / (self.step + 10))
+        update = get_ema_multi_avg_fn(decay)
+        update(list(averaged.values()), [parameters[name] for name in averaged], self.step)
+
     def _refuse_broken(self, module: Any, optimizer: torch.optim.Optimizer, names: tuple[str, ...]) -> None:
         """Weights and moments that are no numbers must not replace good ones."""
         for name, weight in module.network.named_parameters():
@@ -319,7 +336,7 @@ class Keeper(lightning.Callback):
     def save(self, module: Any, trainer: Any) -> None:
         checkpoint = Checkpoint(
             settings=asdict(self.config),
-            network=self.settings,
+            network=self.config.network_settings(),
             classes=class_names(self.config.classes),
             energy_unit=ENERGY_UNIT,
             step=self.step,
@@ -329,6 +346,7 @@ class Keeper(lightning.Callback):
             random=random_states(),
             sscn=__version__,
             data=self.identity,
+            averaged=self.averaged,
         )
         save_checkpoint(checkpoint, self.path)
 
@@ -382,11 +400,10 @@ def _finish(config: TrainConfig, folder: Path, data: EventImages, device: torch.
     """Saves the network with the statistics of its final weights, then judges it."""
     checkpoint = load_checkpoint(folder / LAST)
     try:
-        network = network_of(checkpoint).to(device)
+        network = network_of(replace(checkpoint, weights=final_weights(checkpoint))).to(device)
         batches = data.statistics_batches(min(STATISTICS_BATCHES, config.steps * config.accumulate))
         estimate_statistics(network, [batch.to(device) for batch in batches])
-        final = Checkpoint(**{**vars(checkpoint), "weights": network.state_dict()})
-        save_checkpoint(final, folder / FINAL)
+        save_checkpoint(replace(checkpoint, weights=network.state_dict(), averaged=None), folder / FINAL)
     except Exception as error:
         raise RunError(f"{_told(error)}; {_kept(folder / LAST)}") from error
     try:

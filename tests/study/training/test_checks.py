@@ -362,8 +362,38 @@ def test_a_checkpoint_whose_optimizer_does_not_fit_is_not_continued_from(
     ):
         path.write_bytes(whole)
         edit(path, change)
-        with pytest.raises(ValueError, match=r"last\.ckpt: its optimizer or generator states cannot be continued from"):
+        with pytest.raises(ValueError, match=r"last\.ckpt: its optimizer, averages or generator states cannot be"):
             trainer.train(config())
+
+
+def test_a_training_with_averages_is_not_continued_without_them(
+    tmp_path: Path, config: Callable[..., TrainConfig]
+) -> None:
+    trainer.train(config(average=0.9))
+    last, final = (load_checkpoint(tmp_path / "out" / name) for name in ("last.ckpt", "final.ckpt"))
+    assert last.averaged is not None
+    assert final.averaged is None
+    edit(tmp_path / "out" / "last.ckpt", lambda content: next(iter(content["averaged"].values())).fill_(math.inf))
+    with pytest.raises(ValueError, match=r"averaged weight .* has values that are not finite"):
+        trainer.train(config(average=0.9))
+    edit(tmp_path / "out" / "last.ckpt", lambda content: content.update(averaged=None))
+    with pytest.raises(ValueError, match=r"last\.ckpt: its optimizer, averages or .*it has no averages of the weights"):
+        trainer.train(config(average=0.9))
+
+
+def test_a_start_that_will_not_do_is_refused_before_the_first_step(
+    tmp_path: Path, config: Callable[..., TrainConfig]
+) -> None:
+    trainer.train(config(out=str(tmp_path / "first"), steps=1))
+    start = str(tmp_path / "first" / "final.ckpt")
+    refused(config(start=start, filters=3), r"start: .*final\.ckpt has a network of filters=2, not 3")
+    refused(config(start=start, network="matched"), "has a network of network=sparse, not matched")
+    refused(config(start=start, classes="two"), r"has a network of num_classes=5, not 2")
+    refused(config(start=str(tmp_path / "data.h5")), r"data\.h5: not a checkpoint")
+    edit(tmp_path / "first" / "final.ckpt", lambda content: content.update(energy_unit=1.0))
+    refused(config(start=start), r"has a network of energy_unit=1\.0, not 0\.05")
+    with pytest.raises(FileNotFoundError, match=r"none\.ckpt: no such file"):
+        trainer.train(config(start="none.ckpt"))
 
 
 def test_a_folder_given_as_a_path_can_be_continued(tmp_path: Path, config: Callable[..., TrainConfig]) -> None:

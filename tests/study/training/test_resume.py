@@ -77,7 +77,7 @@ def check_same(one: Path, other: Path) -> None:
     assert learnt(one) == learnt(other)
     for name in ("last.ckpt", "final.ckpt"):
         ours, theirs = load_checkpoint(one / name), load_checkpoint(other / name)
-        for field in ("weights", "optimizer", "random", "step", "samples"):
+        for field in ("weights", "averaged", "optimizer", "random", "step", "samples"):
             assert same(getattr(ours, field), getattr(theirs, field)), (name, field)
     assert (one / "scores.json").read_bytes() == (other / "scores.json").read_bytes()
     assert not list(one.glob(".*"))
@@ -90,11 +90,18 @@ def config(folder: Path, workers: int, accumulate: int) -> TrainConfig:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("workers", "accumulate"), [(0, 1), (2, 2)])
+STAGED = {"shift": 3, "schedule": "constant", "average": 0.9}
+
+
+@pytest.mark.parametrize(("workers", "accumulate", "options"), [(0, 1, {}), (2, 2, STAGED)])
 def test_a_training_killed_anywhere_ends_with_the_same_weights(
-    tmp_path: Path, processes: Any, workers: int, accumulate: int
+    tmp_path: Path, processes: Any, workers: int, accumulate: int, options: dict[str, Any]
 ) -> None:
-    whole, killed = (config(tmp_path / name, workers, accumulate) for name in ("whole", "killed"))
+    start = tmp_path / "start" / "final.ckpt"
+    if options:
+        assert run(processes, replace(config(start.parent, 0, 1), steps=1)) == 0
+        options = options | {"start": str(start)}
+    whole, killed = (replace(config(tmp_path / name, workers, accumulate), **options) for name in ("whole", "killed"))
     assert run(processes, whole) == 0
     kills = [  # where, on the way into it for which time, and the step kept then
         ("a checkpoint's write", 3, None),  # the very first; the log's file was written before
@@ -110,6 +117,8 @@ def test_a_training_killed_anywhere_ends_with_the_same_weights(
     for place, count, kept in kills:
         assert run(processes, killed, place, count) == -signal.SIGKILL, place
         assert (load_checkpoint(last).step if last.exists() else None) == kept, place
+        if last.exists():
+            start.unlink(missing_ok=True)  # a training that continues does not need it
     assert run(processes, killed) == 0
     check_same(tmp_path / "whole", tmp_path / "killed")
 

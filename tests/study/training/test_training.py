@@ -18,14 +18,16 @@ from sscn_triton import cli
 from sscn_triton.common.errors import RunError
 from sscn_triton.lartpc import Event, create_events, simulate
 from sscn_triton.study.data import labels
-from sscn_triton.study.data.augmentation import symmetries, transform
+from sscn_triton.study.data.augmentation import random_shift, symmetries, transform
+from sscn_triton.study.data.datamodule import EventImages
 from sscn_triton.study.data.sampling import Batches, deal, event_of
 from sscn_triton.study.training import steplog
 from sscn_triton.study.training.checkpoint import load_checkpoint, load_network
 from sscn_triton.study.training.config import CONFIGS, EvaluateConfig, TrainConfig, packaged_configs
 from sscn_triton.study.training.evaluation import evaluate, tiles
 from sscn_triton.study.training.metrics import event_losses, voxel_weights
-from sscn_triton.study.training.segmentation import Segmentation
+from sscn_triton.study.training.networks import make_network
+from sscn_triton.study.training.segmentation import WARM_UP, Segmentation, scheduled
 from sscn_triton.study.training.trainer import train
 
 SMALL = {"filters": 2, "depth": 2, "repetitions": 1}
@@ -117,6 +119,18 @@ def test_two_classes_are_track_and_shower() -> None:
     assert labels.class_names("two") == ("track", "shower")
 
 
+def test_a_shifted_image_lies_anywhere_in_an_image_that_is_as_much_larger(event: Event) -> None:
+    generator = np.random.default_rng(0)
+    seen = set()
+    for _ in range(60):
+        moved = random_shift(event, 2, generator)
+        assert moved.spatial_shape == (34, 34, 34)
+        (by,) = {tuple(row) for row in (moved.coordinates - event.coordinates).tolist()}
+        seen.add(by)
+    assert {x for by in seen for x in by} == {0, 1, 2}
+    assert any(len(set(by)) == 3 for by in seen)
+
+
 # ---- sampling ---------------------------------------------------------------------------------------------------
 
 
@@ -171,6 +185,63 @@ def test_a_training_leaves_rows_checkpoints_and_scores(tmp_path: Path, capsys: p
     assert scores["events"] == 1
     assert f"nonzero accuracy {100 * scores['nonzero_accuracy']:.1f} %" in capsys.readouterr().out
     assert any(path.parent.joinpath("tensorboard").iterdir())
+
+
+def test_schedules_rise_and_fall_as_they_say(tmp_path: Path) -> None:
+    assert [scheduled("decay", step, 4, 2.0) for step in range(4)] == [2.0, 1.5, 1.0, 0.5]
+    assert scheduled("decay", 9999, 10_000, 2.0) == 2e-3
+    assert scheduled("constant", 0, 10_000, 2.0) == 2 / WARM_UP
+    assert scheduled("constant", WARM_UP - 1, 10_000, 2.0) == scheduled("constant", 9999, 10_000, 2.0) == 2.0
+    assert scheduled("one-cycle", 3, 10, 2.0) == 2.0
+    train(replace(TINY, out=str(tmp_path / "a"), schedule="decay"))
+    rates = [float(row["learning_rate"]) for row in rows(tmp_path / "a")]
+    assert rates == pytest.approx([1e-3, 2e-3 / 3, 1e-3 / 3], rel=1e-5)
+
+
+def test_shift_moves_what_is_learnt_from_and_nothing_else(tmp_path: Path) -> None:
+    config = replace(TINY, out=str(tmp_path / "a"), crop=8, augment=False)
+    data = EventImages(replace(config, shift=4))
+    data.load()
+    (batch,) = data.statistics_batches(1)
+    assert batch.spatial_shape == (12, 12, 12)
+    assert all(image.spatial_shape == (8, 8, 8) for image in data.judged_images())
+    voxels = []
+    for shift in (0, 4):
+        train(replace(config, out=str(tmp_path / str(shift)), shift=shift))
+        voxels.append([row["voxels"] for row in rows(tmp_path / str(shift))])
+    assert voxels[0] == voxels[1]  # the same crops
+    losses = [[row["loss"] for row in rows(tmp_path / name)] for name in ("0", "4")]
+    assert losses[0] != losses[1]
+
+
+def test_a_training_starts_from_the_weights_of_another(tmp_path: Path) -> None:
+    train(replace(TINY, out=str(tmp_path / "first"), average=0.5, steps=4))
+    first, final = (load_checkpoint(tmp_path / "first" / name) for name in ("last.ckpt", "final.ckpt"))
+    assert first.averaged is not None
+    for name in ("last.ckpt", "final.ckpt"):
+        # Adam moves a weight by no more than about the learning rate in a step
+        train(
+            replace(TINY, out=str(tmp_path / name), start=str(tmp_path / "first" / name), steps=1, learning_rate=1e-9)
+        )
+        begun = load_checkpoint(tmp_path / name / "last.ckpt")
+        for parameter, average in first.averaged.items():
+            torch.testing.assert_close(begun.weights[parameter], average, rtol=0, atol=1e-6)
+            assert torch.equal(final.weights[parameter], average)
+
+
+def test_averages_follow_the_weights_of_all_steps(tmp_path: Path) -> None:
+    weights = []
+    for step in range(1, 4):
+        train(replace(TINY, out=str(tmp_path / str(step)), steps=step, average=0.15, schedule="constant"))
+        weights.append(load_checkpoint(tmp_path / str(step) / "last.ckpt"))
+    name = next(iter(weights[0].averaged or {}))
+    first = make_network(weights[0].network, TINY.seed).state_dict()[name]
+    average = first
+    for step, checkpoint in enumerate(weights, start=1):
+        decay = min(0.15, step / (step + 10))  # a constant schedule makes the same first steps, however many follow
+        average = decay * average + (1 - decay) * checkpoint.weights[name]
+        torch.testing.assert_close((checkpoint.averaged or {})[name], average, rtol=1e-6, atol=1e-9)
+        assert not torch.equal(average, checkpoint.weights[name])
 
 
 def test_a_finished_training_is_left_as_it_is_and_another_one_refused(tmp_path: Path) -> None:
@@ -277,6 +348,13 @@ BAD = {
     "bottom": ({"network": "study", "crop": 8, "depth": 3}, "crop must be more than 8 for network=study of depth 3"),
     "events": ({"data": "a.h5", "events": 3}, "events is for simulated events; with data=a.h5 leave it out"),
     "held out": ({"held_out": "a.h5"}, "held_out goes with data"),
+    "flat": ({"shift": 3, "depth": 1}, "shift is for networks with strided layers; network=sparse of depth 1 has none"),
+    "shift": (
+        {"shift": 6, "network": "matched", "depth": 3},
+        "shift must be divisible by 4 for network=matched of depth 3, got 6",
+    ),
+    "back": ({"shift": -1}, "shift must be at least 0, got -1"),
+    "average": ({"average": 1.0}, "average must be at least 0 and less than 1, got 1.0"),
     "crop": ({"image": 16, "crop": 32}, "image must be at least the size of a crop, 32, got 16"),
 }
 
