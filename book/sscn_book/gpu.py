@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from sscn_triton.bench.gpu.report import table
+from sscn_triton.common.table import Table
 
 
 def times(results: Path) -> str:
@@ -27,9 +28,9 @@ def kernels(budget_path: Path) -> str:
     """Return the registers, shared memory, matrix instructions and spills of each kernel, by target."""
     budget = json.loads(budget_path.read_text(encoding="utf-8"))
     targets = list(budget)
-    rows = [f"| kernel | {' | '.join(targets)} |", "|---|" + "---|" * len(targets)]
+    rows = []
     for kernel in budget[targets[0]]:
         found = [budget[target][kernel] for target in targets]
         cells = [f"{one['registers']}, {one['shared'] / 1024:.0f}, {one['matrix']}, {one['spills']}" for one in found]
-        rows.append(f"| {kernel} | {' | '.join(cells)} |".replace(", ", ",\N{NO-BREAK SPACE}"))
-    return "\n".join(rows)
+        rows.append([kernel, *(cell.replace(", ", ",\N{NO-BREAK SPACE}") for cell in cells)])
+    return Table(["kernel", *targets], rows).markdown()

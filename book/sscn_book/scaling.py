@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sscn_book.tables import fitted
+from sscn_book.tables import shown
 from sscn_triton.study.full_size import report as at_scale_report
 from sscn_triton.study.scaling import report as scaling_report
 
@@ -72,6 +72,6 @@ def _grown(name: str, run: dict, drawn: Path) -> list[str]:
     parts = [scaling_report.sentence(run)]
     parts += [_figure(f"{name}-{kind}", draw, alt, run, drawn) for kind, draw, alt in FIGURES]
     for title, table in TABLES:
-        header, rows = table(run)
-        parts += [f"**{title}**", fitted(scaling_report.markdown(header, rows))] if rows else []
-    return [*parts, f"````{{dropdown}} All points\n{scaling_report.markdown(*scaling_report.point_rows(run))}\n````"]
+        found = table(run)
+        parts += [f"**{title}**", shown(found)] if found.rows else []
+    return [*parts, f"````{{dropdown}} All points\n{scaling_report.point_rows(run).markdown()}\n````"]

@@ -14,7 +14,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.pyplot import close
 
-from sscn_book.tables import fitted
+from sscn_book.tables import shown
+from sscn_triton.common.table import Table
 from sscn_triton.common.units import percent
 from sscn_triton.study import published as slides
 from sscn_triton.study.analysis import michel_report
@@ -74,8 +75,8 @@ def published() -> str:
         for n in slides.NETWORKS
     ]
     shares = [[one.name, f"{100 * one.share:g} %", f"{100 * one.accuracy:g} %"] for one in slides.CLASSES]
-    classes = markdown(["class", "mean share of nonzero voxels", "accuracy, sparse"], shares)
-    return "\n\n".join([markdown(header, rows), classes, f"{slides.SOURCE}. {slides.TASK.capitalize()}."])
+    classes = Table(["class", "mean share of nonzero voxels", "accuracy, sparse"], shares)
+    return "\n\n".join([shown(Table(header, rows)), shown(classes), f"{slides.SOURCE}. {slides.TASK.capitalize()}."])
 
 
 def section(name: str, record: dict[str, Any]) -> list[str]:
@@ -91,13 +92,13 @@ def section(name: str, record: dict[str, Any]) -> list[str]:
         head,
         where,
         *report.sentences(record),
-        fitted(markdown(report.COLUMNS, report.main_rows(record))),
+        shown(Table(report.COLUMNS, report.main_rows(record))),
         drawn(figures.accuracy, record, curves),
-        markdown(*report.class_rows(record)),
+        shown(report.class_rows(record)),
         drawn(figures.classes, record, bars),
         "### Michel electrons",
         michel_report.sentence(record),
-        fitted(markdown(*michel_report.rows(record))),
+        shown(michel_report.rows(record)),
         *open_questions(record),
         "### How it was measured",
         listed,
@@ -122,13 +123,6 @@ def open_questions(record: dict[str, Any]) -> list[str]:
         drawn(questions_figures.weights, answers, lifted),
         questions_report.particles_sentence(answers["particles"]),
     ]
-
-
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    return re.sub(r"(?<=\d) (?=[\w%])", "\N{NO-BREAK SPACE}", text)  # keep a number and its unit on one line
 
 
 def drawn(figure: Callable[[dict[str, Any]], Figure], record: dict[str, Any], described: str) -> str:

@@ -19,7 +19,7 @@ from sscn_triton.lartpc.files.opening import FORMATS
 from tests.support.event_formats import make, name_of
 
 ROOT = Path(__file__).parents[2]
-ALWAYS = {"llvmlite", "numpy", "numba", "torch", "triton", "sscn_ref", "sscn_triton"}
+ALWAYS = {"jinja2", "llvmlite", "markupsafe", "numpy", "numba", "torch", "triton", "sscn_ref", "sscn_triton"}
 FOREIGN = {"flex_gemm", "MinkowskiEngine", "sparseconvnet", "spconv", "spine", "torchsparse", "warpconvnet"}
 """Other engines, which a comparison looks for and leaves out."""
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from sscn_triton.cli import main
-from sscn_triton.common.page import heading, html_table, page, paragraph
+from sscn_triton.common.page import heading, page, paragraph
+from sscn_triton.common.table import Table
 from sscn_triton.lartpc import create_events, project, simulate
 from sscn_triton.lartpc.event import Prediction
 from tests.support.browser import check_head, open_chromium, visit
@@ -43,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with pytest.raises(SystemExit) as done:
             main([*arguments[:out], str(folder / arguments[out]), *arguments[out + 1 :]])
         assert done.value.code == 0
-    wide = html_table([f"column {i}" for i in range(12)], [[f"{i} numbers" for i in range(12)]] * 3)
+    wide = Table([f"column {i}" for i in range(12)], [[f"{i} numbers" for i in range(12)]] * 3).html()
     parts = ["<h1>A study</h1>", paragraph("What was found.", "lead"), heading("Costs"), wide]
     (folder / "report.html").write_text(page("A study", parts))
     return folder

@@ -13,6 +13,7 @@ from sscn_triton.bench.cpu.batch import BenchBatch
 from sscn_triton.bench.gpu.cells import Cell
 from sscn_triton.bench.gpu.events import batch_of, events, kept_events
 from sscn_triton.bench.gpu.subjects import Subject
+from sscn_triton.common.table import Table
 
 ENGINES = ("spconv 2.3.8", "torchsparse++", "WarpConvNet", "MinkowskiEngine")
 PUBLISHED = {
@@ -44,30 +45,30 @@ def by_shape(operations: list[Operation]) -> list[tuple[str, list[Work]]]:
     return list(found.items())
 
 
-def layer_table(operations: list[Operation], device: Device, precision: str) -> Iterator[str]:
-    """A line for each kind of operator, the longest first: how many, bytes, products, floor, and what binds it.
+def layer_table(operations: list[Operation], device: Device, precision: str) -> Table:
+    """A row for each kind of operator, the longest first: how many, bytes, products, floor, and what binds it.
 
-    Those under a hundredth of the whole are added up in the last line.
+    Those under a hundredth of the whole are added up in the last row.
     """
-    yield "| operator | times | MB | gathered MB | GFLOP | padded | floor us | bound by |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
     kinds = [
         (name, works, 1e6 * sum(w.floor(device, precision) for w in works)) for name, works in by_shape(operations)
     ]
     least = sum(time for *_, time in kinds) / 100
+    rows = []
     for name, works, time in sorted(kinds, key=lambda kind: -kind[2]):
         seconds = works[0].seconds(device, precision)
         if time >= least:
-            yield f"| {name} | {_sizes(works)} | {time:.1f} | {max(seconds, key=lambda key: seconds[key])} |"
+            rows.append([name, *_sizes(works), f"{time:.1f}", max(seconds, key=lambda key: seconds[key])])
     rest = [(works, time) for _, works, time in kinds if time < least]
     sizes = _sizes([work for works, _ in rest for work in works])
-    yield f"| others | {sizes} | {sum(time for _, time in rest):.1f} | |"
+    rows.append(["others", *sizes, f"{sum(time for _, time in rest):.1f}", ""])
+    return Table(["operator", "times", "MB", "gathered MB", "GFLOP", "padded", "floor us", "bound by"], rows)
 
 
-def _sizes(works: list[Work]) -> str:
+def _sizes(works: list[Work]) -> list[str]:
     work = sum(works, Work())
-    bytes_ = f"{work.memory / 1e6:.2f} | {work.gathered / 1e6:.2f}"
-    return f"{len(works)} | {bytes_} | {work.useful / 1e9:.3f} | {work.products / 1e9:.3f}"
+    bytes_ = [f"{work.memory / 1e6:.2f}", f"{work.gathered / 1e6:.2f}"]
+    return [str(len(works)), *bytes_, f"{work.useful / 1e9:.3f}", f"{work.products / 1e9:.3f}"]
 
 
 def network_report(device: Device, batch: BenchBatch) -> Iterator[str]:
@@ -75,16 +76,16 @@ def network_report(device: Device, batch: BenchBatch) -> Iterator[str]:
     yield f"The study's UResNet, 16 filters, {batch.images} images, {len(batch.labels)} voxels; {device.name}"
     yield f"({device.source})"
     yield ""
-    yield from layer_table(count_pass("uresnet16", "step", "bf16", batch), device, "bf16")
+    yield layer_table(count_pass("uresnet16", "step", "bf16", batch), device, "bf16").markdown()
     yield ""
-    yield "| pass | operators | GB | gathered GB | GFLOP | floor ms |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    rows = []
     for precision in ("bf16", "tf32", "fp32"):
         for task in ("forward", "step"):
             operations = count_pass("uresnet16", task, precision, batch)
             work, least = total(operations), 1e3 * floor(operations, device, precision)
-            sizes = f"{work.memory / 1e9:.3f} | {work.gathered / 1e9:.3f} | {work.useful / 1e9:.2f}"
-            yield f"| {task} {precision} | {len(operations)} | {sizes} | {least:.3f} |"
+            sizes = [f"{work.memory / 1e9:.3f}", f"{work.gathered / 1e9:.3f}", f"{work.useful / 1e9:.2f}"]
+            rows.append([f"{task} {precision}", str(len(operations)), *sizes, f"{least:.3f}"])
+    yield Table(["pass", "operators", "GB", "gathered GB", "GFLOP", "floor ms"], rows).markdown()
     yield ""
     yield f"rulebooks: {rulebook_bytes(batch) / 1e6:.1f} MB of rules and tables for {len(batch.labels)} voxels"
 
@@ -108,15 +109,16 @@ def encoder_report(name: str, device: Device, batches: dict[int, BenchBatch]) ->
     yield "The public encoder, forward and backward in bf16, rulebooks reused. Floors are for simulated events of the"
     yield "benchmark's density, published times for its own: events differ, so compare the order only. Milliseconds."
     yield ""
-    yield f"| encoder | batch | voxels | operators | floor | {' | '.join(ENGINES)} |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    rows = []
     for network in ("encoder-small", "encoder-medium", "encoder-large"):
         for images, batch in batches.items():
             operations = count_pass(network, "step", "bf16", batch)
             known = PUBLISHED.get((name.lower(), network, images))
-            times = " | ".join(f"{time:.1f}" for time in known) if known else " | ".join([""] * 4)
+            times = [f"{time:.1f}" for time in known] if known else [""] * len(ENGINES)
             least = 1e3 * floor(operations, device, "bf16")
-            yield f"| {network} | {images} | {len(batch.labels)} | {len(operations)} | {least:.2f} | {times} |"
+            counts = [str(images), str(len(batch.labels)), str(len(operations))]
+            rows.append([network, *counts, f"{least:.2f}", *times])
+    yield Table(["encoder", "batch", "voxels", "operators", "floor", *ENGINES], rows).markdown()
 
 
 def report(name: str, batch: BenchBatch, batches: dict[int, BenchBatch]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sscn_triton.common.table import Table
+
 
 def table(record: dict[str, Any]) -> str:
     """Engines, how they begin, rulebooks, levels, operators."""
@@ -19,29 +21,24 @@ def table(record: dict[str, Any]) -> str:
 
 
 def _engines(engines: dict[str, dict[str, Any]]) -> list[str]:
-    lines = [
-        f"{'training step':20s}{'wall ms':>9s}{'cpu ms':>9s}{'forward':>9s}{'backward':>9s}{'adam':>7s}{'x wall':>8s}"
-        f"{'x cpu':>7s}{'peak MB':>9s}{'own MB':>8s}"
-    ]
+    steps = Table(
+        ["training step", "wall ms", "cpu ms", "forward", "backward", "adam", "x wall", "x cpu", "peak MB", "own MB"],
+        [],
+    )
+    starts = Table(["fresh process", "torch s", "import s", "first s", "then MB"], [])
     for name, one in engines.items():
-        lines.append(
-            f"{name:20s}{one['wall ms']:9.1f}{one['cpu ms']:9.1f}{one['rulebooks and forward ms']:9.1f}"
-            f"{one['backward ms']:9.1f}{one['adam ms']:7.1f}{one['wall ratio']:8.2f}{one['cpu ratio']:7.2f}"
-            f"{_number(one['peak MB'], 9)}{_number(one['own MB'], 8)}"
-        )
-    lines += ["", f"{'fresh process':20s}{'torch s':>9s}{'import s':>9s}{'first s':>9s}{'then MB':>9s}"]
-    for name, one in engines.items():
-        lines.append(
-            f"{name:20s}{one['torch import s']:9.2f}{one['import s']:9.2f}{one['first step s']:9.2f}"
-            f"{_number(one['MB after import'], 9)}"
-        )
+        times = ("wall ms", "cpu ms", "rulebooks and forward ms", "backward ms", "adam ms")
+        ratios = [f"{one[what]:.2f}" for what in ("wall ratio", "cpu ratio")]
+        steps.rows.append([name, *(f"{one[what]:.1f}" for what in times), *ratios, *_numbers(one, "peak MB", "own MB")])
+        begun = [f"{one[what]:.2f}" for what in ("torch import s", "import s", "first step s")]
+        starts.rows.append([name, *begun, *_numbers(one, "MB after import")])
         if "first step s, nothing kept" in one:
-            lines.append(f"{'  nothing compiled':20s}{'':18s}{one['first step s, nothing kept']:9.2f}")
-    return lines
+            starts.rows.append(["  nothing compiled", "", "", f"{one['first step s, nothing kept']:.2f}", ""])
+    return [steps.text(), "", starts.text()]
 
 
-def _number(value: float | None, width: int) -> str:
-    return f"{'-':>{width}s}" if value is None else f"{value:{width}.0f}"
+def _numbers(one: dict[str, Any], *names: str) -> list[str]:
+    return ["-" if one[name] is None else f"{one[name]:.0f}" for name in names]
 
 
 def _rulebooks(record: dict[str, Any]) -> list[str]:
@@ -55,20 +52,17 @@ def _rulebooks(record: dict[str, Any]) -> list[str]:
 
 
 def _levels(record: dict[str, Any]) -> list[str]:
-    lines = [
-        f"{'level':6s}{'sites':>8s}{'rules/site':>11s}{'GFLOP':>8s}{'forward ms':>11s}{'GFLOP/s':>8s}"
-        f"{'of product':>11s}{'backward ms':>12s}{'GFLOP/s':>8s}{'both, of it':>12s}"
-    ]
+    header = ["level", "sites", "rules/site", "GFLOP", "forward ms", "GFLOP/s", "of product"]
+    levels = Table([*header, "backward ms", "GFLOP/s", "both, of it"], [])
     for number, level in [*enumerate(record["levels"]), ("all", record["total"])]:
-        sites = "" if number == "all" else f"{level['sites']:8.0f}{level['rules per site']:11.1f}"
-        lines.append(
-            f"{number!s:6s}{sites:19s}{level['GFLOP']:8.2f}{level['forward ms']:11.1f}{level['forward GFLOP/s']:8.1f}"
-            f"{level['forward share of product rate']:11.0%}{level['backward ms']:12.1f}"
-            f"{level['backward GFLOP/s']:8.1f}{level['share of product rate']:12.0%}"
-        )
+        sites = ["", ""] if number == "all" else [f"{level['sites']:.0f}", f"{level['rules per site']:.1f}"]
+        row = [str(number), *sites, f"{level['GFLOP']:.2f}", f"{level['forward ms']:.1f}"]
+        row += [f"{level['forward GFLOP/s']:.1f}", f"{level['forward share of product rate']:.0%}"]
+        row += [f"{level['backward ms']:.1f}", f"{level['backward GFLOP/s']:.1f}"]
+        levels.rows.append([*row, f"{level['share of product rate']:.0%}"])
     total, rate = record["total"], record["product GFLOP/s"]
     return [
-        *lines,
+        levels.text(),
         f"all convolutions {total['GFLOP/s']:.1f} GFLOP/s; a large matrix product {rate:.1f} GFLOP/s here and now",
     ]
 

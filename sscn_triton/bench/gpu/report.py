@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sscn_triton.common.table import Table
+
 
 def line(name: str, cell: dict[str, Any]) -> str:
     """A cell in one line."""
@@ -28,16 +30,15 @@ def _others(cell: dict[str, Any]) -> str:
 
 def table(record: dict[str, Any]) -> str:
     """All cells as a Markdown table."""
-    head = "| cell | voxels | ms | in a row | floor | share of floor | peak MB | fastest other |\n"
-    rows = [_row(name, cell) for name, cell in record["cells"].items() if "sscn" in cell]
-    return head + "| --- | --- | --- | --- | --- | --- | --- | --- |\n" + "\n".join(rows)
+    header = ["cell", "voxels", "ms", "in a row", "floor", "share of floor", "peak MB", "fastest other"]
+    return Table(header, [_row(name, cell) for name, cell in record["cells"].items() if "sscn" in cell]).markdown()
 
 
-def _row(name: str, cell: dict[str, Any]) -> str:
+def _row(name: str, cell: dict[str, Any]) -> list[str]:
     mine = cell["sscn"]
     others = {name: found for name, found in cell.get("rivals", {}).items() if "ratio" in found}
     best = min(others, key=lambda name: others[name]["ratio"], default=None)
     other = "" if best is None else f"{best}, {others[best]['ratio']:.2f} x"
-    numbers = f"{mine['ms']:.3f} | {mine['in a row']:.3f} | {cell['floor ms']:.3f} | {mine['share of floor']:.0%}"
+    times = [f"{one:.3f}" for one in (mine["ms"], mine["in a row"], cell["floor ms"])]
     peak = f"{mine['peak MB']:.0f}" if "peak MB" in mine else ""
-    return f"| {name} | {cell['voxels']} | {numbers} | {peak} | {other} |"
+    return [name, str(cell["voxels"]), *times, f"{mine['share of floor']:.0%}", peak, other]

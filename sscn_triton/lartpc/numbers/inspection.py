@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from textwrap import indent
 
 import numpy as np
+from markupsafe import Markup
 
+from sscn_triton.common.page import bars, template
+from sscn_triton.common.table import Rows, Table
 from sscn_triton.lartpc.event import CLASS_NAMES, UNKNOWN_COLOR, Event
 from sscn_triton.lartpc.numbering import NUMBERS, as_named, is_told, told_names
 from sscn_triton.lartpc.pictures.panels import label_color
@@ -32,23 +35,22 @@ class Inspection:
         """For a terminal."""
         width = max(len(name) for name, _ in self.rows)
         lines = [self.title, *(f"  {name:<{width}}  {value}" for name, value in self.rows), ""]
-        lines.append(f"  {'class':<8} {'mean share':>11} {'voxels':>12} {'energy [MeV]':>14}")
-        for name, share, voxels, energy in self.classes:
-            lines.append(f"  {name:<8} {100 * share:>9.2f} % {voxels:>12,d} {energy:>14,.1f}")
+        lines.append(indent(Table(["class", "mean share", "voxels", "energy [MeV]"], self._class_rows()).text(), "  "))
         return "\n".join(lines)
+
+    def _class_rows(self) -> Rows:
+        return [
+            [name, f"{100 * share:.2f} %", f"{voxels:,d}", f"{energy:,.1f}"]
+            for name, share, voxels, energy in self.classes
+        ]
 
     def page(self) -> str:
         """As HTML that needs nothing else."""
-        rows = "".join(
-            f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>" for name, value in self.rows
+        colors = [_color(name, number) for number, (name, *_) in enumerate(self.classes)]
+        classes = zip(colors, self._class_rows(), strict=True)
+        return template(_PAGE).render(
+            title=self.title, rows=self.rows, classes=classes, histogram=_drawn(self.histogram)
         )
-        classes = "".join(
-            f'<tr><td><i style="background:{_color(name, number)}"></i>{html.escape(name)}</td>'
-            f"<td>{100 * share:.2f} %</td><td>{voxels:,d}</td><td>{energy:,.1f}</td></tr>"
-            for number, (name, share, voxels, energy) in enumerate(self.classes)
-        )
-        title = html.escape(self.title)
-        return _PAGE.format(title=title, rows=rows, classes=classes, histogram=_drawn(self.histogram))
 
 
 def inspect_events(
@@ -161,46 +163,46 @@ def _spread(values: np.ndarray, form: str) -> str:
     return f"median {middle}, from {low} to {high}"
 
 
-def _drawn(histogram: np.ndarray) -> str:
+def _drawn(histogram: np.ndarray) -> Markup:
     """Bars, and a tick at every power of ten."""
-    wide, high = _WIDE / len(histogram), max(int(histogram.max()), 1)
-    bars = "".join(
-        f'<rect x="{place * wide:.1f}" y="{_HIGH * (1 - n / high):.1f}" width="{wide - 1:.1f}" '
-        f'height="{_HIGH * n / high:.1f}"/>'
-        for place, n in enumerate(histogram.tolist())
-    )
     powers = np.arange(int(_EDGES[0]), int(_EDGES[-1]) + 1)
     places = _WIDE * (powers - _EDGES[0]) / (_EDGES[-1] - _EDGES[0])
     ticks = "".join(
         f'<text x="{place:.1f}" y="{_HIGH + 18}">{10.0**power:g}</text>'
         for place, power in zip(places, powers, strict=True)
     )
-    return f'<svg viewBox="-20 0 {_WIDE + 40} {_HIGH + 24}" role="img">{bars}{ticks}</svg>'
+    drawn = bars(histogram, _WIDE, _HIGH)
+    return Markup(f'<svg viewBox="-20 0 {_WIDE + 40} {_HIGH + 24}" role="img">{drawn}{ticks}</svg>')
 
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>{title}</title>
+<title>{{ title }}</title>
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; color: #303030; max-width: 42rem; margin: 2rem auto; padding: 0 1rem; }}
-table {{ border-collapse: collapse; width: 100%; }}
-td, th {{ padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #ddd; text-align: left; font-weight: normal; }}
-th {{ color: #707070; }}
-.numbers td + td, .numbers th + th {{ text-align: right; font-variant-numeric: tabular-nums; }}
-i {{ display: inline-block; width: .8em; height: .8em; border-radius: 50%; margin-right: .5em; }}
-svg {{ width: 100%; fill: #0072B2; }}
-text {{ font-size: 12px; fill: #707070; text-anchor: middle; }}
+body { font: 16px/1.5 system-ui, sans-serif; color: #303030; max-width: 42rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; width: 100%; }
+td, th { padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #ddd; text-align: left; font-weight: normal; }
+th { color: #707070; }
+.numbers td + td, .numbers th + th { text-align: right; font-variant-numeric: tabular-nums; }
+i { display: inline-block; width: .8em; height: .8em; border-radius: 50%; margin-right: .5em; }
+svg { width: 100%; fill: #0072B2; }
+text { font-size: 12px; fill: #707070; text-anchor: middle; }
 </style>
-<h1>{title}</h1>
-<table>{rows}</table>
+<h1>{{ title }}</h1>
+<table>
+{%- for name, value in rows %}<tr><td>{{ name }}</td><td>{{ value }}</td></tr>{% endfor -%}
+</table>
 <h2>Classes</h2>
 <table class="numbers">
 <tr><th>class</th><th>mean share of an event</th><th>voxels</th><th>energy [MeV]</th></tr>
-{classes}
+{% for color, (name, share, voxels, energy) in classes -%}
+<tr><td><i style="background:{{ color }}"></i>{{ name }}</td>
+{%- for cell in (share, voxels, energy) %}<td>{{ cell }}</td>{% endfor %}</tr>
+{%- endfor %}
 </table>
 <h2>Energies of voxels [MeV]</h2>
-{histogram}
+{{ histogram }}
 </html>
 """

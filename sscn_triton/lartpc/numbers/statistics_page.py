@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
+from sscn_triton.common.page import bars, template
 from sscn_triton.lartpc.event import Event
 from sscn_triton.lartpc.files.opening import open_events
 from sscn_triton.lartpc.numbers.statistics import statistics
@@ -43,17 +44,11 @@ def statistics_page(lists: Mapping[str, Sequence[Event]]) -> str:
     """
     if len(lists) != 2:
         raise ValueError(f"a page compares two lists of events, got {len(lists)}")
-    names = [html.escape(name) for name in lists]
     found = [statistics(events) for events in lists.values()]
-    counts = [len(events) for events in lists.values()]
-    heads = "".join(f'<th colspan="4">{name}, {n} events</th>' for name, n in zip(names, counts, strict=True))
-    parts = "<th>mean</th><th>median</th><th>least</th><th>largest</th>" * 2
-    rows = "".join(_row(row, [one[row] for one in found]) for row in found[0])
-    pictures = "".join(_histogram(row, found[0][row], found[1][row]) for row in _DRAWN)
-    title = f"Events: {names[0]} beside {names[1]}"
-    return _PAGE.format(
-        title=title, heads=heads, parts=parts, rows=rows, pictures=pictures, colors=_COLORS, names=names
-    )
+    pictures = [_histogram(row, found[0][row], found[1][row]) for row in _DRAWN]
+    rows = [[_named(row)[0], *(cell for one in found for cell in _cells(one[row], _named(row)[1]))] for row in found[0]]
+    counts = {name: len(events) for name, events in lists.items()}
+    return template(_PAGE).render(counts=counts, names=list(lists), rows=rows, pictures=pictures, colors=_COLORS)
 
 
 def beside_simulated(
@@ -86,70 +81,65 @@ def _named(row: str) -> tuple[str, str]:
     return words.format(which), form
 
 
-def _row(row: str, lists: Sequence[np.ndarray]) -> str:
-    words, form = _named(row)
-    return f"<tr><td>{words}</td>{''.join(_cells(values, form) for values in lists)}</tr>"
-
-
-def _cells(values: np.ndarray, form: str) -> str:
+def _cells(values: np.ndarray, form: str) -> list[str]:
+    """Mean, median, least and largest."""
     values = values[np.isfinite(values)]
     if not len(values):
-        return "<td>-</td>" * 4
-    measures = (values.mean(), np.median(values), values.min(), values.max())
-    return "".join(f"<td>{value:{form}}</td>" for value in measures)
+        return ["-"] * 4
+    return [f"{value:{form}}" for value in (values.mean(), np.median(values), values.min(), values.max())]
 
 
-def _histogram(row: str, many: np.ndarray, few: np.ndarray) -> str:
+def _histogram(row: str, many: np.ndarray, few: np.ndarray) -> Markup:
     """Bars of the middle 98 % of one list, and lines at the other's events."""
     name, form = _named(row)
     many, few = many[np.isfinite(many)], few[np.isfinite(few)]
     if not len(many):
-        return ""
+        return Markup()
     inside = np.append(few, np.quantile(many, [0.01, 0.99]))
     low, high = float(inside.min()), float(inside.max())
     high = high if high > low else low + 1.0
-    heights = np.histogram(many, _BINS, (low, high))[0]
-    wide, most = _WIDE / _BINS, max(int(heights.max()), 1)
-    bars = "".join(
-        f'<rect x="{i * wide:.1f}" y="{_HIGH * (1 - n / most):.1f}" width="{wide - 1:.1f}" '
-        f'height="{_HIGH * n / most:.1f}"/>'
-        for i, n in enumerate(heights.tolist())
-    )
+    drawn = bars(np.histogram(many, _BINS, (low, high))[0], _WIDE, _HIGH)
     places = (few - low) / (high - low) * _WIDE
     lines = "".join(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{_HIGH}"/>' for x in places)
     below = f'y="{_HIGH + 16}"'
     ends = f'<text x="0" {below}>{low:{form}}</text><text class="end" x="{_WIDE}" {below}>{high:{form}}</text>'
     box = f'viewBox="-4 -4 {_WIDE + 8} {_HIGH + 24}" role="img" aria-label="{name}"'
-    return f"<figure><figcaption>{name}</figcaption><svg {box}>{bars}{lines}{ends}</svg></figure>"
+    return Markup(f"<figure><figcaption>{name}</figcaption><svg {box}>{drawn}{lines}{ends}</svg></figure>")
 
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>{title}</title>
+<title>Events: {{ names | join(" beside ") }}</title>
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; color: #303030; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }}
-table {{ border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }}
-.scroll {{ overflow-x: auto; }}
-td, th {{ padding: .2rem .6rem .2rem 0; border-bottom: 1px solid #ddd; text-align: right; font-weight: normal; }}
-td:first-child {{ text-align: left; }}
-td:nth-child(6) {{ padding-left: 2rem; }}
-th {{ color: #707070; }}
-.pictures {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); gap: 1.5rem; }}
-figure {{ margin: 0; }}
-figcaption {{ color: #707070; }}
-rect {{ fill: {colors[0]}; }}
-line {{ stroke: {colors[1]}; stroke-width: 2; }}
-text {{ font-size: 12px; fill: #707070; }}
-.end {{ text-anchor: end; }}
-b {{ font-weight: 600; }}
+body { font: 15px/1.5 system-ui, sans-serif; color: #303030; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+.scroll { overflow-x: auto; }
+td, th { padding: .2rem .6rem .2rem 0; border-bottom: 1px solid #ddd; text-align: right; font-weight: normal; }
+td:first-child { text-align: left; }
+td:nth-child(6) { padding-left: 2rem; }
+th { color: #707070; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); gap: 1.5rem; }
+figure { margin: 0; }
+figcaption { color: #707070; }
+rect { fill: {{ colors[0] }}; }
+line { stroke: {{ colors[1] }}; stroke-width: 2; }
+text { font-size: 12px; fill: #707070; }
+.end { text-anchor: end; }
+b { font-weight: 600; }
 </style>
-<h1>{title}</h1>
-<div class="scroll"><table><tr><th></th>{heads}</tr><tr><th></th>{parts}</tr>{rows}</table></div>
+<h1>Events: {{ names | join(" beside ") }}</h1>
+<div class="scroll"><table><tr><th></th>
+{%- for name, count in counts.items() %}<th colspan="4">{{ name }}, {{ count }} events</th>{% endfor -%}
+</tr><tr><th></th>
+{%- for name in ("mean", "median", "least", "largest") * 2 %}<th>{{ name }}</th>{% endfor -%}
+</tr>
+{%- for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor -%}
+</table></div>
 <h2>Events one by one</h2>
-<p>Bars: <b style="color:{colors[0]}">{names[0]}</b>, the middle 98 %.
-Lines: <b style="color:{colors[1]}">{names[1]}</b>.</p>
-<div class="pictures">{pictures}</div>
+<p>Bars: <b style="color:{{ colors[0] }}">{{ names[0] }}</b>, the middle 98 %.
+Lines: <b style="color:{{ colors[1] }}">{{ names[1] }}</b>.</p>
+<div class="pictures">{{ pictures | join }}</div>
 </html>
 """

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import html
 import json
 from typing import Any
+
+from markupsafe import Markup
+
+from sscn_triton.common.page import template
 
 
 def turned_page(figure: Any) -> str:
@@ -18,8 +21,7 @@ def turned_page(figure: Any) -> str:
         div_id="event",
         post_script=_FIT.replace("SETTING", json.dumps(setting)),
     )
-    title = html.escape(f"Event {name}" if name else "Event")
-    return _PAGE.replace("{title}", title).replace("{body}", drawn)
+    return template(_PAGE).render(title=f"Event {name}" if name else "Event", body=Markup(drawn))
 
 
 def _axes(figure: Any) -> list[list[str]]:
@@ -38,11 +40,11 @@ def _bars(figure: Any) -> list[int]:
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title><style>
+<title>{{ title }}</title><style>
 body { margin: 0; background: #fff; }
 @media (max-width: 600px) { .modebar-container { display: none; } }
 </style></head><body>
-{body}
+{{ body }}
 </body></html>
 """
 

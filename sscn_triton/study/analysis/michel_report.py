@@ -8,9 +8,11 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from sscn_triton.common.page import Table, figure, heading, html_table, paragraph
+from sscn_triton.common.page import figure, heading, paragraph
+from sscn_triton.common.table import Table
 from sscn_triton.common.units import percent
 
 ONE_SIGMA = math.erf(math.sqrt(0.5))
@@ -40,7 +42,7 @@ def rows(record: dict[str, Any]) -> Table:
     published = [percent(theirs[name]) for name in ("efficiency", "purity", "clustering_efficiency")]
     published.append(percent(theirs["clustering_purity"]))
     table.append(["2018: sparse, paper", "", "", "", published[0], "", *published[1:]])
-    return header, table
+    return Table(header, table)
 
 
 def _share(some: int, whole: int) -> str:
@@ -85,7 +87,7 @@ def energy_rows(record: dict[str, Any]) -> Table:
         table.append([f"{edges[i]:.0f} {upper} MeV", str(true), str(seen)])
     pairs = sorted(found["matched_energies"])
     table += [[f"matched pair {i + 1}", f"{true:.1f} MeV", f"{seen:.1f} MeV"] for i, (true, seen) in enumerate(pairs)]
-    return ["energy", "true", "found"], table
+    return Table(["energy", "true", "found"], table)
 
 
 def sentence(record: dict[str, Any]) -> str:
@@ -112,16 +114,16 @@ NOTE = (
 )
 
 
-def parts(record: dict[str, Any], folder: Path) -> list[str]:
+def parts(record: dict[str, Any], folder: Path) -> list[Markup]:
     return [
         heading("Michel electrons"),
         paragraph(sentence(record)),
-        html_table(*rows(record)),
+        rows(record).html(),
         paragraph(NOTE, "small"),
         figure(folder, "michel.png", "Energy of the Michel electrons at the ends of tracks in the held-out images of "
                "the network on stopping muons, true and found (left), and of matched pairs (right).",
-               *energy_rows(record)),
-        figure(folder, "michel-event.png", "One of these images: truth and the network's answer.", *_shares(record)),
+               energy_rows(record)),
+        figure(folder, "michel-event.png", "One of these images: truth and the network's answer.", _shares(record)),
     ]  # fmt: skip
 
 
@@ -130,4 +132,4 @@ def _shares(record: dict[str, Any]) -> Table:
     scores = record["michel"]["network"]["held_out"]
     found = zip(record["classes"], scores["class_share"], scores["class_accuracy"], strict=True)
     header = ["class (all held-out images of stopping muons)", "share", "accuracy"]
-    return header, [[name, percent(share), percent(accuracy)] for name, share, accuracy in found]
+    return Table(header, [[name, percent(share), percent(accuracy)] for name, share, accuracy in found])

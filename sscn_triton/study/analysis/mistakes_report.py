@@ -8,10 +8,12 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sscn_triton.common.page import Table, figure, heading, paragraph
+from sscn_triton.common.page import figure, heading, paragraph
+from sscn_triton.common.table import Table
 from sscn_triton.common.units import percent
 from sscn_triton.lartpc import CLASS_COLORS
 
@@ -50,7 +52,7 @@ def confusion_rows(mistakes: dict[str, Any], classes: list[str]) -> Table:
         [f"{name}, MeV", *(f"{energy:,.1f}" for energy in energies)]
         for name, energies in zip(classes, mistakes["confusion_energy"], strict=True)
     ]
-    return header, rows
+    return Table(header, rows)
 
 
 def certainty(mistakes: dict[str, Any], classes: list[str]) -> Figure:
@@ -95,7 +97,7 @@ def certainty_rows(mistakes: dict[str, Any], classes: list[str]) -> Table:
     ]
     for name, voxels, share in _by_distance(mistakes):
         rows.append([f"{name} voxels from another class", f"{voxels:,}", f"{percent(share)} wrong", "", "", ""])
-    return header, rows
+    return Table(header, rows)
 
 
 def sentence(mistakes: dict[str, Any]) -> str:
@@ -110,12 +112,12 @@ def sentence(mistakes: dict[str, Any]) -> str:
     )
 
 
-def parts(mistakes: dict[str, Any], classes: list[str], folder: Path) -> list[str]:
+def parts(mistakes: dict[str, Any], classes: list[str], folder: Path) -> list[Markup]:
     return [
         heading("Mistakes"),
         paragraph(sentence(mistakes)),
         figure(folder, "confusion.png", "The sparse network on held-out whole events: which class for which, by voxel "
-               "and by energy.", *confusion_rows(mistakes, classes)),
+               "and by energy.", confusion_rows(mistakes, classes)),
         figure(folder, "certainty.png", "The same: softmax of the true class (left); share of wrong voxels by their "
-               "distance to the nearest voxel of another true class (right).", *certainty_rows(mistakes, classes)),
+               "distance to the nearest voxel of another true class (right).", certainty_rows(mistakes, classes)),
     ]  # fmt: skip

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from sscn_triton.common.table import Table
 from sscn_triton.common.units import memory, percent, seconds
 from sscn_triton.study import published
-from sscn_triton.study.scaling.report import markdown
 
 GOAL = {"training": 0.993, "held out": 0.98, "size": 192, "seconds": 600.0}
 """What a GPU is to reach: the accuracies of the study in ten minutes of training."""
@@ -62,7 +62,7 @@ def _trainings(trainings: dict[str, dict[str, Any]]) -> str:
         training = accuracy if trained else "99.3 %" if one.size == GOAL["size"] else ""
         row = [f"2018: {one.name}, {one.size} px", "", "", duration, training, "" if trained else accuracy]
         rows.append([*row, ""])
-    return markdown(header, rows)
+    return Table(header, rows).markdown()
 
 
 def _goal(trainings: dict[str, dict[str, Any]]) -> str:
@@ -94,7 +94,7 @@ def _classes(trainings: dict[str, dict[str, Any]]) -> str:
         rows.append(
             [theirs.name, *found, percent(theirs.accuracy), percent(first["class_share"][i]), percent(theirs.share)]
         )
-    return markdown(header, rows)
+    return Table(header, rows).markdown()
 
 
 def _costs(costs: list[dict[str, Any]]) -> str:
@@ -109,4 +109,4 @@ def _costs(costs: list[dict[str, Any]]) -> str:
         row += [seconds(old.forward_seconds) if old else "", memory(cell["forward_memory"])]
         row += [memory(1e9 * old.memory_gb) if old else "", seconds(cell["step_seconds"]), memory(cell["step_memory"])]
         rows.append(row)
-    return markdown(header, rows)
+    return Table(header, rows).markdown()

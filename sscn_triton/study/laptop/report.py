@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import html as markup
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from sscn_triton.common.output import as_json
-from sscn_triton.common.page import Rows, Table, data_uri, figure, heading, html_table, page, paragraph, text_table
+from sscn_triton.common.page import data_uri, figure, heading, page, paragraph
+from sscn_triton.common.table import Rows, Table
 from sscn_triton.common.units import memory, percent, seconds
 from sscn_triton.study.analysis import michel_report, mistakes_report
 from sscn_triton.study.laptop.figures import WORST, worst_name
@@ -52,14 +54,14 @@ def class_rows(record: dict[str, Any]) -> Table:
         ours = [percent(n["held_out"]["class_accuracy"][c]) for n in networks]
         share = percent(whole["held_out"]["class_share"][c])
         rows.append([theirs["name"], share, *ours, percent(theirs["share"], 0), percent(theirs["accuracy"])])
-    return header, rows
+    return Table(header, rows)
 
 
 def table(record: dict[str, Any]) -> str:
     """What `sscn study` prints at its end."""
     short = [name.replace("accuracy", "acc.").replace("memory", "mem.") for name in COLUMNS]
     return "\n".join(
-        ["", *sentences(record), "", text_table(short, main_rows(record)), "", text_table(*class_rows(record)), ""]
+        ["", *sentences(record), "", Table(short, main_rows(record)).text(), "", class_rows(record).text(), ""]
     )
 
 
@@ -122,9 +124,9 @@ def notes(record: dict[str, Any]) -> list[str]:
 def html(record: dict[str, Any], folder: Path) -> str:
     """The page. Reads the figures from `folder` and puts them into it."""
     parts = [
-        f"<h1>{markup.escape(record['title'])}</h1>",
+        Markup("<h1>{}</h1>").format(record["title"]),
         *(paragraph(sentence, "lead") for sentence in sentences(record)),
-        html_table(COLUMNS, main_rows(record)),
+        Table(COLUMNS, main_rows(record)).html(),
         paragraph("Rows named 2018 are the study's own numbers, of other events and a GPU; all else was measured in "
                   "this run.", "small"),
         *_accuracy_parts(record, folder),
@@ -133,35 +135,34 @@ def html(record: dict[str, Any], folder: Path) -> str:
         *michel_report.parts(record, folder),
         *questions_report.parts(record, folder),
         heading("How it was measured"),
-        "<ul>" + "".join(f"<li>{markup.escape(note)}</li>" for note in notes(record)) + "</ul>",
+        Markup("<ul>{}</ul>").format(Markup("").join(Markup("<li>{}</li>").format(note) for note in notes(record))),
         heading("All numbers"),
-        f'<p><a download="report.json" href="{data_uri(as_json(record).encode(), "application/json")}">report.json'
-        "</a> holds every number on this page and every training step.</p>",
+        Markup('<p><a download="report.json" href="{}">report.json</a> holds every number on this page and every '
+               "training step.</p>").format(data_uri(as_json(record).encode(), "application/json")),
     ]  # fmt: skip
     return page(record["title"], parts)
 
 
-def _accuracy_parts(record: dict[str, Any], folder: Path) -> list[str]:
-    header, rows = class_rows(record)
+def _accuracy_parts(record: dict[str, Any], folder: Path) -> list[Markup]:
     return [
         heading("Accuracy"),
         figure(folder, "accuracy.png", "Nonzero accuracy of the batches learnt from, as a running mean over "
-               "a twentieth of the training; diamonds: held-out images at the end.", *_curve_rows(record)),
+               "a twentieth of the training; diamonds: held-out images at the end.", _curve_rows(record)),
         figure(folder, "classes.png", "Accuracy by class on held-out images. The shares below the names are those "
-               "of the held-out whole events. Hatched: the 2018 study.", header, rows),
-        html_table(header, rows),
+               "of the held-out whole events. Hatched: the 2018 study.", class_rows(record)),
+        class_rows(record).html(),
         paragraph("Mean shares of the nonzero voxels and accuracies by class; the last two columns are the study's.",
                   "small"),
     ]  # fmt: skip
 
 
-def _cost_parts(record: dict[str, Any], folder: Path) -> list[str]:
+def _cost_parts(record: dict[str, Any], folder: Path) -> list[Markup]:
     scaling = record["scaling"]
     return [
         heading("What it costs"),
         figure(folder, "cost.png", "What it costs, on logarithmic axes: median training step, median forward pass, "
-               "peak memory of training. Hatched: the 2018 study, forward, on a GPU.", *_cost_rows(record)),
-        html_table(*size_rows(record)),
+               "peak memory of training. Hatched: the 2018 study, forward, on a GPU.", _cost_rows(record)),
+        size_rows(record).html(),
         paragraph("The slides' table: one image at the sizes of the study, here by this machine's processor, there by "
                   "a GPU. Computed: what this run did not reach, as said below the next figure; empty: it measured too "
                   "little for that.", "small"),
@@ -169,33 +170,33 @@ def _cost_parts(record: dict[str, Any], folder: Path) -> list[str]:
         figure(folder, "scaling.png", "How costs grow with the image, one image at a time, on logarithmic axes. The "
                "table has the batches too, and what follows for images that were not measured: for dense networks in "
                "proportion to the places of the image, for the sparse one to its voxels, which follow a power law.",
-               *scaling_report.point_rows(scaling)),
-        html_table(*scaling_report.exponent_rows(scaling)),
+               scaling_report.point_rows(scaling)),
+        scaling_report.exponent_rows(scaling).html(),
         paragraph("Exponents with their standard errors, of what grows above a fixed cost. Off: root mean square of "
                   "the points about such a power law and about such an exponential, of sizes with one image; voxels "
                   "of batches too.", "small"),
     ]  # fmt: skip
 
 
-def _mistake_parts(record: dict[str, Any], folder: Path) -> list[str]:
+def _mistake_parts(record: dict[str, Any], folder: Path) -> list[Markup]:
     worst = record["networks"][3]["closer"]["mistakes"]["worst"][:WORST]
     pictures = [
         figure(folder, worst_name(number), f"Number {number} of the held-out whole events with the lowest accuracy: "
                "truth and the sparse network's answer.",
-               ["event", "nonzero accuracy"], [[one["name"], percent(one["nonzero_accuracy"])]])
+               Table(["event", "nonzero accuracy"], [[one["name"], percent(one["nonzero_accuracy"])]]))
         for number, one in enumerate(worst, 1)
     ]  # fmt: skip
     return [
         *mistakes_report.parts(record["networks"][3]["closer"]["mistakes"], record["classes"], folder),
         figure(folder, "event.png", "A held-out whole event: truth and the sparse network's answer. "
                "event.html, beside this page, shows it to turn and zoom, and where it errs.",
-               *_confusion_rows(record, 3)),
+               _confusion_rows(record, 3)),
         *pictures,
         figure(folder, "crop-sparse.png", "A held-out crop: truth and the sparse network's answer.",
-               *_confusion_rows(record, 0)),
-        figure(folder, "crop-dense.png", "The same crop by its dense twin.", *_confusion_rows(record, 1)),
+               _confusion_rows(record, 0)),
+        figure(folder, "crop-dense.png", "The same crop by its dense twin.", _confusion_rows(record, 1)),
         figure(folder, "crop-dense-2018.png", "The same crop by the dense network of 2018.",
-               *_confusion_rows(record, 2)),
+               _confusion_rows(record, 2)),
     ]  # fmt: skip
 
 
@@ -207,13 +208,13 @@ def _curve_rows(record: dict[str, Any]) -> Table:
         for i in thinned(len(curve["wall"]), 20):
             wall, accuracy, loss = (curve[name][i] for name in ("wall", "accuracy", "loss"))
             rows.append([n["name"], f"{curve['iteration'][i]:,}", f"{wall:.1f}", percent(accuracy), f"{loss:.3f}"])
-    return ["network", "iteration", "wall time (s)", "accuracy, running mean", "loss, running mean"], rows
+    return Table(["network", "iteration", "wall time (s)", "accuracy, running mean", "loss, running mean"], rows)
 
 
 def _cost_rows(record: dict[str, Any]) -> Table:
     picked = [COLUMNS.index(name) for name in ("network", "image", "step", "forward", "memory, training")]
     picked.append(COLUMNS.index("memory, forward"))
-    return [COLUMNS[i] for i in picked], [[row[i] for i in picked] for row in main_rows(record)]
+    return Table([COLUMNS[i] for i in picked], [[row[i] for i in picked] for row in main_rows(record)])
 
 
 def _confusion_rows(record: dict[str, Any], run: int) -> Table:
@@ -222,4 +223,4 @@ def _confusion_rows(record: dict[str, Any], run: int) -> Table:
         [name, *(f"{count:,}" for count in counts)]
         for name, counts in zip(record["classes"], record["networks"][run]["held_out"]["confusion"], strict=True)
     ]
-    return ["true class (all held-out images)", *(f"predicted {name}" for name in record["classes"])], rows
+    return Table(["true class (all held-out images)", *(f"predicted {name}" for name in record["classes"])], rows)

@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
-from sscn_triton.common.page import Rows, Table, figure, heading, paragraph
+from sscn_triton.common.page import figure, heading, paragraph
+from sscn_triton.common.table import Rows, Table
 from sscn_triton.common.units import memory, percent, seconds
 from sscn_triton.study.questions.figures import values
 from sscn_triton.study.questions.particles import typical_error
 
 
-def parts(record: dict[str, Any], folder: Path) -> list[str]:
+def parts(record: dict[str, Any], folder: Path) -> list[Markup]:
     """Nothing where nothing was asked."""
     answers = record["questions"]
     if answers is None:
@@ -24,21 +26,21 @@ def parts(record: dict[str, Any], folder: Path) -> list[str]:
         paragraph(equal_sentence(record)),
         figure(folder, "equal.png", "Equal memory: the sparse network, and the dense one with crops that fit into the "
                "same memory, trained at the same time, one thread each. Equal time: these two and the three networks "
-               "on crops of the first figure, each pair or triple among itself.", *equal_rows(record)),
+               "on crops of the first figure, each pair or triple among itself.", equal_rows(record)),
         paragraph(events_sentence(answers)),
         figure(folder, "events.png", "How many events are needed: accuracy after the same number of steps.",
-               *events_rows(answers)),
+               events_rows(answers)),
         paragraph(depth_sentence(answers)),
         figure(folder, "depth.png", "Which receptive field joins a Michel electron to its muon. Grey: computed, "
                "through active sites alone, from the network's own layers; the rest is measured.",
-               *depth_rows(answers)),
+               depth_rows(answers)),
         paragraph(weights_sentence(answers)),
         figure(folder, "weights.png", "What lifts the accuracy of Michel electrons, and at what cost elsewhere: class "
                "weights in the loss (large markers) and, after the training, probabilities divided by powers of the "
-               "classes' shares (lines).", *weights_rows(answers)),
+               "classes' shares (lines).", weights_rows(answers)),
         paragraph(particles_sentence(answers["particles"])),
         figure(folder, "particles.png", "Particle type and energy of single particles, by the layers of the "
-               "segmentation.", *particles_rows(answers["particles"])),
+               "segmentation.", particles_rows(answers["particles"])),
     ]  # fmt: skip
 
 
@@ -86,7 +88,7 @@ def equal_rows(record: dict[str, Any]) -> Table:
             one["name"], "equal time and memory", f"{one['images']} of {one['edge']} px", f"{one['steps']:,}",
             seconds(one["seconds"]), memory(one["memory"]), percent(one["held_out"]),
         ])  # fmt: skip
-    return header, rows
+    return Table(header, rows)
 
 
 def _told(values: np.ndarray) -> str:
@@ -113,7 +115,7 @@ def events_rows(answers: dict[str, Any]) -> Table:
     for row in answers["events"]:
         trained = 100 * np.array([trial["training_accuracy"] for trial in row["trials"]])
         rows.append([str(row["events"]), _told(trained), _told(values(row["trials"], "nonzero_accuracy"))])
-    return ["events", "accuracy, training", "accuracy, held out"], rows
+    return Table(["events", "accuracy, training", "accuracy, held out"], rows)
 
 
 def depth_sentence(answers: dict[str, Any]) -> str:
@@ -134,7 +136,7 @@ def depth_rows(answers: dict[str, Any]) -> Table:
     for row in answers["depth"]:
         words = [_told(values(row["trials"], name)) for name in ("michel", "elsewhere", "nonzero_accuracy")]
         rows.append([str(row["depth"]), f"{row['receptive_field']} px", percent(row["joined_share"]), *words])
-    return header, rows
+    return Table(header, rows)
 
 
 def weights_sentence(answers: dict[str, Any]) -> str:
@@ -182,7 +184,7 @@ def weights_rows(answers: dict[str, Any]) -> Table:
         "nonzero",
         "voxels called Michel that are",
     ]
-    return header, rows
+    return Table(header, rows)
 
 
 def particles_sentence(singles: dict[str, Any]) -> str:
@@ -216,4 +218,4 @@ def particles_rows(singles: dict[str, Any]) -> Table:
     for i, name in enumerate(singles["species"]):
         network, summed = _errors(singles, i)
         rows.append([name, *(str(count) for count in counts[i]), _told(network), f"{summed:.1f} %"])
-    return header, rows
+    return Table(header, rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sscn_triton.common.table import Table
 from sscn_triton.common.units import memory, seconds
 from sscn_triton.study import published
 
@@ -24,8 +25,6 @@ ALT_VOXELS = (
     "Time and memory of the sparse network against the number of active voxels, on logarithmic axes, for single images "
     "and for batches, in three and in two dimensions."
 )
-
-Table = tuple[list[str], list[list[str]]]
 
 
 def figure(record: dict[str, Any]) -> Any:
@@ -101,7 +100,7 @@ def point_rows(record: dict[str, Any]) -> Table:
         rows.append([NAMES[p["kind"]], _image(p), str(p["images"]), f"{p['voxels']:,}", *_costs(p)])
     for c in record["computed"]:
         rows.append([f"{NAMES[c['kind']]}, computed", _image(c), "1", "", *_costs(c)])
-    return header, rows
+    return Table(header, rows)
 
 
 def _costs(row: dict[str, Any]) -> list[str]:
@@ -123,7 +122,7 @@ def exponent_rows(record: dict[str, Any]) -> Table:
         name, quantity = f"{NAMES[f['kind']]}, {f['ndim']}D", words[f["measure"]]
         found = [_exponent(f), _fixed(f), f"{f['last']:.2f}", str(f["points"]), *off, likelier(f["odds"])]
         rows.append([name, f["against"], quantity, *found])
-    return header, rows
+    return Table(header, rows)
 
 
 def _exponent(f: dict[str, Any]) -> str:
@@ -163,7 +162,7 @@ def ratio_rows(record: dict[str, Any]) -> Table:
     for ndim, theirs in published.RATIOS.items():
         values = [f"{theirs['time']:g} x", "", f"{theirs['memory']:g} x", ""]
         rows.append(["arXiv:1903.05663, on a GPU", f"{ndim}D", *values, "published"])
-    return header, rows
+    return Table(header, rows)
 
 
 def _times(ratio: float) -> str:
@@ -181,7 +180,7 @@ def check_rows(record: dict[str, Any]) -> Table:
     for c in record["checks"]:
         values = [f"{100 * (c[what] - 1):+.0f} %" if what in c else "" for what, *_ in PANELS]
         rows.append([NAMES[c["kind"]], _image(c), *values])
-    return header, rows
+    return Table(header, rows)
 
 
 def sentence(record: dict[str, Any]) -> str:
@@ -203,10 +202,4 @@ def sentence(record: dict[str, Any]) -> str:
 def text(record: dict[str, Any]) -> str:
     """All tables and the sentence, for a terminal and for Markdown."""
     tables = (point_rows, ratio_rows, exponent_rows, check_rows)
-    return "\n\n".join([*(markdown(*table(record)) for table in tables), sentence(record)])
-
-
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n\n".join([*(table(record).markdown() for table in tables), sentence(record)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sscn_triton.common.page import Table
+from sscn_triton.common.table import Table
 from sscn_triton.common.units import memory, percent, seconds
 from sscn_triton.study.scaling.extrapolate import WANTED
 from sscn_triton.study.scaling.report import NAMES
@@ -21,7 +21,7 @@ def size_rows(record: dict[str, Any]) -> Table:
         for size in WANTED:
             theirs = [n for n in record["published"]["networks"] if (n["name"], n["size"]) == (THEIRS.get(kind), size)]
             rows.append([name, f"{size} px", *_ours(record["scaling"], kind, size), *_theirs(theirs)])
-    return header, rows
+    return Table(header, rows)
 
 
 def _ours(scaling: dict[str, Any], kind: str, size: int) -> list[str]:

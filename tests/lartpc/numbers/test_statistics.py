@@ -10,7 +10,7 @@ import pytest
 from sscn_triton import cli
 from sscn_triton.lartpc import CLASS_NAMES, PARTICLE_DTYPE, Event, read_larcv, simulate
 from sscn_triton.lartpc.event import no_particles
-from sscn_triton.lartpc.numbers import statistics
+from sscn_triton.lartpc.numbers.statistics import statistics
 from sscn_triton.lartpc.numbers.statistics_page import statistics_page
 from sscn_triton.lartpc.numbers.track_shapes import track_shapes
 from sscn_triton.lartpc.simulation.imaging import make_image
