@@ -1,4 +1,4 @@
-"""What the notebooks share: how they show source code and how their figures look."""
+"""Helpers that all notebooks share: showing source code and styling figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BLUE, RED, GREEN, PINK, ORANGE, SKY, BLACK = (
     "#56B4E9",
     "#000000",
 )
-"""The palette of Okabe and Ito, told apart with any common colour blindness."""
+"""The palette of Okabe and Ito, distinguishable with any common colour blindness."""
 
 SIX_AND_REST = ListedColormap([BLUE, RED, GREEN, PINK, ORANGE, SKY, "#B0B0B0"])
 """Colours for `ranked` groups: 0 to 5, and grey for the rest."""
@@ -38,20 +38,23 @@ STYLE = {
 
 
 def use_style() -> None:
-    """Give every figure that follows the notebooks' look."""
+    """Apply the notebooks' style to all later figures."""
     plt.rcParams.update(STYLE)
 
 
 def show_source(*objects: object) -> Markdown:
-    """The source of functions or classes as it stands in the package, highlighted."""
+    """Show the source code of functions or classes of the package, highlighted."""
     return Markdown(
         "\n".join(f"```python\n{inspect.getsource(item)}```" for item in objects)
     )
 
 
 def show_part(item: object, first: str, last: str) -> Markdown:
-    """A part of such a source, from the line that begins with `first` to the next that
-    begins with `last`. Raises ValueError if there are no such lines."""
+    """Show part of the source code of an object.
+
+    The part starts at the line that begins with `first` and ends at the next line that
+    begins with `last`. Raises ValueError if there are no such lines.
+    """
     lines = inspect.getsource(item).splitlines(keepends=True)
     starts = [line.strip().startswith(first) for line in lines]
     if True not in starts:
@@ -65,7 +68,7 @@ def show_part(item: object, first: str, last: str) -> Markdown:
 
 
 def ranked(labels: np.ndarray) -> np.ndarray:
-    """The rank by size of each label's group, [N]: 0 the largest, 6 for the small."""
+    """Rank each label's group by size, [N]: 0 for the largest, at most 6."""
     _, group, size = np.unique(labels, return_inverse=True, return_counts=True)
     rank = np.empty(len(size), np.int64)
     rank[np.argsort(-size, kind="stable")] = np.arange(len(size))

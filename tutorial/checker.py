@@ -1,4 +1,4 @@
-"""How an exercise checks itself: against the reference, smallest case first."""
+"""Check an exercise against the reference, starting with the smallest case."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 Case = Mapping[str, Any]
 
 LARGE = 64
-"""An array of more numbers is not printed."""
+"""Larger arrays are not printed."""
 
 
 def check(
@@ -21,9 +21,9 @@ def check(
 ) -> None:
     """Print `[ok]`, `[todo]` if not yet written, or `[wrong]` with the failing case.
 
-    Each case holds the keyword arguments of one call; `explain(wanted, got)` says what
-    is wrong with a result, and returns "" for a right one. The answer and `expected`
-    get copies of a case's arrays of their own.
+    Each case contains the keyword arguments of one call. `explain(wanted, got)` says
+    what is wrong with a result, and returns "" for a right one. The answer and
+    `expected` each get their own copies of a case's arrays.
     """
     name, count = answer.__name__, 0
     for case in cases:
@@ -37,7 +37,7 @@ def check(
         except KeyboardInterrupt:
             print(f"[wrong] {call} was interrupted: does it come to an end?")
             return
-        except Exception as error:  # whatever a student's code may raise
+        except Exception as error:  # a student's code may raise anything
             print(f"[wrong] {call} raised {type(error).__name__}: {error}")
             return
         complaint = explain(expected(**copied(case)), got)
@@ -49,14 +49,14 @@ def check(
 
 
 def shown(value: Any) -> str:
-    """A value on one line; of a function the name, of a large array type and shape."""
+    """Show a value on one line: a function by name, a large array by type and shape."""
     if isinstance(value, np.ndarray) and value.size > LARGE:
         return f"<{value.dtype} {value.shape}>"
     return getattr(value, "__name__", " ".join(repr(value).split()))
 
 
 def copied(case: Case) -> Case:
-    """The case with copies of its arrays."""
+    """Return the case with copies of its arrays."""
     return {
         key: value.copy() if isinstance(value, np.ndarray) else value
         for key, value in case.items()
@@ -64,12 +64,12 @@ def copied(case: Case) -> Case:
 
 
 def check_numbers(answer: Callable[[], Any], wanted: Sequence[float]) -> None:
-    """Check a tuple of numbers that were counted by hand: `answer()` returns them."""
+    """Check the tuple of numbers that `answer()` returns."""
     check(answer, lambda: tuple(wanted), [{}], explain_numbers)
 
 
 def explain_numbers(wanted: Sequence[float], got: Any) -> str:
-    """Which number of a tuple is too small or too large, the right one untold."""
+    """Say which number of a tuple is too small or too large, but not the right one."""
     if not isinstance(got, tuple) or len(got) != len(wanted):
         return f"    should return {len(wanted)} numbers, not {got!r}"
     for place, (right, given) in enumerate(zip(wanted, got, strict=True), start=1):
@@ -82,13 +82,13 @@ def explain_numbers(wanted: Sequence[float], got: Any) -> str:
 
 
 def explain_array(wanted: np.ndarray, got: Any) -> str:
-    """Where an array differs first from the right one, beyond rounding."""
+    """Say where an array first differs from the right one by more than rounding."""
     if not isinstance(got, np.ndarray):
         return f"    should return an array, not a {type(got).__name__}"
     if got.shape != wanted.shape:
         return f"    wanted shape {wanted.shape}, got {got.shape}"
     if got.dtype.kind not in "biuf":
-        return f"    should hold numbers, not {got.dtype}"
+        return f"    should contain numbers, not {got.dtype}"
     scale = 1e-6 * max(1.0, float(np.abs(wanted).max(initial=0)))
     wrong = ~(np.abs(got - wanted.astype(np.float64)) <= scale)
     if not wrong.any():

@@ -13,8 +13,11 @@ STUDENT = Path(__file__).with_name("student")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out what needs Triton where it is not, and the students' notebooks, which
-    are the chapters again, unless they are asked for."""
+    """Skip the students' notebooks, and those that need Triton if it is not installed.
+
+    The students' notebooks repeat the chapters, so they run only if the command names
+    them.
+    """
     asked = any(STUDENT.name in Path(argument).parts for argument in config.args)
     if collection_path.name in LEFT_OUT or (collection_path == STUDENT and not asked):
         return True
@@ -22,13 +25,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_report_header() -> str:
-    """Say what is left out, and why."""
+    """Say what is skipped, and why."""
     names = ", ".join(sorted(LEFT_OUT))
     return f"not run, Triton is not installed: {names}" if names else ""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set what would otherwise be command-line options of nbval."""
+    """Set options of nbval that would otherwise be given on the command line."""
     if config.getoption("nbval", default=False):
         config.option.nbval_sanitize_with = str(
             Path(__file__).with_name("sanitize.cfg")

@@ -1,7 +1,7 @@
 """Run notebooks and keep their outputs: `python tutorial/execute.py [notebook ...]`.
 
-Without names it runs all of the folder. What differs from run to run without meaning,
-times of cells and versions, is left out of the file.
+Without names it runs all notebooks of the folder. The files do not contain the times of
+cells or versions, which differ from run to run without meaning.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 
 def execute(path: Path) -> None:
-    """Execute one notebook in its own folder, and write it only if every cell ran."""
+    """Execute one notebook in its own folder; write it only if every cell succeeds."""
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,

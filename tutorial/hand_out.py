@@ -1,8 +1,8 @@
 """Make the students' notebooks: `python tutorial/hand_out.py` writes student/*.ipynb.
 
-A student's notebook is the chapter without its solutions. Text outputs stay, so that
-`pytest --nbval tutorial/student` can compare, with the exercises solved or not;
-pictures are left for the student's own run.
+A student's notebook is the chapter without its solutions. It keeps the text outputs, so
+that `pytest --nbval tutorial/student` can compare them whether the exercises are solved
+or not. It has no pictures; the student's own run draws them.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if not Path("chalk.py").exists():
 
 
 def twin(notebook: Any) -> Any:
-    """The notebook as students get it."""
+    """Return the notebook as students get it."""
     student = copy.deepcopy(notebook)
     first = nbformat.v4.new_code_cell(START, id="where-things-are")
     place = next(i for i, cell in enumerate(student.cells) if cell.cell_type == "code")
     student.cells.insert(place, first)
-    for cell in student.cells:  # the book is two folders up from the student's
+    for cell in student.cells:  # the book is two folders up from the students'
         if cell.cell_type == "markdown":
             cell.source = cell.source.replace("](../book/", "](../../book/")
     code = [cell for cell in student.cells if cell.cell_type == "code"]
@@ -58,12 +58,12 @@ def twin(notebook: Any) -> Any:
 
 
 def text(path: Path) -> str:
-    """The file of a chapter's twin."""
+    """Return the text of a chapter's student notebook."""
     return nbformat.writes(twin(nbformat.read(path, as_version=4))) + "\n"
 
 
 def write_twins() -> None:
-    """Write the notebooks of all chapters; remove those of chapters that are gone."""
+    """Write the student notebooks of all chapters; delete those of removed chapters."""
     chapters = sorted(HERE.glob("*.ipynb"))
     for path in chapters:
         write_whole(TWINS / path.name, text(path), overwrite=True)

@@ -1,6 +1,6 @@
-"""Counts what interpreted Triton kernels load and store, and stops them at the border.
+"""Count the loads and stores of interpreted Triton kernels; stop those out of bounds.
 
-It stands in for the part of Triton's interpreter that touches memory, so it needs
+It replaces the part of Triton's interpreter that accesses memory, so it needs
 TRITON_INTERPRET=1 in the environment before triton is imported.
 """
 
@@ -16,10 +16,10 @@ import torch
 
 
 class Meter:
-    """Loads and stores, counted in numbers.
+    """Counts of the numbers loaded and stored.
 
-    `loads` and `stores` are all together; `loaded(tensor)` and `stored(tensor)` say how
-    often each number of a tensor was, in the tensor's shape.
+    `loads` and `stores` are totals; `loaded(tensor)` and `stored(tensor)` count the
+    accesses to each number of a tensor, in the tensor's shape.
     """
 
     def __init__(self, memory: Any, tensors: tuple[torch.Tensor, ...]) -> None:
@@ -37,12 +37,12 @@ class Meter:
         return getattr(self._memory, name)
 
     def load(self, places: np.ndarray, mask: np.ndarray, *rest: Any) -> Any:
-        """What the interpreter calls for `tl.load`."""
+        """Called by the interpreter for `tl.load`."""
         self._count(places, mask, self._counts[0], "loads from")
         return self._memory.load(places, mask, *rest)
 
     def store(self, places: np.ndarray, values: np.ndarray, mask: np.ndarray) -> Any:
-        """What the interpreter calls for `tl.store`."""
+        """Called by the interpreter for `tl.store`."""
         self._count(places, mask, self._counts[1], "stores to")
         return self._memory.store(places, values, mask)
 
@@ -60,16 +60,16 @@ class Meter:
             np.add.at(counts[tensor.data_ptr()], number[inside], 1)
             outside -= int(inside.sum())
         if outside:
-            raise IndexError(f"{outside} {what} places outside of every tensor")
+            raise IndexError(f"{outside} {what} addresses outside every tensor")
 
     @property
     def loads(self) -> int:
-        """Numbers loaded."""
+        """Total of numbers loaded."""
         return sum(int(count.sum()) for count in self._counts[0].values())
 
     @property
     def stores(self) -> int:
-        """Numbers stored."""
+        """Total of numbers stored."""
         return sum(int(count.sum()) for count in self._counts[1].values())
 
     def loaded(self, tensor: torch.Tensor) -> np.ndarray:
@@ -83,7 +83,7 @@ class Meter:
 
 @contextmanager
 def metered(*tensors: torch.Tensor) -> Iterator[Meter]:
-    """Inside, kernels may touch these tensors only, and are counted."""
+    """Count the accesses of kernels, which may use only these tensors."""
     from triton.runtime import interpreter
 
     meter = Meter(interpreter._interpreter, tensors)

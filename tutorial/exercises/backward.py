@@ -87,10 +87,10 @@ def check_slope(answer: Callable[..., np.ndarray]) -> None:
 
 
 def explain_gradients(wanted: tuple[np.ndarray, ...], got: Any) -> str:
-    """What is wrong with the two gradients; "" for right ones."""
+    """Say what is wrong with the two gradients; "" for right ones."""
     if not isinstance(got, tuple) or len(got) != 2:
-        return "    should return two arrays, by x and by the weight"
+        return "    should return two arrays, the gradients for x and the weight"
     for name, right, given in zip(("x", "weight"), wanted, got, strict=True):
         if complaint := explain_array(right, given):
-            return f"    gradient by {name}:\n{complaint}"
+            return f"    gradient for {name}:\n{complaint}"
     return ""

@@ -1,4 +1,4 @@
-"""Exercises of chapter 4: keys by hand, the right neighbour, points in one voxel."""
+"""Exercises of chapter 4: keys by hand, the right neighbour, points in a voxel."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def points() -> Iterator[Case]:
 
 
 def explain_pair(wanted: Pair, got: Any) -> str:
-    """What is wrong with sites and features; "" for right ones."""
+    """Say what is wrong with sites and features; "" for right ones."""
     if not isinstance(got, tuple) or len(got) != 2:
         return "    should return two arrays, sites and features"
     for name, right, given in zip(("sites", "features"), wanted, got, strict=True):

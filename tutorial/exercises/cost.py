@@ -1,4 +1,4 @@
-"""Exercises of chapter 7: costs by hand, and a convolution from rules and a table."""
+"""Exercises of chapter 7: costs by hand; a convolution from rules and from a table."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def check_convolved(answer: Callable[..., np.ndarray]) -> None:
             {"x": x, "weight": weight, "rules": rulebook.rules, "outputs": outputs}
         )
         results.append(convolve(x, weight, rulebook))
-    # An output more, which no rule reaches:
+    # One more output, which no rule reaches:
     cases.append(cases[-1] | {"outputs": cases[-1]["outputs"] + 1})
     results.append(np.pad(results[-1], ((0, 1), (0, 0))))
     wanted = iter(results)

@@ -1,4 +1,4 @@
-"""Exercises of chapter 2: the size of a convolution, and one as shifted products."""
+"""Exercises of chapter 2: sizes of a convolution; a convolution as shifted products."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def expected(
 
 
 def cases() -> Iterator[Case]:
-    """Whole numbers, few positions and channels first."""
+    """Cases of integers, starting with few positions and channels."""
     rng = np.random.default_rng(0)
     sizes = [
         (3, 1, 1, 1, 1, 1),

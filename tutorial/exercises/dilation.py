@@ -1,4 +1,4 @@
-"""Exercises of chapter 3: growth by hand; which sites does a convolution reach?"""
+"""Exercises of chapter 3: growth by hand; the sites that a convolution reaches."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def expected(
 
 
 def cases() -> Iterator[Case]:
-    """A point, a pair with a negative coordinate, a diagonal; small kernels first."""
+    """Points, a pair with a negative coordinate, a diagonal; small kernels first."""
     windows = [
         (1, 1, 0),
         (1, 2, 0),
@@ -66,20 +66,20 @@ def cases() -> Iterator[Case]:
 
 
 def explain(wanted: set[Site], got: Any) -> str:
-    """What is wrong with an answer, with a drawing; "" for a right one."""
+    """Say what is wrong with an answer, with a drawing; "" for a right one."""
     if not isinstance(got, set):
         return f"    should return a set of sites, not a {type(got).__name__}"
     if got == wanted:
         return ""
     if not all(isinstance(site, tuple) and len(site) == 2 for site in got):
-        return f"    should hold pairs (u, v), not {next(iter(got))!r}"
+        return f"    should contain pairs (u, v), not {next(iter(got))!r}"
     return (
         f"    wanted {sorted(wanted)}\n    got    {sorted(got)}\n{drawing(wanted, got)}"
     )
 
 
 def drawing(wanted: set[Site], got: set[Site]) -> str:
-    """Both sets on one grid, first axis downwards."""
+    """Draw both sets on one grid, with the first axis pointing down."""
     both = np.array(sorted(wanted | got))
     (top, left), (bottom, right) = both.min(axis=0), both.max(axis=0)
     if max(bottom - top, right - left) > 30:

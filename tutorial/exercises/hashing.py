@@ -1,4 +1,4 @@
-"""Exercises of chapter 5: a hash table by hand, its search and its building."""
+"""Exercises of chapter 5: a hash table by hand, searching it and building it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check_found(answer: Callable[..., int]) -> None:
 
 
 def searches() -> Iterator[Case]:
-    """At home, further on, around the end, past an empty slot, in a full table."""
+    """Keys at home, further on, around the end, past an empty slot, in a full table."""
     for keys, capacity in (
         ([5], 4),
         ([5, 9], 4),
@@ -88,7 +88,7 @@ def check_built(answer: Callable[..., np.ndarray]) -> None:
 
 
 def fill(keys: np.ndarray, homes: np.ndarray, capacity: int) -> np.ndarray:
-    """Rows by slot after inserting the keys in order."""
+    """Return the row of each slot after inserting the keys in order."""
     rows = np.full(capacity, -1)
     for row, home in enumerate(homes):
         for slot in [*range(home, capacity), *range(home)]:
@@ -100,7 +100,7 @@ def fill(keys: np.ndarray, homes: np.ndarray, capacity: int) -> np.ndarray:
 
 
 def explain_row(wanted: int, got: Any) -> str:
-    """What is wrong with a row number; "" for the right one."""
+    """Say what is wrong with a row number; "" for the right one."""
     if isinstance(got, (bool, np.bool_)) or not isinstance(got, (int, np.integer)):
         return f"    should return a row number, not {got!r}"
     return "" if got == wanted else f"    wanted row {wanted}, got {got}"

@@ -1,4 +1,4 @@
-"""Exercises of chapter 1: sizes by hand, boxes counted, a dimension measured."""
+"""Exercises of chapter 1: sizes by hand, box counts, a box-counting dimension."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def check_dimension(answer: Callable[..., float]) -> None:
 
 
 def explain_count(wanted: int, got: Any) -> str:
-    """What is wrong with a number of boxes; "" for the right one."""
+    """Say what is wrong with a number of boxes; "" for the right one."""
     if isinstance(got, bool) or not isinstance(got, (int, np.integer)):
         return f"    should return a number of boxes, not {got!r}"
     return "" if got == wanted else f"    wanted {wanted} boxes, got {got}"

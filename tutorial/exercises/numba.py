@@ -1,4 +1,4 @@
-"""Exercises of chapter 11: a race by hand, a loop to compile, rules shared safely."""
+"""Exercises of chapter 11: a race by hand, a loop to compile, safely divided rules."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def check_shared(answer: Callable[..., list[np.ndarray]]) -> None:
 
 
 def explain_shares(asked: tuple[np.ndarray, int], got: Any) -> str:
-    """What is wrong with a distribution of rules over threads; "" for a right one."""
+    """Say what is wrong with the rules of the threads; "" for a right distribution."""
     rows_out, threads = asked
     if not isinstance(got, list) or len(got) != threads:
         return f"    should return a list of {threads} arrays"
@@ -98,5 +98,5 @@ def explain_shares(asked: tuple[np.ndarray, int], got: Any) -> str:
                 return f"    two threads write output row {row}"
     busy = sum(len(rules) > 0 for rules in got)
     if len(owners) > 20 and busy < threads:
-        return f"    only {busy} of {threads} threads have anything to do"
+        return f"    only {busy} of {threads} threads have any rules"
     return ""

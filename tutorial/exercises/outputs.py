@@ -1,4 +1,4 @@
-"""Exercises of chapter 8: output sites counted, the way up, weights carried over."""
+"""Exercises of chapter 8: counting output sites, transposed outputs, weights."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def check_converted(answer: Callable[..., np.ndarray]) -> None:
 
 
 def weights() -> Iterator[Case]:
-    """Weights that tell their taps apart, cubic kernels first."""
+    """Weights with distinguishable taps, cubic kernels first."""
     for kernel_size, channels in (
         ((1, 1, 1), (1, 1)),
         ((2, 2, 2), (1, 1)),

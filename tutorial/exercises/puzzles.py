@@ -14,7 +14,7 @@ from sscn_ref import submanifold_rulebook
 from checker import Case, check, explain_array
 
 BLOCK = 16
-GONE = float("nan")  # what an output holds before a kernel has written it
+GONE = float("nan")  # the value of an output before a kernel writes it
 
 
 def judge(
@@ -25,11 +25,12 @@ def judge(
     least: Callable[..., int],
     faults: Callable[..., str] = lambda meter, y, **case: "",
 ) -> None:
-    """Check a kernel case by case; if it is right, print what it moved in the last.
+    """Check a kernel case by case; if it is right, print its score in the last case.
 
     `launch(kernel, y, **case)` runs it on tensors and an output y of the expected
-    shape; a case may bring its own y. `least(**case)` is the fewest loads and stores.
-    `faults(meter, y, **case)` says what is wrong with what the kernel touched, or "".
+    shape; a case may contain its own y. `least(**case)` is the smallest possible number
+    of loads and stores. `faults(meter, y, **case)` says what is wrong with the memory
+    accesses of the kernel, or "".
     """
     moved: list[int] = []
     touched: list[str] = []
@@ -45,7 +46,7 @@ def judge(
         with metered(*tensors, y) as meter:
             try:
                 launch(kernel, y, **given)
-            except Exception as error:  # the interpreter wraps what a kernel raises
+            except Exception as error:  # the interpreter wraps exceptions of a kernel
                 raise error.__cause__ or error from None
         moved.append(meter.loads + meter.stores)
         touched.append(faults(meter, y, **given))
@@ -64,12 +65,12 @@ def judge(
 
 
 def programs(rows: int) -> tuple[int]:
-    """A grid with a program for each block of rows."""
+    """A grid with one program per block of rows."""
     return (-(-rows // BLOCK),)
 
 
 def numbers(*shape: int) -> np.ndarray:
-    """Small whole numbers as float32, the same for the same shape."""
+    """Small integers as float32, always the same for the same shape."""
     rng = np.random.default_rng(sum(shape))
     return rng.integers(-5, 6, shape).astype(np.float32)
 
@@ -109,7 +110,7 @@ def check_gathered(kernel: Any) -> None:
 
 
 def check_summed(kernel: Any) -> None:
-    """Puzzle 3: y[j] = sum of the channels of x[j], their number not a power of two."""
+    """Puzzle 3: y[j] = sum of the channels of x[j]; any number of channels."""
 
     def launch(k: Any, y: torch.Tensor, x: torch.Tensor) -> None:
         width = 1 << (x.shape[1] - 1).bit_length()
@@ -194,7 +195,7 @@ def check_multiplied(kernel: Any) -> None:
 
 
 def check_convolved(kernel: Any) -> None:
-    """Puzzle 6: a submanifold convolution over a table of neighbours [V, N]."""
+    """Puzzle 6: a submanifold convolution with a neighbour table [V, N]."""
 
     def launch(
         k: Any,

@@ -1,4 +1,4 @@
-"""Exercises of chapter 10: fields and averages by hand, a norm, the way to meet."""
+"""Exercises of chapter 10: fields and averages by hand, a norm, connected sites."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_normalised(answer: Callable[..., np.ndarray]) -> None:
 
 
 def rows() -> Iterator[Case]:
-    """Two rows, one, none; constant channels; two channels; many rows."""
+    """Cases of two rows, one and none, constant channels, two channels, many rows."""
     drawn = np.random.default_rng(5).normal(3, 2, (20, 3))
     few = [[1.0], [3.0]], [[7.0]], [[2.0], [2.0], [2.0]], [[1.0, 10.0], [2.0, -10.0]]
     for x in (*map(np.array, few), np.zeros((0, 2)), drawn):
@@ -51,7 +51,7 @@ def rows() -> Iterator[Case]:
 
 
 def layers_between(sites: set[Site], a: Site, b: Site) -> int | None:
-    """The number of steps from a to b over sites that touch, breadth first."""
+    """Count the steps from a to b over sites that touch, by breadth-first search."""
     steps, queue = {a: 0}, [a]
     for x, y in queue:
         for step in np.ndindex(3, 3):
@@ -83,7 +83,7 @@ def check_meeting(answer: Callable[..., int | None]) -> None:
 
 
 def explain_layers(wanted: int | None, got: Any) -> str:
-    """What is wrong with a number of layers; "" for the right one."""
+    """Say what is wrong with a number of layers; "" for the right one."""
     if (
         got is None
         or wanted is None

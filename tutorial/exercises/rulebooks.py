@@ -1,4 +1,4 @@
-"""Exercises of chapter 6: rules counted, rules found, rules mirrored."""
+"""Exercises of chapter 6: counting, finding and mirroring rules."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SHAPES: list[list[Site]] = [
 
 
 def rulebook_of(sites: list[Site], kernel_size: Any, dilation: int = 1) -> Rulebook:
-    """The reference's submanifold rulebook of one image."""
+    """Return the reference's submanifold rulebook of one image."""
     coordinates = np.array([(0, *site) for site in sites])
     return submanifold_rulebook(coordinates, kernel_size, dilation)
 
 
 def pairs_of(rulebook: Rulebook) -> list[Pairs]:
-    """Its rules as lists of pairs."""
+    """Return the rulebook's rules as lists of pairs."""
     return [
         list(zip(rows_in.tolist(), rows_out.tolist(), strict=True))
         for rows_in, rows_out in rulebook.rules
@@ -72,9 +72,9 @@ def check_mirrored_half(answer: Callable[..., list[Pairs]]) -> None:
 
 
 def explain(wanted: list[Pairs], got: Any) -> str:
-    """Which tap is the first to be wrong, and how; "" if none is."""
+    """Say which tap is the first wrong one, and how; "" if none is."""
     if not isinstance(got, list) or not all(isinstance(pairs, list) for pairs in got):
-        return "    should return a list with a list of pairs for each tap"
+        return "    should return a list with one list of pairs per tap"
     if len(got) != len(wanted):
         return f"    wanted {len(wanted)} taps, got {len(got)}"
     for pair in (pair for pairs in got for pair in pairs):

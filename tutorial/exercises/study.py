@@ -1,4 +1,4 @@
-"""Exercises of chapter 15: shares by hand, nonzero accuracy, efficiency and purity."""
+"""Exercises of chapter 15: costs by hand, nonzero accuracy, efficiency and purity."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check_accuracy(answer: Callable[..., float]) -> None:
 
 
 def rows() -> Iterator[Case]:
-    """One event, events of unequal size, padding, an event of padding, many rows."""
+    """One event, events of unequal size, padding, an event all padding, many rows."""
     lists = (
         ([1, 1], [1, 2], [0, 0]),
         ([1, 1, 1, 2], [1, 1, 1, 1], [0, 0, 0, 1]),
@@ -87,7 +87,7 @@ def check_matched(answer: Callable[..., tuple[float, ...]]) -> None:
 
 
 def explain_shares(wanted: tuple[float, ...], got: Any) -> str:
-    """Which of the four is wrong; "" for the right ones."""
+    """Say which of the four is wrong; "" for the right ones."""
     names = "efficiency", "purity", "clustering efficiency", "clustering purity"
     complaint = explain_numbers(wanted, got)
     if complaint and isinstance(got, tuple) and len(got) == 4:

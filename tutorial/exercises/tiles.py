@@ -33,7 +33,7 @@ def check_reckoned(answer: Callable[[], tuple[float, ...]]) -> None:
 
 
 def check_ordered(answer: Callable[..., np.ndarray]) -> None:
-    """Check a student's `ordered(table)`; print what its last order multiplies."""
+    """Check a student's `ordered(table)`; print the score of its last order."""
     tables = [
         np.array([[-1, -1, 1], [0, 1, 2], [1, -1, -1]]),
         np.array([[0, -1, 1, -1, 2, 3], [-1, 4, -1, 5, -1, -1]]),
@@ -58,7 +58,7 @@ def check_ordered(answer: Callable[..., np.ndarray]) -> None:
 
 
 def explain_order(table: np.ndarray, got: Any) -> str:
-    """What is wrong with an order of the columns of a table; "" for a right one."""
+    """Say what is wrong with an order of a table's columns; "" for a right one."""
     rows = table.shape[1]
     if not isinstance(got, np.ndarray) or got.shape != (rows,):
         return f"    should return an array of {rows} row numbers"
@@ -71,15 +71,15 @@ def explain_order(table: np.ndarray, got: Any) -> str:
         if before:
             alike = f"    rows {before[1]} and {row} have the same taps"
             if before[0] != place - 1:
-                return f"{alike}, and others stand between them"
+                return f"{alike}, but other rows are between them"
             if before[1] > row:
-                return f"{alike}, and should keep their old order"
+                return f"{alike}, so they should keep their original order"
         last[there[:, row].tobytes()] = place, row
     return ""
 
 
 def check_tiled(kernel: Any) -> None:
-    """Check the kernel of exercise 3, which walks only through the taps of its tile."""
+    """Check the kernel of exercise 3, which processes only the taps of its tile."""
 
     def launch(
         k: Any,
@@ -148,7 +148,7 @@ def check_tiled(kernel: Any) -> None:
 
 
 def check_partial_sums(kernel: Any) -> None:
-    """Check the kernel of exercise 4: a partial weight gradient for each segment."""
+    """Check the kernel of exercise 4: one partial weight gradient per segment."""
 
     def expected(
         x: np.ndarray,
@@ -203,7 +203,7 @@ def check_partial_sums(kernel: Any) -> None:
 
 
 def written_once(meter: Meter, y: torch.Tensor) -> str:
-    """Where an output was not stored exactly once; "" if it was everywhere."""
+    """Say which output was not stored exactly once; "" if each was."""
     stored = meter.stored(y)
     if (stored == 1).all():
         return ""
@@ -212,13 +212,13 @@ def written_once(meter: Meter, y: torch.Tensor) -> str:
 
 
 def cloud(points: int, edge: int) -> np.ndarray:
-    """At most `points` sites in a square, [N, 2], in the order of rows."""
+    """At most `points` sites in a square, [N, 2], in lexicographic order."""
     rng = np.random.default_rng(points)
     return np.unique(rng.integers(0, edge, (points, 2)), axis=0)
 
 
 def table_of(sites: Any, kernel_size: int = 3) -> np.ndarray:
-    """The table of neighbours [V, N] of sites [N, D], -1 for none."""
+    """The neighbour table [V, N] of sites [N, D], -1 for none."""
     book = submanifold_rulebook(np.insert(np.asarray(sites), 0, 0, axis=1), kernel_size)
     table = np.full((len(book.rules), len(book.input_coordinates)), -1)
     for tap, (rows_in, rows_out) in enumerate(book.rules):
@@ -227,7 +227,7 @@ def table_of(sites: Any, kernel_size: int = 3) -> np.ndarray:
 
 
 def bits(table: np.ndarray) -> np.ndarray:
-    """The mask of taps of each row, [N] int64."""
+    """The tap mask of each row, [N] int64."""
     return ((table >= 0) << np.arange(len(table))[:, np.newaxis]).sum(axis=0)
 
 
@@ -237,7 +237,7 @@ def in_tiles(masks: np.ndarray, rows: int) -> list[np.ndarray]:
 
 
 def rows_multiplied(masks: np.ndarray, rows: int) -> int:
-    """Rows that tiles multiply which walk through the taps of their rows alone."""
+    """Count the rows multiplied by tiles that process only the taps of their rows."""
     return sum(
         rows * int(np.bitwise_or.reduce(part)).bit_count()
         for part in in_tiles(masks, rows)

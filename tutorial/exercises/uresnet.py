@@ -1,4 +1,4 @@
-"""Exercises of chapter 14: parameters by hand, the way through the U, a masked norm."""
+"""Exercises of chapter 14: parameters by hand, the U, a norm over active voxels."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_tallied(answer: Callable[[], tuple[float, ...]]) -> None:
 
 
 class Step(NamedTuple):
-    """A layer that does nothing but write down what it was given."""
+    """A layer that only records its arguments."""
 
     name: str
 
@@ -71,7 +71,7 @@ def check_through(answer: Callable[..., Any]) -> None:
 
 
 def explain_way(wanted: str, got: Any) -> str:
-    """The way that was taken, beside the one that was wanted; "" if they are one."""
+    """Show the wanted structure and the one received; "" if they are equal."""
     return "" if got == wanted else f"    wanted {wanted}\n    got    {got}"
 
 
@@ -88,7 +88,7 @@ def check_masked(answer: Callable[..., np.ndarray]) -> None:
 
 
 def images() -> Iterator[Case]:
-    """Active zeros, full empty voxels, one voxel, none, all; one to three axes."""
+    """Active zeros, inactive nonzeros; one, no and all voxels; one to three axes."""
     rng = np.random.default_rng(14)
     line = np.array([[0.0, 2.0, 0.0, 0.0]])
     half = np.array([True, True, False, False])
