@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
-import pickle
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from sscn_triton.bench.cpu.engines import ENGINES
+from sscn_triton.common.child import Child
 from sscn_triton.common.errors import RunError
 
 TOLERANCE, UP_TO = 1e-3, 1 << 18
@@ -32,38 +29,24 @@ class Worker:
     """A process that has imported an engine; what that took is in ``start``."""
 
     def __init__(self, name: str, work: tuple[Any, ...], cache: str | None = None) -> None:
-        environment = {**os.environ, **({"NUMBA_CACHE_DIR": cache} if cache else {})}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", RUN, str(SCRIPT), name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-        )
-        self.start = self._read()
+        environment = {"NUMBA_CACHE_DIR": cache} if cache else {}
+        self.child = Child(RUN, str(SCRIPT), name, environment=environment)
+        self.start = _answered(self.child.answer)
         self.ask(work)
 
     def ask(self, question: Any) -> Any:
         """The answer; an error of the worker is raised here."""
-        with contextlib.suppress(BrokenPipeError):  # it has failed, and its last word says how
-            pickle.dump(question, self.process.stdin)  # type: ignore[arg-type]
-            self.process.stdin.flush()  # type: ignore[union-attr]
-        return self._read()
+        return _answered(lambda: self.child.ask(question))
 
-    def _read(self) -> Any:
-        try:
-            answer = pickle.load(self.process.stdout)  # type: ignore[arg-type]
-        except EOFError:
-            raise RunError(
-                "an engine's process was killed, perhaps because memory ran out; nothing was written"
-            ) from None
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
 
-    def end(self) -> None:
-        """End the process."""
-        self.process.kill()
-        self.process.communicate()
+def _answered(answer: Callable[[], Any]) -> Any:
+    try:
+        found = answer()
+    except EOFError:
+        raise RunError("an engine's process was killed, perhaps because memory ran out; nothing was written") from None
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 @contextlib.contextmanager
@@ -75,7 +58,7 @@ def _running(names: tuple[str, ...], work: tuple[Any, ...], cache: str | None = 
         yield workers
     finally:
         for worker in workers.values():
-            worker.end()
+            worker.child.end()
 
 
 def measure_engines(

@@ -10,14 +10,17 @@ runs, and times nothing.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -183,8 +186,6 @@ def _one(
 
 def _compile_ahead(cells: list[Cell], options: argparse.Namespace, start: float) -> None:
     """Run the cells once in several processes: kernels compile side by side, and are then found in Triton's cache."""
-    import subprocess
-
     for cell in cells:  # made once, and found by all
         _batch(cell, options, "cpu")
     limit = max(30.0, 0.4 * (options.seconds - (time.perf_counter() - start)))
@@ -194,17 +195,13 @@ def _compile_ahead(cells: list[Cell], options: argparse.Namespace, start: float)
     numbers = [str(full_grid().index(cell)) for cell in eager]
     workers = max(1, min(8, os.cpu_count() or 1, len(numbers)))
     nowhere = subprocess.DEVNULL
-    jobs = [
-        subprocess.Popen([*words, "--warm", *numbers[k::workers]], cwd=ROOT, stdout=nowhere, stderr=nowhere)
-        for k in range(workers)
-    ]
-    end = time.perf_counter() + limit
-    for job in jobs:
-        try:
-            job.wait(max(1.0, end - time.perf_counter()))
-        except subprocess.TimeoutExpired:
-            job.kill()
-            job.wait()
+
+    def run(numbers: list[str]) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run([*words, "--warm", *numbers], cwd=ROOT, stdout=nowhere, stderr=nowhere, timeout=limit)
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(run, [numbers[k::workers] for k in range(workers)]))
 
 
 def _warm(options: argparse.Namespace, device: str) -> int:

@@ -8,16 +8,15 @@ later, which ours have, is checked by the library itself, and read here.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import errno
 import os
 import pickle
-import subprocess
 import sys
 import threading
 from pathlib import Path
 from typing import Any, Protocol
 
+from sscn_triton.common.child import Child
 from sscn_triton.common.messages import first_line
 from sscn_triton.common.optional import require
 from sscn_triton.lartpc.files.base import EventFileError
@@ -94,30 +93,29 @@ class _Apart:
         return lambda *arguments: _child().ask(self._path, call, arguments)
 
 
-class _Child:
+class _Reader:
     """The process that reads. It ends with this one, or when it crashes, and is then started anew."""
 
     def __init__(self) -> None:
         self.owner = os.getpid()
         self._lock = threading.Lock()
-        self._process: Any = None
+        self._process: Child | None = None
 
     def ask(self, path: str, call: str, arguments: tuple[Any, ...]) -> Any:
         with self._lock:
-            value, failure = self._answer(pickle.dumps((path, call, arguments)))
+            value, failure = self._answer((path, call, arguments))
         if failure is None:
             return value
         raise unpacked(failure)
 
-    def _answer(self, request: bytes) -> Any:
+    def _answer(self, question: tuple[str, str, tuple[Any, ...]]) -> Any:
         if self._process is None:
-            self._process = self._start()
+            paths = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+            self._process = Child(_PROGRAM, str(Path(__file__).parent), environment=paths, quiet=True)
         late = threading.Timer(PATIENCE, self._process.kill)
         late.start()
         try:
-            self._process.stdin.write(request)
-            self._process.stdin.flush()
-            return pickle.load(self._process.stdout)
+            return self._process.ask(question)
         except (EOFError, OSError, pickle.UnpicklingError):
             words = "crashed on it" if late.is_alive() else f"did not come back from it in {PATIENCE:g} s"
             self.stop()
@@ -128,30 +126,19 @@ class _Child:
         finally:
             late.cancel()
 
-    def _start(self) -> Any:
-        command = [sys.executable, "-c", _PROGRAM, str(Path(__file__).parent)]
-        surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=surroundings)
-
     def stop(self) -> None:
         """Ends the process, if it runs and is this one's."""
         process, self._process = self._process, None
-        if process is None or self.owner != os.getpid():
-            return
-        process.kill()
-        for end in (process.stdin, process.stdout):
-            with contextlib.suppress(OSError):
-                end.close()
-        process.wait()
+        if process is not None and self.owner == os.getpid():
+            process.end()
 
 
-_the_child: list[_Child] = []
+_the_child: list[_Reader] = []
 
 
-def _child() -> _Child:
+def _child() -> _Reader:
     """This process's own: one that was forked off does not share its parent's."""
     if not _the_child or _the_child[-1].owner != os.getpid():
-        _the_child[:] = [_Child()]
+        _the_child[:] = [_Reader()]
         atexit.register(_the_child[0].stop)
     return _the_child[0]

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sscn_triton.lartpc.files.heap import check_row
+from .heap import check_row  # relative: the process knows this folder by another name
 
 
 class Calls:

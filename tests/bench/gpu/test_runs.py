@@ -128,14 +128,11 @@ def test_the_grid_has_every_cell_that_was_asked_for() -> None:
 def test_kernels_are_compiled_ahead_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[list[str]] = []
 
-    class Job:
-        def __init__(self, words: list[str], **_: Any) -> None:
-            started.append(words)
+    def run(words: list[str], timeout: float, **_: Any) -> None:
+        assert timeout > 0
+        started.append(words)
 
-        def wait(self, timeout: float) -> None:
-            assert timeout > 0
-
-    monkeypatch.setattr("subprocess.Popen", Job)
+    monkeypatch.setattr("subprocess.run", run)
     monkeypatch.setattr(command, "_batch", lambda *_: None)
     command._compile_ahead(QUICK, command._options(["--seconds", "60"]), time.perf_counter())
     numbers = [int(word) for words in started for word in words[words.index("--warm") + 1 :]]

@@ -22,8 +22,6 @@ from sscn_triton.lartpc.files import hdf5, hdf5_calls
 h5py = pytest.importorskip("h5py")
 from tests.support.event_files import public_rows, random_event, same_event, write_pilarnet  # noqa: E402
 
-PROGRAM = hdf5._PROGRAM
-
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
@@ -40,7 +38,9 @@ def public(tmp_path: Path) -> Path:
 
 def child() -> int:
     """Number of the process that reads."""
-    return hdf5._child()._process.pid
+    process = hdf5._child()._process
+    assert process is not None
+    return process.process.pid
 
 
 def test_files_of_the_old_format_are_read_apart_and_ours_here(public: Path, tmp_path: Path) -> None:
@@ -48,6 +48,16 @@ def test_files_of_the_old_format_are_read_apart_and_ours_here(public: Path, tmp_
         writer.append(random_event(0))
     assert isinstance(open_events(writer.path).handle, hdf5.Calls)
     assert not isinstance(open_events(public).handle, hdf5.Calls)
+
+
+def test_the_process_that_reads_imports_nothing_of_the_library() -> None:
+    """So that it starts quickly."""
+    command = [sys.executable, "-X", "importtime", "-c", hdf5._PROGRAM, str(Path(hdf5.__file__).parent)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    assert "hdf5_reading.heap" in done.stderr
+    assert not {"sscn_triton", "torch", "numpy"} & {
+        line.rpartition("|")[2].strip() for line in done.stderr.splitlines()
+    }
 
 
 def test_one_process_reads_all_files(public: Path, tmp_path: Path) -> None:
