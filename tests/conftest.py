@@ -1,6 +1,6 @@
 """Hypothesis profiles: the default draws the same cases every time; "deep" (`make test-deep`) many more, new ones.
-Where the real events are, and a build of the book. And that Triton interprets its kernels, which it must know before it
-is imported."""
+Where the real events are, and a build of the book. And what Triton and PyTorch must know before they are imported: that
+kernels are interpreted, and how threads wait."""
 
 import os
 import subprocess
@@ -12,6 +12,11 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("TRITON_INTERPRET", "1")
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "passive"
+)  # PyTorch's idle threads sleep, or two processes fight for the cores
+
+COSTLY = {"book", "cases", "finished", "found", "record"}  # fixtures that one process alone should make
 
 settings.register_profile(
     "default", max_examples=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -57,8 +62,13 @@ def book(tmp_path_factory) -> Path:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Interpreted kernels are slow: the suite over all engines leaves them to `make test-deep`; the default run has
+    """Two processes take one test after the other, but those of a costly fixture go to one of them.
+
+    Interpreted kernels are slow: the suite over all engines leaves them to `make test-deep`; the default run has
     test_triton.py. On a GPU, with TRITON_INTERPRET=0, they are compiled and quick enough."""
+    for item in items:
+        for name in COSTLY.intersection(item.fixturenames):
+            item.add_marker(pytest.mark.xdist_group(name if name == "book" else f"{name} of {item.path.name}"))
     if os.environ["TRITON_INTERPRET"] != "1":
         return
     for item in items:

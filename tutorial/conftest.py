@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as in tests/conftest.py
 NEED_TRITON = {"12_puzzles.ipynb", "13_tiles.ipynb"}
 LEFT_OUT = set() if importlib.util.find_spec("triton") else NEED_TRITON
 STUDENT = Path(__file__).with_name("student")
