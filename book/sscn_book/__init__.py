@@ -37,7 +37,7 @@ def draw(app: Sphinx, config: object) -> None:
         "scaling.txt": scaling.growth(book / "results", drawn),
         "at_scale.txt": scaling.at_scale(book / "results", drawn),
         "spconv_networks.txt": migration.networks(book / "results"),
-        "gpu_kernels.txt": gpu.kernels(book.parent / "tests" / "kernel_budget.json"),
+        "gpu_kernels.txt": gpu.kernels(book.parent / "tests/ops/triton/kernel_budget.json"),
     }
     for name, text in texts.items():
         (drawn / name).write_text(text + "\n", encoding="utf-8")

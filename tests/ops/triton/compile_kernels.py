@@ -3,6 +3,8 @@
 A program, since a process that interprets kernels cannot compile them:
 
     python tests/ops/triton/compile_kernels.py cuda80 cuda90  print what was found, as JSON: target, variant, numbers
+    python tests/ops/triton/compile_kernels.py --part cuda90  the same for the variants of the default run alone
+    python tests/ops/triton/compile_kernels.py --names  print the names of all variants, compiling none
     python tests/ops/triton/compile_kernels.py --write  measure every target and write the budget
     python tests/ops/triton/compile_kernels.py --count  print how often sizes alone made kernels compile again
     python tests/ops/triton/compile_kernels.py --kernels  print the names of all kernels
@@ -49,8 +51,8 @@ MATRIX = re.compile(r"\b(?:HMMA|HGMMA|UTCHMMA)\b|v_mfma_")
 
 
 @contextlib.contextmanager
-def compiling(target: GPUTarget) -> Iterator[list[tuple[str, Any]]]:
-    """Name and binary of every kernel that is launched inside."""
+def compiling(target: GPUTarget, compiled: bool = True) -> Iterator[list[tuple[str, Any]]]:
+    """Name and binary of every kernel that is launched inside; no binary if none shall be compiled."""
     met: list[tuple[str, Any]] = []
     original = JITFunction.run
     driver = SimpleNamespace(
@@ -58,7 +60,8 @@ def compiling(target: GPUTarget) -> Iterator[list[tuple[str, Any]]]:
     )
 
     def run(kernel: Any, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> None:
-        met.append((kernel.__name__, original(kernel, *arguments, grid=grid, warmup=True, **options)))
+        binary = original(kernel, *arguments, grid=grid, warmup=True, **options) if compiled else None
+        met.append((kernel.__name__, binary))
         for argument in arguments:
             if isinstance(argument, torch.Tensor):
                 argument.zero_()
@@ -153,6 +156,12 @@ LAYERS = {  # groups, channels in and out of each, rows
     "depthwise 32": (32, 1, 1, 1 << 15),
 }
 PLAIN = ("1>16", "5>5", "depthwise 32")  # of float32 only the others are compiled with all that rides along
+PART = {  # what the default run compiles: every kernel, and the widest and the narrowest of each kind of product
+    "float32 16": None,
+    "bfloat16": ("160>128", "depthwise 32"),
+    "float32 ieee": ("5>5",),
+    "float32 tf32": ("16>16",),
+}
 NORMS = [(torch.float64, 16), (torch.float32, 16), (torch.bfloat16, 1), (torch.bfloat16, 16), (torch.bfloat16, 160)]
 PRECISIONS = {"ieee": ("highest", "ieee"), "tf32": ("highest", "tf32"), "split": ("high", "tf32")}
 
@@ -164,29 +173,37 @@ def set_precision(name: str) -> None:
     torch.backends.cuda.matmul.fp32_precision = new
 
 
-def variants(target: GPUTarget) -> Iterator[tuple[str, Any]]:
-    """A name for every kernel that this library launches, and its binary."""
-    with compiling(target) as met:
+def variants(target: GPUTarget, part: bool = False, compiled: bool = True) -> Iterator[tuple[str, Any]]:
+    """A name for every kernel that this library launches, and its binary; only those of `PART` if ``part``."""
+    with compiling(target, compiled) as met:
         build_rulebooks()
         yield from (("rulebook", *one) for one in met)
         for dtype in (torch.float32, torch.bfloat16):
+            if part and dtype != torch.bfloat16:
+                continue
             met.clear()
             pool(dtype)
             yield from ((str(dtype)[6:], *one) for one in met)
         for dtype, channels in NORMS:
+            label = f"{str(dtype)[6:]} {channels}"
+            if part and label not in PART:
+                continue
             met.clear()
             normalize(dtype, channels)
-            yield from ((f"{str(dtype)[6:]} {channels}", *one) for one in met)
+            yield from ((label, *one) for one in met)
         for dtype in (torch.bfloat16, torch.float16, torch.float32):
             for precision in PRECISIONS if dtype == torch.float32 else ("ieee",):
                 set_precision(precision)
-                for name, layer in LAYERS.items():
+                label = str(dtype)[6:] + (f" {precision}" if dtype == torch.float32 else "")
+                for name, (*shape, rows) in LAYERS.items():
+                    layer = (*shape, rows if compiled else UNIT)
                     if dtype == torch.float16 and name != "64>64":
+                        continue
+                    if part and name not in PART.get(label, ()):
                         continue
                     met.clear()
                     convolve(dtype, *layer)
                     kinds = ["forward", "input gradient", "weight gradient", "reduction"]
-                    label = str(dtype)[6:] + (f" {precision}" if dtype == torch.float32 else "")
                     yield from ((f"{label} {name}", kind, one) for kind, (_, one) in zip(kinds, met, strict=True))
                     if name in PLAIN and dtype == torch.float32:
                         continue
@@ -211,6 +228,8 @@ def measure(binary: Any) -> dict[str, int]:
             Path(file.name).write_bytes(binary.asm["cubin"])
             usage, text = (
                 subprocess.run([CUOBJDUMP, option, file.name], capture_output=True, text=True, check=True).stdout
+                if option != "-sass" or "mma" in binary.asm["ptx"]  # disassembling takes half a second
+                else ""
                 for option in ("--dump-resource-usage", "-sass")
             )
         registers, stack = (re.search(rf"{name}:(\d+)", usage) for name in ("REG", "STACK"))
@@ -220,11 +239,11 @@ def measure(binary: Any) -> dict[str, int]:
     return {**found, "matrix": len(MATRIX.findall(text))}
 
 
-def survey(target: str) -> dict[str, dict[str, int]]:
+def survey(target: str, part: bool = False) -> dict[str, dict[str, int]]:
     """Every variant's numbers, the largest where a name covers several binaries."""
     found: dict[str, dict[str, int]] = {}
     seen: dict[str, dict[str, int]] = {}
-    for *name, binary in variants(TARGETS[target]):
+    for *name, binary in variants(TARGETS[target], part):
         if binary.hash not in seen:
             seen[binary.hash] = measure(binary)
         numbers, before = seen[binary.hash], found.get(" ".join(name), {})
@@ -262,13 +281,17 @@ def kernels() -> set[str]:
 def main(arguments: list[str]) -> None:
     if arguments == ["--kernels"]:
         print(json.dumps(sorted(kernels())))
+    elif arguments == ["--names"]:
+        named = {target: variants(TARGETS[target], compiled=False) for target in TARGETS}
+        print(json.dumps({target: sorted({" ".join(name) for *name, _ in found}) for target, found in named.items()}))
     elif arguments == ["--count"]:
         once, more = recompilations([17]), recompilations([0, 1, 15, 16, 17, 1000])
         print(json.dumps({name: more[name] - once[name] for name in once}))
     elif arguments == ["--write"]:
         BUDGET.write_text(json.dumps({target: survey(target) for target in TARGETS}, indent=1) + "\n")
     else:
-        print(json.dumps({target: survey(target) for target in arguments}))
+        part = arguments[0] == "--part"
+        print(json.dumps({target: survey(target, part) for target in arguments[part:]}))
 
 
 if __name__ == "__main__":

@@ -13,16 +13,19 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 HERE = Path(__file__).parent
 BUDGET = json.loads((HERE / "kernel_budget.json").read_text())
+OF_LAYERS = {"convolution_kernel", "depthwise_kernel", "weight_gradient_kernel", "reduce_kernel"}  # named by their use
+USES = ("forward", "input gradient", "weight gradient", "reduction")
 SLACK = 1.2  # of registers and shared memory, for compilers other than the pinned one
 
 
 @cache
-def compiled(*arguments: str) -> dict[str, dict[str, dict[str, int]]]:
+def compiled(*arguments: str) -> Any:
     """The answer of tests/ops/triton/compile_kernels.py, in a process that does not interpret."""
     environment = {**os.environ, "TRITON_INTERPRET": "0"}
     command = [sys.executable, str(HERE / "compile_kernels.py"), *arguments]
@@ -31,18 +34,41 @@ def compiled(*arguments: str) -> dict[str, dict[str, dict[str, int]]]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("target", BUDGET)
-def test_kernels_keep_their_budget(target: str) -> None:
-    found, allowed = compiled(target)[target], BUDGET[target]
-    assert found.keys() == allowed.keys()
+def above_budget(target: str, found: dict[str, dict[str, int]]) -> list[str]:
+    """What costs more than it may."""
+    allowed = BUDGET[target]
     over = [
         f"{name}: {key} {numbers[key]}, budget {allowed[name][key]}"
         for name, numbers in found.items()
         for key in ("registers", "shared", "spills")
         if numbers[key] > allowed[name][key] * (SLACK if key != "spills" else 1)
     ]
-    over += [f"{name}: no matrix instruction" for name in found if allowed[name]["matrix"] > found[name]["matrix"] == 0]
-    assert not over, "\n".join(over)
+    return over + [
+        f"{name}: no matrix instruction" for name in found if allowed[name]["matrix"] > found[name]["matrix"] == 0
+    ]
+
+
+def test_the_budget_names_every_variant() -> None:
+    assert compiled("--names") == {target: sorted(numbers) for target, numbers in BUDGET.items()}
+
+
+def test_every_kernel_keeps_its_budget_in_one_variant_at_least() -> None:
+    found = compiled("--part", "cuda90")["cuda90"]
+    named = " ".join(found)
+    assert not [name for name in compiled("--kernels") if name not in named and name not in OF_LAYERS]
+    products = [name for name in found if ">" in name or "depthwise" in name]
+    assert all(
+        any(name.endswith(use) for name in products) for use in (*USES, "fused forward", "fused weight gradient")
+    )
+    assert not (over := above_budget("cuda90", found)), "\n".join(over)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("target", BUDGET)
+def test_kernels_keep_their_budget(target: str) -> None:
+    found = compiled(target)[target]
+    assert found.keys() == BUDGET[target].keys()
+    assert not (over := above_budget(target, found)), "\n".join(over)
 
 
 @pytest.mark.parametrize("target", BUDGET)
