@@ -94,6 +94,12 @@ COMMANDS = {
         "study.training.trainer:train_and_say",
         needs=("lightning",),
     ),
+    "report": Command(
+        "write the page of a training",
+        "study.training.config:Report",
+        "study.runs.report:report",
+        needs=("lightning", "matplotlib"),
+    ),
     "evaluate": Command(
         "judge a trained network by the events of a file",
         "study.training.config:EvaluateConfig",

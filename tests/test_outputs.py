@@ -41,6 +41,7 @@ CASES = {
     "convert": Case("{}/events.h5", ".npz"),
     "convert-checkpoint": Case("{}/sparseconvnet.pt", ".pt"),
     "train": Case("--events 4 --image 16 --filters 1 --depth 1 --repetitions 1 --steps 1 --batch 1", ""),
+    "report": Case("{}", ".html"),
     "evaluate": Case("--checkpoint {}/final.ckpt --data {}/events.h5", ".json"),
     "study": Case("--events 4 --image 16 --size 8 --depth 2 --filters 1 --steps 1 --questions false", "", deep=True),
     "scaling": Case("--events 1 --image 32 --filters 1 --depth 1 --minutes 0.02", ".json", True, "scaling.json"),

@@ -14,11 +14,15 @@ from sscn_triton.common.table import Table
 
 def figure(folder: Path, name: str, caption: str, table: Table) -> Markup:
     """A PNG of the folder, put into the page, with its caption and its numbers."""
-    picture = data_uri((folder / name).read_bytes(), "image/png")
+    return picture((folder / name).read_bytes(), caption, table)
+
+
+def picture(png: bytes, caption: str, table: Table) -> Markup:
+    """A PNG with its caption and its numbers."""
     return Markup(
         '<figure><img src="{picture}" alt="{caption}"><figcaption>{caption}</figcaption>'
         "<details><summary>The numbers</summary>{table}</details></figure>"
-    ).format(picture=picture, caption=caption, table=table.html())
+    ).format(picture=data_uri(png, "image/png"), caption=caption, table=table.html())
 
 
 def heading(text: str) -> Markup:

@@ -2,7 +2,7 @@
 
 training/    one training, from its configuration to scores and predictions
 data/        what it learns from
-runs/        one run of a comparison
+runs/        one run of a comparison; `sscn report`, the page of a training
 analysis/    mistakes, Michel electrons
 laptop/      `sscn study`: the comparison at laptop size
 scaling/     `sscn scaling`: cost against image size

@@ -74,6 +74,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
         ["predict", files[-1], "--checkpoint", absent, "--out", str(folder / "labelled.npz")],
         ["convert-checkpoint", absent, str(folder / "new.pt"), "spconv"],
         ["train", "--data", absent],
+        ["report", absent, "--out", str(folder / "new.html"), "--overwrite", "true"],
         ["evaluate", "--checkpoint", absent, "--data", files[-1]],
         ["study", "--data", absent, "--out", str(folder / "study")],
         ["scaling", "--data", absent, "--out", str(folder / "scaling.json")],

@@ -5,8 +5,6 @@ A piece that lasts goes on where it stopped: events from their files, a training
 
 from __future__ import annotations
 
-import csv
-import json
 import shutil
 import statistics
 import time
@@ -22,18 +20,18 @@ from sscn_triton.common.progress import Progress
 from sscn_triton.lartpc import CLASS_NAMES, open_events
 from sscn_triton.lartpc.simulation.production import simulate_folder
 from sscn_triton.study.full_size.setting import Setting
+from sscn_triton.study.runs.trained import read_trained
 from sscn_triton.study.scaling.measure import Job, Plan, measure
 from sscn_triton.study.scaling.measure import run as run_scaling
-from sscn_triton.study.training.config import CONFIGS, TrainConfig
+from sscn_triton.study.training.config import CONFIGS, FINAL, SCORES, STEPS, TrainConfig
 from sscn_triton.study.training.networks import NetworkSettings
-from sscn_triton.study.training.trainer import FINAL, SCORES, train
+from sscn_triton.study.training.steplog import read_rows
+from sscn_triton.study.training.trainer import train
 
 RESERVE = 60.0
 """Seconds at the end of a call in which nothing is begun: files and checkpoints are finished in it."""
 MEMORY = "out of memory"
 """What `gpu_results.Results` takes for an answer: such a piece is not tried again."""
-CURVE = 200
-"""Points of a learning curve that are kept."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ def _pace(setting: Setting, base: TrainConfig) -> dict[str, Any]:
                 return {"failed": MEMORY}
             batch = max(1, batch // 2)
             torch.cuda.empty_cache()
-    walls = [float(row["wall"]) for row in _rows(scratch)]
+    walls = [float(row["wall"]) for row in read_rows(scratch / STEPS)]
     shutil.rmtree(scratch)
     third = steps // 3
     seconds = (walls[-1] - walls[third - 1]) / (steps - third)
@@ -148,11 +146,6 @@ def _changed(config: TrainConfig, **changes: Any) -> TrainConfig:
     return TrainConfig(**{**asdict(config), **changes})
 
 
-def _rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "steps.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def _training(base: TrainConfig, pace: dict[str, Any], seconds: float) -> dict[str, Any] | None:
     """A training of the time that is asked for; its learning curve, and its accuracies on events it has not seen."""
     if "failed" in pace:
@@ -162,28 +155,18 @@ def _training(base: TrainConfig, pace: dict[str, Any], seconds: float) -> dict[s
     folder = Path(config.out)
     if not ((folder / FINAL).exists() and (folder / SCORES).exists()):
         return None
-    rows = _rows(folder)
-    scores = json.loads((folder / SCORES).read_text())
-    accuracies = [float(row["nonzero_accuracy"]) for row in rows]
-    last = accuracies[-max(1, len(rows) // 10) :]
-    every = max(1, len(rows) // CURVE)
-    means = [statistics.fmean(accuracies[max(0, i - every) : i + 1]) for i in range(len(rows))]
+    trained = read_trained(folder)
     return {
         "config": {name: value for name, value in asdict(config).items() if name not in ("out", "data", "held_out")},
-        "training_accuracy": statistics.fmean(last),
-        "held_out": scores,
-        "training_seconds": float(rows[-1]["wall"]),
+        "training_accuracy": trained.training_accuracy,
+        "held_out": trained.scores,
+        "training_seconds": trained.training_seconds,
         "images_seen": config.steps * config.batch * config.accumulate,
         "medians": {
-            name: statistics.median(float(row[name]) for row in rows)
-            for name in ("seconds_data", "seconds_forward", "seconds_backward", "voxels")
+            name: trained.median(name) for name in ("seconds_data", "seconds_forward", "seconds_backward", "voxels")
         },
-        "peak_memory": max(float(row["memory"]) for row in rows),
-        "curve": {
-            "iteration": [int(row["step"]) for row in rows[::every]],
-            "wall": [float(row["wall"]) for row in rows[::every]],
-            "accuracy": means[::every],
-        },
+        "peak_memory": trained.peak_memory,
+        "curve": trained.curve,
     }
 
 

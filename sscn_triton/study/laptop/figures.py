@@ -5,10 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,6 +16,7 @@ from sscn_triton.lartpc import CLASS_NAMES, Event
 from sscn_triton.lartpc.pictures.display import draw_event, event_html, plot_event, write_png
 from sscn_triton.study.analysis import michel_report, mistakes_report
 from sscn_triton.study.questions import figures
+from sscn_triton.study.runs.figures import STYLE, Bars, Line, class_accuracies, learning_curves
 from sscn_triton.study.runs.run import Outcome
 from sscn_triton.study.scaling import report
 
@@ -32,22 +29,6 @@ EVENT_FIGURES = ("crop-sparse.png", "crop-dense.png", "crop-dense-2018.png", "ev
 WORST = 3
 """Held-out whole events of lowest accuracy that are drawn."""
 EVENT_PAGE = "event.html"
-
-STYLE: Any = {
-    "figure.dpi": 150,
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E6E6E6",
-    "grid.linewidth": 0.7,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-}
 
 
 def draw_all(folder: Path, record: dict[str, Any], outcomes: list[Outcome], held_out: list[list[Event]]) -> list[str]:
@@ -74,60 +55,20 @@ def draw_all(folder: Path, record: dict[str, Any], outcomes: list[Outcome], held
 
 def accuracy(record: dict[str, Any]) -> Figure:
     """Nonzero accuracy against iterations and against wall time."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.7), sharey=True)
-    for axes, key in ((left, "iteration"), (right, "wall")):
-        for network, color in zip(record["networks"], COLORS, strict=True):
-            curve = network["curve"]
-            label = network["name"] if axes is left else None
-            axes.plot(
-                curve[key],
-                100 * np.array(curve["accuracy"]),
-                color=color,
-                lw=1.8,
-                label=label,
-                ls="--" if network["whole"] else "-",
-            )
-            held_out = 100 * network["held_out"]["nonzero_accuracy"]
-            axes.plot(curve[key][-1], held_out, "D", ms=6, color=color, mec="white", clip_on=False, zorder=5)
-    left.plot([], [], "D", color="#555555", ms=6, mec="white", label="held-out images, at the end")
-    left.set(
-        xscale="log", xlabel="iterations", ylabel="nonzero accuracy (%)", title="against iterations", ylim=(0, 102)
+    rows = zip(record["networks"], COLORS, strict=True)
+    return learning_curves(
+        [Line(n["name"], color, n["curve"], n["held_out"]["nonzero_accuracy"], n["whole"]) for n, color in rows]
     )
-    right.set(xlabel="wall time of training (s)", title="against wall time", xlim=(0, None))
-    figure.legend(loc="outside lower center", ncols=4, fontsize=8)
-    return figure
 
 
 def classes(record: dict[str, Any]) -> Figure:
     """Accuracy of each class on held-out images, the study's beside it."""
-    figure, axes = plt.subplots(figsize=(9.2, 3.6))
-    groups = [(n["name"], n["held_out"]["class_accuracy"], c) for n, c in zip(record["networks"], COLORS, strict=True)]
+    rows = zip(record["networks"], COLORS, strict=True)
+    groups = [Bars(n["name"], color, n["held_out"]["class_accuracy"]) for n, color in rows]
     theirs = [one["accuracy"] for one in record["published"]["classes"]]
-    groups.append(("sparse, 192 px, 2018 study", theirs, PUBLISHED_COLOR))
-    width, places = 0.17, np.arange(len(record["classes"]))
-    for i, (name, values, color) in enumerate(groups):
-        is_theirs = i == len(groups) - 1
-        look: Any = {"color": "white", "edgecolor": color, "hatch": "////"} if is_theirs else {"color": color}
-        x = places + (i - (len(groups) - 1) / 2) * width
-        values = [np.nan if value is None else value for value in values]  # as JSON has it
-        heights = [0.0 if np.isnan(v) else 100 * v for v in values]
-        axes.bar(x, heights, width * 0.92, label=name, **look)
-        for place, value, height in zip(x, values, heights, strict=True):
-            text = "none" if np.isnan(value) else f"{height:.0f}"
-            axes.text(place, height + 1, text, ha="center", va="bottom", fontsize=6, color="#333333")
-    shares = _shares(record)
-    ticks = [f"{name}\n{100 * share:.1f} % of voxels" for name, share in zip(record["classes"], shares, strict=True)]
-    axes.set_xticks(places, ticks)
-    axes.set(ylabel="accuracy (%)", ylim=(0, 112), title="held-out images, class by class")
-    axes.grid(axis="x", visible=False)
-    axes.legend(ncols=2, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18))
-    return figure
-
-
-def _shares(record: dict[str, Any]) -> list[float]:
-    """Mean class shares in the held-out whole events."""
+    groups.append(Bars("sparse, 192 px, 2018 study", PUBLISHED_COLOR, theirs, hatched=True))
     whole = next(network for network in record["networks"] if network["whole"])
-    return whole["held_out"]["class_share"]
+    return class_accuracies(groups, record["classes"], whole["held_out"]["class_share"])
 
 
 def cost(record: dict[str, Any]) -> Figure:

@@ -14,7 +14,7 @@ from sscn_triton.common.units import memory, percent, seconds
 from sscn_triton.study.analysis import michel_report, mistakes_report
 from sscn_triton.study.laptop.figures import WORST, worst_name
 from sscn_triton.study.questions import report as questions_report
-from sscn_triton.study.runs.curves import thinned
+from sscn_triton.study.runs.tables import confusion_rows, curve_rows
 from sscn_triton.study.scaling import report as scaling_report
 from sscn_triton.study.scaling.size_table import size_rows
 
@@ -144,10 +144,11 @@ def html(record: dict[str, Any], folder: Path) -> str:
 
 
 def _accuracy_parts(record: dict[str, Any], folder: Path) -> list[Markup]:
+    curves = {n["name"]: n["curve"] for n in record["networks"]}
     return [
         heading("Accuracy"),
         figure(folder, "accuracy.png", "Nonzero accuracy of the batches learnt from, as a running mean over "
-               "a twentieth of the training; diamonds: held-out images at the end.", _curve_rows(record)),
+               "a twentieth of the training; diamonds: held-out images at the end.", curve_rows(curves)),
         figure(folder, "classes.png", "Accuracy by class on held-out images. The shares below the names are those "
                "of the held-out whole events. Hatched: the 2018 study.", class_rows(record)),
         class_rows(record).html(),
@@ -190,25 +191,14 @@ def _mistake_parts(record: dict[str, Any], folder: Path) -> list[Markup]:
         *mistakes_report.parts(record["networks"][3]["closer"]["mistakes"], record["classes"], folder),
         figure(folder, "event.png", "A held-out whole event: truth and the sparse network's answer. "
                "event.html, beside this page, shows it to turn and zoom, and where it errs.",
-               _confusion_rows(record, 3)),
+               _confusion(record, 3)),
         *pictures,
         figure(folder, "crop-sparse.png", "A held-out crop: truth and the sparse network's answer.",
-               _confusion_rows(record, 0)),
-        figure(folder, "crop-dense.png", "The same crop by its dense twin.", _confusion_rows(record, 1)),
+               _confusion(record, 0)),
+        figure(folder, "crop-dense.png", "The same crop by its dense twin.", _confusion(record, 1)),
         figure(folder, "crop-dense-2018.png", "The same crop by the dense network of 2018.",
-               _confusion_rows(record, 2)),
+               _confusion(record, 2)),
     ]  # fmt: skip
-
-
-def _curve_rows(record: dict[str, Any]) -> Table:
-    """Twenty points of each curve."""
-    rows = []
-    for n in record["networks"]:
-        curve = n["curve"]
-        for i in thinned(len(curve["wall"]), 20):
-            wall, accuracy, loss = (curve[name][i] for name in ("wall", "accuracy", "loss"))
-            rows.append([n["name"], f"{curve['iteration'][i]:,}", f"{wall:.1f}", percent(accuracy), f"{loss:.3f}"])
-    return Table(["network", "iteration", "wall time (s)", "accuracy, running mean", "loss, running mean"], rows)
 
 
 def _cost_rows(record: dict[str, Any]) -> Table:
@@ -217,10 +207,5 @@ def _cost_rows(record: dict[str, Any]) -> Table:
     return Table([COLUMNS[i] for i in picked], [[row[i] for i in picked] for row in main_rows(record)])
 
 
-def _confusion_rows(record: dict[str, Any], run: int) -> Table:
-    """Voxels of all held-out images of one run: true class against predicted class."""
-    rows = [
-        [name, *(f"{count:,}" for count in counts)]
-        for name, counts in zip(record["classes"], record["networks"][run]["held_out"]["confusion"], strict=True)
-    ]
-    return Table(["true class (all held-out images)", *(f"predicted {name}" for name in record["classes"])], rows)
+def _confusion(record: dict[str, Any], run: int) -> Table:
+    return confusion_rows(record["networks"][run]["held_out"], record["classes"])

@@ -16,6 +16,12 @@ def running_mean(values: list[float], window: int) -> np.ndarray:
     return (sums[ends] - sums[starts]) / (ends - starts)
 
 
+def last_tenth(values: list[float]) -> float:
+    """Mean over the last tenth of the steps, at least one: what a training has come to."""
+    last = values[-max(1, len(values) // 10) :]
+    return sum(last) / len(last)
+
+
 def smoothing(steps: int) -> int:
     """Steps that a curve averages over: a twentieth of the training, at least 5."""
     return max(5, steps // 20)

@@ -16,7 +16,7 @@ from sscn_triton.lartpc import CLASS_NAMES, Event
 from sscn_triton.study.analysis.predictions import Closer
 from sscn_triton.study.config import StudyConfig
 from sscn_triton.study.data.batches import Batch, as_batch, training_crops, training_events
-from sscn_triton.study.runs.curves import curve
+from sscn_triton.study.runs.curves import curve, last_tenth
 from sscn_triton.study.training import networks
 from sscn_triton.study.training.loop import Limit, Step, estimate_statistics, train
 from sscn_triton.study.training.metrics import ClassWeights, Scores, Tally, segmentation_loss
@@ -66,8 +66,7 @@ class Outcome:
     @property
     def training_accuracy(self) -> float:
         """Mean nonzero accuracy of the last tenth of the steps."""
-        last = self.steps[-max(1, len(self.steps) // 10) :]
-        return sum(step.accuracy for step in last) / len(last)
+        return last_tenth([step.accuracy for step in self.steps])
 
     @property
     def step_seconds(self) -> float:

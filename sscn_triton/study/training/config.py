@@ -16,6 +16,8 @@ from sscn_triton.study.training.networks import NetworkSettings
 
 Schedule = Literal["one-cycle", "constant", "decay"]
 CONFIGS = Path(__file__).parent / "configs"
+LAST, FINAL, SCORES, STEPS = "last.ckpt", "final.ckpt", "scores.json", "steps.csv"
+"""Files in the folder of a training."""
 
 CHANGEABLE = (
     *("out", "data", "held_out", "held_out_events", "workers", "device", "devices", "nodes"),
@@ -48,8 +50,9 @@ class TrainConfig(ReadingOptions):
 
     Data, folder, checkpoint and what the network will be judged by are checked before the first step. The folder `out`
     gets steps.csv (a row a step), last.ckpt, TensorBoard's files, and at the end final.ckpt and, once that is saved,
-    scores.json. A training that was killed goes on from last.ckpt when the same command is given again, and ends with
-    the weights it would have had. On several devices start it by torchrun or srun, with `devices` and `nodes` set.
+    scores.json. `sscn report` makes a page of them. A training that was killed goes on from last.ckpt when the same
+    command is given again, and ends with the weights it would have had. On several devices start it by torchrun or
+    srun, with `devices` and `nodes` set.
 
     Args:
         out: folder of this training.
@@ -208,6 +211,34 @@ class TrainConfig(ReadingOptions):
             raise ValueError(f"stream is for simulated events; with data={self.data} leave it out")
         if self.held_out is not None and self.data is None and not self.stream:
             raise ValueError(f"held_out goes with data or stream; without them, leave out held_out={self.held_out}")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write the page of a training: its options, learning curves, scores by class, confusion and mistakes.
+
+    The page is one HTML file that needs no network. It is made of the files that `sscn train` left in its folder;
+    nothing is trained or judged again. Beside the network stands the trivial answer that calls every voxel MIP.
+
+    Args:
+        folder: folder of a finished training by `sscn train`.
+        out: new HTML file to write; report.html in the folder if left out.
+        overwrite: replace a file that is there, once the new one is whole.
+    """
+
+    folder: str
+    out: str | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_suffix("out", self.path, (".html",))
+        check_new("out", self.path, self.overwrite)
+
+    @property
+    def path(self) -> str:
+        """The file to write."""
+        return str(Path(self.folder) / "report.html") if self.out is None else self.out
 
 
 @dataclass(frozen=True)

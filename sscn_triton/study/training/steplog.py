@@ -13,6 +13,7 @@ import torch
 from sscn_triton.common.files import named, write_all, write_whole
 from sscn_triton.common.memory import resident_memory
 from sscn_triton.study.training.board import Board
+from sscn_triton.study.training.config import STEPS
 from sscn_triton.study.training.segmentation import Seen
 
 FIELDS = ("step", "loss", "nonzero_accuracy", "voxels", "events", "learning_rate")
@@ -48,7 +49,7 @@ class StepLog(lightning.Callback):
 
     def _open(self) -> float:
         """Drops the rows beyond the last step; gives the wall time of the last one that stays."""
-        path = self.folder / "steps.csv"
+        path = self.folder / STEPS
         rows = read_rows(path) if self.last_step and path.exists() else []
         kept = [row for row in rows if int(row["step"]) <= self.last_step]
         lines = [",".join(self.columns), *(",".join(row[name] for name in self.columns) for row in kept)]
@@ -93,7 +94,7 @@ class StepLog(lightning.Callback):
         try:
             write_all(self._file, f"{line}\n".encode())
         except OSError as error:
-            raise named(error, self.folder / "steps.csv") from error
+            raise named(error, self.folder / STEPS) from error
         if self._board is not None:
             self._board.add(int(row["step"]), {name: value for name, value in row.items() if name != "step"})
 

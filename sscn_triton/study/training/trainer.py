@@ -46,14 +46,12 @@ from sscn_triton.study.training.checkpoint import (
     start_weights,
     training_options,
 )
-from sscn_triton.study.training.config import CHANGEABLE, TrainConfig
+from sscn_triton.study.training.config import CHANGEABLE, FINAL, LAST, SCORES, TrainConfig
 from sscn_triton.study.training.evaluation import scores_record, summary
 from sscn_triton.study.training.loop import estimate_statistics
 from sscn_triton.study.training.networks import Network, make_network
 from sscn_triton.study.training.segmentation import Objective, Segmentation, scheduled, set_learning_rate
 from sscn_triton.study.training.steplog import StepLog
-
-LAST, FINAL, SCORES = "last.ckpt", "final.ckpt", "scores.json"
 
 
 def train(config: TrainConfig, seconds: float = math.inf) -> Path | None:
