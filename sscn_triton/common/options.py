@@ -71,6 +71,28 @@ def read_options(kind: type[Options], values: Any, where: str) -> Options:
         raise ValueError(f"{where}: {error}") from error
 
 
+def check_least(options: Any, **least: float) -> None:
+    """Raises ValueError for an option, of a dataclass or by name, that is below its bound; None passes."""
+    for name, bound in least.items():
+        value = options[name] if isinstance(options, dict) else getattr(options, name)
+        if value is not None and value < bound:
+            raise ValueError(f"{name} must be at least {bound}, got {value}")
+
+
+def check_positive(options: Any, *names: str) -> None:
+    """Raises ValueError for a field that is not positive and finite; None passes."""
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise ValueError(f"{name} must be positive and finite, got {value}")
+
+
+def check_size(size: int) -> None:
+    """Raises ValueError for an edge that no image of the simulation has."""
+    if not 8 <= size <= 4096:
+        raise ValueError(f"size must be 8 to 4096 voxels, got {size}")
+
+
 def check_suffix(name: str, path: str, allowed: tuple[str, ...]) -> None:
     """Raises ValueError unless the option's path ends with one of the allowed suffixes, such as ".html"."""
     if Path(path).suffix.lower() not in allowed:

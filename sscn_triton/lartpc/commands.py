@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sscn_triton.common.errors import Interrupted, RunError
 from sscn_triton.common.files import WriteError, check_new, write_whole
-from sscn_triton.common.options import check_suffix
+from sscn_triton.common.options import check_least, check_size, check_suffix
 from sscn_triton.common.progress import Progress
 from sscn_triton.lartpc.files.reading_options import ReadingOptions
 
@@ -40,9 +39,9 @@ class Simulate:
     def __post_init__(self) -> None:
         from sscn_triton.lartpc.simulation.production import remove_journal
 
-        _check_counts(self, events=1, seed=0, workers=1)
-        if Path(self.out).suffix.lower() not in (".h5", ".hdf5"):
-            raise ValueError(f"out must end with .h5 or .hdf5, got {self.out}")
+        check_least(self, events=1, seed=0, workers=1)
+        check_size(self.size)
+        check_suffix("out", self.out, (".h5", ".hdf5"))
         remove_journal(self.out)
         check_new("out", self.out, self.overwrite)
 
@@ -111,7 +110,8 @@ class Statistics(ReadingOptions):
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        _check_counts(self, events=1, seed=0)
+        check_least(self, events=1, seed=0)
+        check_size(self.size)
         check_suffix("out", self.out, (".html",))
         check_new("out", self.out, self.overwrite)
 
@@ -263,14 +263,6 @@ def convert(options: Convert) -> None:
             writer.append(event)
             progress.to(writer.count)
     print(f"{options.target}: {writer.count} events")
-
-
-def _check_counts(options: Any, **least: int) -> None:
-    for name, bound in least.items():
-        if getattr(options, name) < bound:
-            raise ValueError(f"{name} must be at least {bound}, got {getattr(options, name)}")
-    if not 8 <= options.size <= 4096:
-        raise ValueError(f"size must be 8 to 4096 voxels, got {options.size}")
 
 
 def _check_view(project: str | None, labels: str) -> None:

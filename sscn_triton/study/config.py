@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from sscn_triton.common.options import check_types
+from sscn_triton.common.options import check_least, check_positive, check_types
 from sscn_triton.lartpc.files.reading_options import ReadingOptions
 
 MINUTES, EVENTS, IMAGE = 10.0, 200, 192
@@ -79,15 +79,8 @@ class StudyConfig(ReadingOptions):
         self._refuse_useless()
         if not self.out:
             object.__setattr__(self, "out", "study" if self.scale == "laptop" else "study-gpu")
-        least = {"events": 2, "batch": 1, "filters": 1, "depth": 1, "seed": 0, "steps": 1}
-        for name, bound in least.items():
-            value = getattr(self, name)
-            if value is not None and value < bound:
-                raise ValueError(f"{name} must be at least {bound}, got {value}")
-        for name in ("minutes", "learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"{name} must be positive and finite, got {value}")
+        check_least(self, events=2, batch=1, filters=1, depth=1, seed=0, steps=1)
+        check_positive(self, "minutes", "learning_rate")
         divisor = 2**self.depth
         if self.size <= divisor or self.size % divisor:
             raise ValueError(

@@ -125,7 +125,7 @@ def test_events_that_would_be_made_otherwise_today_are_refused(tmp_path: Path, m
 KILLED = """
 import os, signal, sys
 from sscn_triton import lartpc
-from sscn_triton.lartpc import production
+from sscn_triton.lartpc.simulation import production
 publish = production.publish
 production.publish = lambda *names: (publish(*names), os.kill(os.getpid(), signal.SIGKILL))
 production.simulate_file(sys.argv[1], 3, seed=5, size=16)

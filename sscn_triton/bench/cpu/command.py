@@ -10,6 +10,7 @@ from typing import Any
 
 from sscn_triton.bench.cost_model.devices import device_named
 from sscn_triton.common.files import check_new, write_whole
+from sscn_triton.common.options import check_least, check_size, check_suffix
 from sscn_triton.lartpc.files.reading_options import ReadingOptions
 
 VERSIONS = ("torch", "numpy", "numba", "sscn", "sparseconvnet")
@@ -51,19 +52,13 @@ class Bench(ReadingOptions):
 
     def __post_init__(self) -> None:
         self.refuse_without_file(self.data)
-        for name in ("copies", "repeat", "threads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.events is not None and self.events < 1:
-            raise ValueError(f"events must be at least 1, got {self.events}")
-        if not 8 <= self.size <= 4096:
-            raise ValueError(f"size must be 8 to 4096 voxels, got {self.size}")
+        check_least(self, copies=1, repeat=1, threads=1, events=1)
+        check_size(self.size)
         if self.device != "cpu":
             raise ValueError(f"device must be cpu, got {self.device}")
         if self.model is not None:
             device_named(self.model)
-        if Path(self.out).suffix.lower() != ".json":
-            raise ValueError(f"out must end with .json, got {self.out}")
+        check_suffix("out", self.out, (".json",))
         if self.model is None:
             check_new("out", self.out, self.overwrite)
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from sscn_triton.common.files import lock_of, named, only_writer, publish, write_whole
 from sscn_triton.common.optional import require
+from sscn_triton.common.options import check_least
 from sscn_triton.common.staged import StagedFile
 from sscn_triton.lartpc.event import Event
 from sscn_triton.lartpc.files.pilarnet import PilarnetEvents
@@ -87,9 +88,7 @@ def simulate_file(
     writes the file; WriteError if no space is left, and then the kept events stay; ValueError for numbers below 1
     (seed: 0), and for an unfinished file with more events or of another seed, size, recipe or version.
     """
-    for name, value, least in (("events", events, 1), ("workers", workers, 1), ("seed", seed, 0)):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
+    check_least({"events": events, "workers": workers, "seed": seed}, events=1, workers=1, seed=0)
     require("h5py")
     path = Path(path)
     recipe = Recipe() if recipe is None else recipe
@@ -170,9 +169,8 @@ def simulate_folder(
     Raises ValueError for numbers below 1 (seed: 0), for `events` that `part` does not divide, and for a folder of
     another seed, size, part or version.
     """
-    for name, value, least in (("events", events, 1), ("workers", workers, 1), ("seed", seed, 0), ("part", part, 1)):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
+    given = {"events": events, "workers": workers, "seed": seed, "part": part}
+    check_least(given, events=1, workers=1, seed=0, part=1)
     if events % part:
         raise ValueError(f"events must be a multiple of part, got {events} and {part}")
     end, folder, recipe = time.monotonic() + seconds, Path(path), Recipe()

@@ -7,6 +7,7 @@ import operator
 
 import numpy as np
 
+from sscn_triton.common.options import check_size
 from sscn_triton.lartpc.event import PARTICLE_DTYPE, Event
 from sscn_triton.lartpc.simulation.cascade import follow
 from sscn_triton.lartpc.simulation.imaging import Image, make_image
@@ -86,8 +87,7 @@ def simulate(
     seed, index, size = operator.index(seed), operator.index(index), operator.index(size)
     if seed < 0 or index < 0:
         raise ValueError(f"seed and index must be 0 or more, got seed={seed}, index={index}")
-    if not 8 <= size <= 4096:
-        raise ValueError(f"size must be 8 to 4096 voxels, got {size}")
+    check_size(size)
     recipe = Recipe() if recipe is None else recipe
     for attempt in range(_ATTEMPTS):
         world, image = _attempt(seed, index, attempt, size, recipe)

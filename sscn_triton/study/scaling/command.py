@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sscn_triton.common.files import check_new, write_whole
+from sscn_triton.common.options import check_least, check_positive, check_suffix
 from sscn_triton.lartpc.files.reading_options import ReadingOptions
 
 
@@ -48,17 +49,13 @@ class Scaling(ReadingOptions):
 
     def __post_init__(self) -> None:
         self.refuse_without_file(self.data)
-        for name, least in {"events": 1, "seed": 0, "filters": 1, "depth": 1, "threads": 1}.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        check_least(self, events=1, seed=0, filters=1, depth=1, threads=1)
         if self.data is not None and self.image is not None:
             raise ValueError(f"image is for simulated events; with data={self.data} leave it out")
         if self.image is not None and not 32 <= self.image <= 4096:
             raise ValueError(f"image must be 32 to 4096 voxels, got {self.image}")
-        if not 0 < self.minutes < float("inf"):
-            raise ValueError(f"minutes must be positive and finite, got {self.minutes}")
-        if Path(self.out).suffix.lower() != ".json":
-            raise ValueError(f"out must end with .json, got {self.out}")
+        check_positive(self, "minutes")
+        check_suffix("out", self.out, (".json",))
         check_new("out", self.out, self.overwrite)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from sscn_triton.common.files import check_new
-from sscn_triton.common.options import check_suffix, check_types
+from sscn_triton.common.options import check_least, check_positive, check_suffix, check_types
 from sscn_triton.lartpc.files.reading_options import ReadingOptions
 from sscn_triton.study.config import EVENTS, IMAGE
 from sscn_triton.study.data.labels import class_names
@@ -138,14 +138,9 @@ class TrainConfig(ReadingOptions):
     def __post_init__(self) -> None:
         check_types(self)
         self._refuse_useless()
-        least = {"held_out_events": 1, "events": 2, "seed": 0, "crop": 1, "filters": 1, "depth": 1, "repetitions": 1}
-        least |= {"shift": 0, "steps": 1, "batch": 1, "accumulate": 1, "workers": 0, "devices": 1, "nodes": 1}
-        for name, bound in {**least, "checkpoint_every": 1, "image": 8}.items():
-            value = getattr(self, name)
-            if value is not None and value < bound:
-                raise ValueError(f"{name} must be at least {bound}, got {value}")
-        if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"learning_rate must be positive and finite, got {self.learning_rate}")
+        check_least(self, held_out_events=1, events=2, image=8, crop=1, seed=0, shift=0, workers=0, devices=1, nodes=1)
+        check_least(self, filters=1, depth=1, repetitions=1, steps=1, batch=1, accumulate=1, checkpoint_every=1)
+        check_positive(self, "learning_rate")
         if not 0 <= self.average < 1:
             raise ValueError(f"average must be at least 0 and less than 1, got {self.average}")
         if self.batch % self.processes:
@@ -270,13 +265,9 @@ class EvaluateConfig(ReadingOptions):
 
     def __post_init__(self) -> None:
         check_types(self)
-        for name in ("events", "crop"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        if self.out is not None and not self.out.endswith(".json"):
-            raise ValueError(f"out must end with .json, got {self.out}")
+        check_least(self, events=1, crop=1)
         if self.out is not None:
+            check_suffix("out", self.out, (".json",))
             check_new("out", self.out, self.overwrite)
 
 
