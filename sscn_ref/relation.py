@@ -13,6 +13,7 @@ learning" (arXiv:1603.07285), and of PyTorch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +32,14 @@ def per_axis(value: PerAxis, ndim: int, name: str, minimum: int = 1) -> tuple[in
     """
     given = list(value) if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str) else [value] * ndim
     if any(isinstance(v, bool) or not isinstance(v, (int, np.integer)) for v in given):
-        raise TypeError(f"{name} must be an integer or one integer per axis, not {value!r}")
+        raise TypeError(f"{name} must be an integer or {ndim} integers (one per axis), got {value!r}")
     numbers = tuple(int(v) for v in given)
     if len(numbers) != ndim:
-        raise ValueError(f"{name} has {len(numbers)} entries for {ndim} axes: {value!r}")
-    if any(not minimum <= v <= LARGEST for v in numbers):
-        raise ValueError(f"{name} must be between {minimum} and {LARGEST}, not {value!r}")
+        raise ValueError(f"{name} must be one integer or {ndim} (one per axis), got {len(numbers)}: {value!r}")
+    if min(numbers) < minimum:
+        raise ValueError(f"{name} must be at least {minimum} on every axis, got {value!r}")
+    if max(numbers) > LARGEST:
+        raise ValueError(f"{name} must be at most {LARGEST} on every axis, got {value!r}")
     return numbers
 
 
@@ -47,6 +50,39 @@ def taps(kernel_size: Sequence[int]) -> NDArray[np.int64]:
     [[0, 0], [0, 1], [1, 0], [1, 1]]
     """
     return np.indices(tuple(kernel_size), dtype=np.int64).reshape(len(kernel_size), -1).T
+
+
+def fine_from_coarse(coarse: Any, tap: Any, stride: Any, padding: Any, dilation: Any) -> Any:
+    """The relation as it is written, from the output to the input: stride * coarse + dilation * tap - padding.
+
+    The output of a strided convolution is the coarse grid, its input the fine one. Numbers of one axis, or arrays whose
+    last axis holds one number per axis.
+
+    >>> fine_from_coarse(coarse=5, tap=2, stride=2, padding=1, dilation=1)
+    11
+    """
+    return stride * coarse + dilation * tap - padding
+
+
+def coarse_from_fine(fine: Any, tap: Any, stride: Any, padding: Any, dilation: Any) -> tuple[Any, Any]:
+    """The relation solved for the output: fine + padding - dilation * tap divided by the stride, and the remainder.
+
+    The quotient is the coarse coordinate where the remainder is 0; elsewhere the tap joins the fine site to no coarse
+    one. Numbers of one axis, or arrays whose last axis holds one number per axis.
+
+    >>> coarse_from_fine(fine=11, tap=2, stride=2, padding=1, dilation=1)
+    (5, 0)
+    """
+    moved = fine + padding - dilation * tap
+    return moved // stride, moved % stride
+
+
+def is_mirrored(kernel_size: Sequence[int], padding: Sequence[int], dilation: Sequence[int]) -> bool:
+    """Whether a kernel of stride 1 reaches equally far to both sides: 2 * padding = dilation * (kernel_size - 1).
+
+    Then taps v and V - 1 - v have opposite offsets: one is the other read backwards.
+    """
+    return all(2 * p == d * (k - 1) for k, p, d in zip(kernel_size, padding, dilation, strict=True))
 
 
 def submanifold_padding(kernel_size: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...]:
@@ -78,8 +114,21 @@ def output_shape(
         (n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(shape, kernel_size, *settings, strict=True)
     )
     if min(out) < 1:
-        raise ValueError(f"spatial_shape {shape} is smaller than the kernel: the output's shape would be {out}")
+        window = "kernel_size {}, stride {}, padding {}, dilation {}".format(tuple(kernel_size), *settings)
+        raise ValueError(f"spatial_shape {shape} is too small for {window}: the output shape would be {out}")
     return out
+
+
+def check_output_padding(output_padding: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> None:
+    """Raise ValueError unless `output_padding` is smaller than the stride or the dilation on every axis.
+
+    It chooses among the extents that `output_shape` maps to the same one (PyTorch's bound).
+    """
+    if any(o >= max(s, d) for o, s, d in zip(output_padding, stride, dilation, strict=True)):
+        raise ValueError(
+            f"output_padding must be smaller than stride or dilation on every axis, got {output_padding} "
+            f"with stride {stride} and dilation {dilation}"
+        )
 
 
 def transposed_output_shape(
@@ -101,14 +150,14 @@ def transposed_output_shape(
     shape, stride = per_axis(spatial_shape, ndim, "spatial_shape"), per_axis(stride, ndim, "stride")
     padding, dilation = per_axis(padding, ndim, "padding", 0), per_axis(dilation, ndim, "dilation")
     extra = per_axis(output_padding, ndim, "output_padding", 0)
-    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
-        raise ValueError(f"output_padding {extra} must be smaller than stride {stride} or dilation {dilation}")
+    check_output_padding(extra, stride, dilation)
     out = tuple(
         (n - 1) * s - 2 * p + d * (k - 1) + 1 + e
         for n, k, s, p, d, e in zip(shape, kernel_size, stride, padding, dilation, extra, strict=True)
     )
     if min(out) < 1:
         raise ValueError(
-            f"padding {padding} leaves no output for spatial_shape {shape}: the output's shape would be {out}"
+            f"spatial_shape {shape} is too small for kernel_size {tuple(kernel_size)}, stride {stride}, "
+            f"padding {padding}, dilation {dilation}, output_padding {extra}: the output shape would be {out}"
         )
     return out

@@ -19,7 +19,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sscn_ref.relation import PerAxis, output_shape, per_axis, submanifold_padding, taps, transposed_output_shape
+from sscn_ref.relation import (
+    PerAxis,
+    coarse_from_fine,
+    fine_from_coarse,
+    output_shape,
+    per_axis,
+    submanifold_padding,
+    taps,
+    transposed_output_shape,
+)
 from sscn_ref.sites import Rows, SiteIndex, Sites, as_sites, check_inside, sorted_sites
 
 Axes = tuple[int, ...]
@@ -75,7 +84,7 @@ class Window:
     @property
     def offsets(self) -> NDArray[np.int64]:
         """dilation * tap - padding for every tap, [V, D]."""
-        return taps(self.kernel_size) * np.array(self.dilation) - np.array(self.padding)
+        return fine_from_coarse(0, taps(self.kernel_size), 1, self.padding, self.dilation)
 
     def edge(self, axis: int) -> Window:
         """The window along one axis only: on every other axis it has a single tap that stays in place."""
@@ -139,33 +148,32 @@ def match(fine: Sites, coarse: Sites, window: Window) -> Rules:
     """For each tap, the (fine row, coarse row) pairs with fine = stride * coarse + dilation * tap - padding."""
     index = SiteIndex(fine)
     rules = []
-    for offset in window.offsets:
-        rows = index.find(carry(coarse, window.stride, offset))
+    for tap in taps(window.kernel_size):
+        rows = index.find(carry(coarse, tap, window))
         found = np.flatnonzero(rows >= 0)
         rules.append((rows[found], found))
     return rules
 
 
-def carry(coarse: Sites, stride: Axes, offset: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The fine site that one tap joins to each coarse site: stride * coarse + offset, in the same event."""
+def carry(coarse: Sites, tap: NDArray[np.int64], window: Window) -> NDArray[np.int64]:
+    """The fine site that one tap joins to each coarse site, in the same event."""
     fine = coarse.astype(np.int64)
-    fine[:, 1:] = fine[:, 1:] * np.array(stride) + offset
+    fine[:, 1:] = fine_from_coarse(fine[:, 1:], tap, window.stride, window.padding, window.dilation)
     return fine
 
 
 def fine_candidates(coarse: Sites, window: Window) -> NDArray[np.int64]:
     """Every fine site that a coarse site reaches, tap by tap, with repetitions: [V * N, 1 + D]."""
-    return np.concatenate([carry(coarse, window.stride, offset) for offset in window.offsets])
+    return np.concatenate([carry(coarse, tap, window) for tap in taps(window.kernel_size)])
 
 
 def coarse_candidates(fine: Sites, window: Window) -> NDArray[np.int64]:
-    """Every coarse site that a fine site reaches, with repetitions: all integer (fine - offset) / stride."""
-    stride = np.array(window.stride)
+    """Every coarse site that a fine site reaches, with repetitions: wherever the stride divides exactly."""
     reached = []
-    for offset in window.offsets:
-        position = fine[:, 1:] - offset
-        whole = (position % stride == 0).all(axis=1)
-        reached.append(np.column_stack([fine[whole, 0], position[whole] // stride]))
+    for tap in taps(window.kernel_size):
+        coarse, rest = coarse_from_fine(fine[:, 1:], tap, window.stride, window.padding, window.dilation)
+        exact = (rest == 0).all(axis=1)
+        reached.append(np.column_stack([fine[exact, 0], coarse[exact]]))
     return np.concatenate(reached)
 
 

@@ -9,7 +9,7 @@ from sscn_triton.core import rulebook
 from sscn_triton.core.grid import Grid, Step
 from sscn_triton.core.rulebook import Rulebook
 from sscn_triton.core.tensor import SparseTensor
-from sscn_triton.relation import Size, per_axis
+from sscn_triton.relation import Size, check_output_padding, per_axis
 
 Path = tuple[tuple[Grid, Step], ...]
 
@@ -32,11 +32,7 @@ def transposed_step(
     """The geometry of a transposed layer, one number per axis, checked; PyTorch's bound on ``output_padding``."""
     step = strided_step(ndim, kernel_size, stride, padding, dilation)
     extra = per_axis(output_padding, ndim, "output_padding", 0)
-    if any(o >= max(s, d) for o, s, d in zip(extra, step.stride, step.dilation, strict=True)):
-        raise ValueError(
-            f"output_padding must be smaller than stride or dilation on every axis, got {extra} "
-            f"with stride {step.stride} and dilation {step.dilation}"
-        )
+    check_output_padding(extra, step.stride, step.dilation)
     return step._replace(kind="transposed", output_padding=extra)
 
 

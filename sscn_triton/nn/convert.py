@@ -20,7 +20,7 @@ from sscn_triton.nn.convolution import (
     SubmanifoldConv,
     TransposedConv,
 )
-from sscn_triton.relation import submanifold_padding
+from sscn_triton.relation import is_mirrored, submanifold_padding
 
 _CONV: dict[int, Any] = {1: torch.nn.Conv1d, 2: torch.nn.Conv2d, 3: torch.nn.Conv3d}
 _TRANSPOSED: dict[int, Any] = {1: torch.nn.ConvTranspose1d, 2: torch.nn.ConvTranspose2d, 3: torch.nn.ConvTranspose3d}
@@ -90,8 +90,7 @@ def to_torch(layer: Convolution) -> torch.nn.Module:
 def _submanifold(layer: Any) -> dict[str, Any]:
     """Nothing to add, if the layer's outputs lie on its inputs."""
     same = submanifold_padding(layer.kernel_size, layer.dilation)
-    reach = [d * (k - 1) for k, d in zip(layer.kernel_size, layer.dilation, strict=True)]
-    exact = layer.padding == same and all(2 * p == r for p, r in zip(same, reach, strict=True))
+    exact = layer.padding == same and is_mirrored(layer.kernel_size, same, layer.dilation)
     if any(s != 1 for s in layer.stride) or not (layer.padding == "same" or exact):
         raise ValueError(
             "a submanifold convolution has stride 1 and padding 'same', "
@@ -107,7 +106,7 @@ def _strided(layer: Any, kind: type[Convolution]) -> dict[str, Any]:
         padding = (0,) * len(layer.kernel_size)
     elif padding == "same":
         padding = submanifold_padding(layer.kernel_size, layer.dilation)
-        if any(2 * p != d * (k - 1) for p, k, d in zip(padding, layer.kernel_size, layer.dilation, strict=True)):
+        if not is_mirrored(layer.kernel_size, padding, layer.dilation):
             raise ValueError(
                 f"padding 'same' of kernel_size {layer.kernel_size} and dilation {layer.dilation} is not the same on "
                 "both ends: only a SubmanifoldConv has that"

@@ -140,20 +140,20 @@ def test_a_rulebook_keeps_coordinates_as_int32_in_the_given_order(reference) -> 
 
 SITES = np.array([[0, 1, 2], [0, 3, 4]])
 BAD = {
-    "kernel_size must be between 1": lambda r: r.submanifold_rulebook(SITES, 0),
-    "kernel_size has 3 entries for 2 axes": lambda r: r.submanifold_rulebook(SITES, (3, 3, 3)),
-    "stride must be between 1": lambda r: r.strided_rulebook(SITES, 2, 0),
-    "padding must be between 0": lambda r: r.strided_rulebook(SITES, 2, 2, -1),
-    "dilation must be between 1": lambda r: r.transposed_rulebook(SITES, 2, 2, 0, 0),
-    r"the output's shape would be \(0, 4\)": lambda r: r.strided_rulebook(SITES, (9, 2), 1, spatial_shape=(8, 5)),
+    "kernel_size must be at least 1": lambda r: r.submanifold_rulebook(SITES, 0),
+    r"kernel_size must be one integer or 2 \(one per axis\), got 3": lambda r: r.submanifold_rulebook(SITES, (3, 3, 3)),
+    "stride must be at least 1": lambda r: r.strided_rulebook(SITES, 2, 0),
+    "padding must be at least 0": lambda r: r.strided_rulebook(SITES, 2, 2, -1),
+    "dilation must be at least 1": lambda r: r.transposed_rulebook(SITES, 2, 2, 0, 0),
+    r"the output shape would be \(0, 4\)": lambda r: r.strided_rulebook(SITES, (9, 2), 1, spatial_shape=(8, 5)),
     r"site \[0, 3, 4\] \(batch first\) lies outside spatial_shape \(4, 4\)": (
         lambda r: r.strided_rulebook(SITES, 2, 2, spatial_shape=4)
     ),
     r"output_padding \(1, 1\) requires spatial_shape": (lambda r: r.transposed_rulebook(SITES, 2, 2, output_padding=1)),
-    r"output_padding \(2, 2\) must be smaller than stride": (
+    r"output_padding must be smaller than stride or dilation on every axis, got \(2, 2\)": (
         lambda r: r.transposed_rulebook(SITES, 2, 2, spatial_shape=8, output_padding=2)
     ),
-    r"padding \(4, 4\) leaves no output for spatial_shape \(5, 5\)": (
+    r"spatial_shape \(5, 5\) is too small for .*padding \(4, 4\)": (
         lambda r: r.transposed_rulebook(SITES, 2, 1, 4, spatial_shape=5)
     ),
     r"rows 0 and 2 of coordinates are the same site \[0, 1, 2\]": (

@@ -102,7 +102,7 @@ def test_bad_arguments_are_refused() -> None:
         sscn_ref.dense_convolution(np.ones((2, 3)), np.ones((3, 2, 2)))
     with pytest.raises(ValueError, match=r"x has 3 channels \(its last axis\), but weight takes 2"):
         sscn_ref.dense_convolution(np.ones((1, 5, 3)), np.ones((3, 2, 2)))
-    with pytest.raises(ValueError, match="smaller than the kernel"):
+    with pytest.raises(ValueError, match="is too small for kernel_size"):
         sscn_ref.dense_convolution(np.ones((1, 2, 3)), np.ones((3, 3, 2)))
     with pytest.raises(ValueError, match=r"site \[0, 5\] \(batch first\) lies outside spatial_shape \(5,\)"):
         sscn_ref.to_dense([[1.0]], [[0, 5]], 5)

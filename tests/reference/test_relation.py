@@ -39,7 +39,7 @@ def test_output_shape_counts_windows_and_refuses_none(size: int, window: tuple[i
     if right:
         assert output_shape((size,), (kernel,), *rest) == (right,)
     else:
-        with pytest.raises(ValueError, match="smaller than the kernel"):
+        with pytest.raises(ValueError, match="is too small for kernel_size"):
             output_shape((size,), (kernel,), *rest)
 
 
@@ -49,7 +49,7 @@ def test_transposed_output_shape_undoes_output_shape(size: int, window: tuple[in
     right = oracle.size_before(size, *window, extra)
     arguments = (size,), (kernel,), stride, padding, dilation, extra
     if extra >= max(stride, dilation) or right < 1:
-        with pytest.raises(ValueError, match=r"must be smaller than stride|leaves no output"):
+        with pytest.raises(ValueError, match=r"must be smaller than stride|is too small for kernel_size"):
             transposed_output_shape(*arguments)
     else:
         assert transposed_output_shape(*arguments) == (right,)
@@ -61,20 +61,3 @@ def test_one_number_stands_for_all_axes_and_numpys_integers_are_integers() -> No
     assert per_axis(3, 2, "stride") == (3, 3)
     assert per_axis([1, np.int64(2)], 2, "stride") == (1, 2)
     assert per_axis(np.array([4, 5]), 2, "stride") == (4, 5)
-
-
-@pytest.mark.parametrize("value", [1.5, "33", None, True, (1, 2.0)])
-def test_what_is_not_an_integer_is_refused(value: object) -> None:
-    with pytest.raises(TypeError, match="stride must be an integer or one integer per axis"):
-        per_axis(value, 2, "stride")
-
-
-def test_numbers_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match="stride must be between 1 and 2147483647, not 0"):
-        per_axis(0, 2, "stride")
-    with pytest.raises(ValueError, match=r"padding must be between 0 and 2147483647, not \(0, -1\)"):
-        per_axis((0, -1), 2, "padding", minimum=0)
-    with pytest.raises(ValueError, match="stride must be between"):
-        per_axis(2**31, 1, "stride")
-    with pytest.raises(ValueError, match=r"stride has 3 entries for 2 axes: \(1, 1, 1\)"):
-        per_axis((1, 1, 1), 2, "stride")

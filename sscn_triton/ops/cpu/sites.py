@@ -16,7 +16,7 @@ import numpy as np
 
 from sscn_triton.ops.cpu.jobs import compiled
 from sscn_triton.ops.cpu.keys import Array, check_count, distinct, limits, radix_of, ranked, sort_keys, unpack
-from sscn_triton.relation import submanifold_padding
+from sscn_triton.relation import fine_from_coarse, is_mirrored, submanifold_padding
 
 Rules = list[Array]
 TABLE = 1 << 26  # neighbours looked up at a time: int32, a quarter of a GB
@@ -90,12 +90,14 @@ def _sorted_by(rows: Array, others: Array, spans: Array, row_count: int) -> tupl
 def submanifold_rules(coordinates: Array, kernel_size: Sequence[int], dilation: Sequence[int]) -> Rules:
     """Rules from the sites ``[N, 1 + D]`` to themselves: tap v joins output u with input ``u + offset``,
     ``offset = dilation * tap - padding``, and half of the taps are searched where offsets mirror each other."""
-    padding = submanifold_padding(tuple(kernel_size), tuple(dilation))
-    geometry = list(zip(kernel_size, dilation, padding, strict=True))
-    keys, rows, radix = ranked(coordinates, [0, *(d * (k - 1) - p for k, d, p in geometry)])
-    steps = ((d * np.arange(k) - p) * step for (k, d, p), step in zip(geometry, radix[1:], strict=True))
+    kernel, spread = tuple(kernel_size), tuple(dilation)
+    padding = submanifold_padding(kernel, spread)
+    geometry = zip(kernel, padding, spread, strict=True)
+    offsets = [fine_from_coarse(0, np.arange(k), 1, p, d) for k, p, d in geometry]
+    keys, rows, radix = ranked(coordinates, [0, *(int(offset[-1]) for offset in offsets)])
+    steps = (offset * step for offset, step in zip(offsets, radix[1:], strict=True))
     deltas = np.array([sum(choice) for choice in itertools.product(*steps)], np.int64)
-    if all(2 * p == d * (k - 1) for k, d, p in geometry):
+    if is_mirrored(kernel, padding, spread):
         return _search(keys, rows, deltas[: len(deltas) // 2], kernel_size[-1], True, len(deltas) % 2)
     inputs, outputs, spans = _search(keys, rows, deltas, kernel_size[-1], False, 0)
     return _both_ways(inputs, outputs, spans, len(keys))
@@ -208,7 +210,7 @@ def strided_rules(
     """``[sites, *rules]``: the sites reached by ``output = (input + padding - dilation * tap) / stride``, in
     lexicographic order, and the rules to them. ``bounds``, if not empty, keeps ``0 <= output < bounds``."""
     axes = [
-        _Axis(1, s, [p - d * tap for tap in range(k)], math.ceil(k / (s // math.gcd(s, d))))
+        _Axis(1, s, [-fine_from_coarse(0, tap, s, p, d) for tap in range(k)], math.ceil(k / (s // math.gcd(s, d))))
         for k, s, p, d in zip(kernel_size, stride, padding, dilation, strict=True)
     ]
     return _rules_to_reached(coordinates, axes, bounds)
@@ -224,7 +226,7 @@ def transposed_rules(
 ) -> list[Array]:
     """The same for ``output = stride * input + dilation * tap - padding``."""
     axes = [
-        _Axis(s, 1, [d * tap - p for tap in range(k)], k)
+        _Axis(s, 1, [fine_from_coarse(0, tap, s, p, d) for tap in range(k)], k)
         for k, s, p, d in zip(kernel_size, stride, padding, dilation, strict=True)
     ]
     return _rules_to_reached(coordinates, axes, bounds)

@@ -17,7 +17,7 @@ from torch import Tensor
 from sscn_triton.ops.triton.keys import NOWHERE, axis_key, check_frame, frame_of, pack
 from sscn_triton.ops.triton.launch import BLOCK, ceil_div, launch
 from sscn_triton.ops.triton.layout import no_reading, pairs, reading, rule_ends, table_place, transposed_table
-from sscn_triton.relation import submanifold_padding, volume
+from sscn_triton.relation import is_mirrored, submanifold_padding, volume
 
 
 def _read(*values: Tensor) -> list[int]:
@@ -103,7 +103,7 @@ def submanifold_rules(coordinates: Tensor, kernel_size: Sequence[int], dilation:
     kernel, spread = tuple(kernel_size), tuple(dilation)
     count, axes = coordinates.shape
     taps, padding = volume(kernel), submanifold_padding(kernel, spread)
-    mirror = all(2 * p == d * (k - 1) for k, d, p in zip(kernel, spread, padding, strict=True))
+    mirror = is_mirrored(kernel, padding, spread)
     frame = frame_of(coordinates)
     keys, order = torch.sort(pack(coordinates, frame))
     table = torch.full((taps, count), -1, dtype=torch.int32, device=keys.device)
