@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sscn_triton.ops import sites
-from sscn_triton.ops.convolution import transposed_rules
+from sscn_triton.ops.rules import Rules, as_rules
 from sscn_triton.relation import Axes, output_shape, transposed_output_shape
 
 
@@ -16,33 +16,33 @@ from sscn_triton.relation import Axes, output_shape, transposed_output_shape
 class Rulebook:
     """All rules of a convolution from ``input_count`` rows to ``output_count`` rows.
 
-    ``rules`` is a list of tensors that the operators of `sscn_triton.ops` take as it is; `sscn_triton.ops.sites` says
-    what they hold.
+    ``rules`` are tensors with names, for the engine of their device (`sscn_triton.ops.rules`); operators take them as a
+    list.
     """
 
-    rules: list[Tensor]
+    rules: Rules
     input_count: int
     output_count: int
 
     def transposed(self) -> Rulebook:
         """The same rules read backwards, from outputs to inputs."""
-        return Rulebook(transposed_rules(self.rules), self.output_count, self.input_count)
+        return Rulebook(self.rules.read_backwards(), self.output_count, self.input_count)
 
     def pairs(self) -> list[tuple[Tensor, Tensor]]:
         """For each tap its (input rows, output rows), int64."""
-        input_rows, output_rows, spans = self.rules[:3]
-        return [(input_rows[a:b].long(), output_rows[a:b].long()) for a, b in spans.tolist()]
+        rules = self.rules
+        return [(rules.input_rows[a:b].long(), rules.output_rows[a:b].long()) for a, b in rules.spans.tolist()]
 
     @property
     def rule_count(self) -> int:
         """Number of rules over all taps."""
-        return self.rules[0].shape[0]
+        return self.rules.input_rows.shape[0]
 
 
 def submanifold(coordinates: Tensor, kernel_size: Axes, dilation: Axes) -> Rulebook:
     """Rules from the sites ``[N, 1 + D]`` to themselves."""
     rules = sites.submanifold_rules(coordinates, kernel_size, dilation)
-    return Rulebook(list(rules), len(coordinates), len(coordinates))
+    return Rulebook(as_rules(rules), len(coordinates), len(coordinates))
 
 
 def strided(
@@ -51,7 +51,7 @@ def strided(
     """Rules to every site that some input reaches, those sites in lexicographic order, and their spatial shape."""
     bounds = None if shape is None else output_shape(shape, kernel_size, stride, padding, dilation)
     reached, *rules = sites.strided_rules(coordinates, kernel_size, stride, padding, dilation, bounds or ())
-    return Rulebook(rules, len(coordinates), len(reached)), reached, bounds
+    return Rulebook(as_rules(rules), len(coordinates), len(reached)), reached, bounds
 
 
 def transposed(
@@ -68,7 +68,7 @@ def transposed(
     if shape is not None:
         bounds = transposed_output_shape(shape, kernel_size, stride, padding, dilation, output_padding)
     reached, *rules = sites.transposed_rules(coordinates, kernel_size, stride, padding, dilation, bounds or ())
-    return Rulebook(rules, len(coordinates), len(reached)), reached, bounds
+    return Rulebook(as_rules(rules), len(coordinates), len(reached)), reached, bounds
 
 
 def unique(coordinates: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,13 +15,13 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
+from sscn_triton.ops.rules import KINDS, TableRules, as_rules, read_backward, read_forward
 from sscn_triton.relation import MAX_NDIM
 
 FLOATS = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
 WIDE = frozenset((torch.float32, torch.float64))
 UNIT, WORD = 16, 63  # as in sscn_triton.ops.triton.layout
 LEAST_ROWS, HEAD = 32, 4  # as in sscn_triton.ops.triton.statistics
-Rules = Sequence[Tensor]
 
 
 def line_size(rows: int, channels: int) -> int:
@@ -87,10 +87,10 @@ def _whole(tensor: Tensor, dtype: torch.dtype, ndim: int, place: int) -> bool:
     return tensor.dtype is dtype and tensor.dim() == ndim and tensor.get_device() == place and tensor.is_contiguous()
 
 
-def _rules(gpu: bool, rules: Rules, place: int) -> int:
-    """Rules as `sscn_triton.ops.sites` describes them; returns the number of taps."""
-    known = len(rules) == 9 if gpu else len(rules) in (3, 5)
-    if not known:
+def _rules(gpu: bool, rules: Sequence[Tensor], place: int) -> int:
+    """Rules as `sscn_triton.ops.rules` describes them; returns the number of taps."""
+    kind = KINDS.get(len(rules))
+    if kind is None or (kind is TableRules) != gpu:
         lengths = "9 tensors on a GPU" if gpu else "3 or 5 tensors on the CPU"
         raise ValueError(f"rules must be those that a grid built on this device, {lengths}, got {len(rules)}")
     inputs, outputs, spans = rules[0], rules[1], rules[2]
@@ -109,12 +109,9 @@ def _rules(gpu: bool, rules: Rules, place: int) -> int:
     return spans.shape[0]
 
 
-def _reading(rules: Rules, forward: bool, taps: int, rows: int, place: int) -> None:
+def _reading(rules: Sequence[Tensor], forward: bool, taps: int, rows: int, place: int) -> None:
     """The table of a GPU that names, for each of the `rows` written, the row to read at each tap."""
-    first = 3 if forward else 6
-    if rules[first].shape[0] == 0:  # the other reading, with its taps reversed
-        first = 9 - first
-    table, order, masks = rules[first], rules[first + 1], rules[first + 2]
+    table, order, masks, _ = (read_forward if forward else read_backward)(as_rules(rules))
     if (
         not _whole(table, torch.int32, 2, place)
         or not _whole(order, torch.int32, 1, place)
@@ -130,7 +127,7 @@ def _reading(rules: Rules, forward: bool, taps: int, rows: int, place: int) -> N
 
 
 def _convolved(
-    gpu: bool, features: Tensor, weight: Tensor, rules: Rules, output_count: int, bias: Any, residual: Any
+    gpu: bool, features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int, bias: Any, residual: Any
 ) -> tuple[int, int]:
     """What every convolution takes; returns the channels in and out."""
     place = weight.get_device()
@@ -155,7 +152,7 @@ def convolution(
     gpu: bool,
     features: Tensor,
     weight: Tensor,
-    rules: Rules,
+    rules: Sequence[Tensor],
     output_count: int,
     bias: Tensor | None = None,
     residual: Tensor | None = None,
@@ -166,7 +163,9 @@ def convolution(
         raise TypeError(f"features and weight must have one type, got {features.dtype} and {weight.dtype}")
 
 
-def weight_gradient(gpu: bool, features: Tensor, grad_output: Tensor, rules: Rules, groups: int) -> tuple[int, int]:
+def weight_gradient(
+    gpu: bool, features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int
+) -> tuple[int, int]:
     """Of `sscn_triton.ops.convolution.weight_gradient`; returns the shape of the features."""
     place = features.get_device()
     shape = _rows("features", features, place)
@@ -183,7 +182,7 @@ def fused_convolution(
     gpu: bool,
     features: Tensor,
     weight: Tensor,
-    rules: Rules,
+    rules: Sequence[Tensor],
     output_count: int,
     bias: Tensor | None,
     residual: Tensor | None,
@@ -205,7 +204,7 @@ def norm_weight_gradient(
     gpu: bool,
     features: Tensor,
     grad_output: Tensor,
-    rules: Rules,
+    rules: Sequence[Tensor],
     groups: int,
     mean: Tensor,
     variance: Tensor,
@@ -223,7 +222,7 @@ def norm_input_gradient(
     gpu: bool,
     grad_output: Tensor,
     weight: Tensor,
-    rules: Rules,
+    rules: Sequence[Tensor],
     output_count: int,
     features: Tensor,
     mean: Tensor,
@@ -318,7 +317,7 @@ def slope(
     _count("count", count)
 
 
-def pooled(gpu: bool, features: Tensor, rules: Rules, output_count: int) -> None:
+def pooled(gpu: bool, features: Tensor, rules: Sequence[Tensor], output_count: int) -> None:
     """Of `sscn_triton.ops.pooling.pool_sum` and `pool_max`."""
     place = features.get_device()
     _rows("features", features, place)
@@ -334,7 +333,7 @@ def _winners(winners: Tensor, place: int, channels: int) -> None:
         _refuse("winners", f"int32 [N, {channels}] on one device with the features", winners)
 
 
-def pool_take(gpu: bool, features: Tensor, winners: Tensor, rules: Rules) -> None:
+def pool_take(gpu: bool, features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> None:
     """Of `sscn_triton.ops.pooling.pool_take`."""
     place = features.get_device()
     _, channels = _rows("features", features, place)
@@ -342,7 +341,7 @@ def pool_take(gpu: bool, features: Tensor, winners: Tensor, rules: Rules) -> Non
     _rules(gpu, rules, place)
 
 
-def pool_return(gpu: bool, values: Tensor, winners: Tensor, rules: Rules, input_count: int) -> None:
+def pool_return(gpu: bool, values: Tensor, winners: Tensor, rules: Sequence[Tensor], input_count: int) -> None:
     """Of `sscn_triton.ops.pooling.pool_return`."""
     place = values.get_device()
     count, channels = _rows("values", values, place)

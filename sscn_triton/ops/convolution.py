@@ -5,10 +5,10 @@ With rules (i, o) of tap v, features x, weight w and gradient g of the output:
     convolution:      y[o] += x[i] w[v]
     weight gradient:  W[v] += x[i]^T g[o]
 
-The gradient of a convolution for its input is a convolution over the transposed rules with transposed weights, so
+The gradient of a convolution for its input is a convolution over the rules read backwards with transposed weights, so
 these two are closed under differentiation and gradients of any order exist.
 
-``rules`` is the list of tensors that `sscn_triton.ops.sites` describes; ``weight`` is ``[V, groups, in, out]`` with
+``rules`` are those of `sscn_triton.ops.rules`; ``weight`` is ``[V, groups, in, out]`` with
 ``in`` and ``out`` counted per group.
 """
 
@@ -22,16 +22,7 @@ from torch import Tensor
 from sscn_triton.ops import checks
 from sscn_triton.ops.cpu import convolution as cpu
 from sscn_triton.ops.registration import operator
-
-
-def transposed_rules(rules: Sequence[Tensor]) -> list[Tensor]:
-    """The same rules read backwards: inputs and outputs change places."""
-    input_rows, output_rows, spans, *readings = rules
-    if len(readings) == 6:  # of a GPU: a table for each reading
-        return [output_rows, input_rows, spans, *readings[3:], *readings[:3]]
-    if readings:
-        return [*readings, spans, input_rows, output_rows]
-    return [input_rows, output_rows, spans.flip(0)]
+from sscn_triton.ops.rules import as_rules, read_backwards
 
 
 def _convolution_cpu(
@@ -42,7 +33,7 @@ def _convolution_cpu(
     bias: Tensor | None = None,
     residual: Tensor | None = None,
 ) -> Tensor:
-    return cpu.convolve(features, weight, rules[:3], output_count, bias, residual)
+    return cpu.convolve(features, weight, as_rules(rules), output_count, bias, residual)
 
 
 def _convolution_fake(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int, *_: Any) -> Tensor:
@@ -59,7 +50,7 @@ def _convolution_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     by_features, by_weight, _, _, by_bias, by_residual = ctx.needs_input_grad[:6]
     grad_features = grad_weight = None
     if by_features:
-        grad_features = convolution(grad, weight.transpose(2, 3), transposed_rules(rules), features.shape[0])
+        grad_features = convolution(grad, weight.transpose(2, 3), read_backwards(rules), features.shape[0])
     if by_weight:
         grad_weight = weight_gradient(features, grad, rules, weight.shape[1])
     grad_bias = grad.sum(0) if by_bias else None
@@ -85,15 +76,15 @@ def convolution(
     ``[output_count, groups * out]``."""
     from sscn_triton.ops.triton import convolution as triton
 
-    return triton.convolve(features, weight, rules, output_count, bias, None, residual)
+    return triton.convolve(features, weight, as_rules(rules), output_count, bias, None, residual)
 
 
 def _weight_gradient_cpu(features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:
-    return cpu.weight_gradient(features, grad_output, rules[:3], groups)
+    return cpu.weight_gradient(features, grad_output, as_rules(rules), groups)
 
 
 def _weight_gradient_fake(features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:
-    taps = rules[2].shape[0]
+    taps = as_rules(rules).spans.shape[0]
     return features.new_empty(taps, groups, features.shape[1] // groups, grad_output.shape[1] // groups)
 
 
@@ -106,7 +97,7 @@ def _weight_gradient_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     features, grad_output, *rules = ctx.saved_tensors
     grad_features = grad_grad_output = None
     if ctx.needs_input_grad[0]:
-        grad_features = convolution(grad_output, grad.transpose(2, 3), transposed_rules(rules), features.shape[0])
+        grad_features = convolution(grad_output, grad.transpose(2, 3), read_backwards(rules), features.shape[0])
     if ctx.needs_input_grad[1]:
         grad_grad_output = convolution(features, grad, rules, grad_output.shape[0])
     return grad_features, grad_grad_output, None, None
@@ -123,4 +114,4 @@ def weight_gradient(features: Tensor, grad_output: Tensor, rules: Sequence[Tenso
     """``W[v] += x[i]^T g[o]``: ``[N_in, groups * in]``, ``[N_out, groups * out]`` to ``[V, groups, in, out]``."""
     from sscn_triton.ops.triton import weight_gradient as triton
 
-    return triton.weight_gradient(features, grad_output, rules, groups)
+    return triton.weight_gradient(features, grad_output, as_rules(rules), groups)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sscn_triton.ops import checks
 from sscn_triton.ops.checks import line_size
-from sscn_triton.ops.convolution import convolution, transposed_rules, weight_gradient
+from sscn_triton.ops.convolution import convolution, weight_gradient
 from sscn_triton.ops.cpu import convolution as cpu
 from sscn_triton.ops.dtypes import widened
 from sscn_triton.ops.normalization import (
@@ -31,6 +31,7 @@ from sscn_triton.ops.normalization import (
     slope,
 )
 from sscn_triton.ops.registration import operator
+from sscn_triton.ops.rules import as_rules, read_backwards
 
 
 def _fused_cpu(
@@ -51,7 +52,7 @@ def _fused_cpu(
 ) -> tuple[Tensor, Tensor]:
     if mean is not None and variance is not None:
         features = normalized_cpu(features, mean, variance, norm_weight, norm_bias, None, eps, leakiness)
-    output = cpu.convolve(features, weight, rules[:3], output_count, bias, residual, weight.dtype)
+    output = cpu.convolve(features, weight, as_rules(rules), output_count, bias, residual, weight.dtype)
     return output, moments_cpu(output) if with_moments else widened(output).new_empty(0)
 
 
@@ -91,7 +92,7 @@ def _row_gradients(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """For the features, and for weight and bias of the norm."""
     by, (mean, variance, norm_weight, norm_bias) = ctx.needs_input_grad, norm
-    backwards: Any = grad, weight.transpose(2, 3), transposed_rules(rules), features.shape[0]
+    backwards: Any = grad, weight.transpose(2, 3), read_backwards(rules), features.shape[0]
     if mean is None:
         return convolution(*backwards).to(features.dtype), None, None
     if torch.is_grad_enabled():
@@ -162,7 +163,7 @@ def fused_convolution(
     rows, channels = weight.new_empty(output_count, 0), weight.shape[1] * weight.shape[3]
     found = line(rows, channels) if with_moments else widened(rows).new_empty(0)
     output = triton.convolve(
-        features, weight, rules, output_count, bias, None, residual, norm, found if with_moments else None
+        features, weight, as_rules(rules), output_count, bias, None, residual, norm, found if with_moments else None
     )
     return output, found
 
@@ -172,13 +173,13 @@ def _norm_weight_gradient_cpu(
 ) -> Tensor:
     mean, variance, weight, bias, eps, leakiness = norm
     rows = normalized_cpu(features, mean, variance, weight, bias, None, eps, leakiness)
-    return cpu.weight_gradient(rows, grad_output, rules[:3], groups, grad_output.dtype)
+    return cpu.weight_gradient(rows, grad_output, as_rules(rules), groups, grad_output.dtype)
 
 
 def _norm_weight_gradient_fake(
     features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int, *_: Any
 ) -> Tensor:
-    taps = rules[2].shape[0]
+    taps = as_rules(rules).spans.shape[0]
     return grad_output.new_empty(taps, groups, features.shape[1] // groups, grad_output.shape[1] // groups)
 
 
@@ -200,14 +201,14 @@ def norm_weight_gradient(
     from sscn_triton.ops.triton.normalization import Norm
 
     norm = Norm(mean, variance, norm_weight, norm_bias, eps, leakiness)
-    return triton.weight_gradient(features, grad_output, rules, groups, norm=norm)
+    return triton.weight_gradient(features, grad_output, as_rules(rules), groups, norm=norm)
 
 
 def _norm_input_gradient_cpu(
     grad_output: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int, features: Tensor, *norm: Any
 ) -> tuple[Tensor, Tensor]:
     kind = torch.promote_types(grad_output.dtype, torch.float32)
-    gradient = cpu.convolve(grad_output, weight, rules[:3], output_count, dtype=kind)
+    gradient = cpu.convolve(grad_output, weight, as_rules(rules), output_count, dtype=kind)
     rising, sums = rising_and_sums_cpu(gradient, features, *norm, over=True)
     return rising.to(grad_output.dtype), sums
 
@@ -240,10 +241,10 @@ def norm_input_gradient(
 
     norm = mean, variance, norm_weight, norm_bias
     if weight.dtype == torch.float64:
-        gradient = triton.convolve(grad_output, weight, rules, output_count)
+        gradient = triton.convolve(grad_output, weight, as_rules(rules), output_count)
         return rising_and_sums(gradient, features, *norm, eps, leakiness)
     line, rows = statistics.line(grad_output.new_empty(features.shape[0], 0), features.shape[1]), features.contiguous()
     rising = triton.convolve(
-        grad_output, weight, rules, output_count, norm=Norm(*norm, eps, leakiness), moments=line, rows=rows
+        grad_output, weight, as_rules(rules), output_count, norm=Norm(*norm, eps, leakiness), moments=line, rows=rows
     )
     return rising, statistics.add(line, *rows.shape)

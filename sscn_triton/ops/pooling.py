@@ -8,7 +8,7 @@
 Sum is closed under differentiation, and so are return and take, so gradients of any order exist. Every row of a
 result has one owner and takes its taps in order: the same bits twice, with any number of threads.
 
-``rules`` is the list of tensors that `sscn_triton.ops.sites` describes.
+``rules`` are those of `sscn_triton.ops.rules`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from torch import Tensor
 
 from sscn_triton.common.numba_cache import njit
 from sscn_triton.ops import checks
-from sscn_triton.ops.convolution import transposed_rules
 from sscn_triton.ops.dtypes import Array, arrays, widened
 from sscn_triton.ops.registration import operator
+from sscn_triton.ops.rules import as_rules, read_backwards
 
 
 @njit(nogil=True, cache=True)
@@ -83,9 +83,9 @@ def _return_rows(y: Array, winners: Array, inputs: Array, outputs: Array, x: Arr
 
 
 def _pool_sum_cpu(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
-    wide = widened(features)
+    wide, kept = widened(features), as_rules(rules)
     output = wide.new_zeros(output_count, features.shape[1])
-    if not _sum_rows(*arrays(wide, *rules[:2], output)):
+    if not _sum_rows(*arrays(wide, kept.input_rows, kept.output_rows, output)):
         raise checks.foreign_rows("rules")
     return output.to(features.dtype)
 
@@ -102,7 +102,7 @@ def _save_sum(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _sum_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     rules = ctx.saved_tensors
-    return pool_sum(grad, transposed_rules(rules), ctx.input_count), None, None
+    return pool_sum(grad, read_backwards(rules), ctx.input_count), None, None
 
 
 @operator(check=checks.pooled, cpu=_pool_sum_cpu, fake=_pool_sum_fake, setup_context=_save_sum, backward=_sum_backward)
@@ -110,14 +110,14 @@ def pool_sum(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Te
     """``y[o] += x[i]`` over all rules: ``[N_in, C]`` to ``[output_count, C]``; zeros where no rule leads."""
     from sscn_triton.ops.triton import pooling as triton
 
-    return triton.pool_sum(features, rules, output_count)
+    return triton.pool_sum(features, as_rules(rules), output_count)
 
 
 def _pool_max_cpu(features: Tensor, rules: Sequence[Tensor], output_count: int) -> tuple[Tensor, Tensor]:
-    wide = widened(features)
+    wide, kept = widened(features), as_rules(rules)
     output = wide.new_zeros(output_count, features.shape[1])
     winners = torch.full(output.shape, -1, dtype=torch.int32)
-    if not _max_rows(*arrays(wide, *rules[:2], output, winners)):
+    if not _max_rows(*arrays(wide, kept.input_rows, kept.output_rows, output, winners)):
         raise checks.foreign_rows("rules")
     return output.to(features.dtype), winners
 
@@ -147,7 +147,7 @@ def pool_max(features: Tensor, rules: Sequence[Tensor], output_count: int) -> tu
     """
     from sscn_triton.ops.triton import pooling as triton
 
-    return triton.pool_max(features, rules, output_count)
+    return triton.pool_max(features, as_rules(rules), output_count)
 
 
 def _pool_take_cpu(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Tensor:
@@ -183,13 +183,13 @@ def pool_take(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Ten
     """
     from sscn_triton.ops.triton import pooling as triton
 
-    return triton.pool_take(features, winners, rules)
+    return triton.pool_take(features, winners)
 
 
 def _pool_return_cpu(values: Tensor, winners: Tensor, rules: Sequence[Tensor], input_count: int) -> Tensor:
-    wide = widened(values)
+    wide, kept = widened(values), as_rules(rules)
     output = wide.new_zeros(input_count, values.shape[1])
-    if not _return_rows(*arrays(wide, winners, *rules[:2], output)):
+    if not _return_rows(*arrays(wide, winners, kept.input_rows, kept.output_rows, output)):
         raise checks.foreign_rows("rules")
     return output.to(values.dtype)
 
@@ -219,4 +219,4 @@ def pool_return(values: Tensor, winners: Tensor, rules: Sequence[Tensor], input_
     """``x[i, c] += y[o, c]`` where ``w[o, c] = i``: ``[N_out, C]`` twice to ``[input_count, C]``."""
     from sscn_triton.ops.triton import pooling as triton
 
-    return triton.pool_return(values, winners, rules, input_count)
+    return triton.pool_return(values, winners, as_rules(rules), input_count)

@@ -1,25 +1,13 @@
-"""Operators on sites: who are they, and which rules join them.
+"""Operators on sites: find distinct sites and build the rules between them.
 
-Each takes ``coordinates`` ``[N, 1 + D]`` int32 (batch first). Rules come as a list of tensors, which the operators of
-`sscn_triton.ops.convolution` take as it is:
-
-    input_rows, output_rows   ``[R]`` int32, by tap, then in ascending order of the output row
-    spans                     ``[V, 2]`` int64: the rules of tap v are ``spans[v, 0]:spans[v, 1]``
-
-Read backwards, rules are wanted in ascending order of the input row. Those of a kernel whose taps lie opposite each
-other, from the sites to themselves, are their own mirror image: tap V - 1 - v holds tap v with inputs and outputs
-exchanged, so the list ends here. Other rules are held in that order too:
-
-    output_rows, input_rows   ``[R]`` int32, by tap, then in ascending order of the input row
-
-That is the list on the CPU. On a GPU the first three are followed by the six of `sscn_triton.ops.triton.layout`.
+Each takes ``coordinates`` ``[N, 1 + D]`` int32 (batch first). Rules come as a list of tensors, which
+`sscn_triton.ops.rules.as_rules` gives its names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,11 +16,11 @@ from sscn_triton.ops.cpu import keys, sites
 from sscn_triton.ops.registration import operator
 
 
-def _on_cpu(build: Callable[..., Iterable[np.ndarray]]) -> Callable[..., list[Tensor]]:
+def _on_cpu(build: Callable[..., Iterable[Tensor]]) -> Callable[..., list[Tensor]]:
     """A function of NumPy coordinates and numbers as one of tensors."""
 
     def built(coordinates: Tensor, *geometry: Sequence[int]) -> list[Tensor]:
-        return [torch.from_numpy(array) for array in build(coordinates.numpy(), *geometry)]
+        return list(build(coordinates.numpy(), *geometry))
 
     return built
 

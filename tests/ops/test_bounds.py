@@ -22,7 +22,6 @@ from torch import Tensor
 from sscn_triton.core.rulebook import Rulebook
 from sscn_triton.functional import strided_step
 from sscn_triton.ops import checks
-from sscn_triton.ops.convolution import transposed_rules
 from sscn_triton.ops.registration import ENGINES
 from sscn_triton.ops.triton.interpreted import interpreted
 from tests.support.clouds import random_cloud
@@ -44,34 +43,34 @@ def arguments(name: str, dtype: torch.dtype, book: Rulebook) -> list[Any]:
     def rows(count: int, channels: int) -> Tensor:
         return torch.randn(count, channels, dtype=dtype)
 
-    inputs, outputs, taps = book.input_count, book.output_count, book.rules[2].shape[0]
+    inputs, outputs, taps = book.input_count, book.output_count, book.rules.spans.shape[0]
     weight = torch.randn(taps, GROUPS, IN // GROUPS, OUT // GROUPS, dtype=dtype)
     x, g = rows(inputs, IN), rows(outputs, OUT)
     wide = torch.promote_types(dtype, torch.float32)
     norm = [torch.randn(IN, dtype=wide), torch.rand(IN, dtype=wide) + 1, torch.ones(IN, dtype=dtype)]
     norm.append(torch.zeros(IN, dtype=dtype))
     after = [torch.randn(OUT, dtype=wide), torch.rand(OUT, dtype=wide) + 1, torch.ones(OUT, dtype=dtype), None]
-    event = torch.arange(inputs) % 3
+    event, rules = torch.arange(inputs) % 3, list(book.rules)
     events = [event, torch.argsort(event, stable=True), torch.searchsorted(event.sort().values, torch.arange(4))]
     winners = torch.randint(-1, inputs, (outputs, IN), dtype=torch.int32)
     line = torch.ones(checks.line_size(inputs, IN), dtype=wide)
     sites = random_cloud(ROWS, size=5).coordinates
     window = [[2, 2, 2], [2, 2, 2], [0, 0, 0], [1, 1, 1], [4, 4, 4]]
     return {
-        "convolution": [x, weight, book.rules, outputs, torch.ones(OUT, dtype=dtype), g],
-        "weight_gradient": [x, g, book.rules, GROUPS],
-        "fused_convolution": [x, weight, book.rules, outputs, None, g, *norm, 1e-5, 0.0, True, True],
-        "norm_weight_gradient": [x, g, book.rules, GROUPS, *norm, 1e-5, 0.0],
-        "norm_input_gradient": [x, weight, book.rules, outputs, g, *after, 1e-5, 0.5],
+        "convolution": [x, weight, rules, outputs, torch.ones(OUT, dtype=dtype), g],
+        "weight_gradient": [x, g, rules, GROUPS],
+        "fused_convolution": [x, weight, rules, outputs, None, g, *norm, 1e-5, 0.0, True, True],
+        "norm_weight_gradient": [x, g, rules, GROUPS, *norm, 1e-5, 0.0],
+        "norm_input_gradient": [x, weight, rules, outputs, g, *after, 1e-5, 0.5],
         "moments": [x],
         "statistics": [line, inputs, IN, torch.zeros(IN), torch.ones(IN), torch.tensor(1), 0.1],
         "normalize": [x, *norm, x.clone(), 1e-5, 0.5, True],
         "slopes": [x.clone(), x, *norm, x.clone(), 1e-5, 0.5],
         "slope": [x.clone(), x, *norm, x.clone(), torch.ones(2, IN, dtype=wide), inputs, 1e-5, 0.5],
-        "pool_sum": [x, book.rules, outputs],
-        "pool_max": [x, book.rules, outputs],
-        "pool_take": [x, winners, book.rules],
-        "pool_return": [rows(outputs, IN), winners, book.rules, inputs],
+        "pool_sum": [x, rules, outputs],
+        "pool_max": [x, rules, outputs],
+        "pool_take": [x, winners, rules],
+        "pool_return": [rows(outputs, IN), winners, rules, inputs],
         "sum_events": [x, events],
         "spread_events": [rows(3, IN), events],
         "largest_of_events": [x, events],
@@ -164,7 +163,7 @@ def attack(name: str, examples: int) -> None:
     def run(spoiling: Any, at_start: bool, strided: bool, dtype: torch.dtype) -> None:
         given = arguments(name, dtype, both[strided])
         foreign = both[not strided]
-        wrong = wall(spoil(given, spoiling, Rulebook(transposed_rules(foreign.rules), 0, 0)), at_start)
+        wrong = wall(spoil(given, spoiling, Rulebook(foreign.rules.read_backwards(), 0, 0)), at_start)
         try:
             operator(*wrong)
             outcomes["worked"] += 1
@@ -228,6 +227,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    import conftest  # noqa: F401  Triton must be told to interpret
+    import tests.conftest  # noqa: F401  Triton must be told to interpret
 
     main()

@@ -59,7 +59,12 @@ def tensors(rules: Rulebook, shape: tuple[int, int, int], dtype: torch.dtype) ->
     """Features, weight, bias, residual, and weight and bias of the norm."""
     groups, channels_in, channels_out = shape
     wide_in, wide_out = groups * channels_in, groups * channels_out
-    shapes = [(rules.input_count, wide_in), (len(rules.rules[2]), *shape), (wide_out,), (rules.output_count, wide_out)]
+    shapes = [
+        (rules.input_count, wide_in),
+        (len(rules.rules.spans), *shape),
+        (wide_out,),
+        (rules.output_count, wide_out),
+    ]
     found = [torch.from_numpy(values(seed, *size)) for seed, size in enumerate([*shapes, (wide_in,), (wide_in,)])]
     found[0] = found[0] * 2 + 1
     return [t.to(dtype).requires_grad_() for t in found]

@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from sscn_triton.bench.cost_model.devices import Device
+from sscn_triton.ops.rules import as_rules
 
 TILE, STEP, UNIT, WORD = 64, 16, 16, 63
 """Rows of a tile, channels of a matrix instruction, rows that share a mask, taps in a word of a mask: the Triton
@@ -105,9 +106,11 @@ def _padded(channels: int) -> int:
 
 def _convolution(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int) -> Work:
     taps, groups, width_in, width_out = weight.shape
-    count = rules[0].shape[0]
+    kept = as_rules(rules)
+    count = kept.input_rows.shape[0]
     size = features.element_size()
-    padded = tile_taps(rules[1], rules[2], output_count) * TILE * _padded(width_in) * _padded(width_out) * groups
+    rows = tile_taps(kept.output_rows, kept.spans, output_count) * TILE
+    padded = rows * _padded(width_in) * _padded(width_out) * groups
     return Work(
         size * (features.numel() + weight.numel() + output_count * groups * width_out)
         + table_bytes(taps, output_count),
@@ -119,7 +122,8 @@ def _convolution(features: Tensor, weight: Tensor, rules: Sequence[Tensor], outp
 
 
 def _weight_gradient(features: Tensor, gradient: Tensor, rules: Sequence[Tensor], groups: int) -> Work:
-    spans, count = rules[2], rules[0].shape[0]
+    kept = as_rules(rules)
+    spans, count = kept.spans, kept.input_rows.shape[0]
     width_in, width_out = features.shape[1] // groups, gradient.shape[1] // groups
     rows = int((-((spans[:, 0] - spans[:, 1]) // TILE)).sum()) * TILE
     weight = spans.shape[0] * groups * width_in * width_out
@@ -137,7 +141,7 @@ def _zeros(name: str, args: Any) -> Any:
     """What an operator that follows rules would give, as zeros."""
     features, other, rules, size = args[:4]
     if name in GRADIENTS:
-        shape = len(rules[2]), size, features.shape[1] // size, other.shape[1] // size
+        shape = len(as_rules(rules).spans), size, features.shape[1] // size, other.shape[1] // size
         return other.new_zeros(shape)
     y = other.new_zeros(size, other.shape[1] * other.shape[3])
     if name == "convolution":

@@ -96,11 +96,11 @@ def rulebook_bytes(batch: BenchBatch) -> int:
     grid, size = Subject(cell, batch, "cpu").tensor.grid, 0
     while True:
         for book in grid._submanifold.values():
-            size += 8 * book.rule_count + table_bytes(len(book.rules[2]), book.output_count)
+            size += 8 * book.rule_count + table_bytes(len(book.rules.spans), book.output_count)
         if not grid._steps:
             return size
         ((book, grid),) = grid._steps.values()
-        taps = len(book.rules[2])
+        taps = len(book.rules.spans)
         size += 8 * book.rule_count + table_bytes(taps, book.output_count) + table_bytes(taps, book.input_count)
 
 

@@ -11,7 +11,6 @@ kernel that finds a row that is not there, or not in its order, stops and says s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -25,6 +24,7 @@ from sscn_triton.ops.checks import foreign_rows
 from sscn_triton.ops.cpu import jobs, microkernel, products
 from sscn_triton.ops.cpu.jobs import inlined, inner, job, pointer, run
 from sscn_triton.ops.cpu.products import Array, Rules, add_outer, multiply
+from sscn_triton.ops.rules import Rules as TensorRules
 
 CHUNK = 512  # rows worked on together
 SEGMENT = 1 << 17  # rules of a partial weight gradient, at least
@@ -239,7 +239,7 @@ def _weight_job(real: Any) -> Any:
 def convolve(
     x: Tensor,
     weight: Tensor,
-    rules: Sequence[Tensor],
+    rules: TensorRules,
     output_count: int,
     bias: Tensor | None = None,
     residual: Tensor | None = None,
@@ -249,7 +249,7 @@ def convolve(
 
     ``[N_in, groups * in]``, ``[V, groups, in, out]`` to ``[output_count, groups * out]``, the shape of ``residual``.
 
-    ``rules`` are ``(input_rows, output_rows, spans)``, within a tap in ascending order of the output row. Sums are
+    Within a tap, ``rules`` are in ascending order of the output row. Sums are
     float32, or float64 for float64 features; the result has the type ``dtype``, by default that of ``x``.
     """
     _, groups, channels_in, channels_out = weight.shape
@@ -257,30 +257,30 @@ def convolve(
     output = torch.empty(output_count, groups * channels_out, dtype=kind)
     if output.numel():
         features, blocks = x.to(kind).contiguous(), weight.to(kind).contiguous()
-        operations = 2 * len(rules[0]) * groups * channels_in * channels_out
+        operations = 2 * len(rules.input_rows) * groups * channels_in * channels_out
         first = output.new_empty(0) if bias is None else bias.to(kind).contiguous()
         begun = output.new_empty(0, 0) if residual is None else residual.to(kind).contiguous()
-        tensors = features, blocks.flatten(0, 1), output, first, begun, *rules
+        tensors = features, blocks.flatten(0, 1), output, first, begun, *rules[:3]
         if run(_convolve_job(REAL[kind]), operations, *tensors, 0):
             raise foreign_rows("rules")
     return output.to(dtype or x.dtype)
 
 
 def weight_gradient(
-    x: Tensor, gradient: Tensor, rules: Sequence[Tensor], groups: int, dtype: torch.dtype | None = None
+    x: Tensor, gradient: Tensor, rules: TensorRules, groups: int, dtype: torch.dtype | None = None
 ) -> Tensor:
     """``W[v] = sum x[i]^T g[o]``: ``[N_in, groups * in]``, ``[N_out, groups * out]`` to ``[V, groups, in, out]``.
 
     ``rules`` and precision are those of `convolve`.
     """
-    taps, channels_in, channels_out = len(rules[2]), x.shape[1] // groups, gradient.shape[1] // groups
+    taps, channels_in, channels_out = len(rules.spans), x.shape[1] // groups, gradient.shape[1] // groups
     kind = torch.promote_types(x.dtype, torch.float32)
-    segments = min(max(len(rules[0]) // SEGMENT, 1), MAX_SEGMENTS)
+    segments = min(max(len(rules.input_rows) // SEGMENT, 1), MAX_SEGMENTS)
     partial = torch.zeros(segments, taps * groups, channels_in, channels_out, dtype=kind)
-    if len(rules[0]):
+    if len(rules.input_rows):
         features, gradients = x.to(kind).contiguous(), gradient.to(kind).contiguous()
-        operations = 2 * len(rules[0]) * groups * channels_in * channels_out
-        if run(_weight_job(REAL[kind]), operations, features, gradients, partial, *rules, 0):
+        operations = 2 * len(rules.input_rows) * groups * channels_in * channels_out
+        if run(_weight_job(REAL[kind]), operations, features, gradients, partial, *rules[:3], 0):
             raise foreign_rows("rules")
     total = partial[0] if segments == 1 else partial.sum(0)
     return total.view(taps, groups, channels_in, channels_out).to(dtype or x.dtype)

@@ -1,8 +1,7 @@
 """Rulebooks on the CPU: packed keys, one sort, and merges of ascending lists.
 
 Moving every site by one tap's offset keeps the order of the keys, so the rules of a tap are found by walking two
-ascending lists side by side. All functions take and return NumPy arrays; rules are the list that
-`sscn_triton.ops.sites` describes.
+ascending lists side by side. Coordinates are NumPy arrays; rules are those of `sscn_triton.ops.rules`, on the CPU.
 """
 
 from __future__ import annotations
@@ -13,12 +12,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from sscn_triton.ops.cpu.jobs import compiled
 from sscn_triton.ops.cpu.keys import Array, check_count, distinct, limits, radix_of, ranked, sort_keys, unpack
+from sscn_triton.ops.rules import MirroredRules, SortedRules
 from sscn_triton.relation import fine_from_coarse, is_mirrored, submanifold_padding
 
-Rules = list[Array]
+Forward = list[Array]  # input rows, output rows, spans
 TABLE = 1 << 26  # neighbours looked up at a time: int32, a quarter of a GB
 
 
@@ -87,7 +89,9 @@ def _sorted_by(rows: Array, others: Array, spans: Array, row_count: int) -> tupl
     return sorted_rows, sorted_others
 
 
-def submanifold_rules(coordinates: Array, kernel_size: Sequence[int], dilation: Sequence[int]) -> Rules:
+def submanifold_rules(
+    coordinates: Array, kernel_size: Sequence[int], dilation: Sequence[int]
+) -> MirroredRules | SortedRules:
     """Rules from the sites ``[N, 1 + D]`` to themselves: tap v joins output u with input ``u + offset``,
     ``offset = dilation * tap - padding``, and half of the taps are searched where offsets mirror each other."""
     kernel, spread = tuple(kernel_size), tuple(dilation)
@@ -98,18 +102,19 @@ def submanifold_rules(coordinates: Array, kernel_size: Sequence[int], dilation: 
     steps = (offset * step for offset, step in zip(offsets, radix[1:], strict=True))
     deltas = np.array([sum(choice) for choice in itertools.product(*steps)], np.int64)
     if is_mirrored(kernel, padding, spread):
-        return _search(keys, rows, deltas[: len(deltas) // 2], kernel_size[-1], True, len(deltas) % 2)
+        found = _search(keys, rows, deltas[: len(deltas) // 2], kernel_size[-1], True, len(deltas) % 2)
+        return MirroredRules(*map(torch.from_numpy, found))
     inputs, outputs, spans = _search(keys, rows, deltas, kernel_size[-1], False, 0)
     return _both_ways(inputs, outputs, spans, len(keys))
 
 
-def _search(keys: Array, rows: Array, deltas: Array, line: int, mirrored: bool, centre: int) -> Rules:
+def _search(keys: Array, rows: Array, deltas: Array, line: int, mirrored: bool, centre: int) -> Forward:
     """The rules of the taps at ``deltas``; where ``mirrored``, then of ``centre`` taps (0 or 1) that join each site to
     itself, and of the taps opposite. Taps are searched in slabs of as many lines as `TABLE` has room for."""
     count, width = len(keys), 2 if mirrored else 1
     slab = max(TABLE // max(count, 1) // width // line, 1) * line
-    front: list[Rules] = []
-    back: list[Rules] = []
+    front: list[Forward] = []
+    back: list[Forward] = []
     for first in range(0, max(len(deltas), 1), slab):
         some = deltas[first : first + slab]
         middle = centre if first + slab >= len(deltas) else 0
@@ -132,10 +137,10 @@ def _search(keys: Array, rows: Array, deltas: Array, line: int, mirrored: bool, 
     return [inputs, outputs, _spans(counts)]
 
 
-def _both_ways(inputs: Array, outputs: Array, spans: Array, input_count: int) -> Rules:
+def _both_ways(inputs: Array, outputs: Array, spans: Array, input_count: int) -> SortedRules:
     """The rules, and the rules in ascending order of the input row within each tap."""
     by_input, others = _sorted_by(inputs, outputs, spans, input_count)
-    return [inputs, outputs, spans, others, by_input]
+    return SortedRules(*map(torch.from_numpy, (inputs, outputs, spans, others, by_input)))
 
 
 @compiled
@@ -206,7 +211,7 @@ def strided_rules(
     padding: Sequence[int],
     dilation: Sequence[int],
     bounds: Sequence[int],
-) -> list[Array]:
+) -> list[Tensor]:
     """``[sites, *rules]``: the sites reached by ``output = (input + padding - dilation * tap) / stride``, in
     lexicographic order, and the rules to them. ``bounds``, if not empty, keeps ``0 <= output < bounds``."""
     axes = [
@@ -223,7 +228,7 @@ def transposed_rules(
     padding: Sequence[int],
     dilation: Sequence[int],
     bounds: Sequence[int],
-) -> list[Array]:
+) -> list[Tensor]:
     """The same for ``output = stride * input + dilation * tap - padding``."""
     axes = [
         _Axis(s, 1, [fine_from_coarse(0, tap, s, p, d) for tap in range(k)], k)
@@ -247,7 +252,7 @@ class _Axis(NamedTuple):
         return ends[0] // self.divide, ends[1] // self.divide
 
 
-def _rules_to_reached(coordinates: Array, axes: list[_Axis], bounds: Sequence[int]) -> list[Array]:
+def _rules_to_reached(coordinates: Array, axes: list[_Axis], bounds: Sequence[int]) -> list[Tensor]:
     count = len(coordinates)
     _, rows, _ = ranked(coordinates, [0] * (1 + len(axes)))
     low, high = _reached_limits(coordinates, axes, bounds)
@@ -269,7 +274,7 @@ def _rules_to_reached(coordinates: Array, axes: list[_Axis], bounds: Sequence[in
     check_count(len(reached))
     outputs = np.empty(total, np.int32)
     _join(reached, keys, spans, outputs)
-    sites = unpack(reached, np.array(low, np.int64), radix)
+    sites = torch.from_numpy(unpack(reached, np.array(low, np.int64), radix))
     return [sites, *_both_ways(rows[ranks[:total]], outputs, spans, count)]
 
 

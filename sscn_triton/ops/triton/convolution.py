@@ -10,7 +10,6 @@ bias, residual and the moments of the output (`statistics`) belong to the last s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,10 +18,11 @@ import triton.language as tl
 from torch import Tensor
 
 from sscn_triton.ops.precision import float32_precision
+from sscn_triton.ops.rules import Reading, Rules, read_forward
 from sscn_triton.ops.triton import statistics
 from sscn_triton.ops.triton.epilogue import finish
 from sscn_triton.ops.triton.launch import ceil_div, is_interpreted, launch
-from sscn_triton.ops.triton.layout import UNIT, WORD, Reading, read_forward, rows_or_zero
+from sscn_triton.ops.triton.layout import UNIT, WORD, rows_or_zero
 from sscn_triton.ops.triton.normalization import NO_NORM, Norm, normalize, normalized
 from sscn_triton.ops.triton.statistics import HEAD
 from sscn_triton.ops.triton.taps import is_row, lowest_bit, popcount, tile_mask
@@ -220,7 +220,7 @@ def _depth(channels: int, most: int) -> int:
 def convolve(
     features: Tensor,
     weight: Tensor,
-    rules: Sequence[Tensor],
+    rules: Rules,
     output_count: int,
     bias: Tensor | None = None,
     tile: Tile | None = None,

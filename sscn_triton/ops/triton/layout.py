@@ -1,9 +1,7 @@
-"""How the kernels want a rulebook: the list of tensors that `rules` is on a GPU.
+"""How the kernels want a rulebook (`sscn_triton.ops.rules.TableRules`): a reading each way.
 
-    0 input_rows, 1 output_rows   ``[R]`` int32, sorted by tap, then by output row: for the weight gradient
-    2 spans                       ``[V, 2]`` int64, on the device: the rules of tap v are ``spans[v, 0]:spans[v, 1]``
-    3 table, 4 order, 5 masks     the reading from inputs to outputs: for the convolution
-    6 table, 7 order, 8 masks     the reading from outputs to inputs: for its input gradient
+The weight gradient takes the rules themselves, the convolution the reading from inputs to outputs, its input gradient
+the one from outputs to inputs.
 
 A reading lists the sites it writes in an order that puts rows with the same active taps together, so that a tile of
 consecutive positions can leave out the taps that none of its rows has:
@@ -18,9 +16,6 @@ is left empty.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import torch
 import triton
 import triton.language as tl
@@ -31,27 +26,6 @@ from sscn_triton.ops.triton.launch import BLOCK, ceil_div, launch
 UNIT = 16  # positions that share a mask: the least rows of a matrix instruction
 WORD = 63  # taps in a word of a mask
 UNITS = 128  # units of a program that makes masks
-
-
-class Reading(NamedTuple):
-    """One reading of a layout, as the kernels take it; ``mirrored``: tap v is in line V - 1 - v of the table."""
-
-    table: Tensor
-    order: Tensor
-    masks: Tensor
-    mirrored: bool
-
-
-def read_forward(rules: Sequence[Tensor]) -> Reading:
-    """The reading from inputs to outputs."""
-    mirrored = rules[3].shape[0] == 0
-    table, order, masks = rules[6:9] if mirrored else rules[3:6]
-    return Reading(table, order, masks, mirrored)
-
-
-def read_backward(rules: Sequence[Tensor]) -> Reading:
-    """The reading from outputs to inputs."""
-    return read_forward([*rules[:3], *rules[6:9], *rules[3:6]])
 
 
 @triton.jit
@@ -138,14 +112,14 @@ def rule_ends(table: Tensor) -> Tensor:
     return counts.cumsum(0)
 
 
-def pairs(table: Tensor, ends: Tensor, rule_count: int) -> list[Tensor]:
-    """``[input_rows, output_rows, spans]`` of a table in the order of its rows."""
+def pairs(table: Tensor, ends: Tensor, rule_count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """``(input_rows, output_rows, spans)`` of a table in the order of its rows."""
     taps, rows = table.shape
     input_rows, output_rows = table.new_empty(rule_count), table.new_empty(rule_count)
     spans = torch.zeros(taps, 2, dtype=torch.int64, device=table.device)
     grid = (ceil_div(table.numel(), BLOCK),)
     launch(fill_kernel, grid, table, ends, input_rows, output_rows, spans, table.numel(), rows, BLOCK=BLOCK)
-    return [input_rows, output_rows, spans]
+    return input_rows, output_rows, spans
 
 
 def transposed_table(table: Tensor, columns: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,8 +9,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from sscn_triton.ops.rules import Reading, Rules, read_backward, read_forward
 from sscn_triton.ops.triton.launch import BLOCK, ceil_div, is_interpreted, launch
-from sscn_triton.ops.triton.layout import UNIT, WORD, Reading, read_backward, read_forward
+from sscn_triton.ops.triton.layout import UNIT, WORD
 from sscn_triton.ops.triton.taps import lowest_bit, popcount, tile_mask
 
 
@@ -128,7 +128,7 @@ def _launch(kernel: Any, reading: Reading, rows: int, channels: int, *tensors: T
     )  # fmt: skip
 
 
-def pool_sum(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Tensor:
+def pool_sum(features: Tensor, rules: Rules, output_count: int) -> Tensor:
     """``y[o] += x[i]``: ``[N_in, C]`` to ``[output_count, C]``."""
     features, channels = features.contiguous(), features.shape[1]
     output = features.new_empty(output_count, channels)
@@ -136,7 +136,7 @@ def pool_sum(features: Tensor, rules: Sequence[Tensor], output_count: int) -> Te
     return output
 
 
-def pool_max(features: Tensor, rules: Sequence[Tensor], output_count: int) -> tuple[Tensor, Tensor]:
+def pool_max(features: Tensor, rules: Rules, output_count: int) -> tuple[Tensor, Tensor]:
     """``[N_in, C]`` to ``[output_count, C]`` twice: the largest value, and the input row (int32) that has it."""
     features, channels, reading = features.contiguous(), features.shape[1], read_forward(rules)
     output = features.new_empty(output_count, channels)
@@ -145,7 +145,7 @@ def pool_max(features: Tensor, rules: Sequence[Tensor], output_count: int) -> tu
     return output, winners
 
 
-def pool_take(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Tensor:
+def pool_take(features: Tensor, winners: Tensor) -> Tensor:
     """``y[o, c] = x[w[o, c], c]``: ``[N_in, C]`` and ``[N_out, C]`` to ``[N_out, C]``."""
     output = features.new_empty(winners.shape)
     grid = (ceil_div(output.numel(), BLOCK),)
@@ -156,7 +156,7 @@ def pool_take(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Ten
     return output
 
 
-def pool_return(values: Tensor, winners: Tensor, rules: Sequence[Tensor], input_count: int) -> Tensor:
+def pool_return(values: Tensor, winners: Tensor, rules: Rules, input_count: int) -> Tensor:
     """``x[i, c] += y[o, c]`` where ``w[o, c] = i``: ``[N_out, C]`` twice to ``[input_count, C]``."""
     values, channels = values.contiguous(), values.shape[1]
     output = values.new_empty(input_count, channels)

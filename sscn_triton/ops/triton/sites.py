@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from sscn_triton.ops.rules import TableRules
 from sscn_triton.ops.triton.keys import NOWHERE, axis_key, check_frame, frame_of, pack
 from sscn_triton.ops.triton.launch import BLOCK, ceil_div, launch
 from sscn_triton.ops.triton.layout import no_reading, pairs, reading, rule_ends, table_place, transposed_table
@@ -117,7 +118,7 @@ def submanifold_rules(coordinates: Tensor, kernel_size: Sequence[int], dilation:
     *box, rule_count = _read(frame, ends[-1])
     check_frame(box)
     backward = no_reading(table.device) if mirror else reading(transposed_table(table, count))
-    return [*pairs(table, ends, rule_count), *reading(table), *backward]
+    return list(TableRules(*pairs(table, ends, rule_count), *reading(table), *backward))
 
 
 @triton.jit
@@ -320,4 +321,5 @@ def _rules_to_reached(coordinates: Tensor, window: Window) -> list[Tensor]:
         join_kernel, (ceil_div(total, BLOCK),), coordinates, frame, keys, candidates, ordinals, reached, forward,
         backward, total, count, reached_count, **options, BLOCK=BLOCK,
     )  # fmt: skip
-    return [reached, *pairs(forward, rule_ends(forward), rule_count), *reading(forward), *reading(backward)]
+    rules = TableRules(*pairs(forward, rule_ends(forward), rule_count), *reading(forward), *reading(backward))
+    return [reached, *rules]

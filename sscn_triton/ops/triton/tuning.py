@@ -22,6 +22,7 @@ from torch import Tensor
 
 from sscn_triton.common.files import Lock, write_whole
 from sscn_triton.ops.precision import float32_precision
+from sscn_triton.ops.rules import Rules
 
 SHIPPED = Path(__file__).with_name("tuned")
 Numbers = tuple[int, ...]
@@ -49,7 +50,7 @@ class Key(NamedTuple):
 class Call(NamedTuple):
     """Enough of a call to make it again: its rulebook, and the rows it leads from and to."""
 
-    rules: list[Tensor]
+    rules: Rules
     input_count: int
     output_count: int
     dtype: torch.dtype
@@ -64,9 +65,7 @@ _tables: dict[torch.device, dict[Key, Numbers]] = {}
 _met: dict[Key, Call] | None = None
 
 
-def tile_for(
-    kernel: str, like: Tensor, rules: Sequence[Tensor], counts: tuple[int, int], shape: Sequence[int]
-) -> Numbers | None:
+def tile_for(kernel: str, like: Tensor, rules: Rules, counts: tuple[int, int], shape: Sequence[int]) -> Numbers | None:
     """The tile that was measured to be fast for a kernel, if there is one.
 
     ``like`` has the type and the device of the products, ``counts`` are the rows that the rules lead from and to, and
@@ -78,10 +77,10 @@ def tile_for(
     if not table and _met is None:
         return None
     taps, groups, width_in, width_out = shape
-    size = bucket(counts[1] if kernel.endswith("convolution") else rules[0].shape[0])
+    size = bucket(counts[1] if kernel.endswith("convolution") else rules.input_rows.shape[0])
     key = Key(kernel, taps, groups, width_in, width_out, product_precision(like), size)
     if _met is not None and key not in _met:
-        _met[key] = Call(list(rules), *counts, like.dtype)
+        _met[key] = Call(rules, *counts, like.dtype)
     return table.get(key)
 
 

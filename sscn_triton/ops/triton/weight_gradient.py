@@ -7,7 +7,6 @@ bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,8 +15,9 @@ import triton.language as tl
 from torch import Tensor
 
 from sscn_triton.ops.precision import float32_precision
+from sscn_triton.ops.rules import Rules, read_forward
 from sscn_triton.ops.triton.launch import BLOCK, ceil_div, is_interpreted, launch
-from sscn_triton.ops.triton.layout import read_forward, rows_or_zero
+from sscn_triton.ops.triton.layout import rows_or_zero
 from sscn_triton.ops.triton.normalization import NO_NORM, Norm, normalize, normalized
 from sscn_triton.ops.triton.taps import is_row
 from sscn_triton.ops.triton.tuning import tile_for
@@ -198,7 +198,7 @@ def choose_segment(rules: int, blocks: int) -> int:
 def weight_gradient(
     features: Tensor,
     grad_output: Tensor,
-    rules: Sequence[Tensor],
+    rules: Rules,
     groups: int,
     tile: Tile | None = None,
     segment: int | None = None,
@@ -206,7 +206,7 @@ def weight_gradient(
 ) -> Tensor:
     """``W[v] = sum x[i]^T g[o]``: ``[N_in, groups * in]``, ``[N_out, groups * out]`` to ``[V, groups, in, out]``, in
     the type of the gradient. Sums are float32, or float64 for float64 gradients. ``norm`` is done to each ``x[i]``."""
-    input_rows, output_rows, spans = rules[:3]
+    input_rows, output_rows, spans = rules.input_rows, rules.output_rows, rules.spans
     channels_in, channels_out = features.shape[1] // groups, grad_output.shape[1] // groups
     shape = spans.shape[0], groups, channels_in, channels_out
     features = (features if norm else features.to(grad_output.dtype)).contiguous()
@@ -261,7 +261,7 @@ def weight_gradient(
 
 
 def _weight_gradient_float64(
-    features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], shape: tuple[int, int, int, int]
+    features: Tensor, grad_output: Tensor, rules: Rules, shape: tuple[int, int, int, int]
 ) -> Tensor:
     """One product for each tap, over the positions of its neighbour table."""
     _, groups, channels_in, channels_out = shape

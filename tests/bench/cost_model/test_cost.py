@@ -20,8 +20,9 @@ from sscn_triton.bench.cpu.batch import BenchBatch
 from sscn_triton.bench.cpu.command import Bench
 from sscn_triton.core import rulebook
 from sscn_triton.models import SparseUResNet
+from sscn_triton.ops.rules import read_forward
 from sscn_triton.ops.triton.interpreted import interpreted
-from sscn_triton.ops.triton.layout import UNIT, read_forward
+from sscn_triton.ops.triton.layout import UNIT
 from tests.support.cases import NAMED, Case, block
 from tests.support.clouds import random_cloud, random_sites
 from tests.support.engines import ENGINES
@@ -31,7 +32,7 @@ def operations_of(case: Case, groups: int, width_in: int, width_out: int) -> tup
     """Work of forward and of both gradients, and the reference's number of multiply-adds of one of them."""
     book, _, _ = ENGINES["cpu"].rulebook(case)
     x = torch.randn(book.input_count, groups * width_in, requires_grad=True)
-    w = torch.randn(len(book.rules[2]), groups, width_in, width_out, requires_grad=True)
+    w = torch.randn(len(book.rules.spans), groups, width_in, width_out, requires_grad=True)
     y: list[Tensor] = []
     forward = count_work(lambda: y.append(torch.ops.sscn.convolution(x, w, book.rules, book.output_count)))
     backward = count_work(lambda: y[0].backward(torch.ones_like(y[0])))
@@ -62,12 +63,12 @@ def test_tiles_and_bytes_are_those_of_the_engines_tables() -> None:
     for book in books():
         reading = read_forward(book.rules)
         tables = sum(tensor.numel() * tensor.element_size() for tensor in reading[:3])
-        assert table_bytes(len(book.rules[2]), book.output_count) == tables
+        assert table_bytes(len(book.rules.spans), book.output_count) == tables
         for tile in (16, 64):
             units = torch.nn.functional.pad(reading.masks, (0, -reading.masks.shape[1] % (tile // UNIT)))
             tiles = units.view(len(units), -1, tile // UNIT).tolist()
             active = sum(bin(int(np.bitwise_or.reduce(tile))).count("1") for word in tiles for tile in word)
-            assert tile_taps(book.rules[1], book.rules[2], book.output_count, tile) == active
+            assert tile_taps(book.rules.output_rows, book.rules.spans, book.output_count, tile) == active
 
 
 def test_a_convolution_moves_its_rows_weight_and_table_once_and_gathers_a_row_a_rule() -> None:

@@ -11,10 +11,10 @@ import torch
 
 from sscn_triton.functional import batch_norm
 from sscn_triton.functional.steps import strided_step
-from sscn_triton.ops.convolution import convolution, transposed_rules, weight_gradient
+from sscn_triton.ops.convolution import convolution, weight_gradient
 from sscn_triton.ops.cpu import microkernel, sites
 from sscn_triton.ops.cpu.keys import sort_keys
-from sscn_triton.ops.sites import transposed_rules as rules_to_all_reached
+from sscn_triton.ops.sites import transposed_rules
 from tests.support.clouds import random_cloud, random_sites
 
 
@@ -23,7 +23,7 @@ def test_both_readings_of_a_rulebook_write_rows_in_ascending_order(kernel: tuple
     x = random_cloud(200)
     strided, _ = x.grid.step(strided_step(3, kernel, 2, 0, 1))
     for book in (x.grid.submanifold(kernel, (1, 1, 1)), strided):
-        for _, output_rows, spans, *_ in (book.rules, transposed_rules(book.rules)):
+        for _, output_rows, spans, *_ in (book.rules, book.rules.read_backwards()):
             for start, stop in spans.tolist():
                 assert all(a < b for a, b in pairwise(output_rows[start:stop].tolist()))
 
@@ -145,4 +145,4 @@ def test_sites_that_leave_int32_are_refused() -> None:
     sites = random_sites(5, ndim=2).int()
     sites[0, 2] = 2**30
     with pytest.raises(ValueError, match=r"axis 1 would run from \d+ to 2147483649; allowed is -2147483648 to"):
-        rules_to_all_reached(sites, (2, 2), (2, 2), (0, 0), (1, 1), ())
+        transposed_rules(sites, (2, 2), (2, 2), (0, 0), (1, 1), ())

@@ -34,7 +34,7 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import JITFunction
 
 from sscn_triton.bench.gpu import gather_kernel
-from sscn_triton.ops.convolution import transposed_rules
+from sscn_triton.ops.rules import TableRules
 from sscn_triton.ops.triton import convolution, events, normalization, pooling, sites, statistics, weight_gradient
 from sscn_triton.ops.triton.launch import ceil_div
 from sscn_triton.ops.triton.layout import UNIT, WORD
@@ -77,7 +77,7 @@ def compiling(target: GPUTarget, compiled: bool = True) -> Iterator[list[tuple[s
         yield met
 
 
-def rules_of(taps: int, inputs: int, outputs: int, rules: int = 64) -> list[torch.Tensor]:
+def rules_of(taps: int, inputs: int, outputs: int, rules: int = 64) -> TableRules:
     """A layout of the right shapes, without rules."""
 
     def readings(rows: int) -> list[torch.Tensor]:
@@ -85,7 +85,8 @@ def rules_of(taps: int, inputs: int, outputs: int, rules: int = 64) -> list[torc
         return [torch.zeros(taps, rows, dtype=torch.int32), torch.zeros(rows, dtype=torch.int32), masks]
 
     rows = torch.zeros(rules, dtype=torch.int32)
-    return [rows, rows.clone(), torch.zeros(taps, 2, dtype=torch.int64), *readings(outputs), *readings(inputs)]
+    spans = torch.zeros(taps, 2, dtype=torch.int64)
+    return TableRules(rows, rows.clone(), spans, *readings(outputs), *readings(inputs))
 
 
 def build_rulebooks(count: int = 4) -> None:
@@ -104,7 +105,7 @@ def convolve(dtype: torch.dtype, groups: int, channels_in: int, channels_out: in
     x, g = (torch.zeros(rows, groups * n, dtype=dtype) for n in (channels_in, channels_out))
     w = torch.zeros(27, groups, channels_in, channels_out, dtype=dtype)
     convolution.convolve(x, w, rules, rows, bias=torch.zeros(groups * channels_out, dtype=dtype))
-    convolution.convolve(g, w.transpose(2, 3), transposed_rules(rules), rows)
+    convolution.convolve(g, w.transpose(2, 3), rules.read_backwards(), rows)
     weight_gradient.weight_gradient(x, g, rules, groups)
 
 
@@ -122,7 +123,7 @@ def fuse(dtype: torch.dtype, groups: int, channels_in: int, channels_out: int, r
     moments = statistics.line(y, groups * channels_out)
     convolution.convolve(x, w, rules, rows, bias, None, y, norm, moments)
     weight_gradient.weight_gradient(x, y, rules, groups, norm=norm)
-    line, back = statistics.line(x, groups * channels_in), transposed_rules(rules)
+    line, back = statistics.line(x, groups * channels_in), rules.read_backwards()
     convolution.convolve(y, w.transpose(2, 3), back, rows, norm=norm, moments=line, rows=x)
 
 
@@ -139,7 +140,7 @@ def pool(dtype: torch.dtype, rows: int = 64) -> None:
     rules, x = rules_of(8, rows, 16), torch.zeros(rows, 16, dtype=dtype)
     pooling.pool_sum(x, rules, 16)
     _, winners = pooling.pool_max(x, rules, 16)
-    pooling.pool_return(pooling.pool_take(x, winners, rules), winners, rules, rows)
+    pooling.pool_return(pooling.pool_take(x, winners), winners, rules, rows)
     order = [torch.zeros(n, dtype=torch.int64) for n in (rows, rows, 3)]
     for parts in (1, 4):
         events.sum_events(x, order, parts)
