@@ -1,4 +1,4 @@
-"""The book: Sphinx with myst-nb and the book theme, set by `_config.yml`, ordered by `_toc.yml`."""
+"""Build the book by Sphinx with myst-nb and the book theme; `_config.yml` has its settings, `_toc.yml` its order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ author = settings["author"]
 copyright = settings["copyright"]
 release = metadata.version("sscn")
 
-extensions = [  # those that Jupyter Book brings, then ours
+extensions = [  # Jupyter Book's extensions, then ours
     "myst_nb",
     "sphinx_copybutton",
     "sphinx_design",
