@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numba
@@ -42,6 +44,19 @@ def cfunc(signature: Any, cache: bool = False, **options: Any) -> Callable[..., 
         return compiled
 
     return decorate
+
+
+def fingerprint(*modules: ModuleType) -> int:
+    """A checksum over the files of the modules, in this order, for compiled code that is kept between runs.
+
+    Numba keeps machine code as long as the file of the outermost function is unchanged, whatever happens to the files
+    of the functions inside. It does look at what a function closes over: so a kept function that calls into other files
+    closes over their fingerprint.
+    """
+    code = 0
+    for module in modules:
+        code = zlib.crc32(Path(str(module.__file__)).read_bytes(), code)
+    return code
 
 
 def keep(compiled: Any, function: Callable[..., Any]) -> Any:

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 
 from sscn_triton.bench.cost_model.cost import Operation, Work, count_work, floor, table_bytes, total
 from sscn_triton.bench.cost_model.devices import Device, device_named
-from sscn_triton.bench.cpu.batch import BenchBatch
+from sscn_triton.bench.events import BenchBatch, batch_of, events, kept_events
 from sscn_triton.bench.gpu.cells import Cell
-from sscn_triton.bench.gpu.events import batch_of, events, kept_events
 from sscn_triton.bench.gpu.subjects import Subject
 from sscn_triton.common.table import Table
 

@@ -103,7 +103,7 @@ def bench(options: Bench) -> None:
 
 def load_batch(options: Bench) -> tuple[Any, str]:
     """The events as one batch, and where they come from."""
-    from sscn_triton.bench.cpu.batch import as_batch
+    from sscn_triton.bench.events import as_batch
     from sscn_triton.lartpc import open_events, simulate
     from sscn_triton.study.data.labels import relabel
 

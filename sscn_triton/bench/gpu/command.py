@@ -115,7 +115,7 @@ def _target(options: argparse.Namespace) -> Path:
 
 
 def _batch(cell: Cell, options: argparse.Namespace, device: str) -> Any:
-    from sscn_triton.bench.gpu.events import batch_of, events, kept_events
+    from sscn_triton.bench.events import batch_of, events, kept_events
 
     distinct = min(cell.images, 64 if options.full else 16)
     return batch_of(events(cell.size, distinct, kept_events()), cell.images, cell.size, cell.density, device)

@@ -13,7 +13,7 @@ from sscn_triton import SparseTensor, tune
 from sscn_triton.bench.cost_model.cost import count_work, floor, total
 from sscn_triton.bench.cost_model.devices import Device
 from sscn_triton.bench.cost_model.launches import asked_by
-from sscn_triton.bench.cpu.batch import BenchBatch
+from sscn_triton.bench.events import BenchBatch
 from sscn_triton.bench.gpu.beside import passes
 from sscn_triton.bench.gpu.cells import NETWORKS, Cell
 from sscn_triton.bench.gpu.subjects import Subject, numbers

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sscn_triton import SparseTensor, nn, prepare
-from sscn_triton.bench.cpu.batch import BenchBatch
+from sscn_triton.bench.events import BenchBatch
 from sscn_triton.bench.gpu.cells import NETWORKS, Cell
 from sscn_triton.bench.gpu.timing import float32_products
 from sscn_triton.models import SparseEncoder, SparseUResNet

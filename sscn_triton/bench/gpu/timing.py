@@ -18,6 +18,7 @@ from sscn_triton.bench.cost_model.devices import Device
 
 Work = Callable[[], Any]
 CACHE = 256 << 20  # bytes written to empty the cache, more than any has
+TAPS, WIDTH, NEAR = 27, 64, 2000
 
 
 class Stopwatch:
@@ -75,11 +76,9 @@ class Stopwatch:
 
 def measure_ceilings(device: str, watch: Stopwatch) -> tuple[Device, dict[str, float]]:
     """What the device can do at most here: as a `Device`, and as numbers to print."""
-    from sscn_triton.bench.gpu.gather import gather_rate
-
     big = device == "cuda"
     bandwidth = _copy_rate(device, 1 << 30 if big else 1 << 20, watch)
-    gather = gather_rate(device, 1 << 18 if big else 1 << 8, watch)
+    gather = _gather_rate(device, 1 << 18 if big else 1 << 8, watch)
     rates = {
         name: _matrix_rate(device, size if big else 128, watch, name)
         for name, size in (("bf16", 8192), ("tf32", 8192), ("fp32", 4096))
@@ -94,6 +93,25 @@ def _copy_rate(device: str, size: int, watch: Stopwatch) -> float:
     source = torch.randn(size // 4, device=device)
     target = torch.empty_like(source)
     return 2 * size / _seconds(watch, lambda: target.copy_(source))
+
+
+def _gather_rate(device: str, count: int, watch: Stopwatch) -> float:
+    """Bytes of bfloat16 rows of 64 channels (128 bytes) that are read in a second: TAPS rows for each of ``count`` that
+    are written, all of them near it, so that most were read before."""
+    from sscn_triton.bench.gpu.gather_kernel import sum_rows
+
+    generator = torch.Generator().manual_seed(0)
+    near = torch.randint(-NEAR, NEAR, (TAPS, count), generator=generator)
+    table = ((torch.arange(count) + near) % count).int().to(device)
+    rows = torch.randn(count, WIDTH, generator=generator).to(device, torch.bfloat16)
+    output = torch.empty_like(rows)
+    times = watch(lambda: sum_rows(rows, table, output))
+    right = torch.zeros(count, WIDTH, device=device)
+    for line in table.long():
+        right += rows[line].float()
+    if not torch.allclose(output.float(), right, rtol=2e-2, atol=2e-1):
+        raise ArithmeticError("the kernel that measures the gather rate computes something else than it should")
+    return 2.0 * TAPS * count * WIDTH / (times["ms"] / 1e3)
 
 
 def _seconds(watch: Stopwatch, work: Work) -> float:

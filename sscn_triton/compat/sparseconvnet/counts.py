@@ -12,7 +12,7 @@ from sscn_triton.core.rulebook import Rulebook
 
 def count(multiply_adds: int, output: Tensor) -> None:
     """Add to ``forward_pass_multiplyAdd_count``, and the elements of ``output`` to ``forward_pass_hidden_states``."""
-    module = _module()
+    module: Any = sys.modules[__package__]
     module.forward_pass_multiplyAdd_count += multiply_adds
     module.forward_pass_hidden_states += output.numel()
 
@@ -20,17 +20,3 @@ def count(multiply_adds: int, output: Tensor) -> None:
 def multiply_adds(rules: Rulebook, weight: Tensor) -> int:
     """Products of a convolution: its rules times the products of each, with weight ``[V, groups, in, out]``."""
     return rules.rule_count * weight[0].numel()
-
-
-def read() -> tuple[int, int]:
-    """Both counters: multiply-adds, hidden states."""
-    return _module().forward_pass_multiplyAdd_count, _module().forward_pass_hidden_states
-
-
-def reset() -> None:
-    """Set both to zero."""
-    _module().forward_pass_multiplyAdd_count = _module().forward_pass_hidden_states = 0
-
-
-def _module() -> Any:
-    return sys.modules[__name__.rpartition(".")[0]]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sscn_triton.common.files import write_whole
 from sscn_triton.common.tensors import save_tensors
-from sscn_triton.compat.sparseconvnet import counts
+from sscn_triton.compat import sparseconvnet
 
 DEFAULTS = {
     "n_epochs": 100,
@@ -64,8 +64,8 @@ def ClassificationTrainValidate(model: torch.nn.Module, dataset: dict[str, Any],
             group["lr"] = p["initial_lr"] * math.exp((1 - epoch) * p["lr_decay"])
         print(epoch, _pass(model.train(), dataset["train"], p["use_cuda"], "train", optimizer))
         if p["check_point"]:
-            _write("model.pth", model.state_dict())
-            _write("epoch.pth", epoch)
+            save_tensors(model.state_dict(), "model.pth", overwrite=True)
+            save_tensors(epoch, "epoch.pth", overwrite=True)
         with torch.no_grad():
             print(epoch, _pass(model.eval(), dataset["val"], p["use_cuda"], "test"))
 
@@ -91,7 +91,8 @@ def _pass(
     optimizer: torch.optim.Optimizer | None = None,
 ) -> str:
     """One pass over a set, learning where there is an optimizer; what to print about it."""
-    counts.reset()
+    module: Any = sparseconvnet
+    module.forward_pass_multiplyAdd_count = module.forward_pass_hidden_states = 0
     start, samples, top1, top5, loss_sum = time.time(), 0, 0, 0, 0.0
     confusion: Tensor | None = None
     for batch in batches:
@@ -112,19 +113,11 @@ def _pass(
         confusion.index_add_(0, target, output.detach().softmax(1))
     if confusion is None:
         raise ValueError(f"the {name} set has no batches")
-    _write_table(f"{name} confusion matrix.csv", confusion)
-    multiply_adds, hidden = counts.read()
+    rows = [",".join(f"{value:.18e}" for value in row) for row in confusion.tolist()]
+    write_whole(f"{name} confusion matrix.csv", "\n".join(rows) + "\n", overwrite=True)
+    multiply_adds, hidden = module.forward_pass_multiplyAdd_count, module.forward_pass_hidden_states
     return (
         f"{name}: top1={100 * (1 - top1 / samples):.2f}% top5={100 * (1 - top5 / samples):.2f}% "
         f"nll:{loss_sum / samples:.2f} time:{time.time() - start:.1f}s "
         f"{multiply_adds / samples:.3e} MultiplyAdds/sample {hidden / samples:.3e} HiddenStates/sample"
     )
-
-
-def _write(name: str, content: Any) -> None:
-    save_tensors(content, name, overwrite=True)
-
-
-def _write_table(name: str, table: Tensor) -> None:
-    rows = [",".join(f"{value:.18e}" for value in row) for row in table.tolist()]
-    write_whole(name, "\n".join(rows) + "\n", overwrite=True)

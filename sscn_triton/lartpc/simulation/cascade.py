@@ -1,15 +1,14 @@
 """The loop that follows every particle of an event, compiled once and kept.
 
 Here, and nowhere else in this package, a compiled function that calls into other files is kept: it closes over their
-fingerprint (`sscn_triton.common.fingerprint` says why).
+fingerprint (`sscn_triton.common.numba_cache.fingerprint` says why).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from sscn_triton.common.fingerprint import fingerprint
-from sscn_triton.common.numba_cache import njit
+from sscn_triton.common.numba_cache import fingerprint, njit
 from sscn_triton.lartpc.simulation import argon, hadrons, random_stream, showers, tracks, world
 from sscn_triton.lartpc.simulation.hadrons import decay_neutral_pion, follow_neutron
 from sscn_triton.lartpc.simulation.showers import follow_electron, follow_photon

@@ -19,7 +19,7 @@ import torch
 from numba import carray, types  # type: ignore[attr-defined]
 from torch import Tensor
 
-from sscn_triton.common.fingerprint import fingerprint
+from sscn_triton.common.numba_cache import fingerprint
 from sscn_triton.ops.checks import foreign_rows
 from sscn_triton.ops.cpu import jobs, microkernel, products
 from sscn_triton.ops.cpu.jobs import inlined, inner, job, pointer, run

@@ -16,8 +16,8 @@ from sscn_triton.bench.cost_model import cost
 from sscn_triton.bench.cost_model.cost import Work, count_work, floor, table_bytes, tile_taps, total
 from sscn_triton.bench.cost_model.devices import DEVICES
 from sscn_triton.bench.cost_model.report import report
-from sscn_triton.bench.cpu.batch import BenchBatch
 from sscn_triton.bench.cpu.command import Bench
+from sscn_triton.bench.events import BenchBatch
 from sscn_triton.core import rulebook
 from sscn_triton.models import SparseUResNet
 from sscn_triton.ops.rules import read_forward

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from sscn_triton.bench.cpu.batch import BenchBatch
+from sscn_triton.bench import events as gpu_events
+from sscn_triton.bench.events import BenchBatch, batch_of, events
 from sscn_triton.bench.gpu import command, measure, tests
-from sscn_triton.bench.gpu import events as gpu_events
 from sscn_triton.bench.gpu.beside import compare, passes
 from sscn_triton.bench.gpu.cells import NETWORKS, QUICK, TOY, Cell, full_grid
-from sscn_triton.bench.gpu.events import batch_of, events
 from sscn_triton.bench.gpu.others import Dense
 from sscn_triton.bench.gpu.rivals import Rival
 from sscn_triton.bench.gpu.subjects import Subject, network_named

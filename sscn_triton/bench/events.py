@@ -1,4 +1,4 @@
-"""Events to time with: simulated where they are needed, kept as an npz file for the next part."""
+"""Batches to time with, and events for them: simulated where they are needed, kept as an npz file for the next part."""
 
 from __future__ import annotations
 
@@ -6,21 +6,42 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from sscn_triton.bench.cpu.batch import BenchBatch
 from sscn_triton.common import machine
 from sscn_triton.common.files import WholeFile
-from sscn_triton.lartpc import simulate
+from sscn_triton.lartpc import Event, collate, simulate
 
 THRESHOLDS = {"real": 0.0, "pilarnet": 0.13}
 """MeV under which a voxel is dropped: the simulation's own threshold, and the one that leaves the density of
 PILArNet-M's public benchmark."""
 SEED = 4
+
+
+@dataclass(frozen=True)
+class BenchBatch:
+    """Active voxels, one below the other."""
+
+    coordinates: Tensor  # [N, 1 + D] int32, image first
+    features: Tensor  # [N, 1] float32, MeV
+    labels: Tensor  # [N] int64, -1 unknown
+    spatial_shape: tuple[int, ...]
+    images: int
+
+
+def as_batch(events: list[Event]) -> BenchBatch:
+    """Three-dimensional images of one shape as a batch; ValueError for others."""
+    shapes = {event.spatial_shape for event in events}
+    if len(shapes) > 1 or len(events[0].spatial_shape) != 3:
+        raise ValueError(f"a batch needs three-dimensional images of one shape, got {sorted(shapes)}")
+    coordinates, energy, labels = (torch.from_numpy(array) for array in collate(events))
+    return BenchBatch(coordinates, energy, labels, events[0].spatial_shape, len(events))
 
 
 def kept_events() -> Path:
