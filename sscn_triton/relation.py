@@ -36,6 +36,12 @@ def per_axis(value: Size, ndim: int, name: str, minimum: int) -> Axes:
     Integers may be NumPy's. Raises TypeError for anything else, ValueError for a wrong length or a value that is not
     from ``minimum`` to ``LARGEST``.
     """
+    if type(value) is tuple and len(value) == ndim:  # a layer gives what it has already checked
+        for number in value:
+            if type(number) is not int or not minimum <= number <= LARGEST:
+                break
+        else:
+            return value
     given = untied(value)
     values = given if isinstance(given, tuple) else (given,) * ndim
     if any(isinstance(v, bool) or not isinstance(v, Integral) for v in values):

@@ -19,6 +19,7 @@ from sscn_triton.ops.rules import KINDS, TableRules, as_rules, read_backward, re
 from sscn_triton.relation import MAX_NDIM
 
 FLOATS = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
+INT32, INT64 = torch.int32, torch.int64
 WIDE = frozenset((torch.float32, torch.float64))
 UNIT, WORD = 16, 63  # as in sscn_triton.ops.triton.layout
 LEAST_ROWS, HEAD = 32, 4  # as in sscn_triton.ops.triton.statistics
@@ -94,19 +95,29 @@ def _rules(gpu: bool, rules: Sequence[Tensor], place: int) -> int:
         lengths = "9 tensors on a GPU" if gpu else "3 or 5 tensors on the CPU"
         raise ValueError(f"rules must be those that a grid built on this device, {lengths}, got {len(rules)}")
     inputs, outputs, spans = rules[0], rules[1], rules[2]
-    if (
-        not _whole(inputs, torch.int32, 1, place)
-        or not _whole(outputs, torch.int32, 1, place)
-        or not _whole(spans, torch.int64, 2, place)
-        or inputs.shape != outputs.shape
-        or spans.shape[1] != 2
+    shape = spans.shape
+    if (  # `_whole` of each, written out: every layer comes here
+        inputs.dtype is not INT32
+        or outputs.dtype is not INT32
+        or spans.dtype is not INT64
+        or inputs.dim() != 1
+        or outputs.dim() != 1
+        or len(shape) != 2
+        or shape[1] != 2
+        or inputs.numel() != outputs.numel()
+        or inputs.get_device() != place
+        or outputs.get_device() != place
+        or spans.get_device() != place
+        or not inputs.is_contiguous()
+        or not outputs.is_contiguous()
+        or not spans.is_contiguous()
     ):
         given = ", ".join(map(_given, rules[:3]))
         raise ValueError(
             "rules must begin with input rows int32 [R], output rows int32 [R] and spans int64 [V, 2], contiguous, on "
             f"one device with the features, got {given}"
         )
-    return spans.shape[0]
+    return shape[0]
 
 
 def _reading(rules: Sequence[Tensor], forward: bool, taps: int, rows: int, place: int) -> None:
@@ -131,11 +142,13 @@ def _convolved(
 ) -> tuple[int, int]:
     """What every convolution takes; returns the channels in and out."""
     place = weight.get_device()
-    if weight.dim() != 4 or weight.dtype not in FLOATS or weight.shape[1] < 1:
+    shape = weight.shape
+    if len(shape) != 4 or weight.dtype not in FLOATS or shape[1] < 1:
         _refuse("weight", "floating point [taps, groups, in, out]", weight)
-    taps, groups, channels_in, channels_out = weight.shape
+    taps, groups, channels_in, channels_out = shape
     _rows("features", features, place, None, groups * channels_in)
-    _count("output_count", output_count)
+    if not 0 <= output_count < 2**31:
+        _count("output_count", output_count)
     found = _rules(gpu, rules, place)
     if found != taps:
         raise ValueError(f"weight must have a block for each of the {found} taps of the rules, got {taps}")
