@@ -16,7 +16,7 @@ from tests.support.disks import processes
 from tests.support.event_files import random_event
 from tests.support.killing import sscn_until
 
-MOMENTS = [3, pytest.param(50, marks=pytest.mark.deep)]
+MOMENTS = [1, pytest.param(50, marks=pytest.mark.deep)]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def kill_often(context: Any, folder: Path, words: list[str], target: str, count:
     return whole / target, killed
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.deep), 2])
 @pytest.mark.parametrize("count", MOMENTS)
 def test_a_simulation_killed_anywhere_writes_the_same_bytes(
     tmp_path: Path, context: Any, workers: int, count: int
@@ -54,7 +54,7 @@ def test_a_simulation_killed_anywhere_writes_the_same_bytes(
         assert path.read_bytes() == whole.read_bytes()
 
 
-@pytest.mark.parametrize("suffix", [".h5", ".npz", ".csv"])
+@pytest.mark.parametrize("suffix", [".h5", *(pytest.param(s, marks=pytest.mark.deep) for s in (".npz", ".csv"))])
 @pytest.mark.parametrize("count", MOMENTS)
 def test_a_conversion_killed_anywhere_writes_the_same_bytes(
     tmp_path: Path, context: Any, suffix: str, count: int

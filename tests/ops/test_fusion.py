@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -71,13 +72,20 @@ def tensors(rules: Rulebook, shape: tuple[int, int, int], dtype: torch.dtype) ->
 
 
 SHAPES = [(1, 1, 16), (1, 5, 5), (1, 16, 16), (2, 20, 33), (6, 1, 2), (1, 48, 1), (1, 160, 16)]
+QUICK = SHAPES[1], SHAPES[4]  # these alone by default in the other types: one of each kernel, with masks
 CASES = [(kind, count) for kind in ("submanifold", "strided", "inverse") for count in (0, 1, 31)] + [
     ("submanifold", 200)
 ]
 
 
-@pytest.mark.parametrize("dtype", TYPES, ids=str)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        pytest.param(s, d, marks=[pytest.mark.deep] if d != torch.float32 and s not in QUICK else [])
+        for s, d in itertools.product(SHAPES, TYPES)
+    ],
+    ids=str,
+)
 def test_fused_convolutions_and_all_their_gradients_are_right(shape: tuple[int, int, int], dtype: torch.dtype) -> None:
     """Every kind of layer and count comes up; the moments are those of the output."""
     drawn = CASES[SHAPES.index(shape) % 3 :: 3] if dtype == torch.float32 else CASES[-1:]

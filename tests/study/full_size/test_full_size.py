@@ -8,7 +8,7 @@ import multiprocessing
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -71,22 +71,28 @@ def record(folder: Path) -> dict[str, Any]:
     return json.loads(file.read_text())
 
 
-def test_killed_in_any_piece_it_goes_on_and_ends_with_the_same(tmp_path: Path, call: Callable[..., int]) -> None:
+KILLS = (  # where, on the way into it for which time, and the pieces kept then
+    ("events", 2, 0),  # those to learn from, after those to be judged by
+    ("the record", 1, 0),
+    ("a step", 6, 2),  # of the training, after four of the pace
+    ("the judgement", 1, 2),
+    ("the record", 3, 4),
+)
+
+
+@pytest.mark.parametrize("kills", [KILLS[2:3], pytest.param(KILLS, marks=pytest.mark.deep)], ids=["once", "often"])
+def test_killed_in_any_piece_it_goes_on_and_ends_with_the_same(
+    tmp_path: Path, call: Callable[..., int], kills: Sequence[tuple[str, int, int]]
+) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert call(str(whole), 5.0) == 0
-    for place, count, done in (
-        ("events", 2, 0),  # those to learn from, after those to be judged by
-        ("the record", 1, 0),
-        ("a step", 6, 2),  # of the training, after four of the pace
-        ("the judgement", 1, 2),
-        ("the record", 3, 4),
-    ):
-        assert call(str(killed), 5.0, place, count) == -signal.SIGKILL, place
+    assert call(str(whole), 60.0) == 0
+    for place, count, done in kills:
+        assert call(str(killed), 60.0, place, count) == -signal.SIGKILL, place
         assert len(record(killed)["cells"]) == done, place
-    for done in (5, 6):  # no time: one piece a call
+    for done in (kills[-1][-1] + 1, kills[-1][-1] + 2):  # no time: one piece a call
         assert call(str(killed), 1e-9) == 0
         assert len(record(killed)["cells"]) == done
-    assert call(str(killed), 5.0) == 0
+    assert call(str(killed), 60.0) == 0
     ours, theirs = record(whole)["cells"], record(killed)["cells"]
     assert list(ours) == list(theirs) == [piece.name for piece in pieces(Setting(ONE_SIZE, whole, 0, "cpu"), {})]
     for name, cell in ours.items():

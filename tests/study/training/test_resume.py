@@ -93,7 +93,9 @@ def config(folder: Path, workers: int, accumulate: int) -> TrainConfig:
 STAGED = {"shift": 3, "schedule": "constant", "average": 0.9}
 
 
-@pytest.mark.parametrize(("workers", "accumulate", "options"), [(0, 1, {}), (2, 2, STAGED)])
+@pytest.mark.parametrize(
+    ("workers", "accumulate", "options"), [pytest.param(0, 1, {}, marks=pytest.mark.deep), (2, 2, STAGED)]
+)
 def test_a_training_killed_anywhere_ends_with_the_same_weights(
     tmp_path: Path, processes: Any, workers: int, accumulate: int, options: dict[str, Any]
 ) -> None:
