@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-HEAD = "| network | sites | outputs | gradients | spconv to float64 | this library to float64 |"
+from sscn_triton.common.table import Table
+
+HEADER = ["network", "sites", "outputs", "gradients", "spconv to float64", "this library to float64"]
 
 
 def networks(results: Path) -> str:
@@ -15,17 +17,12 @@ def networks(results: Path) -> str:
         return "**Public networks have not been compared yet.**"
     run = json.loads(paths[-1].read_text(encoding="utf-8"))
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    rows = [
-        f"`results/{paths[-1].name}`: {run['date']}, {versions}, Python {run['python']}",
-        "",
-        HEAD,
-        "|---" * 6 + "|",
-    ]
+    rows = []
     for name, one in run["networks"].items():
         outputs = max(one["outputs"], one["smooth_outputs"])
         gradients = max(one["gradients"], one["input_gradient"])
         numbers = (outputs, gradients, one["spconv_to_float64"], one["sscn_to_float64"])
-        shown = " | ".join(f"{number:.1e}" for number in numbers)
         source = f"{name} ({one['repository']} {one['commit'][:7]})" if one["commit"] else name
-        rows.append(f"| {source} | {one['sites']} | {shown} |")
-    return "\n".join(rows)
+        rows.append([source, str(one["sites"]), *(f"{number:.1e}" for number in numbers)])
+    about = f"`results/{paths[-1].name}`: {run['date']}, {versions}, Python {run['python']}"
+    return f"{about}\n\n{Table(HEADER, rows).markdown()}"

@@ -42,9 +42,9 @@ def text(results: Path) -> str:
             parts += [f"The page on [scaling](scaling.md) shows `results/{path.name}`, the study at full size."]
         else:
             parts += section(path.name, with_nan(json.loads(path.read_text(encoding="utf-8"))))
-    missing = [f"| {what} | **not measured yet** |" for name, what in WANTED.items() if not _found(results, name)]
+    missing = [[what, "**not measured yet**"] for name, what in WANTED.items() if not _found(results, name)]
     if missing:
-        parts += ["## Not measured yet", "| | |\n|---|---|\n" + "\n".join(missing)]
+        parts += ["## Not measured yet", Table(["", ""], missing).markdown()]
     return "\n\n".join(parts)
 
 
