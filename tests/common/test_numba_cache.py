@@ -25,8 +25,9 @@ from sscn_triton.common import numba_cache
 CALL = """
 import torch
 from sscn_triton.ops.cpu.convolution import convolve, weight_gradient
+from sscn_triton.ops.rules import MirroredRules
 row = torch.tensor([0], dtype=torch.int32)
-rules = [row, row, torch.tensor([[0, 1]])]
+rules = MirroredRules(row, row, torch.tensor([[0, 1]]))
 print(convolve(torch.ones(1, 4), torch.ones(1, 1, 4, 4), rules, 1).sum().item())
 print(weight_gradient(torch.ones(1, 4), torch.ones(1, 4), rules, 1).sum().item())
 """
