@@ -11,7 +11,7 @@ from sscn_triton.nn.folding import fold_batch_norm
 from sscn_triton.nn.prepare import prepare
 from sscn_triton.nn.tune import tune
 
-__version__ = "0.1.0.dev0"  # written here, so that a clone that was never installed can be used
+__version__ = "0.1.0.dev0"  # written here so that a clone works without being installed
 __all__ = [
     "Grid",
     "SparseTensor",
@@ -26,8 +26,8 @@ __all__ = [
     "voxelize",
 ]
 
-if not TYPE_CHECKING:  # or a checker would believe that every name exists
+if not TYPE_CHECKING:  # otherwise a type checker would accept any name
 
     def __getattr__(name: str) -> NoReturn:
-        """Reached for what is not here: a name of PyTorch or of another engine, for one."""
+        """Called for a name that does not exist here, such as one of PyTorch or of another engine."""
         raise missing_name(__name__, name)

@@ -21,20 +21,20 @@ Axes = tuple[int, ...]
 Size = int | Sequence[int] | np.ndarray
 """One number, or one per axis."""
 MAX_NDIM = 4
-LARGEST = 2**31 - 1  # of a layer's or a tensor's settings, so that stride * coordinate fits in int64
+LARGEST = 2**31 - 1  # for the settings of layers and tensors, so that stride * coordinate fits in int64
 
 
-def untied(value: Size) -> int | Axes:
-    """A sequence or an array as a tuple, anything else as it is."""
+def as_int_or_tuple(value: Size) -> int | Axes:
+    """A sequence or an array as a tuple; anything else unchanged."""
     given: Any = value.tolist() if isinstance(value, np.ndarray) else value
     return tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else given
 
 
 def per_axis(value: Size, ndim: int, name: str, minimum: int) -> Axes:
-    """One integer for each of ``ndim`` axes: ``value`` itself if it is a sequence or an array, else ``value`` repeated.
+    """One integer per axis, ``ndim`` in all: ``value`` itself if it is a sequence or an array, else ``value`` repeated.
 
-    Integers may be NumPy's. Raises TypeError for anything else, ValueError for a wrong length or a value that is not
-    from ``minimum`` to ``LARGEST``.
+    NumPy integers are accepted. Raises TypeError for anything else, ValueError for a wrong length or a value outside
+    ``minimum`` to ``LARGEST``.
     """
     if type(value) is tuple and len(value) == ndim:  # a layer gives what it has already checked
         for number in value:
@@ -42,7 +42,7 @@ def per_axis(value: Size, ndim: int, name: str, minimum: int) -> Axes:
                 break
         else:
             return value
-    given = untied(value)
+    given = as_int_or_tuple(value)
     values = given if isinstance(given, tuple) else (given,) * ndim
     if any(isinstance(v, bool) or not isinstance(v, Integral) for v in values):
         raise TypeError(f"{name} must be an integer or {ndim} integers (one per axis), got {value!r}")
@@ -65,7 +65,7 @@ def one_integer(value: int, name: str, minimum: int) -> int:
 
 
 def taps(kernel_size: Axes) -> list[Axes]:
-    """All positions of the kernel, numbered with the last axis fastest."""
+    """All positions of the kernel, ordered so that the last axis varies fastest."""
     return list(itertools.product(*(range(k) for k in kernel_size)))
 
 

@@ -1,1 +1,1 @@
-"""What everything is built on: the sparse tensor, its grid of sites with rulebooks, the checks of arguments."""
+"""The core types: the sparse tensor, its grid of sites with rulebooks, and the checks of their arguments."""

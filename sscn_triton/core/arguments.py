@@ -1,4 +1,4 @@
-"""What a sparse tensor is made of, checked before any work."""
+"""Checks of the arguments of a sparse tensor, made before any work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sscn_triton.core.batch_column import doubt_batch_column
 from sscn_triton.core.grid import Grid
-from sscn_triton.relation import MAX_NDIM, Axes, Size, one_integer, per_axis, untied
+from sscn_triton.relation import MAX_NDIM, Axes, Size, as_int_or_tuple, one_integer, per_axis
 
 INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -16,47 +16,47 @@ DUPLICATES = ("error", "sum", "mean", "max", "first", "last")
 
 
 def kind(value: object) -> str:
-    """What was given, in words."""
+    """Describe a given value for an error message."""
     return f"a {value.dtype} tensor" if isinstance(value, Tensor) else type(value).__name__
 
 
 def check_features(features: object, rows: int) -> None:
-    """Raises unless features are ``[rows, channels]``, floating point."""
+    """Raise unless features are ``[rows, channels]``, floating point."""
     if not isinstance(features, Tensor) or features.dtype not in FLOATS:
         raise TypeError(
             f"features must be a float16, bfloat16, float32 or float64 tensor [N, channels], got {kind(features)}"
-            f"{_way(features, False)}"
+            f"{_advice(features, wants_integers=False)}"
         )
     if features.layout != torch.strided:
         raise TypeError(f"features must be a tensor of layout torch.strided, got {features.layout}")
     if features.ndim != 2 or features.shape[0] != rows:
-        raise ValueError(f"features must be [{rows}, channels], a row for each site, got shape {tuple(features.shape)}")
+        raise ValueError(f"features must be [{rows}, channels], one row per site, got shape {tuple(features.shape)}")
 
 
-def _way(value: object, integers: bool) -> str:
-    """How what was given becomes features, or coordinates, if there is a usual way."""
-    if isinstance(value, Tensor) and value.is_floating_point() and integers:
+def _advice(value: object, *, wants_integers: bool) -> str:
+    """How to convert the given value to features or to coordinates (integers); empty if there is no advice."""
+    if isinstance(value, Tensor) and value.is_floating_point() and wants_integers:
         return ": sscn_triton.quantize turns float positions into voxels"
-    if isinstance(value, Tensor) and value.dtype in INTEGERS and not integers:
+    if isinstance(value, Tensor) and value.dtype in INTEGERS and not wants_integers:
         return ": features.float() converts them"
     if isinstance(value, np.ndarray | list | tuple):
-        return ": torch.as_tensor makes a tensor of it"
+        return ": torch.as_tensor converts it"
     return ""
 
 
 def checked_grid(
     features: Tensor, coordinates: Tensor | None, spatial_shape: Size | None, batch_size: int | None
 ) -> Grid:
-    """The grid of the coordinates, once everything is what `sscn_triton.SparseTensor` says; sites may be duplicate."""
+    """The grid of the coordinates, after the checks of `sscn_triton.SparseTensor`, but not for duplicates."""
     if not isinstance(features, Tensor) or features.dtype not in FLOATS:
         raise TypeError(
             f"features must be a float16, bfloat16, float32 or float64 tensor [N, channels], got {kind(features)}"
-            f"{_way(features, False)}"
+            f"{_advice(features, wants_integers=False)}"
         )
     if not isinstance(coordinates, Tensor) or coordinates.dtype not in INTEGERS:
         raise TypeError(
             f"coordinates must be an integer tensor [N, 1 + D], batch index first, of type int8 to int64 or uint8, "
-            f"got {kind(coordinates)}{_way(coordinates, True)}"
+            f"got {kind(coordinates)}{_advice(coordinates, wants_integers=True)}"
         )
     for name, value in (("features", features), ("coordinates", coordinates)):
         if value.layout != torch.strided:
@@ -68,7 +68,7 @@ def checked_grid(
         )
     if features.ndim != 2 or features.shape[0] != coordinates.shape[0]:
         raise ValueError(
-            f"features must be [N, channels] with N = {coordinates.shape[0]} rows as in coordinates, "
+            f"features must be [N, channels] with N = {coordinates.shape[0]} rows, as in coordinates, "
             f"got shape {tuple(features.shape)}"
         )
     if features.device != coordinates.device:
@@ -76,9 +76,9 @@ def checked_grid(
             f"features are on {features.device}, coordinates on {coordinates.device}: put both on one device"
         )
     if coordinates.is_meta:
-        raise ValueError("coordinates are on meta, which holds no values: sites must be known")
+        raise ValueError("coordinates are on meta, which has no values, but sites must be known")
     ndim = coordinates.shape[1] - 1
-    given = untied(spatial_shape) if spatial_shape is not None else ()
+    given = as_int_or_tuple(spatial_shape) if spatial_shape is not None else ()
     if isinstance(given, tuple) and len(given) == 1 + ndim:
         raise ValueError(
             f"spatial_shape {given} has {1 + ndim} axes, coordinates {list(coordinates.shape)} have {ndim} after the "
@@ -87,8 +87,9 @@ def checked_grid(
     shape = None if spatial_shape is None else per_axis(spatial_shape, ndim, "spatial_shape", 1)
     if torch.compiler.is_exporting():
         raise RuntimeError(
-            "torch.export cannot follow the making of a SparseTensor, which depends on the values of its coordinates: "
-            "make it outside, call sscn_triton.prepare(model, tensor), and export a module of its features"
+            "torch.export cannot trace the construction of a SparseTensor, which depends on the values of its "
+            "coordinates: construct it outside, call sscn_triton.prepare(model, tensor), and export a module of its "
+            "features"
         )
     batch_size = _checked_range(coordinates, shape, batch_size)
     return Grid(coordinates.to(torch.int32, copy=True).contiguous(), shape, batch_size)
@@ -100,8 +101,8 @@ def _checked_range(coordinates: Tensor, shape: Axes | None, batch_size: int | No
     if not len(coordinates):
         return batch_size or 0
     if batch_size == 0:
-        raise ValueError(f"batch_size is 0, which leaves no event for the {len(coordinates)} rows of coordinates")
-    low, high = torch.stack(coordinates.aminmax(dim=0)).tolist()  # the host waits here for the device, once
+        raise ValueError(f"batch_size is 0, but coordinates has {len(coordinates)} rows")
+    low, high = torch.stack(coordinates.aminmax(dim=0)).tolist()  # the host waits once for the device here
     names = ["batch", *(f"axis {axis}" for axis in range(len(low) - 1))]
     limits = [batch_size, *(shape or [None] * (len(low) - 1))]
     for column, (name, limit) in enumerate(zip(names, limits, strict=True)):
@@ -110,7 +111,8 @@ def _checked_range(coordinates: Tensor, shape: Axes | None, batch_size: int | No
         if low[column] < least or high[column] > most:
             raise ValueError(
                 f"coordinates of {name} (column {column}) run from {low[column]} to {high[column]}; "
-                f"allowed is {least} to {most}{'' if column else '. The batch index is the first column: [N, 1 + D]'}"
+                f"the allowed range is {least} to {most}"
+                f"{'' if column else '. The batch index is the first column: [N, 1 + D]'}"
             )
     if batch_size is None:
         doubt_batch_column(coordinates, low, high)
@@ -119,10 +121,10 @@ def _checked_range(coordinates: Tensor, shape: Axes | None, batch_size: int | No
 
 
 def duplicate_message(coordinates: Tensor, first: Tensor, inverse: Tensor) -> str:
-    """Which rows share a site, first of all, and what can be done."""
+    """Say which two rows share the first duplicate site, and how to merge duplicates."""
     row = int((first[inverse] != torch.arange(len(inverse), device=inverse.device)).nonzero()[0, 0])
     return (
-        f"coordinates hold {len(inverse) - len(first)} duplicate sites: rows {int(first[inverse[row]])} and {row} are "
-        f"both {coordinates[row].tolist()}; merge them with SparseTensor.from_points(..., duplicates="
+        f"coordinates contain {len(inverse) - len(first)} duplicate sites: rows {int(first[inverse[row]])} and {row} "
+        f"are both {coordinates[row].tolist()}; merge them with SparseTensor.from_points(..., duplicates="
         f"{' | '.join(repr(how) for how in DUPLICATES[1:])}), if the first column is their batch index"
     )

@@ -1,4 +1,4 @@
-"""Samples joined into one batch, as a `torch.utils.data.DataLoader` wants it."""
+"""Join samples into one batch, as `torch.utils.data.DataLoader` needs it."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ Key = str | int
 
 
 def collate(samples: Sequence[Any], coordinates: Key | Sequence[Key] | None = None) -> Any:
-    """One batch of several samples, each a dict, a tuple or a list with the same entries, or a SparseTensor.
+    """Join several samples, each a dict, a tuple or a list with the same entries, or a SparseTensor, into one batch.
 
-    It serves as ``DataLoader(..., collate_fn=collate)``; with other names as
-    ``collate_fn=functools.partial(collate, coordinates="sites")``. What it returns can be pinned, so that ``pin_memory=
-    True`` works.
+    Pass it as ``DataLoader(..., collate_fn=collate)``, with other names of the coordinates as
+    ``collate_fn=functools.partial(collate, coordinates="sites")``. The result can be pinned, so ``pin_memory=True``
+    works.
 
     Args:
         samples: at least one. NumPy arrays become tensors.
-        coordinates: which entries are coordinates: keys of a dict (default "coordinates"), or positions in a tuple or a
-            list (default 0), one or several. Entries that are SparseTensors need not be named.
+        coordinates: the entries that are coordinates: keys of a dict (default "coordinates"), or positions in a tuple
+            or a list (default 0), one or several. Entries that are SparseTensors need not be named.
 
     Returns:
-        What the samples are, with
+        The same structure as one sample, with
 
-        - coordinates, ``[N, D]`` integers without a batch index, as one ``[sum of N, 1 + D]`` tensor, the position of
-          the sample in ``samples`` first; int64 if any of them is, else int32;
+        - coordinates, ``[N, D]`` integers without a batch index, as one ``[sum of N, 1 + D]`` tensor, whose first
+          column is the position of the sample in ``samples``; int64 if any of them is, else int32;
         - other tensors and arrays with at least one axis concatenated along their first;
-        - SparseTensors joined into one, the events of each after those of the one before;
+        - SparseTensors joined into one, the events of each after those of the previous one;
         - everything else (numbers, strings, lists, None) as a list with one value per sample.
 
-        A dict gets one more entry, ``"batch_size"``: the number of samples, which the coordinates do not tell when the
+        A dict gets one more entry, ``"batch_size"``: the number of samples, which the coordinates do not show if the
         last sample is empty.
 
     Raises:
-        TypeError, ValueError: naming the entry and the sample.
+        TypeError, ValueError: with the entry and the sample.
     """
     if isinstance(samples, Mapping | str | Tensor | np.ndarray | SparseTensor) or not isinstance(samples, Sequence):
         raise TypeError(f"collate takes a list of samples, got {kind(samples)}: for one sample, collate([sample])")
@@ -51,7 +51,9 @@ def collate(samples: Sequence[Any], coordinates: Key | Sequence[Key] | None = No
     head = samples[0]
     for number, sample in enumerate(samples):
         if type(sample) is not type(head):
-            raise TypeError(f"sample {number} is {kind(sample)}, sample 0 is {kind(head)}: they must be alike")
+            raise TypeError(
+                f"sample {number} is {kind(sample)}, sample 0 is {kind(head)}: they must have the same type"
+            )
     if isinstance(head, SparseTensor):
         if coordinates is not None:
             raise ValueError(f"samples that are SparseTensors have no entries: got coordinates={coordinates!r}")
@@ -92,14 +94,14 @@ def _collate_tuples(samples: Sequence[Sequence[Any]], coordinates: Key | Sequenc
 
 
 def _chosen(columns: Mapping[Any, list[Any]], named: Key | Sequence[Key], default: bool) -> set[Key]:
-    """The keys of coordinates; none where sparse tensors stand for them."""
+    """The keys of coordinates; none if sparse tensors contain the coordinates."""
     keys = set(named) if isinstance(named, Sequence) and not isinstance(named, str) else {named}
     if default and any(isinstance(values[0], SparseTensor) for values in columns.values()):
         keys = {key for key in keys if key in columns and _is_array(columns[key][0])}
     for key in keys:
         if key not in columns:
             raise ValueError(
-                f"samples have no entry {key!r}, only {list(columns)}: name their coordinates, "
+                f"samples have no entry {key!r}, only {list(columns)}: name the coordinates, as in "
                 "collate(samples, coordinates=...)"
             )
     return keys
@@ -110,7 +112,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _join(values: list[Any], key: Key, coordinates: bool) -> Any:
-    """The values of one entry over all samples."""
+    """Join the values of one entry over all samples."""
     if coordinates:
         return _join_coordinates(values, key)
     if all(isinstance(value, SparseTensor) for value in values):
@@ -121,7 +123,7 @@ def _join(values: list[Any], key: Key, coordinates: bool) -> Any:
     for number, tensor in enumerate(tensors):
         if tensor.shape[1:] != tensors[0].shape[1:]:
             raise ValueError(
-                f"entry {key!r} of sample {number} has shape {tuple(tensor.shape)}, that of sample 0 "
+                f"entry {key!r} of sample {number} has shape {tuple(tensor.shape)}, but that of sample 0 "
                 f"{tuple(tensors[0].shape)}: only the first axis may differ"
             )
     return torch.cat(tensors)
@@ -131,7 +133,9 @@ def _as_tensor(value: Tensor | np.ndarray, key: Key) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if value.dtype.kind not in "fiubc":
-        raise TypeError(f"entry {key!r} is an array of {value.dtype}, which has no tensor: leave it out, or give lists")
+        raise TypeError(
+            f"entry {key!r} is an array of {value.dtype}, which no tensor can hold: leave it out, or pass lists"
+        )
     return torch.from_numpy(np.ascontiguousarray(value))
 
 
@@ -153,7 +157,7 @@ def _join_coordinates(values: list[Any], key: Key) -> Tensor:
             )
         if columns and columns[0].shape[1] != 1 + sites.shape[1]:
             raise ValueError(
-                f"entry {key!r} has {sites.shape[1]} axes in sample {number}, {columns[0].shape[1] - 1} in sample 0"
+                f"entry {key!r} has {sites.shape[1]} axes in sample {number}, but {columns[0].shape[1] - 1} in sample 0"
             )
         wide = sites if sites.dtype == torch.int64 else sites.int()
         columns.append(torch.cat([wide.new_full((len(wide), 1), number), wide], 1))
@@ -161,12 +165,13 @@ def _join_coordinates(values: list[Any], key: Key) -> Tensor:
 
 
 def _join_tensors(tensors: Sequence[SparseTensor], name: str) -> SparseTensor:
-    """One tensor with the events of all, in their order, on a grid of its own."""
+    """One tensor with the events of all tensors, in order, on a new grid."""
     shapes = {x.spatial_shape for x in tensors}
     wholes = {(x.ndim, x.features.shape[1]) for x in tensors}
     if len(shapes) > 1 or len(wholes) > 1:
         raise ValueError(
-            f"{name} must be of one spatial_shape, one number of axes and of channels, got {list(map(repr, tensors))}"
+            f"{name} must have the same spatial_shape, number of axes and number of channels, "
+            f"got {list(map(repr, tensors))}"
         )
     moved, events = [], 0
     for x in tensors:

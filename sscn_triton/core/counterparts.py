@@ -1,6 +1,6 @@
-"""What stands for a name that people bring from PyTorch or from another engine: one table per place where it is met.
+"""Counterparts of names from PyTorch or another engine: one table per place where users may write such a name.
 
-Names of this library are written ``x.NAME`` for what a SparseTensor has, ``nn.NAME``, ``functional.NAME`` and
+Names of this library are written ``x.NAME`` for members of a SparseTensor, and ``nn.NAME``, ``functional.NAME`` and
 ``sscn_triton.NAME`` for the others.
 """
 
@@ -21,7 +21,7 @@ _LOSSES = (
     "cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div",
     "binary_cross_entropy", "binary_cross_entropy_with_logits",
 )  # fmt: skip
-COUNTERPARTS = {  # functions of PyTorch that are given a SparseTensor
+COUNTERPARTS = {  # functions of PyTorch called with a SparseTensor
     "relu": "nn.ReLU",
     "leaky_relu": "nn.LeakyReLU",
     "prelu": "nn.PReLU",
@@ -73,7 +73,7 @@ ATTRIBUTES = {  # of a SparseTensor
     "spatial_size": "x.spatial_shape",
     **dict.fromkeys(("D", "dimension"), "x.ndim"),
     **dict.fromkeys(("replace_feature", "set_feature"), "x.replace(features)"),
-    **dict.fromkeys(("s", "stride", "tensor_stride"), "x.path, the strided steps that led here"),
+    **dict.fromkeys(("s", "stride", "tensor_stride"), "x.path, the strided steps to this grid"),
     **dict.fromkeys(
         ("indice_dict", "coordinate_manager", "coordinate_map_key", "cmaps", "kmaps", "find_indice_pair"),
         "x.grid, which keeps the rulebooks",
@@ -89,7 +89,7 @@ ATTRIBUTES = {  # of a SparseTensor
     **dict.fromkeys(_ELEMENTWISE, "x.map(function), as in x.map(torch.relu)"),
 }
 
-_LAYERS = {  # names of layers with a number of axes at their end, 1d to 4d; {} is that number
+_LAYERS = {  # names of layers that end with a number of axes, 1d to 4d; {} stands for that number
     "Conv": "nn.SubmanifoldConv{} (same sites) or nn.SparseConv{} (all sites reached)",
     "ConvTranspose": "nn.InverseConv{} (back to the sites of a SparseConv) or nn.TransposedConv{}",
     "SubMConv": "nn.SubmanifoldConv{}",
@@ -175,9 +175,9 @@ NAMES = {  # of sscn_triton, sscn_triton.nn and sscn_triton.functional
     "to_sparse": "sscn_triton.SparseTensor.from_dense",
 }
 
-_CENTRED = "the kernel is centred on every input site and outputs are at those sites, so leave it out, or"
+_CENTRED = "the kernel is centred on every input site and outputs are at the input sites, so leave it out, or"
 _POOLED = "inactive sites take no part"
-ARGUMENTS = {  # of layers that do not have them, by the layer; an empty name stands for every layer
+ARGUMENTS = {  # that a layer does not have, by layer; an empty name means every layer
     ("SubmanifoldConv", "stride"): "its outputs are at its input sites; use nn.SparseConv for a stride",
     ("SubmanifoldConv", "padding"): f"{_CENTRED} use nn.SparseConv",
     ("SubmanifoldConv", "output_padding"): f"{_CENTRED} use nn.TransposedConv",
@@ -222,7 +222,7 @@ ARGUMENTS = {  # of layers that do not have them, by the layer; an empty name st
     ),
 }
 
-PLACES = {  # what else may be meant by the first argument that has to be named
+PLACES = {  # what a user may mean instead by the first argument that must be named
     "SubmanifoldConv": "use nn.SparseConv for a stride",
     **dict.fromkeys(
         ("SparseConv", "InverseConv", "MaxPool", "AveragePool", "Unpool"),
@@ -238,15 +238,15 @@ _UNARY = {"neg": "-", "abs": "abs", "invert": "~"}
 
 
 def refusal(function: Callable[..., Any]) -> str:
-    """Why ``function`` of PyTorch does not take a SparseTensor, in one line that names what does."""
+    """The reason why ``function`` of PyTorch takes no SparseTensor, in one line that names the alternative."""
     name = getattr(function, "__name__", str(function))
     known = COUNTERPARTS.get(name[:-2] if name.endswith(("1d", "2d", "3d")) else name)
-    instead = _in_full(known) if known else "x.map(function), which applies a function to its features"
+    instead = _in_full(known) if known else "x.map(function), which applies a function to the features"
     return f"{name} of PyTorch takes tensors, not a SparseTensor: use {instead}"
 
 
 def missing_attribute(owner: str, name: str) -> str:
-    """Why a SparseTensor has no attribute ``name``, in one line that names what stands for it."""
+    """The reason why a SparseTensor has no attribute ``name``, in one line that names its counterpart."""
     message = f"{owner!r} object has no attribute {name!r}"
     if name in ATTRIBUTES:
         return f"{message}: use {_in_full(ATTRIBUTES[name])}"
@@ -256,21 +256,21 @@ def missing_attribute(owner: str, name: str) -> str:
 
 
 def missing_name(module: str, name: str) -> AttributeError:
-    """The error for a name that a module of this library does not have, which names what stands for it."""
+    """The error for a name that a module of this library does not have; it names the counterpart."""
     message = f"module {module!r} has no attribute {name!r}"
     if known := NAMES.get(name) or COUNTERPARTS.get(name):
         message += f": use {_in_full(known)}"
     elif module == "sscn_triton" and not name.startswith("_") and importlib.util.find_spec(f"{module}.{name}"):
-        message += f": it is a package of its own, import {module}.{name}"
+        message += f": it is a separate package, import {module}.{name}"
     elif not name.startswith("_") and hasattr(torch.nn, name):
-        message += f": torch.nn.{name} is PyTorch's; a layer of it is applied to features by x.map(layer)"
+        message += f": torch.nn.{name} is PyTorch's; x.map(layer) applies such a layer to the features"
     return AttributeError(message, name=name)
 
 
 def refused_arguments(
     layer: str, takes: Signature, places: Sequence[Any], given: Mapping[str, Any], error: TypeError
 ) -> TypeError:
-    """The error for arguments that a layer does not take, which names the layer, its arguments and what to use."""
+    """The error for arguments that a layer does not take; it names the layer, its arguments and what to use instead."""
     family = layer[:-2] if layer[-2:] in ("1d", "2d", "3d", "4d") else layer
     unknown = [name for name in given if name not in takes.parameters]
     its = ", ".join(str(parameter.replace(annotation=Signature.empty)) for parameter in takes.parameters.values())
@@ -280,13 +280,13 @@ def refused_arguments(
         return TypeError(f"{layer}: {error}; its arguments are ({its})")
     hint = ARGUMENTS.get((family, unknown[0])) or ARGUMENTS.get(("", unknown[0]))
     if unknown[0] == "ndim" and family != layer:
-        hint = f"its name says that it has {layer[-2]}"
+        hint = f"its name sets it to {layer[-2]}"
     instead = f": {_in_full(hint)}" if hint else ""
     return TypeError(f"{layer} takes no argument {unknown[0]!r}{instead}; its arguments are ({its})")
 
 
 def by_name(function: Function) -> Function:
-    """Lets a function that takes its last arguments by name alone say so, where one is given by its place."""
+    """Make a function with keyword-only arguments raise a clear TypeError if one of them is passed by position."""
     takes = signature(function)
     most = sum(one.kind is one.POSITIONAL_OR_KEYWORD for one in takes.parameters.values())
     name = function.__name__
@@ -301,7 +301,7 @@ def by_name(function: Function) -> Function:
 
 
 def _needed_name(called: str, family: str, takes: Signature, places: Sequence[Any]) -> str:
-    """Why the first of the arguments given by place that has to be named is refused; empty if there is none."""
+    """The reason why the first argument passed by position must be named; empty if none must be."""
     by_place = [one.name for one in takes.parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
     named = [one.name for one in takes.parameters.values() if one.kind is one.KEYWORD_ONLY]
     if len(places) <= len(by_place) or not named:
@@ -310,13 +310,13 @@ def _needed_name(called: str, family: str, takes: Signature, places: Sequence[An
     shown = repr(value) if isinstance(value, (int, float, str, tuple, list)) else "..."
     instead = f", or {_in_full(PLACES[family])}" if family in PLACES else ""
     return (
-        f"{called} takes the arguments after {by_place[-1]} by name, as libraries differ in their order: "
+        f"{called} takes the arguments after {by_place[-1]} by name, because libraries differ in their order: "
         f"write {named[0]}={shown}{instead}"
     )
 
 
 def _in_full(text: str) -> str:
-    """``nn.`` as ``sscn_triton.nn.``, and so on."""
+    """The text with ``nn.`` written as ``sscn_triton.nn.``, and so on."""
     words = [
         f"sscn_triton.{word}" if word.startswith(("nn.", "functional.", "models.")) else word for word in text.split()
     ]
@@ -324,16 +324,16 @@ def _in_full(text: str) -> str:
 
 
 class NoArithmetic:
-    """Refuses the arithmetic that a SparseTensor does not have, in one line that names `SparseTensor.map`."""
+    """Refuses arithmetic that a SparseTensor does not support, in one line that names `SparseTensor.map`."""
 
-    if not TYPE_CHECKING:  # or a checker would believe that it has it
+    if not TYPE_CHECKING:  # otherwise a type checker would accept the arithmetic
 
         def __radd__(self, other: Any) -> NoReturn:
             raise TypeError(no_sum(other, self))
 
 
 def no_sum(left: Any, right: Any) -> str:
-    """Why these two, one of which is a SparseTensor, are not added."""
+    """The reason why these two operands, one of which is a SparseTensor, cannot be added."""
     return _no_operation("+", left, right)
 
 
@@ -343,7 +343,7 @@ def _no_operation(symbol: str, left: Any, right: Any) -> str:
     if symbol in _COMPARED.values():
         use = f"x.features {symbol} ..."
     elif two:
-        use = f"x.replace(x.features {symbol} y.features), where both are on one grid"
+        use = f"x.replace(x.features {symbol} y.features), if both are on one grid"
     else:
         use = f"x.map(lambda features: features {symbol} ...)"
     return f"unsupported operand type(s) for {symbol}: {names}: use {use}"

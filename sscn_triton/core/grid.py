@@ -19,7 +19,7 @@ from sscn_triton.relation import MAX_NDIM, Axes
 
 
 class Step(NamedTuple):
-    """A layer that changes the grid: what it is, and its geometry (one number per axis)."""
+    """A layer that changes the grid: its kind and its geometry (one number per axis)."""
 
     kind: str  # "strided" or "transposed"
     kernel_size: Axes
@@ -36,17 +36,16 @@ class Step(NamedTuple):
 
 
 class Grid:
-    """The sites of one resolution, with the rulebooks built on it.
+    """The sites of one resolution, with the rulebooks built on them.
 
-    Tensors on one grid share it by identity, so a rulebook is built once and every layer that asks for it again, in
-    this or a later pass, in this or another thread, finds it. A grid holds the coarser grids made from it, never the
-    finer one it came from. A copy in a pickle has the same sites and coarser grids, and builds its rulebooks again,
-    where it then is.
-
+    Tensors on one grid share it by identity, so a rulebook is built once and reused by every layer that needs it, in
+    the same or a later pass and in any thread. A grid keeps the coarser grids made from it, never the finer grid it was
+    made from. Unpickling restores the sites and the coarser grids; the copy builds its rulebooks again when they are
+    needed.
     Args:
-        coordinates: ``[N, 1 + D]`` int32, batch index first, each site once. They must not be changed in place:
-            rulebooks are built from them when a layer first asks. Where they were, every layer refuses the grid.
-        spatial_shape: extent of each axis in voxels, or None where coordinates are unbounded and may be negative.
+        coordinates: ``[N, 1 + D]`` int32, batch index first, each site once. They must not be changed in place,
+            because rulebooks are built from them when a layer first needs one. Layers refuse a grid that was changed.
+        spatial_shape: extent of each axis in voxels, or None if coordinates are unbounded and may be negative.
         batch_size: number of events, empty ones included.
     """
 
@@ -62,7 +61,7 @@ class Grid:
         self._building = threading.RLock()
         self._submanifold: dict[tuple[Axes, Axes], Rulebook] = {}
         self._steps: dict[Step, tuple[Rulebook, Grid]] = {}
-        self._reached: dict[Step, Grid] = {}  # by steps whose rulebooks are still to be built again
+        self._reached: dict[Step, Grid] = {}  # from a pickle: coarser grids whose rulebooks are not built yet
         self._events: list[Tensor] | None = None
 
     @property
@@ -72,7 +71,7 @@ class Grid:
 
     @property
     def spatial_shape(self) -> Axes | None:
-        """Extent of each axis in voxels, or None where coordinates are unbounded and may be negative."""
+        """Extent of each axis in voxels, or None if coordinates are unbounded and may be negative."""
         return self._spatial_shape
 
     @property
@@ -95,22 +94,22 @@ class Grid:
         return found if found is not None else self._build_submanifold(kernel_size, dilation)
 
     def step(self, step: Step) -> tuple[Rulebook, Grid]:
-        """The rulebook of ``step`` and the grid it leads to."""
+        """The rulebook of ``step`` and the grid that it leads to."""
         self._check_unchanged()
         found = self._steps.get(step)
         return found if found is not None else self._build_step(step)
 
     def events(self) -> list[Tensor]:
-        """Which rows belong to which event, as the operators of `sscn_triton.ops.events` want it."""
+        """The rows of each event, in the form that the operators of `sscn_triton.ops.events` take."""
         self._check_unchanged()
         return self._events if self._events is not None else self._build_events()
 
     def _check_unchanged(self) -> None:
-        """Raises RuntimeError if the coordinates were written to. A compiled graph does not ask."""
+        """Raise RuntimeError if the coordinates were written to. A compiled graph skips this check."""
         if not torch.compiler.is_compiling() and self._coordinates._version != self._written:
             raise RuntimeError(
-                "the coordinates of this grid were changed in place, and its rulebooks are those of the old ones: "
-                "change a copy of them, and make a new SparseTensor of that"
+                "the coordinates of this grid were changed in place, but its rulebooks belong to the old ones: "
+                "change a copy of the coordinates, and make a new SparseTensor from it"
             )
 
     def _build_submanifold(self, kernel_size: Axes, dilation: Axes) -> Rulebook:
@@ -144,7 +143,7 @@ class Grid:
 
     @contextlib.contextmanager
     def _to_build(self, what: str) -> Iterator[None]:
-        """Inside, one thread builds what every later pass will use: plain tensors, whatever pass is asking."""
+        """Inside, one thread builds what every later pass will use: plain tensors, in whatever mode the caller is."""
         if torch.compiler.is_compiling():
             raise RuntimeError(
                 f"{what} is not built on this grid, and a compiled graph or torch.export cannot build it: call "
@@ -154,14 +153,14 @@ class Grid:
             yield
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Grid:
-        """This grid on ``device``; rulebooks are built again there."""
+        """This grid on ``device``, where its rulebooks are built again."""
         coordinates = self._coordinates.to(device, non_blocking=non_blocking)
         if coordinates is self._coordinates:
             return self
         return Grid(coordinates, self._spatial_shape, self._batch_size)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Grid:
-        """A grid of its own; rulebooks, which nothing writes to, are shared."""
+        """An independent grid; rulebooks are shared, because nothing writes to them."""
         twin = memo[id(self)] = Grid(self._coordinates.clone(), self._spatial_shape, self._batch_size)
         twin._submanifold = dict(self._submanifold)
         twin._steps = {step: (rules, copy.deepcopy(grid, memo)) for step, (rules, grid) in self._steps.items()}
@@ -175,15 +174,15 @@ class Grid:
         return {**sites, "reached": reached}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """From a pickle, which may be anyone's: what it holds is checked like arguments."""
+        """Restore from a pickle, which may be untrusted: its content is checked like arguments."""
         self.__init__(state["coordinates"], state["spatial_shape"], state["batch_size"])  # type: ignore[misc]
         reached = state.get("reached", {})
         if not all(isinstance(step, Step) and isinstance(grid, Grid) for step, grid in reached.items()):
-            raise TypeError("a Grid in a pickle leads by Steps to Grids")
+            raise TypeError("the coarser grids of a pickled Grid must be Grids by Step")
         self._reached = dict(reached)
 
     def pin_memory(self) -> Grid:
-        """This grid, of the CPU, with its coordinates in pinned memory; its rulebooks are left behind."""
+        """This CPU grid with its coordinates in pinned memory, without its rulebooks."""
         return Grid(self.coordinates.pin_memory(), self.spatial_shape, self.batch_size)
 
     def __repr__(self) -> str:
@@ -203,7 +202,7 @@ def _check_sites(coordinates: object, spatial_shape: object, batch_size: object)
             f"got shape {tuple(coordinates.shape)}"
         )
     if coordinates.is_meta:
-        raise ValueError("the coordinates of a grid are on meta, which holds no values: sites must be known")
+        raise ValueError("the coordinates of a grid are on meta, which has no values, but sites must be known")
     ndim = coordinates.shape[1] - 1
     if spatial_shape is not None and not _are_extents(spatial_shape, ndim):
         raise ValueError(f"the spatial_shape of a grid must be None or {ndim} positive ints, got {spatial_shape!r}")
@@ -217,8 +216,8 @@ def _are_extents(shape: object, ndim: int) -> bool:
 
 @contextlib.contextmanager
 def _plain_tensors() -> Iterator[None]:
-    """Inside, PyTorch makes tensors that any later pass can use: not those of inference mode, which no backward pass
-    may keep, nor those of a transform of `torch.func`, which end with it."""
+    """Inside, PyTorch makes tensors that any later pass can use: no tensors of inference mode, which no backward pass
+    may save, and none of a `torch.func` transform, which end with it."""
     with contextlib.ExitStack() as stack:
         if torch.is_inference_mode_enabled():
             stack.enter_context(torch.inference_mode(False))

@@ -1,4 +1,4 @@
-"""Rulebooks: the rules of one convolution, as the operators want them."""
+"""Rulebooks: the rules of one convolution, in the form that the operators take."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def transposed(
     dilation: Axes,
     output_padding: Axes,
 ) -> tuple[Rulebook, Tensor, Axes | None]:
-    """Rules to every site reached by the relation read backwards, those sites, and their spatial shape."""
+    """Rules to every site that the relation read backwards reaches, those sites, and their spatial shape."""
     bounds = None
     if shape is not None:
         bounds = transposed_output_shape(shape, kernel_size, stride, padding, dilation, output_padding)

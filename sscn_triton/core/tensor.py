@@ -26,22 +26,22 @@ Path = tuple[tuple[Grid, Step], ...]
 class SparseTensor(NoArithmetic):
     """Feature rows on active sites.
 
-    PyTorch takes it for a value with the fields ``features``, ``grid`` and ``path``: a dataclass, and a pytree whose
-    one leaf is the features. So data-parallel wrappers, checkpointing, `torch.func` and `torch.export` find the
+    PyTorch treats it as a value with the fields ``features``, ``grid`` and ``path``: a dataclass, and a pytree whose
+    only leaf is the features. So data-parallel wrappers, checkpointing, `torch.func` and `torch.export` find the
     features.
 
     Args:
-        features: ``[N, C]``, floating point. A row may be zero: its site is active all the same.
+        features: ``[N, C]``, floating point. A row may be zero; its site is still active.
         coordinates: ``[N, 1 + D]`` integers, D from 1 to 4, batch index first, on the device of ``features``; each
             site once (`from_points` merges duplicates). Rows keep their order.
-        spatial_shape: extent of every axis in voxels; coordinates then lie in ``0 <= c < extent``. None (the
+        spatial_shape: extent of every axis in voxels; coordinates must then lie in ``0 <= c < extent``. None (the
             default) leaves space unbounded: coordinates may have any sign.
-        batch_size: number of events; by default the largest batch index plus one. Name it where the last events
-            may be empty.
-        grid, path: instead of the three above, the sites of another tensor, as in `on`.
+        batch_size: number of events; by default the largest batch index plus one. Pass it if the last events may be
+            empty.
+        grid, path: the sites of another tensor, as in `on`, instead of the three arguments above.
 
     Raises:
-        TypeError, ValueError: before any work, saying what was given and what is allowed.
+        TypeError, ValueError: before any work, with what was given and what is allowed.
     """
 
     def __init__(
@@ -56,39 +56,41 @@ class SparseTensor(NoArithmetic):
     ) -> None:
         if grid is None:
             if path:
-                raise ValueError("a path leads to a grid: give both, or coordinates")
+                raise ValueError("a path needs the grid that it leads to: pass both, or coordinates")
             grid = checked_grid(features, coordinates, spatial_shape, batch_size)
             first, inverse = rulebook.unique(grid.coordinates)
             if len(first) < len(inverse):
                 raise ValueError(duplicate_message(grid.coordinates, first, inverse))
         else:
             if any(given is not None for given in (coordinates, spatial_shape, batch_size)):
-                raise ValueError("a grid has its coordinates, spatial_shape and batch_size: give the grid, or these")
+                raise ValueError(
+                    "a grid includes coordinates, spatial_shape and batch_size: pass either the grid or these"
+                )
             _check_on(features, grid, path)
         self._features, self._grid, self._path = features, grid, path
 
     @classmethod
     def on(cls, features: Tensor, grid: Grid, path: Path = ()) -> SparseTensor:
-        """Features on a grid that exists, reached from the finer grids of ``path`` by their strided steps.
+        """Features on an existing grid, which the strided steps of ``path`` reached from finer grids.
 
-        Raises TypeError, ValueError unless features are ``[N, C]``, floating point, a row for each of the grid's sites,
-        on its device.
+        Raises TypeError or ValueError unless features are ``[N, C]``, floating point, with one row per site of the
+        grid, and on its device.
         """
         _check_on(features, grid, path)
         return cls._of(features, grid, path)
 
     @classmethod
     def _of(cls, features: Tensor, grid: Grid, path: Path) -> SparseTensor:
-        """`on` for features that an operator has just made for this grid."""
+        """`on` without checks, for features that an operator has just made for this grid."""
         tensor = cls.__new__(cls)
         tensor._features, tensor._grid, tensor._path = features, grid, path
         return tensor
 
     @property
     def features(self) -> Tensor:
-        """``[N, C]``, floating point, a row for each site.
+        """``[N, C]``, floating point, one row per site.
 
-        Others may be set in their place if they have as many rows and are on the same device.
+        They can be replaced by features with the same number of rows on the same device.
         """
         return self._features
 
@@ -99,7 +101,7 @@ class SparseTensor(NoArithmetic):
 
     @property
     def grid(self) -> Grid:
-        """The sites. Another grid may be set in its place if it has as many sites and is on the same device."""
+        """The sites. The grid can be replaced by one with the same number of sites on the same device."""
         return self._grid
 
     @grid.setter
@@ -109,7 +111,7 @@ class SparseTensor(NoArithmetic):
 
     @property
     def path(self) -> Path:
-        """The finer grids that the sites were reached from, the finest first, each with the strided step it took."""
+        """The finer grids from which the sites were reached, finest first, each with the strided step taken."""
         return self._path
 
     @path.setter
@@ -152,11 +154,11 @@ class SparseTensor(NoArithmetic):
         duplicates: str = "error",
         return_inverse: bool = False,
     ) -> SparseTensor | tuple[SparseTensor, Tensor]:
-        """A sparse tensor from points of which several may share a site.
+        """A sparse tensor from points, of which several may share a site.
 
         Args:
             duplicates: "error" refuses them; "sum", "mean" and "max" combine their features; "first" and "last"
-                keep one. Sites come in the order in which they first appear.
+                keep one. Sites are in order of first appearance.
             return_inverse: return ``(tensor, inverse)``, where ``inverse`` is ``[N]`` int64, the row of the tensor for
                 each point: ``tensor.features[inverse]`` has one row per point again.
 
@@ -175,7 +177,7 @@ class SparseTensor(NoArithmetic):
 
     @classmethod
     def from_dense(cls, dense: Tensor) -> SparseTensor:
-        """The sites of ``dense`` ``[B, C, *spatial_shape]`` where some channel is not zero, in lexicographic order."""
+        """The sites of ``dense`` ``[B, C, *spatial_shape]`` where any channel is nonzero, in lexicographic order."""
         if not isinstance(dense, Tensor) or dense.dtype not in FLOATS:
             raise TypeError(f"dense must be a float16, bfloat16, float32 or float64 tensor, got {kind(dense)}")
         if not 3 <= dense.ndim <= 2 + MAX_NDIM:
@@ -183,7 +185,7 @@ class SparseTensor(NoArithmetic):
         if 0 in dense.shape[2:]:
             raise ValueError(f"every spatial axis of dense must have an extent of at least 1, got {tuple(dense.shape)}")
         if dense.is_meta:
-            raise ValueError("dense is on meta, which holds no values: sites must be known")
+            raise ValueError("dense is on meta, which has no values, but sites must be known")
         rows = dense.movedim(1, -1)
         sites = (rows.detach() != 0).any(-1).nonzero()
         grid = Grid(sites.int(), tuple(dense.shape[2:]), dense.shape[0])
@@ -192,7 +194,9 @@ class SparseTensor(NoArithmetic):
     def dense(self) -> Tensor:
         """``[batch_size, C, *spatial_shape]``, zero where no site is active."""
         if self.spatial_shape is None:
-            raise ValueError("dense() needs a spatial_shape: give one to SparseTensor, its coordinates are unbounded")
+            raise ValueError(
+                "dense() needs a spatial_shape, but the coordinates are unbounded: pass spatial_shape to SparseTensor"
+            )
         shape = (self.batch_size, *self.spatial_shape, self.features.shape[1])
         sites = self.coordinates.long().unbind(1)
         return self.features.new_zeros(shape).index_put(sites, self.features).movedim(-1, 1)
@@ -205,14 +209,16 @@ class SparseTensor(NoArithmetic):
     def _check_replacement(self, features: Tensor) -> None:
         check_features(features, self._features.shape[0])
         if features.device != self._features.device:
-            raise ValueError(f"features are on {features.device}, the sites on {self.device}: move them with `to`")
+            raise ValueError(
+                f"features are on {features.device}, but the sites are on {self.device}: move the features with `to`"
+            )
 
     def map(self, function: Callable[[Tensor], Tensor]) -> SparseTensor:
         """The same sites with ``function(features)``."""
         return self.replace(function(self.features))
 
     def __add__(self, other: SparseTensor) -> SparseTensor:
-        """Sum of two tensors on one grid, with equally many channels."""
+        """Sum of two tensors on one grid, with the same number of channels."""
         if not isinstance(other, SparseTensor):
             raise TypeError(no_sum(self, other))
         same_grid(self, other)
@@ -221,17 +227,19 @@ class SparseTensor(NoArithmetic):
         return self.replace(self.features + other.features)
 
     def to(self, *args: Any, **kwargs: Any) -> SparseTensor:
-        """Like `torch.Tensor.to`. Rulebooks stay where they are; on another device they are built again.
+        """Like `torch.Tensor.to`. Rulebooks are not moved; on another device they are built again.
 
-        Raises TypeError for a dtype that features cannot have, ValueError for the device meta.
+        Raises TypeError for a dtype that features cannot have, ValueError for the meta device.
         """
         features = self.features.to(*args, **kwargs)
         if features.dtype not in FLOATS:
-            raise TypeError(f"features are float16, bfloat16, float32 or float64, and cannot become {features.dtype}")
+            raise TypeError(
+                f"features must be float16, bfloat16, float32 or float64, and cannot become {features.dtype}"
+            )
         if features.device == self.grid.coordinates.device:
             return SparseTensor.on(features, self.grid, self.path)
         if features.is_meta:
-            raise ValueError("a SparseTensor cannot be on meta, which holds no values: its sites must be known")
+            raise ValueError("a SparseTensor cannot be on meta: its sites must be known, but meta has no values")
         where = features.device, kwargs.get("non_blocking", False) and features.device.type != "cpu"
         path = tuple((grid.to(*where), step) for grid, step in self.path)
         return SparseTensor.on(features, self.grid.to(*where), path)
@@ -257,17 +265,17 @@ class SparseTensor(NoArithmetic):
         return self.to("cpu")
 
     def cuda(self, device: int | str | torch.device | None = None) -> SparseTensor:
-        """This tensor on a GPU, by default the current one."""
+        """This tensor on a GPU, the current one by default."""
         return self.to("cuda" if device is None else device)
 
     def pin_memory(self) -> SparseTensor:
-        """This tensor, of the CPU, in pinned memory, from which ``to("cuda", non_blocking=True)`` copies without the
-        host waiting; ``DataLoader(..., pin_memory=True)`` calls it. Its rulebooks are left behind."""
+        """This CPU tensor in pinned memory, from which ``to("cuda", non_blocking=True)`` copies without making the
+        host wait; ``DataLoader(..., pin_memory=True)`` calls it. Rulebooks are not copied."""
         path = tuple((grid.pin_memory(), step) for grid, step in self.path)
         return SparseTensor.on(self.features.pin_memory(), self.grid.pin_memory(), path)
 
     def detach(self) -> SparseTensor:
-        """The same sites and features, outside the graph of gradients."""
+        """The same sites and features, detached from the autograd graph."""
         return self.replace(self.features.detach())
 
     @property
@@ -277,7 +285,7 @@ class SparseTensor(NoArithmetic):
 
     @property
     def spatial_shape(self) -> Axes | None:
-        """Extent of every axis in voxels, or None where space is unbounded."""
+        """Extent of every axis in voxels, or None if space is unbounded."""
         return self.grid.spatial_shape
 
     @property
@@ -292,7 +300,7 @@ class SparseTensor(NoArithmetic):
 
     @property
     def device(self) -> torch.device:
-        """Where the features are."""
+        """The device of the features."""
         return self.features.device
 
     @property
@@ -302,23 +310,23 @@ class SparseTensor(NoArithmetic):
 
     @classmethod
     def __torch_function__(cls, function: Callable[..., Any], *_: Any) -> NoReturn:
-        """PyTorch's functions, and so its layers, take tensors: one line says what takes a SparseTensor."""
+        """PyTorch's functions, and so its layers, take tensors: raise an error that names the alternative."""
         raise TypeError(refusal(function))
 
-    if not TYPE_CHECKING:  # or a checker would believe that every attribute exists
+    if not TYPE_CHECKING:  # otherwise a type checker would accept any attribute
 
         def __getattr__(self, name: str) -> NoReturn:
-            """Reached for what a SparseTensor does not have: what PyTorch's norms ask of a tensor, for one."""
+            """Called for an attribute that a SparseTensor does not have, such as one that PyTorch's norms read."""
             raise AttributeError(missing_attribute(type(self).__name__, name), name=name, obj=self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """From a pickle, which may be anyone's: what it holds is checked like arguments."""
+        """Restore from a pickle, which may be untrusted: its content is checked like arguments."""
         features, grid, path = (state.get(f"_{name}", state.get(name)) for name in ("features", "grid", "path"))
         _check_on(features, grid, path)
         self.__dict__.update({"_features": features, "_grid": grid, "_path": path})
 
     def __getitem__(self, place: object) -> NoReturn:
-        """Asked by whoever takes it for a sequence, as `torch.jit.trace` does with its example inputs."""
+        """Called by code that takes the tensor for a sequence, as `torch.jit.trace` does with example inputs."""
         raise TypeError(
             "a SparseTensor has no items: its rows are x.features[i] and x.coordinates[i]. torch.jit.trace cannot take "
             "it; torch.export can, with rulebooks that sscn_triton.prepare built"
@@ -335,22 +343,24 @@ class SparseTensor(NoArithmetic):
 
 
 def _check_on(features: Any, grid: Any, path: Any) -> None:
-    """Raises unless the three make a tensor. Features on meta, which stand for any, go with every grid."""
+    """Raise unless the three make a tensor. Features on meta, which represent any features, match every grid."""
     if not isinstance(grid, Grid):
         raise TypeError(f"grid must be a Grid, got {kind(grid)}")
     check_features(features, len(grid))
     if features.device != grid.coordinates.device and not features.is_meta:
-        raise ValueError(f"features are on {features.device}, the grid on {grid.coordinates.device}: put both on one")
-    if not isinstance(path, tuple) or not all(_is_way(way) for way in path):
+        raise ValueError(
+            f"features are on {features.device}, but the grid is on {grid.coordinates.device}: put both on one device"
+        )
+    if not isinstance(path, tuple) or not all(_is_path_entry(entry) for entry in path):
         raise TypeError(f"path must be a tuple of (Grid, Step), got {path!r}")
 
 
-def _is_way(way: Any) -> bool:
-    return isinstance(way, tuple) and len(way) == 2 and isinstance(way[0], Grid) and isinstance(way[1], Step)
+def _is_path_entry(entry: Any) -> bool:
+    return isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], Grid) and isinstance(entry[1], Step)
 
 
 def same_grid(*tensors: SparseTensor) -> None:
-    """Raises unless the tensors, one at least, are all on one grid."""
+    """Raise unless the tensors, at least one, are all on one grid."""
     if not tensors:
         raise ValueError("at least one tensor is needed")
     for other in tensors:
@@ -359,12 +369,12 @@ def same_grid(*tensors: SparseTensor) -> None:
         if other.grid is not tensors[0].grid:
             raise ValueError(
                 f"tensors are on different grids: {tensors[0].grid!r} and {other.grid!r}; "
-                "features can only be joined site by site on one grid, which x.replace(features) and layers keep"
+                "features can be joined site by site only on one grid, which x.replace(features) and layers preserve"
             )
 
 
 def _merge(features: Tensor, first: Tensor, inverse: Tensor, how: str) -> Tensor:
-    """Combine the feature rows that share a site, in their order; ``inverse`` gives each row its site."""
+    """Combine the feature rows that share a site, in row order; ``inverse`` gives the site of each row."""
     if how == "first":
         return features[first]
     sites = sort_events(inverse, len(first))
@@ -379,4 +389,6 @@ def _merge(features: Tensor, first: Tensor, inverse: Tensor, how: str) -> Tensor
     return total.to(features.dtype)
 
 
-torch.serialization.add_safe_globals([SparseTensor, Grid, Step])  # `torch.load` reads them, and checks what they hold
+torch.serialization.add_safe_globals(
+    [SparseTensor, Grid, Step]
+)  # `torch.load` reads them, and __setstate__ checks their content

@@ -1,8 +1,8 @@
-"""What makes a class a value for PyTorch, so that it finds the tensors inside.
+"""Register a class as a value for PyTorch, so that PyTorch finds the tensors inside.
 
-PyTorch looks into the outputs of a module in two ways, and passes over a class that knows neither: as a dataclass
+PyTorch looks into the outputs of a module in two ways, and ignores a class that supports neither: as a dataclass
 (`DistributedDataParallel` with ``find_unused_parameters``, mixed precision in FSDP2) and as a pytree (``static_graph``,
-FSDP2's hooks, `torch.func`, `torch.export`, `torch.utils.checkpoint`). What it does not find, it does not synchronise.
+FSDP2's hooks, `torch.func`, `torch.export`, `torch.utils.checkpoint`). It does not synchronise what it does not find.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Class = TypeVar("Class", bound=type)
 
 
 class _Rest:
-    """All members of a value except its features. Two are equal if every member is, plain objects by identity."""
+    """All members of a value except its features. Two are equal if all members are, objects by identity."""
 
     def __init__(self, members: dict[str, Any]) -> None:
         self.members = members
@@ -32,7 +32,7 @@ class _Rest:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two members are one: tuples, lists and numbers by their value, anything else by identity."""
+    """Whether two members are the same: tuples, lists and numbers by value, everything else by identity."""
     if one is other:
         return True
     if isinstance(one, (tuple, list)):
@@ -45,7 +45,7 @@ def value(*names: str, features: str) -> Callable[[Class], Class]:
 
     Args:
         names: the fields of the dataclass. The constructor takes them by name, and the instance has them as attributes.
-        features: the member that holds the tensor; it is the one leaf of the pytree.
+        features: the member that holds the tensor; it is the only leaf of the pytree.
     """
 
     def decorate(cls: Class) -> Class:

@@ -1,4 +1,4 @@
-"""Points with positions in a length unit, such as mm, as voxels."""
+"""Convert points with positions in a length unit, such as mm, to voxels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sscn_triton.relation import MAX_NDIM, Axes
 Lengths = float | Sequence[float] | np.ndarray | Tensor
 """One length, or one per axis."""
 OUTSIDE = ("error", "drop")
-ROUNDING = 1e-6  # relative, of a voxel size such as 0.1 in float32, at which limits count as whole voxels
+ROUNDING = 1e-6  # relative rounding, as of a voxel size of 0.1 in float32, within which limits count as whole voxels
 
 
 class Quantized(NamedTuple):
@@ -26,7 +26,7 @@ class Quantized(NamedTuple):
     sites: Tensor
     """``[M, D]`` int32: the voxel of each point that is kept."""
     rows: Tensor
-    """``[M]`` int64, ascending: which points are kept; all of them unless ``outside="drop"``."""
+    """``[M]`` int64, ascending: the kept points; all of them unless ``outside="drop"``."""
 
 
 class Voxels(NamedTuple):
@@ -35,9 +35,9 @@ class Voxels(NamedTuple):
     tensor: SparseTensor
     """One site per voxel that contains a point."""
     inverse: Tensor
-    """``[M]`` int64: for each point that is kept the row of ``tensor``; ``tensor.features[inverse]`` is ``[M, C]``."""
+    """``[M]`` int64: for each kept point, its row of ``tensor``; ``tensor.features[inverse]`` is ``[M, C]``."""
     rows: Tensor
-    """``[M]`` int64, ascending: which points are kept; all of them unless ``outside="drop"``."""
+    """``[M]`` int64, ascending: the kept points; all of them unless ``outside="drop"``."""
 
 
 def quantize(
@@ -50,23 +50,24 @@ def quantize(
 ) -> Quantized:
     """The voxel of each point, ``floor((position - origin) / voxel_size)``, computed in float64 for any input type.
 
-    A point on the border of two voxels belongs to the upper one. Several points may get the same voxel: merge them with
+    A point on the border of two voxels belongs to the upper one. Several points may be in one voxel: merge them with
     `SparseTensor.from_points` (after `sscn_triton.collate`, which adds the batch index), or use `voxelize`, which does
     both.
 
     Args:
         positions: ``[N, D]`` real numbers, D from 1 to 4, in any length unit.
         voxel_size: edge length of a voxel in that unit, one number or one per axis.
-        origin: position of the lower corner of voxel (0, ..., 0); by default the lower limit if there is one, else 0.
+        origin: position of the lower corner of voxel (0, ..., 0); by default the lower limit if limits are given,
+            else 0.
         limits: ``(low, high)``, each one number or one per axis: points with ``low <= position < high`` on every axis
             are inside.
         outside: "error" refuses points outside the limits, "drop" leaves them out.
 
     Raises:
-        TypeError, ValueError: for what is not as above; for a position that is NaN or infinite, whatever ``outside``
-            says; for a voxel index that int32 cannot hold.
+        TypeError, ValueError: for arguments other than the above; for a position that is NaN or infinite, whatever
+            ``outside`` says; for a voxel index that does not fit in int32.
 
-    The host waits for the device once, and once more where points are dropped.
+    The host waits once for the device, and once more if points are dropped.
     """
     given = _positions(positions)
     frame = _Frame(given.shape[1], voxel_size, origin, limits, outside)
@@ -88,28 +89,28 @@ def voxelize(
     batch_size: int | None = None,
     duplicates: str = "mean",
 ) -> Voxels:
-    """A sparse tensor of points with float positions, and the way back from its rows to the points.
+    """A sparse tensor from points with float positions, and the indices that map its rows back to the points.
 
     With the default arguments::
 
         voxels = voxelize(features, positions, voxel_size=3.0)
         per_point = model(voxels.tensor).features[voxels.inverse]  # [N, C']
 
-    With ``outside="drop"`` these are the rows of the points ``voxels.rows`` only. `sscn_triton.functional.interpolate`
-    goes back to arbitrary positions.
+    With ``outside="drop"`` these are only the rows of the points ``voxels.rows``.
+    `sscn_triton.functional.interpolate` maps back to arbitrary positions.
 
     Args:
         features: ``[N, C]``, floating point; gradients reach them.
-        positions, voxel_size, origin, limits, outside: as `quantize` takes them; no gradient reaches the positions.
-        batch: ``[N]`` integers: the event of each point; by default all are of event 0.
+        positions, voxel_size, origin, limits, outside: as in `quantize`; no gradient reaches the positions.
+        batch: ``[N]`` integers: the event of each point; by default 0 for all.
         batch_size: number of events; by default the largest batch index plus one, or 1 without ``batch``.
-        duplicates: how features of points in one voxel are combined, as in `SparseTensor.from_points`.
+        duplicates: how features of points in one voxel are merged, as in `SparseTensor.from_points`.
 
-    The tensor has a ``spatial_shape`` if there are limits and the origin is not above the lower one: the number of
+    If limits are given and the origin is not above the lower one, the tensor has a ``spatial_shape``: the number of
     voxels from the origin to the upper limit. Otherwise its coordinates are unbounded.
 
     Raises:
-        TypeError, ValueError: as `quantize` and `SparseTensor.from_points` do.
+        TypeError, ValueError: as in `quantize` and `SparseTensor.from_points`.
     """
     given = _positions(positions, tensor=True)
     frame = _Frame(given.shape[1], voxel_size, origin, limits, outside)
@@ -117,7 +118,7 @@ def voxelize(
         raise TypeError(f"features must be a floating-point tensor [N, channels], got {kind(features)}")
     if features.ndim != 2 or len(features) != len(given):
         raise ValueError(
-            f"features must be [N, channels] with N = {len(given)} rows as in positions, got {tuple(features.shape)}"
+            f"features must be [N, channels] with N = {len(given)} rows, as in positions, got {tuple(features.shape)}"
         )
     if features.device != given.device:
         raise ValueError(f"features are on {features.device}, positions on {given.device}: put both on one device")
@@ -135,7 +136,7 @@ def voxelize(
 
 
 def _positions(given: Tensor | np.ndarray, tensor: bool = False) -> Tensor:
-    """The positions, detached; their type and shape are checked, and that they are finite is not."""
+    """The positions, detached; their type and shape are checked, but not that they are finite."""
     if isinstance(given, np.ndarray) and not tensor:
         if given.dtype.kind not in "fiu":
             raise TypeError(f"positions must be real numbers [N, D], got an array of {given.dtype}")
@@ -144,19 +145,19 @@ def _positions(given: Tensor | np.ndarray, tensor: bool = False) -> Tensor:
 
 
 def checked_positions(given: object, ndim: int | None = None) -> Tensor:
-    """``[N, D]`` real numbers, D as given or from 1 to 4. Raises for anything else."""
+    """``[N, D]`` real numbers, D as given or from 1 to 4. Raises TypeError or ValueError for anything else."""
     if not isinstance(given, Tensor) or given.dtype not in FLOATS + INTEGERS:
         raise TypeError(f"positions must be a tensor of real numbers [N, D], got {kind(given)}")
     if given.ndim != 2 or not 1 <= given.shape[1] <= MAX_NDIM or ndim not in (None, given.shape[1]):
         axes = f"D from 1 to {MAX_NDIM}" if ndim is None else f"D = {ndim} as in the sparse tensor"
         raise ValueError(f"positions must be [N, D], {axes}, without a batch index, got shape {tuple(given.shape)}")
     if given.is_meta:
-        raise ValueError("positions are on meta, which holds no values")
+        raise ValueError("positions are on meta, which has no values")
     return given
 
 
 def checked_batch(batch: Tensor | None, positions: Tensor) -> Tensor:
-    """``[N]`` int64: the event of each position; zeros where ``batch`` is None."""
+    """``[N]`` int64: the event of each position; zeros if ``batch`` is None."""
     if batch is None:
         return torch.zeros(len(positions), dtype=torch.int64, device=positions.device)
     if not isinstance(batch, Tensor) or batch.dtype not in INTEGERS:
@@ -169,7 +170,7 @@ def checked_batch(batch: Tensor | None, positions: Tensor) -> Tensor:
 
 
 def checked_extent(positions: Tensor) -> tuple[list[float], list[float]]:
-    """Least and largest position on every axis, of one at least. Raises ValueError if any is NaN or infinite."""
+    """Smallest and largest position on every axis, of at least one. Raises ValueError if any is NaN or infinite."""
     low, high = torch.stack(positions.detach().double().aminmax(dim=0)).tolist()  # the host waits for the device
     if not all(map(math.isfinite, low + high)):
         row = int((~positions.detach().isfinite()).any(1).nonzero()[0, 0])
@@ -178,7 +179,7 @@ def checked_extent(positions: Tensor) -> tuple[list[float], list[float]]:
 
 
 def lengths(value: Lengths, ndim: int, name: str) -> list[float]:
-    """One finite number for each of ``ndim`` axes: ``value`` itself if it has several, else ``value`` repeated."""
+    """One finite number per axis, ``ndim`` in all: ``value`` itself if it has several, else ``value`` repeated."""
     given = value.tolist() if isinstance(value, np.ndarray | Tensor) else value
     values = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given] * ndim
     try:
@@ -195,7 +196,7 @@ def lengths(value: Lengths, ndim: int, name: str) -> list[float]:
 
 
 def checked_voxel_size(value: Lengths, ndim: int) -> list[float]:
-    """One positive length for each of ``ndim`` axes."""
+    """One positive length per axis, ``ndim`` in all."""
     sizes = lengths(value, ndim, "voxel_size")
     if min(sizes) <= 0:
         raise ValueError(f"voxel_size must be positive on every axis, got {value!r}")
@@ -203,7 +204,7 @@ def checked_voxel_size(value: Lengths, ndim: int) -> list[float]:
 
 
 class _Frame:
-    """Where voxels are: their size, their origin, and the limits of what is inside, all checked."""
+    """The layout of the voxels: their size, their origin and the limits of the inside, all checked."""
 
     def __init__(
         self,
@@ -237,13 +238,13 @@ class _Frame:
 
     @property
     def spatial_shape(self) -> Axes | None:
-        """Voxels from the origin to the upper limit, if no point inside the limits is below the origin."""
+        """Voxels from the origin to the upper limit, if no point inside the limits can be below the origin."""
         if any(o > low for o, low in zip(self.origin, self.low, strict=True)):
             return None
         return tuple(int(last) + 1 for last in self.last)
 
     def inside(self, positions: Tensor) -> Tensor | None:
-        """The rows inside the limits, or None if all are. Raises ValueError as `quantize` says."""
+        """The rows inside the limits, or None if all are. Raises ValueError as `quantize` documents."""
         if not len(positions):
             return None
         low, high = checked_extent(positions)
@@ -257,7 +258,7 @@ class _Frame:
                 row = int((~within).nonzero()[0, 0])
                 raise ValueError(
                     f"{int((~within).sum())} of {len(positions)} positions are outside the limits {self.low} to "
-                    f"{self.high}, first row {row}, {positions[row].tolist()}: give wider limits, or outside='drop'"
+                    f"{self.high}, first row {row}, {positions[row].tolist()}: pass wider limits, or outside='drop'"
                 )
             rows = within.nonzero()[:, 0]
         ends = zip(low, high, self.low, self.high, self.origin, self.size, strict=True)
@@ -266,21 +267,23 @@ class _Frame:
             if not -(2**31) <= indices[0] <= indices[1] < 2**31:
                 raise ValueError(
                     f"positions on axis {axis} run from {least} to {most}: with origin {origin} and voxel_size {size} "
-                    f"their voxels are {indices[0]:.6g} to {indices[1]:.6g}, and int32 holds {-(2**31)} to {2**31 - 1}"
+                    f"their voxels are {indices[0]:.6g} to {indices[1]:.6g}, but int32 holds {-(2**31)} to {2**31 - 1}"
                 )
         return rows
 
     def sites(self, positions: Tensor) -> Tensor:
-        """``[N, D]`` int32, of positions that are inside."""
+        """``[N, D]`` int32: the voxels of positions inside the limits."""
         wide = positions.double()
         index = ((wide - wide.new_tensor(self.origin)) / wide.new_tensor(self.size)).floor()
         if math.isfinite(self.last[0]):
-            index = torch.minimum(index, wide.new_tensor(self.last))  # what rounding put onto the upper limit
+            index = torch.minimum(
+                index, wide.new_tensor(self.last)
+            )  # for positions that rounding moved onto the upper limit
         return index.int()
 
 
 def _voxels(length: float, size: float) -> int:
-    """How many voxels cover the length: the quotient rounded up, unless it is a whole number but for rounding."""
+    """The number of voxels that cover the length: the quotient rounded up, unless it is an integer within rounding."""
     quotient = length / size
     nearest = round(quotient)
     return nearest if abs(quotient - nearest) <= ROUNDING * max(1.0, abs(quotient)) else math.ceil(quotient)

@@ -1,10 +1,11 @@
-"""The differentiable functions: each asks the tensor's grid for a rulebook and gives both to an operator."""
+"""Differentiable functions: each gets a rulebook from the tensor's grid and passes both to an operator."""
 
-from typing import TYPE_CHECKING, NoReturn
+import warnings
+from typing import TYPE_CHECKING
 
 from sscn_triton.core.counterparts import missing_name
 from sscn_triton.functional.convolution import convolve, inverse_conv, sparse_conv, submanifold_conv, transposed_conv
-from sscn_triton.functional.fused_inputs import ALONE, Along
+from sscn_triton.functional.fused_inputs import NOTHING, Fused
 from sscn_triton.functional.joining import UnknownSitesError, add, concatenate, prune
 from sscn_triton.functional.normalization import (
     Norm,
@@ -20,9 +21,9 @@ from sscn_triton.functional.steps import strided_step, transposed_step
 from sscn_triton.relation import Size
 
 __all__ = [
-    "ALONE",
-    "Along",
+    "NOTHING",
     "Count",
+    "Fused",
     "Norm",
     "Reduction",
     "Size",
@@ -51,8 +52,14 @@ __all__ = [
     "unpool",
 ]
 
-if not TYPE_CHECKING:  # or a checker would believe that every name exists
+_RENAMED = {"Along": "Fused", "ALONE": "NOTHING"}  # old names, kept for one version
 
-    def __getattr__(name: str) -> NoReturn:
-        """Reached for what is not here: a name of PyTorch or of another engine, for one."""
+if not TYPE_CHECKING:  # otherwise a type checker would accept any name
+
+    def __getattr__(name: str) -> object:
+        """Called for a name that does not exist here: an old name, or one of PyTorch or of another engine."""
+        if name in _RENAMED:
+            new = _RENAMED[name]
+            warnings.warn(f"functional.{name} is now functional.{new}", DeprecationWarning, stacklevel=2)
+            return globals()[new]
         raise missing_name(__name__, name)

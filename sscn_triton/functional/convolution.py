@@ -1,4 +1,4 @@
-"""Convolutions: each asks the tensor's grid for a rulebook and gives both to an operator."""
+"""Convolutions: each gets a rulebook from the tensor's grid and passes both to an operator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sscn_triton.core.counterparts import by_name
 from sscn_triton.core.grid import Grid
 from sscn_triton.core.rulebook import Rulebook
 from sscn_triton.core.tensor import SparseTensor
-from sscn_triton.functional.fused_inputs import ALONE, Along
+from sscn_triton.functional.fused_inputs import NOTHING, Fused
 from sscn_triton.functional.normalization import normalize_by
 from sscn_triton.functional.steps import Path, step_back, strided_step, transposed_step
 from sscn_triton.ops.convolution import convolution
@@ -27,17 +27,17 @@ def submanifold_conv(
     *,
     kernel_size: Size,
     dilation: Size = 1,
-    along: Along = ALONE,
+    along: Fused = NOTHING,
 ) -> SparseTensor:
     """Convolution whose output sites are its input sites.
 
     Args:
         x: ``[N, groups * in]`` features.
-        weight: ``[V, in, out]`` or ``[V, groups, in, out]`` (per group), taps numbered with the last axis fastest.
+        weight: ``[V, in, out]`` or ``[V, groups, in, out]`` (per group), taps ordered with the last axis fastest.
         bias: ``[groups * out]`` or None.
-        kernel_size: extent of the kernel, one number or one per axis; odd and even.
+        kernel_size: extent of the kernel, one number or one per axis; odd or even.
         dilation: distance between taps.
-        along: a norm before, a residual and moments after.
+        along: work fused with the convolution: a norm before it, a residual and moments after it.
     """
     kernel = per_axis(kernel_size, x.ndim, "kernel_size", 1)
     spread = per_axis(dilation, x.ndim, "dilation", 1)
@@ -55,7 +55,7 @@ def sparse_conv(
     stride: Size = 1,
     padding: Size = 0,
     dilation: Size = 1,
-    along: Along = ALONE,
+    along: Fused = NOTHING,
 ) -> SparseTensor:
     """Convolution to every site that some input reaches. Shapes as in `submanifold_conv`."""
     step = strided_step(x.ndim, kernel_size, stride, padding, dilation)
@@ -74,16 +74,17 @@ def inverse_conv(
     stride: Size = 1,
     padding: Size = 0,
     dilation: Size = 1,
-    along: Along = ALONE,
+    along: Fused = NOTHING,
 ) -> SparseTensor:
-    """The strided convolution of this geometry read backwards, onto the sites it came from.
+    """The strided convolution of this geometry read backwards, onto its input sites.
 
     Raises ValueError if the last strided layer above ``x`` had another geometry, or if there is none.
     """
     step = strided_step(x.ndim, kernel_size, stride, padding, dilation)
     weight = _checked_weight(x, weight, bias, step.kernel_size)
     features, rules, grid, path = step_back(x, step)
-    if along.norm is not None and features is not x.features:  # sites came back, as zeros: those no norm may move
+    if along.norm is not None and features is not x.features:
+        # Pruned sites return as zeros and must stay zero, so normalise before restoring them.
         features, *_ = step_back(x.replace(normalize_by(x.features, along.norm)), step)
         along = along._replace(norm=None)
     return _convolved(features, weight, bias, rules, along, grid, path)
@@ -100,36 +101,36 @@ def transposed_conv(
     padding: Size = 0,
     output_padding: Size = 0,
     dilation: Size = 1,
-    along: Along = ALONE,
+    along: Fused = NOTHING,
 ) -> SparseTensor:
     """The relation read backwards onto every site reached: ``output = stride * input + dilation * tap - padding``.
 
-    With a spatial shape the output has PyTorch's, ``(in - 1) stride - 2 padding + dilation (kernel - 1) + 1 +
-    output_padding``, and sites outside it are left out. Shapes as in `submanifold_conv`. The new sites start a path
-    of their own: no `inverse_conv` leads back over them.
+    If the input has a spatial shape, the output has PyTorch's, ``(in - 1) stride - 2 padding + dilation (kernel - 1) +
+    1 + output_padding``, and sites outside it are left out. Shapes as in `submanifold_conv`. The output has an empty
+    path, so no `inverse_conv` can go back over this layer.
 
-    Raises ValueError for an ``output_padding`` where space is unbounded: it says where space ends, and nothing else.
+    Raises ValueError for an ``output_padding`` if space is unbounded, because it only extends the spatial shape.
     """
     step = transposed_step(x.ndim, kernel_size, stride, padding, output_padding, dilation)
     weight = _checked_weight(x, weight, bias, step.kernel_size)
     if x.spatial_shape is None and any(step.output_padding):
         raise ValueError(
-            f"output_padding {step.output_padding} needs a spatial_shape, which it would enlarge: "
-            "give one to SparseTensor, or leave output_padding 0"
+            f"output_padding {step.output_padding} extends the spatial_shape, but there is none: "
+            "pass spatial_shape to SparseTensor, or leave output_padding 0"
         )
     rules, grid = x.grid.step(step)
     return _convolved(x.features, weight, bias, rules, along, grid, ())
 
 
 def convolve(features: Tensor, weight: Tensor, bias: Tensor | None, rules: Rulebook) -> Tensor:
-    """Features ``[N, groups * in]`` through a rulebook to ``[M, groups * out]``, in autocast's type where that is on.
+    """Convolve features ``[N, groups * in]`` over a rulebook to ``[M, groups * out]``, under autocast in its type.
 
-    ``weight`` is ``[V, groups, in, out]``, ``bias`` ``[groups * out]`` or None. Raises TypeError where the three have
-    different types, ValueError where they are on different devices or of other shapes than the rulebook's.
+    ``weight`` is ``[V, groups, in, out]``, ``bias`` ``[groups * out]`` or None. Raises TypeError if the three have
+    different types, ValueError if they are on different devices or their shapes do not match the rulebook.
     """
     if features.ndim != 2 or features.shape[0] != rules.input_count:
         raise ValueError(
-            f"features must be [{rules.input_count}, channels], a row for each site that the rulebook leads from, "
+            f"features must be [{rules.input_count}, channels], one row per input site of the rulebook, "
             f"got shape {tuple(features.shape)}"
         )
     features, weight, bias = _of_one_type(features, weight, bias)
@@ -137,9 +138,9 @@ def convolve(features: Tensor, weight: Tensor, bias: Tensor | None, rules: Ruleb
 
 
 def _convolved(
-    features: Tensor, weight: Tensor, bias: Tensor | None, rules: Rulebook, along: Along, grid: Grid, path: Path
+    features: Tensor, weight: Tensor, bias: Tensor | None, rules: Rulebook, along: Fused, grid: Grid, path: Path
 ) -> SparseTensor:
-    """`convolve` with what rides along, on the grid that it leads to."""
+    """`convolve` with the work fused into it, on the output grid."""
     rows, weight, bias = _of_one_type(features, weight, bias)
     residual = None if along.residual is None else _checked_residual(along.residual, grid, weight)
     last = residual if residual is not None and residual.dtype == weight.dtype else None
@@ -147,14 +148,14 @@ def _convolved(
     moments = along.moments is not None and not features.is_meta and last is residual
     norm: Any = along.norm or (None, None, None, None, 0.0, 1.0, False)
     if along.norm is None and not moments:
-        output, line = convolution(rows, *arguments), None
+        output, moments_buffer = convolution(rows, *arguments), None
     else:
         arguments = (*arguments, *norm, moments)
-        output, line = fused_convolution(rows if along.norm is None else features, *arguments)
+        output, moments_buffer = fused_convolution(rows if along.norm is None else features, *arguments)
     if last is not residual and residual is not None:
         output = output + residual
-    if moments and line is not None and along.moments is not None:
-        along.moments.append(line)
+    if moments and moments_buffer is not None and along.moments is not None:
+        along.moments.append(moments_buffer)
     return SparseTensor._of(output, grid, path)
 
 
@@ -176,7 +177,9 @@ def _of_one_type(features: Tensor, weight: Tensor, bias: Tensor | None) -> tuple
 
 def _checked_residual(residual: SparseTensor, grid: Grid, weight: Tensor) -> Tensor:
     if residual.grid is not grid:
-        raise ValueError(f"the residual is on {residual.grid!r}, the convolution leads to {grid!r}: they must be one")
+        raise ValueError(
+            f"the residual is on {residual.grid!r}, but the convolution leads to {grid!r}: both must be the same grid"
+        )
     channels = weight.shape[1] * weight.shape[3]
     if residual.features.shape[1] != channels:
         raise ValueError(f"cannot add {residual.features.shape[1]} channels to {channels}")

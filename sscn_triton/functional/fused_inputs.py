@@ -1,4 +1,4 @@
-"""What a convolution does beside its own work: the norm before it, the sum and the moments after it."""
+"""Work that a convolution does besides its own: the norm before it, the residual and the moments after it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.functional.normalization import Norm
 
 
-class Along(NamedTuple):
-    """What a convolution does beside its own work.
+class Fused(NamedTuple):
+    """Work that a convolution does besides its own.
 
     Args:
-        norm: done to the rows it reads; then they need not be written first.
-        residual: added to its output, on whose sites it is.
-        moments: a list, to which the convolution appends the moments of its output: what `batch_norm_of` needs, so that
-            it need not read all rows again. Nothing is appended where the sum is not the convolution's last step. The
-            moments are those of the features as they are returned: code that changes the features must drop them.
+        norm: applied to the input rows as they are read, so that normalised rows need not be written first.
+        residual: added to the output; it must be on the output's sites.
+        moments: a list to which the convolution appends the moments of its output: what `batch_norm_of` needs, so that
+            it does not read all rows again. Nothing is appended if the convolution does not add the residual itself.
+            The moments are those of the features as returned: code that changes the features must discard them.
     """
 
     norm: Norm | None = None
@@ -26,5 +26,5 @@ class Along(NamedTuple):
     moments: list[Tensor] | None = None
 
 
-ALONE = Along()
-"""The convolution by itself, nothing beside it."""
+NOTHING = Fused()
+"""The convolution by itself, with nothing fused."""

@@ -15,9 +15,9 @@ from sscn_triton.ops.events import spread_events, sum_events
 
 
 class Norm(NamedTuple):
-    """What is done to a row: ``(x - mean) / sqrt(variance + eps) * weight + bias``, if negative times ``leakiness``.
+    """A norm of rows: ``(x - mean) / sqrt(variance + eps) * weight + bias``, times ``leakiness`` if negative.
 
-    ``moving``: mean and variance are those of the rows themselves, and gradients know that they move with them.
+    ``moving``: whether mean and variance are those of the rows themselves, so that gradients flow through them.
     """
 
     mean: Tensor
@@ -43,17 +43,17 @@ def batch_norm(
     batches: Tensor | None = None,
     moments: Tensor | None = None,
 ) -> Tensor:
-    """Batch normalisation over active sites, `torch.nn.functional.batch_norm` for ``[N, C]`` with any N.
+    """Batch normalisation over active sites: `torch.nn.functional.batch_norm` for ``[N, C]`` with any N.
 
-    With no site the running statistics stay as they are; a single site has variance 0. ``residual`` ``[N, C]`` is
+    Without sites the running statistics do not change; a single site has variance 0. ``residual`` ``[N, C]`` is
     added; then negative results are multiplied by ``leakiness``: 0 makes it batch norm with ReLU.
 
-    Running statistics move a step ``momentum``; ``batches``, int64 ``[]``, counts the batches they have seen, and where
-    momentum is None their mean is kept: the step is one over the count, which then has to be given. ``moments``: those
-    of the features, where a convolution gave them.
+    Running statistics move by ``momentum`` of the difference; ``batches``, int64 ``[]``, counts the batches seen. If
+    momentum is None, the running statistics are the mean over all batches: the step is one over the count, and
+    ``batches`` is required. ``moments`` are those of the features, if a convolution computed them.
     """
     if momentum is None and training and running_mean is not None and batches is None:
-        raise ValueError("momentum None keeps the mean of all batches, whose count must be given: batches")
+        raise ValueError("momentum None averages over all batches and requires batches, their count")
     if features.is_meta:
         return torch.empty_like(features)
     norm = batch_norm_of(
@@ -75,10 +75,10 @@ def batch_norm_of(
     batches: Tensor | None = None,
     moments: Tensor | None = None,
 ) -> Norm:
-    """What `batch_norm` does to these rows: their statistics, or in evaluation the running ones.
+    """The norm that `batch_norm` applies to these rows: their statistics, or in evaluation the running ones.
 
-    Running statistics are followed as in `batch_norm`. ``moments``: those of the features, where the
-    operator that made them gave them too.
+    Running statistics are updated as in `batch_norm`. ``moments`` are those of the features, if the
+    operator that computed the features also computed them.
     """
     if not training and running_mean is not None and running_var is not None:
         return Norm(running_mean, running_var, weight, bias, eps, leakiness, False)
@@ -93,7 +93,7 @@ def batch_norm_of(
 
 
 def normalize_by(features: Tensor, norm: Norm, residual: Tensor | None = None) -> Tensor:
-    """The norm done to rows, by a kernel of its own; a residual is added before negative values are multiplied."""
+    """Apply a norm to rows by a separate kernel; a residual is added before ``leakiness`` is applied."""
     if residual is not None:
         residual = residual.to(features.dtype)
     mean, variance, weight, bias, eps, leakiness, moving = norm
@@ -101,7 +101,7 @@ def normalize_by(features: Tensor, norm: Norm, residual: Tensor | None = None) -
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """The sum of a tensor over all processes; its derivative is the sum of theirs."""
+    """The sum of a tensor over all processes; its derivative is the sum over all processes too."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, group: Any) -> Tensor:
@@ -118,8 +118,8 @@ class _SumOverProcesses(torch.autograd.Function):
 def process_statistics(features: Tensor, group: Any = None) -> tuple[Tensor, Tensor, Tensor]:
     """Number of rows ``[]``, mean ``[C]`` and biased variance ``[C]`` over the rows ``[N, C]`` of all processes.
 
-    Every row counts the same, wherever it is; a process may have none. Statistics are float32, or float64 for float64
-    features. Differentiable to any order; every process of ``group`` must call it, and its backward, alike.
+    Every row counts the same, wherever it is; a process may have no rows. Statistics are float32, or float64 for
+    float64 features. Differentiable to any order; every process of ``group`` must call it, and run its backward pass.
     """
     wide = widened(features)
     sums = torch.cat([wide.sum(0), wide.new_full((1,), wide.shape[0])])
@@ -139,7 +139,7 @@ def normalize(
     eps: float,
     leakiness: float = 1.0,
 ) -> Tensor:
-    """``(x - mean) / sqrt(variance + eps) * weight + bias``, negative values times ``leakiness``, as the type of x."""
+    """``(x - mean) / sqrt(variance + eps) * weight + bias``, negative values times ``leakiness``, in the type of x."""
     scaled = (widened(features) - mean) * (variance + eps).rsqrt()
     return _rectify(_affine(scaled, weight, bias), leakiness).to(features.dtype)
 
@@ -149,9 +149,9 @@ def group_norm(
 ) -> SparseTensor:
     """Normalise each group of channels of each event by its mean and variance over the event's active sites.
 
-    As `torch.nn.functional.group_norm`, with active sites for pixels. Statistics are float32, or float64 for float64
-    features. With as many groups as channels it is instance normalisation; there an event of a single site has
-    variance 0 and becomes ``bias``.
+    As `torch.nn.functional.group_norm`, with active sites in place of pixels. Statistics are float32, or float64 for
+    float64 features. With as many groups as channels it is instance normalisation; an event of a single site then has
+    variance 0 and its output is ``bias``.
     """
     channels = x.features.shape[1]
     if num_groups < 1 or channels % num_groups:
@@ -164,7 +164,7 @@ def group_norm(
     count = sum_events(torch.ones_like(wide[:, :1]), events).clamp(min=1) * width
 
     def mean(rows: Tensor) -> Tensor:
-        """Over each event and group, repeated for each channel of the group: ``[B, C]``."""
+        """The mean over each event and group, repeated for each channel of the group: ``[B, C]``."""
         total = sum_events(rows, events).unflatten(1, (num_groups, width)).sum(2)
         return (total / count).repeat_interleave(width, 1)
 

@@ -1,4 +1,4 @@
-"""Features of a sparse tensor at points: of the voxel around each, or interpolated between voxels."""
+"""Features of a sparse tensor at points: of the voxel that contains each point, or interpolated between voxels."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ MISSING = ("renormalize", "zero")
 
 
 def find_rows(x: SparseTensor, coordinates: Tensor) -> Tensor:
-    """``[M]`` int64: for each of ``coordinates``, ``[M, 1 + D]`` integers, batch index first, the row of ``x`` at that
-    site; -1 where no site is active.
+    """The row of ``x`` at each of ``coordinates``, or -1 where no site is active: ``[M]`` int64.
 
-    Any integer may be asked for, also outside ``x.spatial_shape`` and twice. The host waits for the device once.
+    ``coordinates`` are ``[M, 1 + D]`` integers, batch index first: any integers, including repeated sites and sites
+    outside ``x.spatial_shape``. The host waits once for the device.
     """
     if not isinstance(coordinates, Tensor) or coordinates.dtype not in INTEGERS:
         raise TypeError(f"coordinates must be an integer tensor [M, {1 + x.ndim}], got {kind(coordinates)}")
@@ -37,14 +37,14 @@ def find_rows(x: SparseTensor, coordinates: Tensor) -> Tensor:
             f"coordinates must be [M, {1 + x.ndim}], batch index first, got shape {tuple(coordinates.shape)}"
         )
     if coordinates.device != x.device:
-        raise ValueError(f"coordinates are on {coordinates.device}, the tensor on {x.device}: put both on one device")
+        raise ValueError(f"coordinates are on {coordinates.device}, but the tensor is on {x.device}: put both on one")
     sites = x.coordinates
     if not len(sites) or not len(coordinates):
         return coordinates.new_full((len(coordinates),), -1, dtype=torch.int64)
     low, high = (bound.long() for bound in sites.aminmax(dim=0))
     wanted = coordinates.long()
     among = ((wanted >= low) & (wanted <= high)).all(1)
-    # Sites of x are distinct and come first, so the distinct sites of all are numbered by the rows of x.
+    # Sites of x are distinct and come first, so unique numbers all distinct sites by the rows of x.
     _, number = rulebook.unique(torch.cat([sites, torch.minimum(torch.maximum(wanted, low), high).int()]))
     rows = number[len(sites) :]
     return torch.where(among & (rows < len(sites)), rows, -1)
@@ -58,18 +58,18 @@ def nearest(
     voxel_size: Lengths = 1.0,
     origin: Lengths = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """Features of the voxel that contains each point, whose centre is the nearest of all voxels, active or not.
+    """Features of the voxel that contains each point: of all voxels, active or not, the one with the nearest centre.
 
     Args:
         x: N sites, C channels; gradients of any order reach its features.
         positions: ``[M, D]`` finite real numbers, anywhere.
-        batch: ``[M]`` integers in ``0 <= batch < x.batch_size``: the event of each point; may be left out if ``x`` has
-            one event at most.
+        batch: ``[M]`` integers in ``0 <= batch < x.batch_size``: the event of each point; optional if ``x`` has at most
+            one event.
         voxel_size, origin: as in `sscn_triton.quantize`: voxel c reaches from ``origin + c * voxel_size`` to ``origin +
-            (c + 1) * voxel_size``. After a layer of stride 2 voxels are twice as large.
+            (c + 1) * voxel_size``. After a layer of stride 2, voxels are twice as large.
 
     Returns:
-        ``(features, found)``: ``[M, C]``, zeros where the voxel is not active, and ``[M]`` bool, whether it is.
+        ``(features, found)``: ``[M, C]``, zeros where the voxel is not active, and ``[M]`` bool, whether it is active.
 
     Raises:
         TypeError, ValueError: before any work.
@@ -94,14 +94,14 @@ def interpolate(
     """Features at each point, interpolated linearly along every axis between the centres of the 2^D voxels around it.
 
     Args:
-        x, positions, batch, voxel_size, origin: as `nearest` takes them. The centre of voxel c is at ``origin + (c +
-            0.5) * voxel_size``. Gradients of any order reach the features, and the positions too.
-        missing: what stands for a voxel that is not active: "renormalize" leaves it out, so that the weights of the
-            others add up to 1; "zero" takes zeros.
+        x, positions, batch, voxel_size, origin: as in `nearest`. The centre of voxel c is at ``origin + (c + 0.5) *
+            voxel_size``. Gradients of any order reach both the features and the positions.
+        missing: how to treat a voxel that is not active: "renormalize" leaves it out, so that the weights of the
+            others add up to 1; "zero" uses zeros.
 
     Returns:
-        ``(features, found)``: ``[M, C]``, and ``[M]`` bool: whether an active voxel has a weight above 0; where none
-        has, features are zeros.
+        ``(features, found)``: ``[M, C]``, and ``[M]`` bool: whether an active voxel has a weight above 0; if none
+        has, the features are zeros.
 
     Raises:
         TypeError, ValueError: before any work.
@@ -134,25 +134,25 @@ def _in_voxels(
 ) -> tuple[Tensor, Tensor]:
     """Positions in voxels from the origin, ``[M, D]`` float64, and their events, ``[M]`` int64, all checked."""
     if not isinstance(x, SparseTensor):
-        raise TypeError(f"features are looked up in a SparseTensor, got {type(x).__name__}")
+        raise TypeError(f"x must be a SparseTensor, got {type(x).__name__}")
     checked_positions(positions, x.ndim)
     if positions.device != x.device:
-        raise ValueError(f"positions are on {positions.device}, the tensor on {x.device}: put both on one device")
+        raise ValueError(f"positions are on {positions.device}, but the tensor is on {x.device}: put both on one")
     sizes, corner = checked_voxel_size(voxel_size, x.ndim), lengths(origin, x.ndim, "origin")
     events = checked_batch(batch, positions)
     if batch is None and x.batch_size > 1:
-        raise ValueError(f"the tensor has {x.batch_size} events: name that of each position, batch=[M] integers")
+        raise ValueError(f"the tensor has {x.batch_size} events: pass the event of each position, batch=[M] integers")
     if len(positions):
         checked_extent(positions)
         if batch is not None:
             least, most = torch.stack(events.aminmax()).tolist()
             if least < 0 or most >= x.batch_size:
-                raise ValueError(f"batch runs from {least} to {most}; allowed is 0 to {x.batch_size - 1}")
+                raise ValueError(f"batch runs from {least} to {most}; the allowed range is 0 to {x.batch_size - 1}")
     wide = positions.double()
     return (wide - wide.new_tensor(corner)) / wide.new_tensor(sizes), events
 
 
 def _rows_of(x: SparseTensor, events: Tensor, sites: Tensor) -> Tensor:
-    """`find_rows` of the sites ``[M, D]``, whole numbers in float64 of any size."""
-    limit = 2.0**31  # no site of x is there
+    """`find_rows` of the sites ``[M, D]``, integers of any size in float64."""
+    limit = 2.0**31  # x has no site there
     return find_rows(x, torch.cat([events[:, None], sites.clamp(-limit - 1, limit).long()], 1))

@@ -1,4 +1,4 @@
-"""Pooling: the rulebook of a strided convolution with another reduction. All of it is deterministic."""
+"""Pooling: the rulebook of a strided convolution with another reduction. All pooling is deterministic."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sscn_triton.ops.pooling import pool_max, pool_sum
 from sscn_triton.relation import Size, volume
 
 Count = Literal["active", "volume"]
-"""Whether an average divides by the active inputs of a window or by all its taps."""
+"""Whether an average divides by the number of active inputs of a window or of all its taps."""
 Reduction = Literal["max", "mean", "sum"]
-"""How a window, or an image, becomes one row."""
+"""How a window, or an image, is reduced to one row."""
 Choice = TypeVar("Choice", bound=str)
 
 
 def checked_choice(name: str, value: Choice, choices: Any) -> Choice:
-    """The value itself, if it is one of the literals ``choices``."""
+    """Return the value if it is one of the literals ``choices``."""
     if value not in get_args(choices):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, get_args(choices)))}, got {value!r}")
     return value
@@ -33,10 +33,10 @@ def checked_choice(name: str, value: Choice, choices: Any) -> Choice:
 def max_pool(
     x: SparseTensor, kernel_size: Size, stride: Size | None = None, *, padding: Size = 0, dilation: Size = 1
 ) -> SparseTensor:
-    """The largest active value under the kernel, channel by channel, at every site that some input reaches.
+    """The largest active value under the kernel, per channel, at every site that some input reaches.
 
     Inactive sites take no part, so an output can be negative where a dense image would give 0. The gradient goes to
-    the largest; among equals to the first tap, as in PyTorch. ``stride`` is ``kernel_size`` unless given.
+    the largest value; among equal ones to the first tap, as in PyTorch. ``stride`` defaults to ``kernel_size``.
     """
     step = strided_step(x.ndim, kernel_size, kernel_size if stride is None else stride, padding, dilation)
     rules, grid = x.grid.step(step)
@@ -58,8 +58,8 @@ def average_pool(
 
     Args:
         x, kernel_size, stride, padding, dilation: as in `max_pool`.
-        count: "active" divides by the number of active inputs; "volume" by the number of taps, as a dense image
-            (its padding counted) and SparseConvNet do.
+        count: "active" divides by the number of active inputs; "volume" by the number of taps, as do a dense image
+            (its padding included) and SparseConvNet.
     """
     checked_choice("count", count, Count)
     step = strided_step(x.ndim, kernel_size, kernel_size if stride is None else stride, padding, dilation)
@@ -77,10 +77,10 @@ def average_pool(
 def unpool(
     x: SparseTensor, kernel_size: Size, stride: Size | None = None, *, padding: Size = 0, dilation: Size = 1
 ) -> SparseTensor:
-    """Back onto the sites that the pooling of this geometry came from: each gets the value of its pool.
+    """Go back to the input sites of the pooling of this geometry: each gets the value of its pool.
 
-    Where pools overlap, a site gets the sum over those it was in; zero if it was in none (a stride larger than the
-    kernel). A strided convolution of this geometry is undone just as well.
+    Where pools overlap, a site gets the sum over its pools; zero if it was in none (with a stride larger than the
+    kernel). Going back over a strided convolution of this geometry works too.
 
     Raises ValueError if the last strided layer above ``x`` had another geometry, or if there is none.
     """

@@ -1,4 +1,4 @@
-"""Geometries checked before any work, and the way back to the grid a tensor came from."""
+"""Geometries, checked before any work, and the way back to the grid that a tensor came from."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def strided_step(ndim: int, kernel_size: Size, stride: Size, padding: Size, dila
 def transposed_step(
     ndim: int, kernel_size: Size, stride: Size, padding: Size, output_padding: Size, dilation: Size
 ) -> Step:
-    """The geometry of a transposed layer, one number per axis, checked; PyTorch's bound on ``output_padding``."""
+    """The geometry of a transposed layer, one number per axis, checked, with PyTorch's bound on ``output_padding``."""
     step = strided_step(ndim, kernel_size, stride, padding, dilation)
     extra = per_axis(output_padding, ndim, "output_padding", 0)
     check_output_padding(extra, step.stride, step.dilation)
@@ -37,14 +37,14 @@ def transposed_step(
 
 
 def step_back(x: SparseTensor, step: Step) -> tuple[Tensor, Rulebook, Grid, Path]:
-    """The last strided step above ``x``, which must be ``step``, read backwards.
+    """Read the last strided step above ``x``, which must be ``step``, backwards.
 
-    Returns features ``[M, C]`` on all sites that the step reached (zero where `prune` took them away), the rules from
-    there to the finer grid, that grid, and its own path.
+    Returns features ``[M, C]`` on all sites that the step reached (zero where `prune` removed them), the rules from
+    these sites to the finer grid, that grid, and its path.
     """
     if not x.path:
         raise ValueError(
-            f"there is no strided layer to invert: this tensor's sites were given, not reached by a {step}"
+            f"there is no strided layer to invert: this tensor's sites are inputs, not the output of a {step}"
         )
     fine, taken = x.path[-1]
     if taken != step:

@@ -1,4 +1,4 @@
-"""Networks."""
+"""Networks: UResNets, sparse and dense, and a sparse encoder."""
 
 from sscn_triton.models.dense_uresnet import DenseUResNet
 from sscn_triton.models.encoder import SparseEncoder

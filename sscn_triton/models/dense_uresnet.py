@@ -1,10 +1,10 @@
 """UResNets on dense images: the control for the sparse network, and the dense network of the 2018 study.
 
-Both read every voxel of the image, the empty ones too. They differ in what they are made of:
+Both read every voxel of the image, including the empty ones. They differ in their layers:
 
 - `matched` is `SparseUResNet` layer by layer with ordinary convolutions: the same parameters in the same order, so that
-  the two networks differ in nothing but sparsity.
-- `study` is the network the 2018 study called dense (Dominé and Terao, arXiv:1903.05663; its definition is in
+  the two networks differ only in sparsity.
+- `study` is the network that the 2018 study called dense (Dominé and Terao, arXiv:1903.05663; it is defined in
   Temigo/uresnet_pytorch): eighteen times as many parameters, other residual blocks, other widths.
 """
 
@@ -37,12 +37,12 @@ class DenseUResNet(nn.Module):
     `SparseUResNet`. Batch norm counts every voxel here, and only the active ones there.
 
     architecture="study": stem convolution of 3, then `depth` halvings that double the width each, with `repetitions`
-    post-activation residual blocks per stage, transposed convolutions 3/2 up, and two last convolutions of 3, the very
+    post-activation residual blocks per stage, transposed convolutions 3/2 up, and finally two convolutions of 3, the
     last one followed by batch norm. Padding repeats the border voxel; convolutions have biases; batch norm uses the
-    statistics of the batch at hand, when evaluating too. At the defaults 50,320,383 parameters, 440,944 of which the
-    original never uses: every residual block owns a 1x1 shortcut, also where the identity is taken instead. They are
-    kept, and take part in nothing, so that the count is the original's. The study predicted a background class beside
-    the five: that is `num_classes=6`.
+    statistics of the current batch, in evaluation too. At the defaults 50,320,383 parameters, 440,944 of which the
+    original never uses: every residual block has a 1x1 shortcut, even if it uses the identity instead. They are
+    kept but take part in nothing, so that the count equals the original's. The study predicted a background class in
+    addition to the five: use `num_classes=6`.
 
     Every size in S must be divisible by `2 ** (depth - 1)` (matched) or `2 ** depth` (study).
     """
@@ -74,26 +74,26 @@ class DenseUResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: [B, in_channels, *S] -> logits [B, num_classes, *S]."""
         if x.ndim != self.ndim + 2 or x.shape[1] != self.in_channels:
-            raise ValueError(f"need [B, {self.in_channels}, {self.ndim} sizes], got {list(x.shape)}")
+            raise ValueError(f"x must be [B, {self.in_channels}, {self.ndim} sizes], got {list(x.shape)}")
         if any(size % self.divisor for size in x.shape[2:]):
             raise ValueError(f"every image size must be divisible by {self.divisor}, got {list(x.shape[2:])}")
         return self.network(x)
 
     def load_sparse_weights(self, sparse: SparseUResNet) -> None:
-        """Take over weights and running statistics of a `SparseUResNet` of the same arguments.
+        """Copy weights and running statistics from a `SparseUResNet` with the same arguments.
 
-        On an image whose voxels are all active both networks then give the same output. Taps are numbered with the last
+        On an image whose voxels are all active, both networks then give the same output. Taps are ordered with the last
         axis fastest, so a sparse weight [taps, in, out] is the dense one [out, in, k, k, k] (transposed convolution:
-        [in, out, k, k, k]) with its axes moved, none reversed. Raises ValueError where the networks differ in shape.
+        [in, out, k, k, k]) with its axes moved, none reversed. Raises ValueError if the networks differ in shape.
         """
         if self.architecture != "matched":
-            raise ValueError(f"only the 'matched' architecture has a sparse twin, this one is {self.architecture!r}")
+            raise ValueError(f"only the 'matched' architecture has a sparse twin, not {self.architecture!r}")
         mine, theirs = _layers(self), _layers(sparse)
         states = [_as_dense(layer, other) for layer, other in zip(mine, theirs, strict=False)]
         if len(mine) != len(theirs) or any(
             _shapes(layer.state_dict()) != _shapes(state) for layer, state in zip(mine, states, strict=True)
         ):
-            raise ValueError("the sparse network has other layers: give both the same arguments")
+            raise ValueError("the sparse network has different layers: create both with the same arguments")
         for layer, state in zip(mine, states, strict=True):
             layer.load_state_dict(state)
 
@@ -103,12 +103,12 @@ def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
 
 
 def _layers(network: nn.Module) -> list[nn.Module]:
-    """The modules that own parameters, in the order in which the data meets them."""
+    """The modules that own parameters, in the order of the data flow."""
     return [module for module in network.modules() if any(True for _ in module.parameters(recurse=False))]
 
 
 def _as_dense(dense: nn.Module, sparse: nn.Module) -> dict[str, Tensor]:
-    """The sparse layer's state in the axes of the dense one."""
+    """The sparse layer's state with the axes of the dense layer."""
     state = dict(sparse.state_dict())
     target = getattr(dense, "weight", None)
     if not isinstance(target, Tensor) or target.ndim < 3:
@@ -187,7 +187,7 @@ class _Matched(nn.Sequential):
 
 
 class _BorderConv(nn.Module):
-    """Convolution by a kernel of 3 on an image whose border voxel is repeated outwards.
+    """Convolution by a kernel of 3 on an image whose border voxels are repeated outwards.
 
     Stride 1 pads one voxel on either side; stride 2, on an even size, one voxel on the far side only.
     """
@@ -208,7 +208,7 @@ class _StudyBlock(nn.Module):
     def __init__(self, ndim: int, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         self.takes_identity = inputs == outputs and stride == 1
-        self.shortcut = nn.Sequential(  # exists, unused, where the identity is taken: see DenseUResNet
+        self.shortcut = nn.Sequential(  # unused if the block takes the identity: see DenseUResNet
             _CONV[ndim](inputs, outputs, 1, stride=stride),
             _NORM[ndim](outputs, track_running_stats=False),
         )

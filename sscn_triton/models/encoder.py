@@ -1,4 +1,4 @@
-"""A residual encoder, the network of a public benchmark of sparse engines on liquid-argon events.
+"""A residual encoder: the network of a public benchmark of sparse engines on liquid-argon events.
 
 Residual block: He et al., arXiv:1512.03385, with the sum before the last ReLU.
 """
@@ -13,7 +13,7 @@ from sscn_triton.functional import add
 from sscn_triton.relation import one_integer
 
 STAGES = (1, 2, 4, 8)
-"""Channels of each stage, in units of the first's."""
+"""Channels of each stage, in units of those of the first."""
 
 
 class Block(Module):
@@ -34,10 +34,10 @@ class Block(Module):
 
 
 class SparseEncoder(Module):
-    """Four stages of residual blocks, each after the first at half the resolution of the one before.
+    """Four stages of residual blocks; each stage after the first has half the resolution of the previous one.
 
-    A stem of 3 x 3 x 3 taps, then stages of ``channels`` times 1, 2, 4 and 8, entered by a strided convolution of
-    3 x 3 x 3 taps, stride 2, padding 1; each convolution is followed by batch norm, none has a bias. The benchmark's
+    A stem of 3 x 3 x 3 taps, then stages of ``channels`` times 1, 2, 4 and 8, each entered by a strided convolution of
+    3 x 3 x 3 taps, stride 2, padding 1; each convolution is followed by batch norm and has no bias. The benchmark's
     small, medium and large networks have ``(channels, blocks)`` = (16, 1), (32, 2) and (64, 3): 1.5, 10.6 and 61.1
     million parameters.
 
@@ -47,7 +47,7 @@ class SparseEncoder(Module):
         in_channels: channels of the input (1: the energy of a voxel).
         ndim: number of spatial axes, 1 to 4.
 
-    Input ``[N, in_channels]``, output ``[M, 8 * channels]`` on the sites that three halvings reach.
+    Input ``[N, in_channels]``, output ``[M, 8 * channels]`` on the sites reached by three halvings.
     """
 
     def __init__(self, channels: int = 16, blocks: int = 1, in_channels: int = 1, ndim: int = 3) -> None:

@@ -16,11 +16,11 @@ from sscn_triton.nn.fusion import PreNorm, run, takes_moments
 from sscn_triton.nn.own_forward import own_forward, runs_own_forward
 from sscn_triton.relation import one_integer
 
-EPS, MOMENTUM = 1e-4, 0.01  # those of the study's engine, whose momentum 0.99 counts the other way
+EPS, MOMENTUM = 1e-4, 0.01  # as in the study's engine, where momentum 0.99 is 1 minus PyTorch's
 
 
 class ResidualBlock(PreNorm):
-    """``shortcut(x) + conv(relu(bn(conv(relu(bn(x))))))``; the shortcut is a 1 x 1 layer where channels change."""
+    """``shortcut(x) + conv(relu(bn(conv(relu(bn(x))))))``; the shortcut is a 1 x 1 layer if the channels change."""
 
     def __init__(self, in_channels: int, out_channels: int, ndim: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class ResidualBlock(PreNorm):
         )
 
     def first(self) -> Module:
-        """The branch; the shortcut begins with no norm."""
+        """The branch, because the shortcut does not begin with a norm."""
         return self.branch
 
     @own_forward
@@ -41,12 +41,12 @@ class ResidualBlock(PreNorm):
         self, x: SparseTensor, moments: Tensor | None = None, found: list[Tensor] | None = None
     ) -> SparseTensor:
         if not runs_own_forward(self.shortcut):
-            moments = None  # it may change what it is given
+            moments = None  # the shortcut may change its input
         return run([self.branch], x, moments, self.shortcut(x), found)
 
 
 class Level(PreNorm):
-    """One resolution of the U: blocks, a visit to the coarser levels, their return joined to the skip, blocks.
+    """One resolution of the U: blocks, a visit to the coarser levels, concatenation with its result, blocks.
 
     ``widths`` lists the channels of this level and of all coarser ones.
     """
@@ -93,7 +93,7 @@ class SparseUResNet(Module):
         in_channels: channels of the input (the study: 1, the energy of a voxel).
         num_classes: channels of the output.
         filters: channels of the finest level; level ``l`` has ``(l + 1) * filters``.
-        depth: number of levels; each halves the resolution of the one above.
+        depth: number of levels; each halves the resolution of the previous one.
         repetitions: residual blocks on each side of a level.
         ndim: number of spatial axes, 1 to 4.
 

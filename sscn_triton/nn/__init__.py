@@ -110,11 +110,11 @@ __all__ = [
 ]
 
 for _layer in [globals()[name] for name in __all__]:
-    if isinstance(_layer, type) and _layer is not Identity:  # which is PyTorch's, and takes anything
+    if isinstance(_layer, type) and _layer is not Identity:  # PyTorch's Identity takes any arguments
         check_arguments(_layer)
 
-if not TYPE_CHECKING:  # or a checker would believe that every name exists
+if not TYPE_CHECKING:  # otherwise a type checker would accept any name
 
     def __getattr__(name: str) -> NoReturn:
-        """Reached for what is not here: a name of PyTorch or of another engine, for one."""
+        """Called for a name that does not exist here, such as one of PyTorch or of another engine."""
         raise missing_name(__name__, name)

@@ -1,4 +1,4 @@
-"""Arguments that a layer does not take are refused by name, with what to use instead."""
+"""Refuse arguments that a layer does not take, by name, and say what to use instead."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sscn_triton.core.counterparts import refused_arguments
 
 
 def check_arguments(layer: type[torch.nn.Module]) -> None:
-    """Lets the layer raise a TypeError that names it, its arguments, and what stands for the one that it lacks."""
+    """Make the layer raise a TypeError that names it, its arguments, and the counterpart of an unknown one."""
     init = layer.__init__
-    bare = init is torch.nn.Module.__init__  # whose signature is open, but which refuses every argument
+    bare = init is torch.nn.Module.__init__  # accepts any arguments by its signature, but refuses them all
     takes = inspect.Signature() if bare else inspect.signature(layer)
 
     @functools.wraps(init)

@@ -1,4 +1,4 @@
-"""What a layer takes, checked before any work."""
+"""Checks of a layer's input, made before any work."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from sscn_triton.core.tensor import SparseTensor
 
 
 def expect(layer: torch.nn.Module, x: SparseTensor, channels: int | None = None, ndim: int | None = None) -> None:
-    """Raises unless ``x`` is a sparse tensor, with this number of channels and of spatial axes where they are given."""
+    """Raise unless ``x`` is a sparse tensor, with this number of channels and of spatial axes if they are given."""
     name = type(layer).__name__
     if not isinstance(x, SparseTensor):
         way = "SparseTensor(features, coordinates), or SparseTensor.from_dense(image)"
-        raise TypeError(f"{name} takes a SparseTensor, got {type(x).__name__}: make one by {way}")
+        raise TypeError(f"{name} takes a SparseTensor, got {type(x).__name__}: make one with {way}")
     if ndim is not None and x.ndim != ndim:
         raise ValueError(
-            f"{name} has ndim={ndim}, the tensor has {x.ndim} spatial axes: its coordinates are [N, {1 + x.ndim}], "
+            f"{name} has ndim={ndim}, but the tensor has {x.ndim} spatial axes: its coordinates are [N, {1 + x.ndim}], "
             "batch index first"
         )
     if channels is not None and x.features.shape[1] != channels:
-        raise ValueError(f"{name} takes {channels} channels, the tensor has {x.features.shape[1]}")
+        raise ValueError(f"{name} takes {channels} channels, but the tensor has {x.features.shape[1]}")

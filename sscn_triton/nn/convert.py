@@ -1,8 +1,9 @@
-"""Convolution layers to PyTorch's and back.
+"""Convert convolution layers to PyTorch's and back.
 
-Taps are numbered with the last axis fastest and the relation is PyTorch's, so a weight ``[V, groups, in, out]`` is
+Taps are ordered with the last axis fastest and the relation is PyTorch's, so a weight ``[V, groups, in, out]`` is
 PyTorch's ``[groups * out, in, *kernel]`` (transposed: ``[groups * in, out, *kernel]``) with its axes moved, none
-reversed. On an image that is zero where no site is active the two layers give the same at every site that ours has.
+reversed. On an image that is zero at inactive sites, both layers give the same results at every site of the sparse
+output.
 """
 
 from __future__ import annotations
@@ -30,22 +31,22 @@ def from_torch(layer: torch.nn.Module, kind: type[Convolution] | None = None) ->
     """The sparse layer of a `torch.nn.Conv1d` to ``Conv3d`` or ``ConvTranspose1d`` to ``ConvTranspose3d``.
 
     Args:
-        layer: its weights are copied, with their type and device. Its padding must be zeros.
+        layer: its weights are copied, with their type and device. Its padding mode must be zeros.
         kind: `SparseConv` (the default) or `SubmanifoldConv` for a convolution; `TransposedConv` (the default) or
-            `InverseConv` (whose grid knows the output's extent, so ``output_padding`` falls away) for a transposed one.
-            A submanifold layer is possible, and the default, where padding is
-            "same", and possible where stride is 1 and the padding says the same in numbers.
+            `InverseConv` for a transposed one (the grid knows the output's extent, so ``output_padding`` is dropped).
+            A submanifold layer is the default if padding is "same", and is also possible if stride is 1 and the numbers
+            of the padding amount to "same".
 
     Raises:
         TypeError: for any other layer or kind.
-        ValueError: where the sparse layer would not give what PyTorch's gives.
+        ValueError: if the sparse layer would not give the same results as PyTorch's.
     """
     transposed = isinstance(layer, tuple(_TRANSPOSED.values()))
     if not transposed and not isinstance(layer, tuple(_CONV.values())):
         raise TypeError(f"layer must be a torch.nn.Conv1d to 3d or ConvTranspose1d to 3d, got {type(layer).__name__}")
     dense: Any = layer
     if dense.padding_mode != "zeros":
-        raise ValueError(f"padding_mode must be 'zeros', where no site is active, got {dense.padding_mode!r}")
+        raise ValueError(f"padding_mode must be 'zeros', because inactive sites are zero, got {dense.padding_mode!r}")
     if kind is None:
         kind = TransposedConv if transposed else SubmanifoldConv if dense.padding == "same" else SparseConv
     if not issubclass(kind, (TransposedConv, InverseConv) if transposed else (SparseConv, SubmanifoldConv)):
@@ -63,9 +64,9 @@ def to_torch(layer: Convolution) -> torch.nn.Module:
     """The `torch.nn.ConvNd` or ``ConvTransposeNd`` of a sparse layer, its weights copied.
 
     A `SubmanifoldConv` becomes one with padding "same". An `InverseConv` becomes a transposed one without output
-    padding: where the fine extent is not what that gives, PyTorch's forward takes it as ``output_size``.
+    padding: if the fine extent differs from what that gives, pass it to PyTorch's forward as ``output_size``.
 
-    Raises TypeError for any other layer, ValueError for four axes, which PyTorch has no convolution for.
+    Raises TypeError for any other layer, ValueError for four axes, because PyTorch has no such convolution.
     """
     if not isinstance(layer, Convolution):
         raise TypeError(f"layer must be a convolution of sscn_triton.nn, got {type(layer).__name__}")
@@ -88,7 +89,7 @@ def to_torch(layer: Convolution) -> torch.nn.Module:
 
 
 def _submanifold(layer: Any) -> dict[str, Any]:
-    """Nothing to add, if the layer's outputs lie on its inputs."""
+    """Nothing to add, if the layer's outputs are at its inputs; raises ValueError otherwise."""
     same = submanifold_padding(layer.kernel_size, layer.dilation)
     exact = layer.padding == same and is_mirrored(layer.kernel_size, same, layer.dilation)
     if any(s != 1 for s in layer.stride) or not (layer.padding == "same" or exact):
@@ -100,7 +101,7 @@ def _submanifold(layer: Any) -> dict[str, Any]:
 
 
 def _strided(layer: Any, kind: type[Convolution]) -> dict[str, Any]:
-    """Stride and padding in numbers, and what else the kind has."""
+    """Stride and padding in numbers, and the other settings of the kind."""
     padding = layer.padding
     if padding == "valid":
         padding = (0,) * len(layer.kernel_size)
@@ -108,8 +109,8 @@ def _strided(layer: Any, kind: type[Convolution]) -> dict[str, Any]:
         padding = submanifold_padding(layer.kernel_size, layer.dilation)
         if not is_mirrored(layer.kernel_size, padding, layer.dilation):
             raise ValueError(
-                f"padding 'same' of kernel_size {layer.kernel_size} and dilation {layer.dilation} is not the same on "
-                "both ends: only a SubmanifoldConv has that"
+                f"padding 'same' of kernel_size {layer.kernel_size} and dilation {layer.dilation} differs between "
+                "the two ends: only a SubmanifoldConv supports that"
             )
     geometry = {"stride": layer.stride, "padding": padding}
     if issubclass(kind, TransposedConv):

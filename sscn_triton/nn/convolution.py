@@ -8,23 +8,23 @@ import torch
 
 from sscn_triton import functional
 from sscn_triton.core.tensor import SparseTensor
-from sscn_triton.functional import ALONE, Along, transposed_step
+from sscn_triton.functional import NOTHING, Fused, transposed_step
 from sscn_triton.nn.checks import expect
 from sscn_triton.nn.own_forward import own_forward
-from sscn_triton.relation import MAX_NDIM, Size, one_integer, per_axis, untied, volume
+from sscn_triton.relation import MAX_NDIM, Size, as_int_or_tuple, one_integer, per_axis, volume
 
 
 class Convolution(torch.nn.Module):
-    """What the convolution layers share: a weight ``[V, groups, in / groups, out / groups]`` and perhaps a bias.
+    """The common part of the convolution layers: a weight ``[V, groups, in / groups, out / groups]`` and a bias.
 
-    Weights start normal with standard deviation ``sqrt(2 / fan_in)``, ``fan_in = V * in / groups`` (He et al.,
-    arXiv:1502.01852, and the engine of the 2018 study); the bias starts at zero. `sscn_triton.nn.init` has other
-    beginnings; `torch.nn.init` does not know which axes are which.
+    Initial weights are normal with standard deviation ``sqrt(2 / fan_in)``, ``fan_in = V * in / groups`` (He et al.,
+    arXiv:1502.01852, and the engine of the 2018 study); the initial bias is zero. `sscn_triton.nn.init` has other
+    initialisers; `torch.nn.init` does not know the meaning of the axes.
 
-    What PyTorch has for one axis of a weight takes the first by default, which here is the taps. Name the last, the
-    output channels: ``torch.nn.utils.parametrizations.weight_norm(layer, dim=3)``, ``spectral_norm(layer, dim=3)``,
-    ``torch.nn.utils.prune.ln_structured(layer, "weight", 0.5, n=2, dim=3)``. They know no groups: with several, an
-    index on that axis is one channel of every group.
+    Utilities of PyTorch that work on one axis of a weight use the first by default, which here is the taps. Pass the
+    last, the output channels: ``torch.nn.utils.parametrizations.weight_norm(layer, dim=3)``,
+    ``spectral_norm(layer, dim=3)``, ``torch.nn.utils.prune.ln_structured(layer, "weight", 0.5, n=2, dim=3)``. They do
+    not know groups: with several groups, an index on that axis is one channel of every group.
 
     Args:
         in_channels, out_channels: positive multiples of ``groups``.
@@ -32,7 +32,7 @@ class Convolution(torch.nn.Module):
         dilation: distance between taps.
         groups: channel groups that do not mix; ``groups == in_channels`` is a depthwise convolution.
         bias: whether a learnt constant is added.
-        ndim: number of spatial axes; read off ``kernel_size`` where that is a sequence.
+        ndim: number of spatial axes; by default the length of ``kernel_size`` if that is a sequence, else 3.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Convolution(torch.nn.Module):
     ) -> None:
         super().__init__()
         if ndim is None:
-            axes = untied(kernel_size)
+            axes = as_int_or_tuple(kernel_size)
             ndim = len(axes) if isinstance(axes, tuple) else 3
         self.ndim = one_integer(ndim, "ndim", 1)
         if self.ndim > MAX_NDIM:
@@ -72,14 +72,14 @@ class Convolution(torch.nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the weights anew."""
+        """Draw new initial weights."""
         taps, _, fan, _ = self.weight.shape
         torch.nn.init.normal_(self.weight, std=math.sqrt(2 / (taps * fan)))
         if self.bias is not None:
             torch.nn.init.zeros_(self.bias)
 
     def geometry(self) -> dict[str, tuple[int, ...]]:
-        """The arguments that choose a rulebook."""
+        """The arguments that determine the rulebook."""
         return {"kernel_size": self.kernel_size, "dilation": self.dilation}
 
     def extra_repr(self) -> str:
@@ -92,13 +92,13 @@ class SubmanifoldConv(Convolution):
     """Convolution whose output sites are its input sites; the kernel is centred. Arguments: `Convolution`."""
 
     @own_forward
-    def forward(self, x: SparseTensor, along: Along = ALONE) -> SparseTensor:
+    def forward(self, x: SparseTensor, along: Fused = NOTHING) -> SparseTensor:
         expect(self, x, self.in_channels, self.ndim)
         return functional.submanifold_conv(x, self.weight, self.bias, **self.geometry(), along=along)
 
 
 class StridedConvolution(Convolution):
-    """What the layers that change the sites share: stride and padding, one number or one per axis."""
+    """The common part of the layers that change the sites: stride and padding, one number or one per axis."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class StridedConvolution(Convolution):
         self.padding = per_axis(padding, self.ndim, "padding", 0)
 
     def geometry(self) -> dict[str, tuple[int, ...]]:
-        """The arguments that choose a rulebook."""
+        """The arguments that determine the rulebook."""
         return {
             "kernel_size": self.kernel_size,
             "stride": self.stride,
@@ -131,19 +131,19 @@ class SparseConv(StridedConvolution):
     """Convolution to every site that some input reaches. Arguments: `StridedConvolution`, `Convolution`."""
 
     @own_forward
-    def forward(self, x: SparseTensor, along: Along = ALONE) -> SparseTensor:
+    def forward(self, x: SparseTensor, along: Fused = NOTHING) -> SparseTensor:
         expect(self, x, self.in_channels, self.ndim)
         return functional.sparse_conv(x, self.weight, self.bias, **self.geometry(), along=along)
 
 
 class InverseConv(StridedConvolution):
-    """The `SparseConv` of the same geometry read backwards, onto the sites it came from.
+    """The `SparseConv` of the same geometry read backwards, onto its input sites.
 
-    Takes the geometry of the layer it inverts; another one is refused when the tensor arrives.
+    Takes the geometry of the layer that it inverts; forward raises ValueError for another one.
     """
 
     @own_forward
-    def forward(self, x: SparseTensor, along: Along = ALONE) -> SparseTensor:
+    def forward(self, x: SparseTensor, along: Fused = NOTHING) -> SparseTensor:
         expect(self, x, self.in_channels, self.ndim)
         return functional.inverse_conv(x, self.weight, self.bias, **self.geometry(), along=along)
 
@@ -152,7 +152,7 @@ class TransposedConv(StridedConvolution):
     """The relation read backwards onto every site reached: ``output = stride * input + dilation * tap - padding``.
 
     `torch.nn.ConvTranspose3d` on active sites. Unlike `InverseConv` it needs no layer to
-    invert and makes new sites; no `InverseConv` leads back over it.
+    invert and makes new sites; no `InverseConv` can go back over it.
 
     Args:
         output_padding: added to the far end of the output's spatial shape, less than stride or dilation; refused for a
@@ -188,10 +188,10 @@ class TransposedConv(StridedConvolution):
         self.output_padding = step.output_padding
 
     def geometry(self) -> dict[str, tuple[int, ...]]:
-        """The arguments that choose a rulebook."""
+        """The arguments that determine the rulebook."""
         return {**super().geometry(), "output_padding": self.output_padding}
 
     @own_forward
-    def forward(self, x: SparseTensor, along: Along = ALONE) -> SparseTensor:
+    def forward(self, x: SparseTensor, along: Fused = NOTHING) -> SparseTensor:
         expect(self, x, self.in_channels, self.ndim)
         return functional.transposed_conv(x, self.weight, self.bias, **self.geometry(), along=along)

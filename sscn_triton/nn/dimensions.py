@@ -15,7 +15,7 @@ def _by_dimension(layer: type[Convolution]) -> list[type[Convolution]]:
 
 
 def _with_ndim(layer: type[Convolution], ndim: int) -> type[Convolution]:
-    """A subclass whose ``ndim`` is no longer an argument."""
+    """A subclass without the argument ``ndim``."""
     signature = inspect.signature(layer)
     shown = signature.replace(parameters=[p for p in signature.parameters.values() if p.name != "ndim"])
 

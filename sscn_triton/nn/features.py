@@ -1,6 +1,6 @@
-"""Layers that work on each feature row by itself: PyTorch's own, on the features of a sparse tensor.
+"""Layers that work on each feature row separately: PyTorch's own, applied to the features of a sparse tensor.
 
-Sites stay active where features become zero.
+Sites stay active even if their features become zero.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Batch norm taken into the convolution before it, for inference."""
+"""Fold batch norm into the preceding convolution, for inference."""
 
 from __future__ import annotations
 
@@ -16,26 +16,30 @@ from sscn_triton.nn.own_forward import runs_own_forward
 
 
 def fold_batch_norm(model: torch.nn.Module) -> torch.nn.Module:
-    """A copy of a model in evaluation, each batch norm that follows a convolution in a chain folded into its weights.
+    """Return a copy of a model in evaluation, with each batch norm folded into the convolution before it in a chain.
 
-    The convolution gets the norm's scale and a bias; a ReLU, a leaky one, or an identity takes the norm's place, so
-    that modules keep their names. Results are those of the model within rounding. Other norms stay: with running
-    statistics, a norm before a convolution costs a GPU nothing (`sscn_triton.nn.fusion`). Left as they
-    are: a convolution that is used twice or whose weight is parametrized, a norm that keeps no running statistics, and
+    The convolution gets the norm's scale and a bias; a ReLU, leaky ReLU or identity replaces the norm, so
+    that modules keep their names. Results equal the model's up to rounding. Other norms stay: with running
+    statistics, a norm before a convolution costs a GPU nothing (`sscn_triton.nn.fusion`). Not changed
+    are: a convolution that is used twice or has a parametrized weight, a norm without running statistics, and
     a chain, convolution or norm that has hooks, was compiled, or has a forward other than its class's in this package.
 
     Raises:
-        TypeError: for anything but a module.
-        ValueError: in training mode, in which statistics move.
+        TypeError: if the model is not a module.
+        ValueError: if it is in training mode, where statistics change.
     """
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     learning = [name or "the model" for name, module in model.named_modules() if module.training]
     if learning:
-        raise ValueError(f"batch norm is folded for evaluation: {learning[0]} is in training mode, call model.eval()")
+        raise ValueError(
+            f"batch norm is folded only in evaluation: {learning[0]} is in training mode, call model.eval()"
+        )
     model = copy.deepcopy(model)
     chains = [module for module in model.modules() if isinstance(module, torch.nn.Sequential)]
-    uses = Counter(child for module in model.modules() for child in module._modules.values())  # children() counts once
+    uses = Counter(
+        child for module in model.modules() for child in module._modules.values()
+    )  # children() would count a shared child once
     for chain in filter(runs_own_forward, chains):
         for (_, conv), (name, norm) in pairwise(list(chain._modules.items())):
             if not isinstance(conv, Convolution) or not isinstance(norm, BatchNorm) or norm.running_mean is None:

@@ -1,10 +1,10 @@
-"""Which layers of a chain are done as one.
+"""Run neighbouring layers of a chain as one operator.
 
-A batch norm and the convolution after it are one operator, which keeps no normalised rows for the backward pass (a GPU
-normalises while it gathers, and never writes them); a convolution adds a residual itself; and where a norm comes next
-it also gives the moments that the norm needs. `run` hands moments from the layer that made them straight to the layer
-that reads them, and only between layers whose forward is known (`sscn_triton.nn.own_forward`), so no code that could
-change the features runs in between. A tensor never carries moments.
+A batch norm and the convolution after it are one operator, which saves no normalised rows for the backward pass (a GPU
+normalises while it gathers, and never writes them); a convolution adds a residual itself; and if a norm comes next,
+the convolution also computes the moments that the norm needs. `run` passes moments from the layer that computed them
+directly to the layer that reads them, and only between layers whose forward is known (`sscn_triton.nn.own_forward`), so
+no code that could change the features runs in between. A tensor never carries moments.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import torch
 from torch import Tensor
 
 from sscn_triton.core.tensor import SparseTensor
-from sscn_triton.functional import Along, add
+from sscn_triton.functional import Fused, add
 from sscn_triton.nn.convolution import Convolution
 from sscn_triton.nn.normalization import BatchNorm
 from sscn_triton.nn.own_forward import own_forward, runs_own_forward
 
 
 class Sequential(torch.nn.Sequential):
-    """`torch.nn.Sequential`, in which neighbours are done as one where that pays (`sscn_triton.nn.fusion`).
+    """`torch.nn.Sequential` that runs neighbouring layers as one where that pays (`sscn_triton.nn.fusion`).
 
-    Names, parameters and results are those of the layers one by one. A layer with hooks, or with a forward that is not
-    its class's in this package, is called by itself, with its input alone.
+    Names, parameters and results are those of the separate layers. A layer with hooks, or with a forward other than
+    its class's in this package, is called separately, with its input alone.
     """
 
     @own_forward
@@ -35,13 +35,13 @@ class Sequential(torch.nn.Sequential):
 
 
 class PreNorm(torch.nn.Module):
-    """A module that looks at its input through a norm first, and may end in a convolution.
+    """A module that first applies a norm to its input, and may end in a convolution.
 
     Its forward is ``forward(x, moments=None, found=None)``, the arguments as in `run`.
     """
 
     def first(self) -> torch.nn.Module:
-        """The child that gets the input, and its moments."""
+        """The child that receives the input and its moments."""
         raise NotImplementedError
 
 
@@ -52,13 +52,13 @@ def run(
     residual: SparseTensor | None = None,
     found: list[Tensor] | None = None,
 ) -> Any:
-    """What layers make of ``x``, one after another, neighbours as one where they can be.
+    """Apply layers to ``x`` one after another, fusing neighbours where possible.
 
     Args:
-        layers: in their order; what a `Sequential` contains counts as if it stood there itself.
-        moments: those of the features of ``x``, where the caller has them.
-        residual: added to the output, by the last convolution where that is the last layer.
-        found: a list, to which the moments of the output are appended where the last layer can give them.
+        layers: in order; a `Sequential` counts as the layers that it contains.
+        moments: those of the features of ``x``, if the caller has them.
+        residual: added to the output, by the last layer if that is a convolution.
+        found: a list to which the moments of the output are appended if the last layer can compute them.
     """
     queue: list[Any] = list(layers)
     while _open(queue):
@@ -69,7 +69,7 @@ def run(
         wanted = found if last else [] if takes_moments(queue[0]) else None
         added = residual if last else None
         if norm is not None or (_is_convolution(layer) and (added is not None or can_join(x))):
-            x, residual = layer(x, Along(norm, added, wanted)), None if last else residual
+            x, residual = layer(x, Fused(norm, added, wanted)), None if last else residual
         elif isinstance(layer, PreNorm) and runs_own_forward(layer):
             wanted = wanted if added is None else None
             x = layer(x, moments, wanted)
@@ -80,7 +80,7 @@ def run(
 
 
 def takes_moments(module: torch.nn.Module) -> bool:
-    """Whether a module first asks for the moments of its input, and so can be given them."""
+    """Whether a module first needs the moments of its input, and so can receive them."""
     if not runs_own_forward(module):
         return False
     if isinstance(module, Sequential):
@@ -92,12 +92,12 @@ def takes_moments(module: torch.nn.Module) -> bool:
 
 
 def can_join(x: Any) -> bool:
-    """Whether layers given this may be done as one: a sparse tensor, with numbers in it."""
+    """Whether layers may be fused for this input: a sparse tensor that has values."""
     return isinstance(x, SparseTensor) and not x.features.is_meta
 
 
 def _open(queue: list[Any]) -> bool:
-    """Whether layers are left; a chain that is next gives its place to its layers."""
+    """Whether layers are left; replaces a chain at the head of the queue by its layers."""
     while queue and isinstance(queue[0], Sequential) and runs_own_forward(queue[0]):
         queue[:1] = queue[0]
     return bool(queue)

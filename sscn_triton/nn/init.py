@@ -1,13 +1,13 @@
-"""PyTorch's initialisers for the weight of a convolution, which has its taps in front.
+"""PyTorch's initialisers for the weight of a convolution, whose first axis is the taps.
 
-`torch.nn.init` takes a weight for ``[out, in, *kernel]``, counts the wrong fans of ``[V, groups, in / groups, out /
-groups]``, and says nothing. The functions here have the same names and arguments, and fill a weight with what PyTorch's
-give the `torch.nn.Conv3d` of the same shape, from the same generator: ``fan_in`` is ``V * in / groups``, ``fan_out`` is
-``V * out``, for convolutions of every kind. `sscn_triton.nn.Linear` has PyTorch's own weight, for PyTorch's own
-functions.
+`torch.nn.init` assumes a weight ``[out, in, *kernel]``, so it computes the wrong fans for ``[V, groups, in / groups,
+out / groups]`` without any warning. The functions here have the same names and arguments, and fill a weight with the
+values that PyTorch's functions give a `torch.nn.Conv3d` of the same shape, from the same generator: ``fan_in`` is
+``V * in / groups``, ``fan_out`` is ``V * out``, for convolutions of every kind. `sscn_triton.nn.Linear` has PyTorch's
+own weight, so PyTorch's functions work for it.
 
 Each fills ``weight``, ``[V, in, out]`` or ``[V, groups, in / groups, out / groups]``, in place and returns it. Raises
-TypeError for anything but a tensor, ValueError for another shape.
+TypeError if it is not a tensor, ValueError for another shape.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def orthogonal_(weight: Tensor, gain: float = 1, generator: Generator | None = N
 
 
 def _fill(weight: Tensor, function: Callable[..., Any], **settings: Any) -> Tensor:
-    """Fill a weight by a function of PyTorch's, which sees it as ``[out, in / groups, V]``."""
+    """Fill a weight by a function of PyTorch, which sees it as ``[out, in / groups, V]``."""
     if not isinstance(weight, Tensor):
         raise TypeError(f"weight must be the tensor of a convolution, layer.weight, got {type(weight).__name__}")
     if weight.ndim not in (3, 4):

@@ -1,4 +1,4 @@
-"""Norms over active sites. `LayerNorm`, which looks at one site at a time, is in `sscn_triton.nn.features`."""
+"""Norms over active sites. `LayerNorm`, which works on one site at a time, is in `sscn_triton.nn.features`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sscn_triton.nn.own_forward import own_forward
 
 
 class BatchNorm(torch.nn.BatchNorm1d):
-    """`torch.nn.BatchNorm1d` over the active sites of the whole batch, for any number of them.
+    """`torch.nn.BatchNorm1d` over the active sites of the whole batch, for any number of sites.
 
-    With no site the running statistics stay as they are; a single site has variance 0.
+    Without sites the running statistics do not change; a single site has variance 0.
     """
 
-    leakiness = 1.0  # what negative outputs are multiplied by
+    leakiness = 1.0  # factor of negative outputs
 
     @own_forward
     def forward(self, x: SparseTensor, moments: Tensor | None = None) -> SparseTensor:  # type: ignore[override]
@@ -30,9 +30,9 @@ class BatchNorm(torch.nn.BatchNorm1d):
         return x.replace(normalize_by(x.features, self.norm_of(x, moments)))
 
     def norm_of(self, x: SparseTensor, moments: Tensor | None = None) -> functional.Norm:
-        """What the layer does to the rows of ``x``; in training its running statistics follow.
+        """The norm that the layer applies to the rows of ``x``; in training this updates its running statistics.
 
-        ``moments``: those of the features, where the convolution that made them gave them.
+        ``moments`` are those of the features, if the convolution that computed the features also computed them.
         """
         expect(self, x, self.num_features)
         return functional.batch_norm_of(
@@ -54,7 +54,7 @@ class BatchNorm(torch.nn.BatchNorm1d):
         return self.training or self.running_mean is None
 
     def has_company(self) -> bool:
-        """Whether statistics are those of other processes too."""
+        """Whether the statistics include other processes."""
         return False
 
 
@@ -76,7 +76,7 @@ class BatchNormLeakyReLU(BatchNorm):
 
 
 class GroupNorm(torch.nn.GroupNorm):
-    """`torch.nn.GroupNorm` with the active sites of an event for its pixels: events do not see each other."""
+    """`torch.nn.GroupNorm` with the active sites of an event in place of pixels: events do not affect each other."""
 
     def forward(self, x: SparseTensor) -> SparseTensor:  # type: ignore[override]
         expect(self, x, self.num_channels)
@@ -84,10 +84,10 @@ class GroupNorm(torch.nn.GroupNorm):
 
 
 class InstanceNorm(GroupNorm):
-    """Every channel of every event normalised by its mean and variance over the event's active sites.
+    """Normalise every channel of every event by its mean and variance over the event's active sites.
 
-    As `torch.nn.InstanceNorm1d` without running statistics; an event of one site, which PyTorch refuses, becomes the
-    bias.
+    As `torch.nn.InstanceNorm1d` without running statistics; for an event of one site, which PyTorch refuses, the output
+    is the bias.
     """
 
     def __init__(self, num_features: int, eps: float = 1e-5, *, affine: bool = False) -> None:
@@ -97,14 +97,14 @@ class InstanceNorm(GroupNorm):
 class SyncBatchNorm(BatchNorm):
     """`BatchNorm` whose statistics in training are over the active sites of all processes.
 
-    Every site counts the same wherever it is, so that any number of processes equals one on the joined batch; a process
-    may have none. Without `torch.distributed`, in evaluation, and with one process it is `BatchNorm`. All processes of
-    the group must run forward and backward alike. Made by hand, or by `convert_sync_batchnorm`; PyTorch's own
-    conversion makes layers that refuse sparse tensors.
+    Every site counts the same wherever it is, so any number of processes equals one process with the joined batch; a
+    process may have no sites. Without `torch.distributed`, in evaluation, and with one process it is `BatchNorm`. All
+    processes of the group must run forward and backward alike. Construct it directly or with `convert_sync_batchnorm`;
+    PyTorch's own conversion makes layers that refuse sparse tensors.
 
     Args:
         process_group: the processes that share statistics; all of them by default.
-        leakiness: what negative outputs are multiplied by: 1 for none, 0 for a ReLU.
+        leakiness: factor of negative outputs: 1 changes nothing, 0 is a ReLU.
     """
 
     def __init__(self, *args: Any, process_group: Any = None, leakiness: float = 1.0, **kwargs: Any) -> None:
@@ -129,14 +129,14 @@ class SyncBatchNorm(BatchNorm):
         return f"{super().extra_repr()}, leakiness={self.leakiness}"
 
     def has_company(self) -> bool:
-        """Whether statistics are those of other processes too: in training, where there are any."""
+        """Whether the statistics include other processes: in training, if there are any."""
         distributed = torch.distributed
         if not self.training or not distributed.is_available() or not distributed.is_initialized():
             return False
         return distributed.get_world_size(self.process_group) > 1
 
     def _follow(self, count: Tensor, mean: Tensor, variance: Tensor) -> None:
-        """Move the running statistics towards those of ``count`` rows; not at all where there is no row."""
+        """Move the running statistics towards those of ``count`` rows; leave them if there are no rows."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked.add_((count > 0).long())
@@ -148,9 +148,9 @@ class SyncBatchNorm(BatchNorm):
 
 
 def convert_sync_batchnorm(module: torch.nn.Module, process_group: Any = None) -> torch.nn.Module:
-    """The module with a `SyncBatchNorm` for every `BatchNorm`, with or without ReLU, parameters and statistics kept.
+    """Replace every `BatchNorm` of a module, with or without ReLU, by a `SyncBatchNorm` with its parameters and state.
 
-    Children are replaced in place; returned is ``module``, or its replacement if it is itself a `BatchNorm`.
+    Children are replaced in place; the result is ``module``, or its replacement if it is itself a `BatchNorm`.
     """
     if not isinstance(module, BatchNorm) or isinstance(module, SyncBatchNorm):
         for name, child in module.named_children():

@@ -1,6 +1,6 @@
 """Whether calling a module runs the forward of its class in this package, and nothing else.
 
-Layers are fused (`sscn_triton.nn.fusion`, `sscn_triton.nn.folding`) only where the result cannot differ. A layer that
+Layers are fused (`sscn_triton.nn.fusion`, `sscn_triton.nn.folding`) only if the result cannot differ. A layer that
 someone subclassed, patched, compiled or put hooks on is called like any other module, with its input alone.
 """
 
@@ -13,12 +13,15 @@ import torch
 
 _Forward = TypeVar("_Forward", bound=Callable[..., Any])
 
-_forwards: set[Any] = {torch.nn.Sequential.forward, torch.nn.Identity.forward}  # PyTorch's own that fusion knows
+_forwards: set[Any] = {
+    torch.nn.Sequential.forward,
+    torch.nn.Identity.forward,
+}  # PyTorch's that fusion knows
 _CALL, _CALL_IMPL = torch.nn.Module.__call__, torch.nn.Module._call_impl
 
 
 def own_forward(forward: _Forward) -> _Forward:
-    """Register the forward of a class of this package, as a decorator: `runs_own_forward` knows it from then on."""
+    """Decorator that registers the forward of a class of this package for `runs_own_forward`."""
     _forwards.add(forward)
     return forward
 
@@ -26,8 +29,8 @@ def own_forward(forward: _Forward) -> _Forward:
 def runs_own_forward(module: torch.nn.Module) -> bool:
     """Whether calling the module runs a registered forward, and no other code sees its input or output.
 
-    False where the forward is that of a subclass or was replaced, on the module or on its class; where the module was
-    compiled, in place or inside a wrapper; and where hooks of any kind, the module's or global ones, would run.
+    False if the forward is that of a subclass or was replaced, on the module or on its class; if the module was
+    compiled, in place or inside a wrapper; or if hooks of any kind, the module's or global ones, would run.
     Parametrizations do not matter: a registered forward reads parameters as attributes, so it gets their values.
     """
     kind, own = type(module), module.__dict__

@@ -1,4 +1,4 @@
-"""Pooling layers. They have no weights, and work for any number of spatial axes that their arguments fit."""
+"""Pooling layers. They have no weights, and work for any number of spatial axes that fits their arguments."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.functional import strided_step
 from sscn_triton.functional.pooling import checked_choice
 from sscn_triton.nn.checks import expect
-from sscn_triton.relation import Axes, Size, untied
+from sscn_triton.relation import Axes, Size, as_int_or_tuple
 
 
 class _Pool(torch.nn.Module):
     def __init__(self, kernel_size: Size, stride: Size | None = None, *, padding: Size = 0, dilation: Size = 1) -> None:
         super().__init__()
-        self.kernel_size, self.padding, self.dilation = map(untied, (kernel_size, padding, dilation))
-        self.stride = self.kernel_size if stride is None else untied(stride)
+        self.kernel_size, self.padding, self.dilation = map(as_int_or_tuple, (kernel_size, padding, dilation))
+        self.stride = self.kernel_size if stride is None else as_int_or_tuple(stride)
         sizes = [size for size in self.geometry().values() if isinstance(size, tuple)]
         strided_step(len(sizes[0]) if sizes else 1, **self.geometry())
 
     def geometry(self) -> dict[str, int | Axes]:
-        """The arguments that choose a rulebook."""
+        """The arguments that determine the rulebook."""
         return {
             "kernel_size": self.kernel_size,
             "stride": self.stride,
@@ -38,7 +38,7 @@ class MaxPool(_Pool):
     """The largest active value under the kernel, at every site that some input reaches.
 
     Args:
-        kernel_size, stride, padding, dilation: one number or one per axis; ``stride`` is ``kernel_size`` unless given.
+        kernel_size, stride, padding, dilation: one number or one per axis; ``stride`` defaults to ``kernel_size``.
     """
 
     def forward(self, x: SparseTensor) -> SparseTensor:
@@ -75,9 +75,9 @@ class AveragePool(_Pool):
 
 
 class Unpool(_Pool):
-    """Back onto the sites that the pooling of the same arguments came from: each gets the value of its pool.
+    """Go back to the input sites of the pooling with the same arguments: each gets the value of its pool.
 
-    Where pools overlap, the sum over those a site was in.
+    Where pools overlap, a site gets the sum over its pools.
     """
 
     def forward(self, x: SparseTensor) -> SparseTensor:

@@ -1,4 +1,4 @@
-"""Every rulebook that a model will ask for, built at once."""
+"""Build every rulebook that a model will need in advance."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from sscn_triton.functional import UnknownSitesError
 
 
 def prepare(model: torch.nn.Module, tensor: SparseTensor) -> SparseTensor:
-    """Build every rulebook that ``model(tensor)`` will ask for, and return ``tensor``, whose grid then holds them.
+    """Build every rulebook that ``model(tensor)`` will need, and return ``tensor``, whose grid then holds them.
 
-    The model is run once on PyTorch's meta device: no arithmetic, no change to parameters, buffers or statistics.
-    Afterwards ``model(tensor)`` builds nothing, so it can be compiled to one graph, captured, or timed by itself. Where
-    sites depend on features (`Prune`) they are not known yet: a model is prepared up to there.
+    The model runs once on PyTorch's meta device: no arithmetic, no change to parameters, buffers or statistics.
+    Afterwards ``model(tensor)`` builds nothing, so it can be compiled to one graph, captured, or timed by itself. If
+    sites depend on features (`Prune`), they are not known yet, and only the part of the model before them is prepared.
     """
     if not isinstance(model, torch.nn.Module) or not isinstance(tensor, SparseTensor):
-        given = f"{type(model).__name__} and {type(tensor).__name__}"
-        raise TypeError(f"prepare takes a torch.nn.Module and a SparseTensor, got {given}")
+        raise TypeError(
+            f"prepare takes a torch.nn.Module and a SparseTensor, got {type(model).__name__} and "
+            f"{type(tensor).__name__}"
+        )
     state = {name: value.to("meta") for name, value in (*model.named_parameters(), *model.named_buffers())}
     shadow = SparseTensor.on(tensor.features.detach().to("meta"), tensor.grid, tensor.path)
     with torch.no_grad(), contextlib.suppress(UnknownSitesError):

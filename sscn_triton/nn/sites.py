@@ -1,4 +1,4 @@
-"""Layers that choose sites, or leave them."""
+"""Layers that choose sites or convert them to an image."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sscn_triton.nn.checks import expect
 
 
 class Prune(torch.nn.Module):
-    """``prune(x, keep)``: the sites where ``keep``, bool ``[N]``, is true, on a grid of their own.
+    """``prune(x, keep)``: keep the sites where ``keep``, bool ``[N]``, is true, on a new grid.
 
-    `InverseConv` and `Unpool` after it still lead to all the sites that the strided layer came from.
+    A later `InverseConv` or `Unpool` still goes back to all input sites of the strided layer.
     """
 
     def forward(self, x: SparseTensor, keep: Tensor) -> SparseTensor:
@@ -22,7 +22,7 @@ class Prune(torch.nn.Module):
 
 
 class ToDense(torch.nn.Module):
-    """``[batch_size, C, *spatial_shape]``, zero where no site is active; the tensor must have a spatial shape."""
+    """``[batch_size, C, *spatial_shape]``, zero at inactive sites; the tensor must have a spatial shape."""
 
     def forward(self, x: SparseTensor) -> Tensor:
         expect(self, x)

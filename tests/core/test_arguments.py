@@ -28,7 +28,7 @@ def test_features_and_weights_must_be_on_one_device() -> None:
     bias = torch.zeros(3, dtype=torch.float64, device="meta")
     with pytest.raises(ValueError, match="features are on cpu, bias is on meta"):
         functional.submanifold_conv(x, torch.zeros(27, 2, 3, dtype=torch.float64), bias, kernel_size=3)
-    with pytest.raises(ValueError, match="features are on meta, the sites on cpu: move them with `to`"):
+    with pytest.raises(ValueError, match="features are on meta, but the sites are on cpu: move the features with `to`"):
         x.map(lambda features: features.to("meta"))
 
 

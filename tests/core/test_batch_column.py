@@ -45,10 +45,9 @@ def test_a_missing_batch_index_is_doubted(events: list[lartpc.Event], count: int
     for wrong in (sites[:, 1:], sites[:, [3, 2, 1]]):
         (said,) = doubts(wrong)
         assert (
-            f"% of {len(sites)} sites have a neighbour along column 0, the batch index, as along an axis of space"
-            in said
+            f"% of {len(sites)} sites have a neighbour along column 0, the batch index, as along a spatial axis" in said
         )
-        assert "Coordinates are [N, 1 + D], batch index first; if these are right, name batch_size" in said
+        assert "Coordinates are [N, 1 + D], batch index first; if these are right, pass batch_size" in said
 
 
 @pytest.mark.parametrize("count", [2, 5, 20])

@@ -88,7 +88,9 @@ def test_sparse_tensors_are_joined_event_by_event() -> None:
     batch = collate([{"x": one, "y": [1]}, {"x": two, "y": [2]}])
     assert torch.equal(batch["x"].coordinates, joined.coordinates)
     assert batch["y"] == [[1], [2]]
-    with pytest.raises(ValueError, match="samples must be of one spatial_shape, one number of axes and of channels"):
+    with pytest.raises(
+        ValueError, match="samples must have the same spatial_shape, number of axes and number of channels"
+    ):
         collate([one, random_cloud(4, size=9)])
 
 
@@ -141,10 +143,14 @@ def entries(**changes: Any) -> dict[str, Any]:
         ([], ValueError, "collate needs at least one sample, got none"),
         ([3], TypeError, "samples must be dicts, tuples, lists or SparseTensors, got int"),
         ([torch.ones(2, 3)], TypeError, "samples must be dicts, .* got a torch.float32 tensor"),
-        ([sample(2), (1,)], TypeError, "sample 1 is tuple, sample 0 is dict: they must be alike"),
+        ([sample(2), (1,)], TypeError, "sample 1 is tuple, sample 0 is dict: they must have the same type"),
         ([sample(2), {"coordinates": 1}], ValueError, r"sample 1 has the entries \['coordinates'\], sample 0 has"),
         ([(1, 2), (1, 2, 3)], ValueError, "sample 1 has 3 entries, sample 0 has 2"),
-        ([{"sites": 1}], ValueError, r"no entry 'coordinates', only \['sites'\]: name their coordinates, collate\("),
+        (
+            [{"sites": 1}],
+            ValueError,
+            r"no entry 'coordinates', only \['sites'\]: name the coordinates, as in collate\(",
+        ),
         ([entries(batch_size=2)], ValueError, 'samples have an entry "batch_size", which collate adds'),
         ([entries(coordinates=[[1, 2]])], TypeError, r"'coordinates' of sample 0 must be \[N, D\] integers, got list"),
         (
@@ -163,7 +169,7 @@ def entries(**changes: Any) -> dict[str, Any]:
             ValueError,
             r"entry 'features' of sample 1 has shape \(2, 3\), that of sample 0 \(2, 2\): only the first axis",
         ),
-        ([entries(name=np.array(["a", "b"]))], TypeError, "entry 'name' is an array of <U1, which has no tensor"),
+        ([entries(name=np.array(["a", "b"]))], TypeError, "entry 'name' is an array of <U1, which no tensor can hold"),
     ],
 )
 def test_what_makes_no_batch_is_refused_by_entry_and_sample(samples: Any, error: type[Exception], message: str) -> None:

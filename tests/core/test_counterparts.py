@@ -185,7 +185,7 @@ def test_other_names_of_modules_are_unknown_pytorchs_or_packages() -> None:
         functional.relu  # noqa: B018
     code = "import sscn_triton\ntry: sscn_triton.lartpc\nexcept AttributeError as error: print(error)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.endswith("it is a package of its own, import sscn_triton.lartpc\n")
+    assert done.stdout.endswith("it is a separate package, import sscn_triton.lartpc\n")
     with pytest.raises(ImportError, match="cannot import name 'Conv3d'"):
         from sscn_triton.nn import Conv3d  # noqa: F401
 
@@ -203,7 +203,7 @@ def test_arithmetic_names_map(function: Callable[[Any, Any], Any]) -> None:
     with pytest.raises(TypeError, match=r"'Tensor' and 'SparseTensor': use|takes tensors, not a SparseTensor: use"):
         function(x.features, x)
     if function is not operator.add:
-        with pytest.raises(TypeError, match=r"use x\.replace\(x\.features \S+ y\.features\), where both are on one gr"):
+        with pytest.raises(TypeError, match=r"use x\.replace\(x\.features \S+ y\.features\), if both are on one gr"):
             function(x, x)
 
 

@@ -70,7 +70,7 @@ def given_as(**changes: Any) -> Callable[[], SparseTensor]:
         (
             given_as(features=[[1.0]]),
             TypeError,
-            r"or float64 tensor \[N, channels\], got list: torch.as_tensor makes a tensor of it",
+            r"or float64 tensor \[N, channels\], got list: torch.as_tensor converts it",
         ),
         (given_as(features=ROWS.long()), TypeError, "got a torch.int64 tensor: features.float"),
         (given_as(features=torch.zeros(3, 3)), ValueError, r"with N = 2 rows as in coordinates, got shape \(3, 3\)"),
@@ -93,20 +93,28 @@ def given_as(**changes: Any) -> Callable[[], SparseTensor]:
         (
             given_as(features=ROWS.to("meta"), coordinates=SITES.to("meta")),
             ValueError,
-            "coordinates are on meta, which holds no values",
+            "coordinates are on meta, which has no values",
         ),
         (given_as(coordinates=SITES[:, :1]), ValueError, r"batch index first, D from 1 to 4, got shape \(2, 1\)"),
         (given_as(coordinates=SITES.repeat(1, 2)), ValueError, r"D from 1 to 4, got shape \(2, 8\)"),
-        (given_as(coordinates=-SITES), ValueError, r"of batch \(column 0\) run from -1 to 0; allowed is 0 to"),
+        (
+            given_as(coordinates=-SITES),
+            ValueError,
+            r"of batch \(column 0\) run from -1 to 0; the allowed range is 0 to",
+        ),
         (given_as(coordinates=SITES * 2**30), ValueError, r"of axis 0 \(column 1\) run from -4294967296 to 1073741824"),
-        (given_as(spatial_shape=8), ValueError, r"of axis 0 \(column 1\) run from -4 to 1; allowed is 0 to 7"),
+        (
+            given_as(spatial_shape=8),
+            ValueError,
+            r"of axis 0 \(column 1\) run from -4 to 1; the allowed range is 0 to 7",
+        ),
         (given_as(spatial_shape=(8, 8)), ValueError, "spatial_shape must be one integer or 3"),
         (given_as(spatial_shape=0), ValueError, "spatial_shape must be at least 1"),
         (given_as(spatial_shape=8.0), TypeError, "spatial_shape must be an integer or 3 integers"),
         (given_as(spatial_shape=np.array([8.0] * 3)), TypeError, r"spatial_shape must be an integer or 3 .* got array"),
         (given_as(spatial_shape=np.array([8, 8])), ValueError, "spatial_shape must be one integer or 3"),
-        (given_as(batch_size=1), ValueError, r"of batch \(column 0\) run from 0 to 1; allowed is 0 to 0"),
-        (given_as(batch_size=0), ValueError, "batch_size is 0, which leaves no event for the 2 rows of coordinates"),
+        (given_as(batch_size=1), ValueError, r"of batch \(column 0\) run from 0 to 1; the allowed range is 0 to 0"),
+        (given_as(batch_size=0), ValueError, "batch_size is 0, but coordinates has 2 rows"),
         (given_as(batch_size=-1), ValueError, "batch_size must be at least 0"),
         (given_as(batch_size=2**31), ValueError, "batch_size must be at least 0 and at most 2147483647"),
         (given_as(coordinates=SITES[[1, 1]]), ValueError, r"rows 0 and 1 are both \[1, -4, 5, 6\]; merge them with"),
@@ -211,7 +219,7 @@ def test_replaced_features_share_the_grid() -> None:
     assert y.grid is x.grid
     assert x.map(torch.exp).grid is x.grid
     for wrong in (torch.zeros(9, 3), torch.zeros(10)):
-        with pytest.raises(ValueError, match=r"features must be \[10, channels\], a row for each site"):
+        with pytest.raises(ValueError, match=r"features must be \[10, channels\], one row per site"):
             x.replace(wrong)
 
 
@@ -251,7 +259,7 @@ def test_conversion_to_what_features_cannot_be_is_refused_by_name() -> None:
     for dtype in (torch.int32, torch.bool, torch.complex64, torch.float8_e5m2):
         with pytest.raises(TypeError, match=f"or float64, and cannot become {dtype}"):
             x.to(dtype)
-    with pytest.raises(ValueError, match="a SparseTensor cannot be on meta, which holds no values"):
+    with pytest.raises(ValueError, match="a SparseTensor cannot be on meta: its sites must be known"):
         x.to("meta")
 
 

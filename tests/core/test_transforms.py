@@ -172,7 +172,7 @@ def test_a_network_that_makes_its_tensor_is_not_exported_and_the_error_says_what
 
     x = random_cloud(20, channels=3)
     for strict in (False, True):
-        with pytest.raises(Exception, match=r"make it outside, call sscn_triton\.prepare\(model, tensor\)"):
+        with pytest.raises(Exception, match=r"construct it outside, call sscn_triton\.prepare\(model, tensor\)"):
             torch.export.export(MakesItsTensor(), (x.features, x.coordinates), strict=strict)
 
 

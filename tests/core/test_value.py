@@ -29,7 +29,7 @@ WRONG_FEATURES = {
     "fewer rows": (
         lambda x: x.features[:1],
         ValueError,
-        r"features must be \[12, channels\], a row for each site, got",
+        r"features must be \[12, channels\], one row per site, got",
     ),
     "more rows": (lambda x: x.features.repeat(2, 1), ValueError, r"got shape \(24, 3\)"),
     "no channels axis": (lambda x: x.features[:, 0], ValueError, r"got shape \(12,\)"),
@@ -37,7 +37,7 @@ WRONG_FEATURES = {
     "complex numbers": (lambda x: x.features.to(torch.complex64), TypeError, "got a torch.complex64 tensor"),
     "a sparse layout": (lambda x: x.features.to_sparse(), TypeError, "layout torch.strided"),
     "an array": (lambda x: x.features.numpy(), TypeError, "got ndarray"),
-    "another device": (lambda x: x.features.to("meta"), ValueError, "features are on meta, the sites on cpu"),
+    "another device": (lambda x: x.features.to("meta"), ValueError, "features are on meta, but the sites are on cpu"),
 }
 
 
@@ -87,7 +87,7 @@ def test_no_attribute_of_a_tensor_can_be_set_to_nonsense(name: str, wrong: Any, 
         ((random_sites(4).float(), None, 1), TypeError, "must be an int32 tensor .*got torch.float32"),
         ((random_sites(4).long(), None, 1), TypeError, "must be an int32 tensor .*got torch.int64"),
         ((random_sites(4)[:, :1].int(), None, 1), ValueError, r"D from 1 to 4, got shape \(4, 1\)"),
-        ((random_sites(4).int().to("meta"), None, 1), ValueError, "on meta, which holds no values"),
+        ((random_sites(4).int().to("meta"), None, 1), ValueError, "on meta, which has no values"),
         ((random_sites(4).int(), (8, 8), 1), ValueError, r"None or 3 positive ints, got \(8, 8\)"),
         ((random_sites(4).int(), None, -1), ValueError, "an int of at least 0, got -1"),
     ],
@@ -104,9 +104,9 @@ def test_the_constructor_takes_sites_as_coordinates_or_as_a_grid_and_never_both(
     x = nn.SparseConv(3, 3, 2, stride=2)(tensor())
     twin = SparseTensor(x.features, grid=x.grid, path=x.path)
     assert (twin.features, twin.grid, twin.path) == (x.features, x.grid, x.path)
-    with pytest.raises(ValueError, match="give the grid, or these"):
+    with pytest.raises(ValueError, match="pass either the grid or these"):
         SparseTensor(x.features, x.coordinates, grid=x.grid)
-    with pytest.raises(ValueError, match="a path leads to a grid"):
+    with pytest.raises(ValueError, match="a path needs the grid"):
         SparseTensor(x.features, x.coordinates, path=x.path)
     with pytest.raises(TypeError, match=r"coordinates must be an integer tensor.*got NoneType"):
         SparseTensor(x.features)
@@ -335,7 +335,7 @@ def test_a_forged_pickle_makes_no_tensor() -> None:
     forged = {**x.grid.__getstate__(), "coordinates": x.coordinates.float()}
     with pytest.raises(TypeError, match="must be an int32 tensor"):
         Grid.__new__(Grid).__setstate__(forged)
-    with pytest.raises(TypeError, match="leads by Steps to Grids"):
+    with pytest.raises(TypeError, match="must be Grids by Step"):
         Grid.__new__(Grid).__setstate__({**x.grid.__getstate__(), "reached": {"a step": x.grid}})
 
 

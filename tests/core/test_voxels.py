@@ -140,7 +140,7 @@ POINTS = torch.tensor([[0.5, 1.5], [2.5, -3.5]])
         ({"limits": (0, (1, 2, 3))}, ValueError, "the upper limit must be one number or 2"),
         ({"limits": (-5, 2)}, ValueError, r"1 of 2 positions are outside .* first row 1, \[2.5, -3.5\]: .*'drop'"),
         ({"voxel_size": 1e-10}, ValueError, r"axis 0 run from 0.5 to 2.5: .* voxels are 5e\+09 to 2.5e\+10, and int32"),
-        ({"voxel_size": 1e-320}, ValueError, "their voxels are inf to inf, and int32 holds"),
+        ({"voxel_size": 1e-320}, ValueError, "their voxels are inf to inf, but int32 holds"),
     ],
 )
 def test_what_cannot_be_quantized_is_refused(change: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -348,12 +348,16 @@ def test_nothing_is_found_in_nothing(ndim: int) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"x": torch.ones(2, 3)}, TypeError, "features are looked up in a SparseTensor, got Tensor"),
+        ({"x": torch.ones(2, 3)}, TypeError, "x must be a SparseTensor, got Tensor"),
         ({"positions": torch.ones(2, 4)}, ValueError, r"positions must be \[N, D\], D = 3 as in the sparse tensor"),
         ({"positions": torch.ones(2, 3) / 0}, ValueError, "positions must be finite: row 0"),
         ({"positions": torch.ones(2, 3, device="meta")}, ValueError, "positions are on meta"),
-        ({"batch": None}, ValueError, r"the tensor has 2 events: name that of each position, batch=\[M\] integers"),
-        ({"batch": torch.tensor([0, 2])}, ValueError, "batch runs from 0 to 2; allowed is 0 to 1"),
+        (
+            {"batch": None},
+            ValueError,
+            r"the tensor has 2 events: pass the event of each position, batch=\[M\] integers",
+        ),
+        ({"batch": torch.tensor([0, 2])}, ValueError, "batch runs from 0 to 2; the allowed range is 0 to 1"),
         ({"batch": torch.tensor([0])}, ValueError, r"batch must be \[2\], one event per position"),
         ({"voxel_size": 0.0}, ValueError, "voxel_size must be positive"),
         ({"origin": (0.0, 0.0)}, ValueError, "origin must be one number or 3"),
@@ -375,7 +379,7 @@ def test_wrong_words_and_coordinates_are_refused() -> None:
         find_rows(x, torch.ones(1, 4))
     with pytest.raises(ValueError, match=r"coordinates must be \[M, 4\], batch index first, got shape \(1, 3\)"):
         find_rows(x, torch.ones(1, 3, dtype=torch.int))
-    with pytest.raises(ValueError, match="coordinates are on meta, the tensor on cpu"):
+    with pytest.raises(ValueError, match="coordinates are on meta, but the tensor is on cpu"):
         find_rows(x, torch.ones(1, 4, dtype=torch.int, device="meta"))
 
 

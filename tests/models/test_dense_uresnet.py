@@ -105,12 +105,12 @@ def test_wrong_images_and_foreign_weights_are_refused() -> None:
     network = DenseUResNet(filters=2, depth=3, ndim=2)
     with pytest.raises(ValueError, match=r"divisible by 4, got \[8, 6\]"):
         network(torch.rand(1, 1, 8, 6))
-    with pytest.raises(ValueError, match=r"need \[B, 1, 2 sizes\], got \[1, 3, 8, 8\]"):
+    with pytest.raises(ValueError, match=r"x must be \[B, 1, 2 sizes\], got \[1, 3, 8, 8\]"):
         network(torch.rand(1, 3, 8, 8))
     for changes in ({"filters": 3}, {"depth": 2}, {"repetitions": 1}, {"ndim": 1}):
         other = {"filters": 2, "depth": 3, "ndim": 2} | changes
         before = [p.clone() for p in network.parameters()]
-        with pytest.raises(ValueError, match="other layers"):
+        with pytest.raises(ValueError, match="different layers"):
             network.load_sparse_weights(SparseUResNet(**other))
         assert all(torch.equal(p, q) for p, q in zip(before, network.parameters(), strict=True))
     with pytest.raises(ValueError, match="only the 'matched' architecture"):

@@ -225,7 +225,7 @@ def test_conversions_that_would_not_agree_are_refused() -> None:
     for kernel, padding in ((3, 0), (2, 1), (2, 0)):
         with pytest.raises(ValueError, match="stride 1 and padding 'same'"):
             nn.from_torch(torch.nn.Conv1d(1, 1, kernel, padding=padding), nn.SubmanifoldConv)
-    with pytest.raises(ValueError, match="not the same on both ends: only a SubmanifoldConv has that"):
+    with pytest.raises(ValueError, match="differs between the two ends: only a SubmanifoldConv supports that"):
         nn.from_torch(torch.nn.Conv1d(1, 1, 2, padding="same"), nn.SparseConv)
 
 

@@ -257,9 +257,9 @@ def test_a_fused_network_is_one_compiled_graph() -> None:
 def test_a_residual_elsewhere_or_of_other_channels_is_refused() -> None:
     conv, x, y = nn.SubmanifoldConv(3, 3, 3), random_cloud(5, dtype=torch.float32), random_cloud(6, dtype=torch.float32)
     with pytest.raises(ValueError, match=r"the residual is on Grid\(6 sites.* the convolution leads to Grid\(5 sites"):
-        conv(x, functional.Along(residual=y))
+        conv(x, functional.Fused(residual=y))
     with pytest.raises(ValueError, match="cannot add 2 channels to 3"):
-        conv(x, functional.Along(residual=x.replace(x.features[:, :2])))
+        conv(x, functional.Fused(residual=x.replace(x.features[:, :2])))
 
 
 def settled(net: torch.nn.Module) -> torch.nn.Module:

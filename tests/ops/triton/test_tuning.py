@@ -207,7 +207,7 @@ def test_a_user_without_a_home_has_the_tiles_for_one_process(home: str, monkeypa
 
 
 def test_tuning_is_for_a_gpu_and_says_so() -> None:
-    with pytest.raises(ValueError, match="tune measures on a GPU, and the tensor is on cpu"):
+    with pytest.raises(ValueError, match="tune measures on a GPU, but the tensor is on cpu"):
         tune(SubmanifoldConv(1, 1, 3), random_cloud(5, 1))
     with pytest.raises(TypeError, match="got SubmanifoldConv and Tensor"):
         tune(SubmanifoldConv(1, 1, 3), torch.zeros(3))  # type: ignore[arg-type]
