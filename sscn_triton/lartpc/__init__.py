@@ -1,8 +1,8 @@
-"""Liquid-argon events: what one is, where they come from, what they look like.
+"""Liquid-argon events: their data, their sources, their pictures.
 
-`Event` holds one; `open_events` gives those of a file, whatever its format, `create_events` writes them; `simulate`
-makes them, `crop` cuts them, `project` shows what a wire plane sees, `relabel` chooses between the study's two
-definitions of labels, and `collate` makes arrays of a batch; `statistics` measures them, and
+`Event` holds one event; `open_events` reads those of a file of any format, `create_events` writes them; `simulate`
+makes them, `crop` cuts them, `project` computes the image of a wire plane, `relabel` chooses between the study's two
+definitions of labels, and `collate` makes the arrays of a batch; `statistics` measures events, and
 `sscn_triton.lartpc.pictures.display` draws them.
 """
 

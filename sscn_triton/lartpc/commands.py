@@ -1,5 +1,5 @@
 """The commands on event files: simulate, statistics, inspect, display, convert. Each is a dataclass of its
-options, whose docstring is its help and which refuses bad values when made, and a function that does it."""
+options, whose docstring is the command's help and which rejects bad values when constructed, and a function."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ def simulate(options: Simulate) -> None:
         raise RunError(f"a worker was killed, perhaps because memory ran out; {_kept(options)}") from None
     except (WriteError, FileExistsError) as error:
         raise RunError(f"{error}; {_kept(options)}") from error
-    speed = f"{rate:.1f} events per second, {workers} worker{'s' if workers > 1 else ''}" if rate else "all were there"
+    speed = (
+        f"{rate:.1f} events per second, {workers} worker{'s' if workers > 1 else ''}" if rate else "already complete"
+    )
     print(f"{options.out}: {options.events} events ({speed})")
 
 
@@ -84,7 +86,7 @@ def _kept(options: Simulate) -> str:
     if not kept:
         return "no event was kept"
     place = unfinished_file(options.out)
-    return f"{kept} of {options.events} events are kept in {place}, and the same command continues from there"
+    return f"{kept} of {options.events} events are kept in {place}; the same command continues from there"
 
 
 @dataclass(frozen=True)
@@ -117,10 +119,10 @@ class Statistics(ReadingOptions):
 
 
 def statistics(options: Statistics) -> None:
-    from sscn_triton.lartpc.numbers.statistics_page import beside_simulated
+    from sscn_triton.lartpc.numbers.statistics_page import compare_with_simulated
 
     with Progress("simulating events", options.events) as progress:
-        page = beside_simulated(
+        page = compare_with_simulated(
             options.file, options.seed, options.events, options.size, progress.to, options.reading()
         )
     write_whole(options.out, page, overwrite=options.overwrite)
@@ -207,13 +209,15 @@ def display(options: Display) -> None:
 
     with open_events(options.file, labels=options.labels, plane=options.project, **options.reading()) as events:
         if options.event >= len(events):
-            raise ValueError(f"{options.file}: no event {options.event}; the file has {len(events)}, counted from 0")
+            raise ValueError(
+                f"{options.file}: there is no event {options.event}; the file has {len(events)}, numbered from 0"
+            )
         event = events[options.event]
     color: str | tuple[str, ...] = ("energy", "label") if event.prediction is None else ("label", "prediction")
     if options.color is not None:
         color = options.color
     if event.prediction is None and color in ("prediction", "difference"):
-        raise ValueError(f"color={color} needs a file labelled by sscn predict, and its events as they were labelled")
+        raise ValueError(f"color={color} needs a file labelled by sscn predict, without another projection")
     out = Path(options.out)
     if out.suffix.lower() == ".png":
         write_png(draw_event(event, color), out, overwrite=options.overwrite)

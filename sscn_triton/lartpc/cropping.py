@@ -1,4 +1,4 @@
-"""Smaller images out of larger ones."""
+"""Cut smaller images out of larger ones."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ def crop(
 ) -> Event:
     """The part of an event inside a window of `size` voxels along each axis.
 
-    Where the window lies: at `corner` (its lowest voxel) if given; else with `seed` at a place drawn from it, such that
-    one active voxel, drawn too, is inside; else where most voxels are active, of all windows on a grid of half a
-    window's steps. Windows lie wholly inside the image, so only a crop at a `corner` of one's own, or one of an empty
-    event, can be empty. Particles stay as they are, and so do their energies and voxel counts; `origin` moves along.
+    The window's place: `corner` (its lowest voxel) if given; otherwise, with `seed`, a place drawn from it such that
+    the window contains one randomly drawn active voxel; otherwise the fullest window on a grid of half a window's
+    steps. Windows lie entirely inside the image, so a crop can be empty only at a given `corner` or if the event is
+    empty. Particles are unchanged, including their energies and voxel counts; `origin` moves with the window.
 
-    Raises ValueError for a window larger than the image or reaching out of it, and for `corner` together with `seed`.
+    Raises ValueError for a window that is larger than the image or extends beyond it, and for `corner` together with
+    `seed`.
     """
     shape = _per_axis(size, event.ndim, "size")
     if any(n < 1 or n > whole for n, whole in zip(shape, event.spatial_shape, strict=True)):
-        raise ValueError(f"size must be 1 to {event.spatial_shape} voxels an axis, got {shape}")
+        raise ValueError(f"size must be 1 to {event.spatial_shape} voxels per axis, got {shape}")
     if corner is not None and seed is not None:
-        raise ValueError(f"give corner or seed, not both: got corner={corner}, seed={seed}")
+        raise ValueError(f"pass corner or seed, not both: got corner={corner}, seed={seed}")
     room = np.array(event.spatial_shape) - shape
     if corner is not None:
         low = np.array(_per_axis(corner, event.ndim, "corner"))
@@ -52,7 +53,7 @@ def crop(
 def _per_axis(value: int | Sequence[int], ndim: int, name: str) -> tuple[int, ...]:
     values = (value,) * ndim if isinstance(value, (int, np.integer)) else tuple(value)
     if len(values) != ndim:
-        raise ValueError(f"{name} must be one integer or {ndim}, got {values}")
+        raise ValueError(f"{name} must be one integer or {ndim} integers, got {values}")
     return tuple(operator.index(n) for n in values)
 
 
@@ -75,7 +76,7 @@ def _fullest_corner(event: Event, shape: np.ndarray, room: np.ndarray) -> np.nda
 
 
 def _count_windows(inside: list[np.ndarray]) -> np.ndarray:
-    """Voxels in every window, given for each axis whether a voxel [N] lies in a corner's slab [C]."""
+    """The number of voxels in every window, given for each axis whether each voxel [N] is in a corner's slab [C]."""
     if len(inside) == 1:
         return inside[0].sum(0)
     return np.stack([_count_windows([axis[rows] for axis in inside[1:]]) for rows in inside[0].T])

@@ -1,4 +1,4 @@
-"""One liquid-argon event: active voxels, their energies and labels, and the particles behind them."""
+"""One liquid-argon event: active voxels, their energies and labels, and the particles that left them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Heavily ionising particles (protons), minimum ionising ones (muons, charged pion
 Michel electrons."""
 
 CLASS_COLORS = ("#D55E00", "#0072B2", "#E69F00", "#009E73", "#CC79A7")
-"""One colour a class, from the palette of Okabe and Ito, told apart with any common colour blindness."""
+"""One colour per class, from the palette of Okabe and Ito, which remains distinct under common colour blindness."""
 
 UNKNOWN_LABEL = -1
 UNKNOWN_COLOR = "#8C8C8C"
 
 PARTICLE_DTYPE = np.dtype(
     [
-        ("track_id", np.int64),  # number of the particle in its event, as its maker counted
-        ("parent_track_id", np.int64),  # its own number for a primary
+        ("track_id", np.int64),  # number of the particle in its event, as assigned by its producer
+        ("parent_track_id", np.int64),  # a primary's is its own number
         ("pdg", np.int32),  # particle kind, numbering scheme of the Particle Data Group
         ("parent_pdg", np.int32),
-        ("process", "U32"),  # what made it, in Geant4's words: primary, muIoni, Decay, ...
-        ("label", np.int8),  # class of the voxels it leaves, -1 unknown
+        ("process", "U32"),  # the process that made it, in Geant4's terms: primary, muIoni, Decay, ...
+        ("label", np.int8),  # class of its voxels, -1 unknown
         ("energy_init", np.float64),  # total energy at creation, MeV
         ("energy_deposit", np.float64),  # energy left in the image, MeV
         ("momentum", np.float64, (3,)),  # at creation, MeV/c
@@ -35,18 +35,18 @@ PARTICLE_DTYPE = np.dtype(
         ("first_step", np.float64, (3,)),  # where it first left energy, mm
         ("last_step", np.float64, (3,)),  # where it last left energy, mm
         ("end", np.float64, (3,)),  # where it ended, mm
-        ("num_voxels", np.int32),  # active voxels it left energy in
+        ("num_voxels", np.int32),  # active voxels with its energy
     ]
 )
-"""One row a particle. Positions are in the frame of `Event.origin`."""
+"""One row per particle. Positions are in the frame of `Event.origin`."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a network makes of the voxels of an event, checked when made.
+    """A network's prediction for the voxels of an event, checked when constructed.
 
     labels: [N] int8, index into `names`
-    scores: [N, K] float32, what the network gives each of the K classes, as shares of 1 (its softmax)
+    scores: [N, K] float32, the network's scores of the K classes, as shares of 1 (its softmax)
     names: names of the classes, `CLASS_NAMES` or track and shower
     """
 
@@ -71,27 +71,27 @@ class Prediction:
         return len(self.labels)
 
     def take(self, rows: np.ndarray) -> Prediction:
-        """That of some voxels, by number or by truth values."""
+        """The prediction for some voxels, given by row numbers or a mask."""
         return Prediction(self.labels[rows], self.scores[rows], self.names)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Event:
-    """Active voxels of one image, D axes, checked when made.
+    """Active voxels of one image, D axes, checked when constructed.
 
     coordinates: [N, D] int32, voxel (x, y, z), each inside `spatial_shape`, no voxel twice
     energy: [N] float32, MeV, finite
     labels: [N] int8, index into `label_names`, -1 unknown
     particles: [P] of `PARTICLE_DTYPE`, P may be 0
     clusters: [N] int32, row of `particles` that left most of the voxel's energy, -1 unknown (the default)
-    prediction: what a network makes of the voxels, None (the default) where none was asked
+    prediction: a network's prediction for the voxels, None (the default) if there is none
     voxel_size: edge of a voxel, mm
     origin: [D] float64, lower corner of voxel (0, 0, 0), mm
     spatial_shape: voxels along each axis
-    name: where it comes from, "file:entry" or "seed:index"
-    label_names: what the labels are called, at most 128 names: `CLASS_NAMES`, or `numbering.MEANINGS` of other data
+    name: its source, "file:entry" or "seed:index"
+    label_names: the names of the labels, at most 128: `CLASS_NAMES`, or `numbering.MEANINGS` for other data
 
-    Other integer or floating types are converted. Raises ValueError (TypeError for a wrong type) naming the field.
+    Other integer or floating types are converted. Raises ValueError (TypeError for a wrong type) with the field's name.
     """
 
     coordinates: np.ndarray
@@ -109,7 +109,7 @@ class Event:
     def __post_init__(self) -> None:
         shape = tuple(operator.index(n) for n in self.spatial_shape)
         if not shape or min(shape) < 1:
-            raise ValueError(f"spatial_shape must be positive, one number an axis, got {shape}")
+            raise ValueError(f"spatial_shape must be positive, one number per axis, got {shape}")
         coordinates = _coordinates(self.coordinates, shape)
         count = len(coordinates)
         clusters = np.full(count, -1) if self.clusters is None else self.clusters
@@ -126,7 +126,7 @@ class Event:
         if not 0 < len(label_names) <= 128 or not all(isinstance(name, str) for name in label_names):
             raise ValueError(f"label_names must be 1 to 128 words, got {label_names}")
         if self.prediction is not None and len(self.prediction) != count:
-            raise ValueError(f"prediction must be of {count} voxels, got {len(self.prediction)}")
+            raise ValueError(f"prediction must have {count} voxels, got {len(self.prediction)}")
         checked = {
             "coordinates": coordinates,
             "energy": _energy(self.energy, count),
@@ -154,7 +154,7 @@ class Event:
         return self.origin + (self.coordinates + 0.5) * self.voxel_size
 
     def replace(self, **changes: object) -> Event:
-        """The same event with some fields changed, checked again. Other coordinates leave the prediction behind."""
+        """The same event with some fields changed, checked again. Changing coordinates drops the prediction."""
         if "coordinates" in changes:
             changes = {"prediction": None, **changes}
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
@@ -166,10 +166,10 @@ def no_particles() -> np.ndarray:
 
 
 def particle_label(pdg: int, parent_pdg: int, process: str) -> int:
-    """The class of a particle's voxels by the field's rule.
+    """The class of a particle's voxels by the usual rule of the field.
 
     Protons and nuclei are HIP; muons, pions and other hadrons MIP; electrons from decay at rest Michel; electrons
-    knocked out by muons and hadrons delta; every other photon or electron shower. An electron of unknown process ("")
+    knocked out by muons and hadrons delta; all other photons and electrons shower. An electron of unknown process ("")
     is -1.
     """
     if abs(pdg) == 11 and not process:
@@ -185,8 +185,8 @@ def particle_label(pdg: int, parent_pdg: int, process: str) -> int:
 
 def collate(events: Sequence[Event]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Arrays of a batch: coordinates [N, 1 + D] int32 with the event's position first, energies [N, 1] float32 in MeV,
-    labels [N] int64 (-1 unknown). Events of different dimensions, or none, raise ValueError; what is not a list of
-    events raises TypeError. `sscn_triton.collate` joins samples of any other make."""
+    labels [N] int64 (-1 unknown). Raises ValueError if there are no events or they differ in dimension, TypeError if
+    the argument is not a list of events. `sscn_triton.collate` joins samples of any other kind."""
     if isinstance(events, Event):
         raise TypeError("collate takes a list of events, got one Event: collate([event])")
     events = list(events)
@@ -196,7 +196,9 @@ def collate(events: Sequence[Event]) -> tuple[np.ndarray, np.ndarray, np.ndarray
         raise ValueError("a batch needs at least one event, got none")
     dimensions = {event.ndim for event in events}
     if len(dimensions) != 1:
-        raise ValueError(f"a batch needs events of one dimension, got {len(events)} events of {sorted(dimensions)}")
+        raise ValueError(
+            f"a batch needs events of the same dimension, got {len(events)} events of dimensions {sorted(dimensions)}"
+        )
     batch = np.repeat(np.arange(len(events), dtype=np.int32), [len(event) for event in events])
     coordinates = np.concatenate([event.coordinates for event in events])
     energy = np.concatenate([event.energy for event in events])
@@ -222,8 +224,7 @@ def _coordinates(given: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         _, first = np.unique(keys, return_index=True)
         row = int(np.setdiff1d(np.arange(len(coordinates)), first)[0])
         raise ValueError(
-            f"coordinates hold {repeated} voxels a second time, the first of them "
-            f"{coordinates[row].tolist()} in row {row}"
+            f"{repeated} duplicate voxels in coordinates, the first of them {coordinates[row].tolist()} in row {row}"
         )
     return coordinates
 
@@ -231,7 +232,7 @@ def _coordinates(given: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def _energy(given: np.ndarray, count: int) -> np.ndarray:
     energy = np.asarray(given)
     if energy.shape != (count,):
-        raise ValueError(f"energy must be [{count}], one number a voxel, got {energy.shape}")
+        raise ValueError(f"energy must be [{count}], one number per voxel, got {energy.shape}")
     if energy.dtype.kind not in "fiu":
         raise TypeError(f"energy must be real numbers in MeV, got dtype {energy.dtype}")
     if not np.isfinite(energy).all():
@@ -243,11 +244,11 @@ def _energy(given: np.ndarray, count: int) -> np.ndarray:
 def _integers(given: np.ndarray, count: int, field: str, limit: int) -> np.ndarray:
     values = np.asarray(given)
     if values.shape != (count,):
-        raise ValueError(f"{field} must be [{count}], one number a voxel, got {values.shape}")
+        raise ValueError(f"{field} must be [{count}], one number per voxel, got {values.shape}")
     if values.dtype.kind not in "iu":
         raise TypeError(f"{field} must be integers, got dtype {values.dtype}")
     wrong = (values < -1) | (values >= limit)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        raise ValueError(f"{field} of row {row} is {values[row]}; allowed are -1 (unknown) to {limit - 1}")
+        raise ValueError(f"{field} of row {row} is {values[row]}; the allowed range is -1 (unknown) to {limit - 1}")
     return values

@@ -1,4 +1,4 @@
-"""Labels as others number them. The five types are ours (`CLASS_NAMES`) and dlprod's; PILArNet-M and SPINE have shapes.
+"""The numbering of labels in other data. Five types: ours (`CLASS_NAMES`) and dlprod; shapes: PILArNet-M and SPINE.
 
 | number | five types (dlprod) | shape (PILArNet-M, SPINE) | pid (PILArNet-M) |
 | --- | --- | --- | --- |
@@ -22,33 +22,33 @@ from .event import CLASS_NAMES
 
 TWO_CLASSES = ("track", "shower")
 NUMBERS = tuple(str(number) for number in range(128))
-"""Names of labels whose meaning is not known: as many numbers as fit into a label's type."""
+"""Names of labels of unknown meaning: all numbers that fit into a label's type."""
 SHAPE_NAMES = ("shower", "track", "Michel", "delta", "low-energy", "ghost")
 SHOWER, TRACK, MICHEL, DELTA, LOW_ENERGY, GHOST = range(6)
 MEANINGS = {"five-types": CLASS_NAMES, "shapes": SHAPE_NAMES, "numbers": NUMBERS}
-"""What labels of a file may mean, in the words of `open_events` (truth_means), and their names."""
+"""The possible meanings of a file's labels, in the terms of `open_events` (truth_means), and their names."""
 NO_TRUTH = "none"
-"""The word of `open_events` (truth) for reading without labels."""
+"""The value of `open_events` (truth) for reading without labels."""
 PID_NAMES = ("photon", "electron", "muon", "pion", "proton", "kaon")
 PHOTON, ELECTRON, MUON, PION, PROTON, KAON = range(6)
 
-_PDG = np.array([22, 11, 13, 211, 2212, 321, 0])  # pid -1 picks the last
+_PDG = np.array([22, 11, 13, 211, 2212, 321, 0])  # pid -1 selects the last
 _PIDS = {22: PHOTON, 11: ELECTRON, 13: MUON, 211: PION, 2212: PROTON, 321: KAON}
-_SHAPES = np.array([TRACK, TRACK, SHOWER, DELTA, MICHEL, -1])  # by five-type label, -1 picks the last
+_SHAPES = np.array([TRACK, TRACK, SHOWER, DELTA, MICHEL, -1])  # by five-type label, -1 selects the last
 _TWO_CLASSES_OF = {
     CLASS_NAMES: np.array([0, 0, 1, 1, 1, -1], dtype=np.int8),
     SHAPE_NAMES: np.array([1, 0, 1, 1, -1, -1, -1], dtype=np.int8),
 }
 _TYPICAL_PID = np.array([PROTON, MUON, ELECTRON, ELECTRON, ELECTRON, -1])
-_FIVE_TYPES = np.array([2, -1, 4, 3, -1, -1, -1])  # by shape; a track's depends on its pid
+_FIVE_TYPES = np.array([2, -1, 4, 3, -1, -1, -1])  # by shape; that of a track depends on its pid
 _TRACKS = np.array([-1, -1, 1, 1, 0, 1, -1])  # by pid
 
 
 def five_types_from_shape(shape: np.ndarray, pid: np.ndarray) -> np.ndarray:
     """Five-type labels, int8, of PILArNet-M's or SPINE's shapes (-1 to 5) and PILArNet-M's pids (-1 to 5).
 
-    A track is HIP if a proton's, MIP if a muon's, pion's or kaon's, else unknown: so are all tracks where there is no
-    pid (-1). Low-energy deposits and ghosts have no type of their own: unknown. Raises ValueError for other numbers.
+    A track is HIP for a proton, MIP for a muon, pion or kaon, otherwise unknown, as are all tracks without a
+    pid (-1). Low-energy deposits and ghosts have no five-type label: unknown. Raises ValueError for other numbers.
     """
     shape, pid = _known(shape, len(SHAPE_NAMES), "shape"), _known(pid, len(PID_NAMES), "pid")
     return np.where(shape == TRACK, _TRACKS[pid], _FIVE_TYPES[shape]).astype(np.int8)
@@ -60,8 +60,8 @@ def shape_from_five_types(labels: np.ndarray) -> np.ndarray:
 
 
 def pid_from_five_types(labels: np.ndarray, pdg: np.ndarray) -> np.ndarray:
-    """PILArNet-M's pids, int32, of voxels or clusters with five-type labels left by particles of PDG numbers `pdg`
-    (0 unknown): the particle's own pid, or the typical one of the label where the particle would give another label."""
+    """PILArNet-M's pids, int32, of voxels or clusters with five-type labels from particles with PDG numbers `pdg`
+    (0 unknown): the particle's own pid, or the label's typical one if the particle would give another label."""
     labels = _known(labels, 5, "label")
     own = np.array([_PIDS.get(int(number), -1) for number in np.abs(pdg).ravel()], dtype=np.int32).reshape(labels.shape)
     agrees = (five_types_from_shape(shape_from_five_types(labels), own) == labels) & (own >= 0)
@@ -69,40 +69,40 @@ def pid_from_five_types(labels: np.ndarray, pdg: np.ndarray) -> np.ndarray:
 
 
 def pdg_from_pid(pid: np.ndarray) -> np.ndarray:
-    """PDG numbers, int32, of PILArNet-M's pids: of the particle, as the format does not tell it from its antiparticle,
-    0 for unknown."""
+    """PDG numbers, int32, of PILArNet-M's pids, 0 for unknown; always of the particle, because the format does not
+    distinguish it from its antiparticle."""
     return _PDG[_known(pid, len(PID_NAMES), "pid")].astype(np.int32)
 
 
 def as_named(labels: np.ndarray, names: Sequence[str], given: Sequence[str] = CLASS_NAMES) -> np.ndarray:
-    """Labels that are numbers in `given` (-1 unknown) as numbers in `names`, int8.
+    """Convert labels that index `given` (-1 unknown) to indices into `names`, int8.
 
-    Five types and shapes are themselves, or track (HIP, MIP) and shower (shower, delta, Michel), low-energy deposits
-    and ghosts being unknown. Raises ValueError where the one cannot be told from the other: shapes do not tell HIP from
-    MIP, and numbers of unknown meaning tell nothing.
+    Five types and shapes convert to themselves, or to track (HIP, MIP) and shower (shower, delta, Michel), where
+    low-energy deposits and ghosts are unknown. Raises ValueError if the labels do not determine the result: shapes do
+    not distinguish HIP from MIP, and numbers of unknown meaning distinguish nothing.
     """
     names, given = tuple(names), tuple(given)
     if names not in (CLASS_NAMES, TWO_CLASSES, given):
         raise ValueError(
             f"classes must be {', '.join(CLASS_NAMES)} or {', '.join(TWO_CLASSES)}, got {', '.join(names)}"
         )
-    if not is_told(names, given):
-        hint = "say what they mean by truth_means (--truth_means)" if given == NUMBERS else "take other classes"
-        raise ValueError(f"labels are {told_names(given)}, which do not tell {', '.join(names)}: {hint}")
+    if not can_express(names, given):
+        hint = "state their meaning with truth_means (--truth_means)" if given == NUMBERS else "choose other classes"
+        raise ValueError(f"labels are {names_in_words(given)}, which do not determine {', '.join(names)}: {hint}")
     if names == given:
         return np.asarray(labels, dtype=np.int8)
     return _TWO_CLASSES_OF[given][_known(labels, len(given), "label")]
 
 
-def is_told(names: Sequence[str], given: Sequence[str]) -> bool:
-    """Whether labels called `given` can be told as `names`: see `as_named`."""
+def can_express(names: Sequence[str], given: Sequence[str]) -> bool:
+    """Whether labels named `given` can be expressed as `names`: see `as_named`."""
     return tuple(names) == tuple(given) or (tuple(names) == TWO_CLASSES and tuple(given) in _TWO_CLASSES_OF)
 
 
 def names_of_labels(truth: str | None, means: str | None, recorded: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Names of a file's labels: of those that `means` says; else those that the file tells; else the five types, where
-    labels are those of the study's own tree, group, array or column (no `truth` named), and numbers of others. Raises
-    ValueError for another meaning."""
+    """Names of a file's labels: those that `means` implies; otherwise those that the file contains; otherwise the five
+    types if labels are those of the study's own tree, group, array or column (no `truth` named), and numbers if not.
+    Raises ValueError for another meaning."""
     if means is not None:
         return MEANINGS[check_meaning(means)]
     if recorded is not None:
@@ -111,14 +111,14 @@ def names_of_labels(truth: str | None, means: str | None, recorded: tuple[str, .
 
 
 def check_meaning(means: str) -> str:
-    """The word, if it is one of `MEANINGS`."""
+    """Return the word if it is one of `MEANINGS`."""
     if means not in MEANINGS:
         raise ValueError(f"truth_means must be one of {', '.join(MEANINGS)}, got {means!r}")
     return means
 
 
-def told_names(names: Sequence[str]) -> str:
-    """Names of labels for a message."""
+def names_in_words(names: Sequence[str]) -> str:
+    """Names of labels, for a message."""
     return "numbers of unknown meaning" if tuple(names) == NUMBERS else ", ".join(names)
 
 

@@ -1,12 +1,12 @@
-"""Events as the wire planes of a time projection chamber see them: images of wire against drift.
+"""Events as the wire planes of a time projection chamber record them: images of wire against drift.
 
 Electrons drift along x; y is vertical; wires lie in planes of y and z, at 0 and at +60 and -60 degrees to the vertical,
-one voxel's edge apart. A wire at the angle a runs along (cos a) y + (sin a) z and is found at
+one voxel's edge apart. A wire at angle a runs along (cos a) y + (sin a) z; its coordinate is
 
     w = z cos a - y sin a
 
 A voxel's shadow falls on one wire or on two or three neighbours, each of which gets its share of the energy. Nothing
-else of a detector is in it: no field, no noise, no response of the electronics.
+else of a detector is modelled: no field, no noise, no response of the electronics.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from sscn_triton.lartpc.simulation.imaging import THRESHOLD
 from .event import UNKNOWN_LABEL, Event
 
 PLANES = {"y": 0.0, "u": 60.0, "v": -60.0}
-"""Angles of the wires to the vertical, in degrees, by the name of their plane."""
+"""Angles of the wires to the vertical, in degrees, by plane."""
 
 _VECTORS = ("momentum", "start", "first_step", "last_step", "end")
-_NEIGHBOURS = 3  # wires under a shadow, which is 1.37 wires wide at most
+_NEIGHBOURS = 3  # wires under a shadow, which is at most 1.37 wires wide
 
 
 def project(event: Event, plane: str, threshold: float = THRESHOLD) -> Event:
-    """The event of two dimensions, (wire, drift), that a plane of `PLANES` sees of one of three.
+    """The two-dimensional event (wire, drift) that a plane of `PLANES` records of a three-dimensional one.
 
-    A pixel has the energy of all shadows that fall on it, in MeV, and is active from the threshold on. Its label is the
-    one with the largest part of that energy (unknown counts as one), its cluster likewise. Pixels come in ascending
-    order. Places and momenta of particles are turned into (wire, drift, along the wire), in mm and MeV/c; their
-    energies and voxel counts remain those of three dimensions.
+    A pixel has the energy of all shadows that fall on it, in MeV, and is active if that reaches the threshold. Its
+    label is the one with the largest part of that energy (unknown counts as one), and likewise its cluster. Pixels are
+    in ascending order. Positions and momenta of particles are rotated to (wire, drift, along the wire), in mm and
+    MeV/c; their energies and voxel counts remain those of three dimensions.
 
     Raises ValueError for another plane, or an event that is not three-dimensional.
     """
     check_plane(plane)
     if event.ndim != 3:
-        raise ValueError(f"{event.name or 'event'}: only three-dimensional events are projected, got {event.ndim}")
+        raise ValueError(f"{event.name or 'event'}: only three-dimensional events can be projected, got {event.ndim}")
     angle = math.radians(PLANES[plane])
     cosine, sine = math.cos(angle), math.sin(angle)
     drift, height, depth = event.spatial_shape
@@ -59,7 +59,7 @@ def project(event: Event, plane: str, threshold: float = THRESHOLD) -> Event:
         coordinates=np.column_stack(np.divmod(unique[active], drift)),
         energy=total[active],
         labels=labels[active],
-        particles=_turned(event.particles, cosine, sine),
+        particles=_rotated(event.particles, cosine, sine),
         voxel_size=event.voxel_size,
         origin=np.array([origin_yz + low * event.voxel_size, event.origin[0]]),
         spatial_shape=(wires, drift),
@@ -70,7 +70,7 @@ def project(event: Event, plane: str, threshold: float = THRESHOLD) -> Event:
 
 
 def check_plane(plane: str) -> str:
-    """The plane's name, if it is one."""
+    """Return the plane's name if it exists."""
     if plane not in PLANES:
         raise ValueError(f"plane must be one of {', '.join(PLANES)}, got {plane!r}")
     return plane
@@ -79,7 +79,7 @@ def check_plane(plane: str) -> str:
 def _shadows(
     coordinates: np.ndarray, cosine: float, sine: float, low: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Voxels' rows, wires and the share of a voxel that falls on each."""
+    """Rows of voxels, wires, and the share of a voxel that falls on each wire."""
     centre = (coordinates[:, 2] + 0.5) * cosine - (coordinates[:, 1] + 0.5) * sine - low
     first = np.floor(centre).astype(np.int64) - 1
     below = [_below(first + edge - centre, abs(cosine), abs(sine)) for edge in range(_NEIGHBOURS + 1)]
@@ -89,8 +89,8 @@ def _shadows(
 
 
 def _below(place: np.ndarray, one: float, other: float) -> np.ndarray:
-    """Share of a unit square's shadow that lies below a place counted from its middle: a trapezium's area. `one` and
-    `other` are the shadows of its edges."""
+    """The share of a unit square's shadow that lies below a place measured from its middle: a trapezium's area. `one`
+    and `other` are the shadows of its edges."""
     if min(one, other) < 1e-9:
         return np.clip(place / max(one, other) + 0.5, 0.0, 1.0)
     half, inner = (one + other) / 2, abs(one - other) / 2
@@ -102,7 +102,7 @@ def _below(place: np.ndarray, one: float, other: float) -> np.ndarray:
 
 
 def _heaviest(place: np.ndarray, values: np.ndarray, energies: np.ndarray, count: int, kinds: int) -> np.ndarray:
-    """Of each place the value, -1 to `kinds` - 1, with the most energy; among equals the least, unknown last."""
+    """The value, -1 to `kinds` - 1, with the most energy at each place; among equals the smallest, unknown last."""
     key = place * (kinds + 1) + np.where(values == UNKNOWN_LABEL, kinds, values)
     unique, inverse = np.unique(key, return_inverse=True)
     total = np.bincount(inverse, energies, len(unique))
@@ -112,9 +112,9 @@ def _heaviest(place: np.ndarray, values: np.ndarray, energies: np.ndarray, count
     return np.where(kind[first] == kinds, UNKNOWN_LABEL, kind[first])
 
 
-def _turned(particles: np.ndarray, cosine: float, sine: float) -> np.ndarray:
-    turned = particles.copy()
+def _rotated(particles: np.ndarray, cosine: float, sine: float) -> np.ndarray:
+    rotated = particles.copy()
     for field in _VECTORS:
         x, y, z = particles[field].T
-        turned[field] = np.column_stack([z * cosine - y * sine, x, y * cosine + z * sine])
-    return turned
+        rotated[field] = np.column_stack([z * cosine - y * sine, x, y * cosine + z * sine])
+    return rotated

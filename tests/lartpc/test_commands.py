@@ -100,10 +100,10 @@ def test_an_unfinished_file_of_other_events_is_refused_and_kept(tmp_path: Path, 
     with pytest.raises(KeyboardInterrupt):
         simulate_file(path, 2 * PART, seed=5, size=16, progress=stop)
     with pytest.raises(
-        ValueError, match=r"events\.h5\.unfinished holds events of another seed, size, recipe or version"
+        ValueError, match=r"events\.h5\.unfinished contains events of another seed, size, recipe or version"
     ):
         simulate_file(path, 2 * PART, **{"seed": 5, "size": 16, **change})
-    with pytest.raises(ValueError, match=r"events\.h5\.unfinished holds 20 events already, asked for 7"):
+    with pytest.raises(ValueError, match=r"events\.h5\.unfinished already contains 20 events, but 7 were requested"):
         simulate_file(path, 7, seed=5, size=16)
     assert kept_events(path) == PART
 
@@ -289,7 +289,7 @@ def test_a_failed_conversion_leaves_nothing(
     code, _, err = sscn(capsys, "convert", damaged, tmp_path / "copy.csv")
     assert code == 2
     last = err.splitlines()[-1]
-    assert last == f"sscn convert: {damaged}: event 2: point: damaged, its checksum does not agree"
+    assert last == f"sscn convert: {damaged}: event 2: point: damaged: its checksum does not match"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged.h5", "three.h5"]
 
 
@@ -297,7 +297,7 @@ BAD = {
     "no file": (["inspect"], "sscn inspect: the following arguments are required: file"),
     "no files": (["convert"], "sscn convert: the following arguments are required: source, target"),
     "missing": (["inspect", "none.h5"], "sscn inspect: none.h5: no such file"),
-    "foreign": (["inspect", "text.txt"], "sscn inspect: text.txt: no event file: neither larcv2 ROOT, larcv3 HDF5"),
+    "foreign": (["inspect", "text.txt"], "sscn inspect: text.txt: not an event file: neither larcv2 ROOT, larcv3 HDF5"),
     "page": (["inspect", "three.h5", "--out", "page.pdf"], "sscn inspect: out must end with .html, got page.pdf"),
     "color": (["display", "three.h5", "--color", "red"], "sscn display: color must be energy, label, pred"),
     "event": (["display", "three.h5", "--event", "3"], "sscn display: three.h5: no event 3; the file has 3, counted"),
@@ -305,7 +305,10 @@ BAD = {
     "picture": (["display", "three.h5", "--out", "a.gif"], "sscn display: out must end with .html or .png, got a.gif"),
     "guess": (["display", "three.h5", "--color", "prediction"], "sscn display: color=prediction needs a file labelled"),
     "view": (["display", "three.h5", "--project", "w"], "sscn display: project must be y or u or v, got w"),
-    "flat to h5": (["convert", "flat.csv", "a.h5"], "sscn convert: PILArNet-M holds three-dimensional events"),
+    "flat to h5": (
+        ["convert", "flat.csv", "a.h5"],
+        "sscn convert: PILArNet-M can contain only three-dimensional events",
+    ),
     "target": (["convert", "three.h5", "a.root"], "sscn convert: target must end with .h5 or .hdf5 or .npz or .csv"),
     "plane": (["convert", "three.h5", "a.npz", "--project", "x"], "sscn convert: project must be y or u or v, got x"),
     "labels": (["convert", "three.h5", "a.npz", "--labels", "x"], "sscn convert: labels must be slides or attached"),

@@ -53,15 +53,15 @@ def test_any_dimension_and_no_voxels(ndim: int) -> None:
 WRONG = {
     "outside": ({"coordinates": np.array([[0, 0, 0], [16, 0, 0]])}, ValueError, r"row 1, \[16, 0, 0\], lie outside"),
     "negative": ({"coordinates": np.array([[0, 0, 0], [0, -1, 0]])}, ValueError, r"row 1, \[0, -1, 0\], lie outside"),
-    "twice": ({"coordinates": np.array([[1, 1, 1], [1, 1, 1]])}, ValueError, "1 voxels a second time"),
+    "twice": ({"coordinates": np.array([[1, 1, 1], [1, 1, 1]])}, ValueError, "1 duplicate voxels in coordinates"),
     "floats": ({"coordinates": np.zeros((2, 3))}, TypeError, "coordinates must be integers"),
     "flat": ({"coordinates": np.zeros(2, int)}, ValueError, r"coordinates must be \[N, 3\]"),
     "NaN": ({"energy": np.array([1.0, np.nan])}, ValueError, "energy of row 1 is nan"),
     "few energies": ({"energy": np.ones(1)}, ValueError, r"energy must be \[2\]"),
     "complex": ({"energy": np.ones(2, complex)}, TypeError, "energy must be real"),
-    "label": ({"labels": np.array([0, 5])}, ValueError, "labels of row 1 is 5; allowed are -1"),
+    "label": ({"labels": np.array([0, 5])}, ValueError, "labels of row 1 is 5; the allowed range is -1"),
     "float label": ({"labels": np.zeros(2)}, TypeError, "labels must be integers"),
-    "cluster": ({"clusters": np.array([0, -1])}, ValueError, "clusters of row 0 is 0; allowed are -1"),
+    "cluster": ({"clusters": np.array([0, -1])}, ValueError, "clusters of row 0 is 0; the allowed range is -1"),
     "particles": ({"particles": np.zeros(3)}, TypeError, "PARTICLE_DTYPE"),
     "size": ({"voxel_size": 0.0}, ValueError, "voxel_size must be a positive"),
     "origin": ({"origin": np.zeros(2)}, ValueError, "origin must be 3 finite"),
@@ -138,7 +138,7 @@ def test_the_default_crop_is_the_fullest() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"size": 11}, r"size must be 1 to \(16, 12, 10\) voxels an axis, got \(11, 11, 11\)"),
+        ({"size": 11}, r"size must be 1 to \(16, 12, 10\) voxels per axis, got \(11, 11, 11\)"),
         ({"size": 0}, "size must be 1 to"),
         ({"size": (4, 4)}, "size must be one integer or 3"),
         ({"size": 4, "corner": (13, 0, 0)}, r"corner must be 0 to \[12, 8, 6\]"),

@@ -119,7 +119,7 @@ def test_particles_start_where_their_pixels_are(plane: str) -> None:
 def test_no_voxels_give_no_pixels_and_what_is_no_event_of_three_dimensions_is_refused() -> None:
     empty = project(random_event(0, 0), "u")
     assert (len(empty), empty.ndim) == (0, 2)
-    with pytest.raises(ValueError, match="only three-dimensional events are projected, got 2"):
+    with pytest.raises(ValueError, match="only three-dimensional events can be projected, got 2"):
         project(empty, "u")
     with pytest.raises(ValueError, match="plane must be one of y, u, v, got 'w'"):
         project(random_event(0), "w")

@@ -1,1 +1,1 @@
-"""Event files of every format: readers and writers, and `opening`, which chooses one by the file."""
+"""Event files of every format: readers, writers, and `opening`, which chooses one of them for a file."""

@@ -1,4 +1,4 @@
-"""What all event files have in common: read event by event, written whole or not at all."""
+"""The common base of all event files: events are read one by one, and files are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sscn_triton.common.messages import first_line
 from sscn_triton.lartpc.event import CLASS_NAMES, Event
 
 LARGEST_AXIS = 2**20
-"""Voxels along an axis of an image that a file may ask for."""
+"""The most voxels along an axis that an image in a file may have."""
 VOXEL_SIZE = 3.0
-"""Edge of a voxel in mm where a file does not tell."""
+"""Edge of a voxel in mm if the file does not state it."""
 
-_NEVER_SET = (0, 2**64 - 1)  # larcv's numbers of voxels of an image whose description was never set
+_NEVER_SET = (0, 2**64 - 1)  # larcv's voxel counts for an image whose description was never set
 
 
 class EventFileError(ValueError):
@@ -30,15 +30,15 @@ class EventFileError(ValueError):
 class EventFile(Sequence[Event], ABC):
     """The events of a file as a sequence: `len(events)`, `events[i]` (also from the end), slices, iteration.
 
-    Nothing is read but the event asked for. The file is opened once in every process that reads, also in those forked
-    from one that has it open, so that a data loader may have any number of workers; pickling passes on the path alone.
+    Only the requested event is read. Every process that reads opens the file once, also a process forked from one that
+    has it open, so that a data loader may have any number of workers; pickling transfers only the path.
 
-    Opening and reading raise FileNotFoundError, IndexError for an event the file has not, and EventFileError (a
-    ValueError) for a file that is foreign, cut short, inconsistent or holds impossible values.
+    Opening and reading raise FileNotFoundError, IndexError for an event that the file does not have, and EventFileError
+    (a ValueError) for a file that has another format, is truncated or inconsistent, or contains impossible values.
     """
 
     attributes: Mapping[str, Any] = MappingProxyType({})
-    """What the file says of itself (seed, configuration, ...); empty for files that this package did not write."""
+    """The file's own description (seed, configuration, ...); empty for files that this package did not write."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -53,24 +53,24 @@ class EventFile(Sequence[Event], ABC):
 
     @abstractmethod
     def _open(self) -> Any:
-        """Opens the file, in this process."""
+        """Open the file in this process."""
 
     @abstractmethod
     def _count(self) -> int:
-        """Checks the file's structure and gives the number of its events."""
+        """Check the file's structure and return the number of its events."""
 
     @abstractmethod
     def _read(self, number: int) -> Event: ...
 
     @property
     def handle(self) -> Any:
-        """The file as opened by this process."""
+        """The file, opened by this process."""
         if self._handle is None or self._process != os.getpid():
             self._handle, self._process = self._open(), os.getpid()
         return self._handle
 
     def close(self) -> None:
-        """Closes the file; reading on opens it again."""
+        """Close the file; reading opens it again."""
         if self._handle is not None and self._process == os.getpid():
             self._handle.close()
         self._handle = None
@@ -92,7 +92,7 @@ class EventFile(Sequence[Event], ABC):
         if isinstance(number, slice):
             return [self._read(one) for one in range(*number.indices(len(self)))]
         if not -len(self) <= number < len(self):
-            raise IndexError(f"{self.path}: no event {number}; the file has {len(self)}, counted from 0")
+            raise IndexError(f"{self.path}: there is no event {number}; the file has {len(self)}, numbered from 0")
         return self._read(number % len(self))
 
     def __iter__(self) -> Iterator[Event]:
@@ -106,7 +106,7 @@ class EventFile(Sequence[Event], ABC):
 
 
 class ChangedEvents(EventFile):
-    """The events of a file, each changed when it is read, by functions called one after the other."""
+    """The events of a file, to each of which functions are applied in turn when it is read."""
 
     def __init__(self, events: EventFile, *changes: Callable[[Event], Event]) -> None:
         self.events, self.changes, self.path = events, changes, events.path
@@ -130,16 +130,17 @@ class ChangedEvents(EventFile):
         return event
 
     def close(self) -> None:
-        """Closes the file; reading on opens it again."""
+        """Close the file; reading opens it again."""
         self.events.close()
 
 
 class EventWriter(ABC):
-    """Writes events one after the other, in a `with` block: the file has its name only when it is whole.
+    """Writes events one by one, in a `with` block: the file gets its name only when it is complete.
 
-    Until then it is a hidden one beside it, removed if the block ends by an exception (`WholeFile`). overwrite: replace
-    a file that is already at `path`, at the end. Without it FileExistsError is raised for one that is there, or appears
-    meanwhile, and BusyError while another writer makes the file. WriteError, an OSError, means that no space is left.
+    Until then it is a hidden file beside `path`, which is removed if the block ends with an exception (`WholeFile`).
+    overwrite: replace an existing file at `path`, at the end. Without it, FileExistsError is raised if a file exists or
+    appears meanwhile, and BusyError while another writer writes the file. WriteError, an OSError, means that no space
+    is left.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -150,12 +151,12 @@ class EventWriter(ABC):
         self._predicted: tuple[str, ...] | None = None
 
     def append(self, event: Event) -> None:
-        """Writes one more event. Raises ValueError if it has a prediction and those before it have none, or others."""
+        """Write one more event. Raises ValueError unless all events have a prediction of the same classes, or none."""
         names = None if event.prediction is None else event.prediction.names
         if self.count == 0:
             self._predicted = names
         if names != self._predicted:
-            raise ValueError("either all events of a file have a prediction, of the same classes, or none has")
+            raise ValueError("either all events of a file have a prediction of the same classes, or none has one")
         self._append(event)
         self.count += 1
 
@@ -164,7 +165,7 @@ class EventWriter(ABC):
 
     @abstractmethod
     def _finish(self) -> None:
-        """Writes what a complete file ends with."""
+        """Write the end of a complete file."""
 
     def __enter__(self) -> EventWriter:
         return self
@@ -182,11 +183,11 @@ class EventWriter(ABC):
 
 
 def first_bytes(path: Path, count: int = 8) -> bytes:
-    """What a file begins with. Raises FileNotFoundError if there is none, EventFileError for one that may not be
+    """The first bytes of a file. Raises FileNotFoundError if there is none, EventFileError if it cannot be
     read."""
     try:
         if not path.is_file():
-            what = "not a file that can be read" if path.exists() else "no such file"
+            what = "not a readable file" if path.exists() else "no such file"
             raise FileNotFoundError(f"{path}: {what}")
         with path.open("rb") as file:
             return file.read(count)
@@ -206,21 +207,19 @@ def voxel_labels(
 ) -> np.ndarray:
     """Labels, int8, of the voxels `ids`, stored as `values` of the voxels `label_ids`, both ascending.
 
-    Raises `error` for other voxels, or for a value that is no index into `names`; `where` says where the numbers and
-    where the values are.
+    Raises `error` if the voxels differ, or if a value is not an index into `names`; `where` gives the places of the
+    voxel numbers and of the values.
     """
     if not np.array_equal(label_ids, ids):
         other = len(np.setxor1d(label_ids, ids))
-        raise error(f"{where[0]}: labels for other voxels than the data's ({other} in one of them only)")
+        raise error(f"{where[0]}: the labels are for other voxels than the data ({other} occur in only one of them)")
     wrong = (values != np.round(values)) | (values < 0) | (values >= len(names))
     if wrong.any():
-        hint = (
-            "" if len(names) > len(CLASS_NAMES) else "; what other numbers mean is said by truth_means (--truth_means)"
-        )
-        raise error(f"{where[1]}: label {values[wrong][0]}; allowed are 0 to {len(names) - 1}{hint}")
+        hint = "" if len(names) > len(CLASS_NAMES) else "; truth_means (--truth_means) says what others mean"
+        raise error(f"{where[1]}: label {values[wrong][0]}; the allowed range is 0 to {len(names) - 1}{hint}")
     return values.astype(np.int8)
 
 
 def never_filled(voxels: int, shape: Sequence[int]) -> bool:
-    """Whether larcv wrote an entry that was never filled: no voxels, and an image whose numbers were never set."""
+    """Whether larcv wrote an entry that was never filled: no voxels, and an image whose description was never set."""
     return voxels == 0 and all(int(n) in _NEVER_SET for n in shape)

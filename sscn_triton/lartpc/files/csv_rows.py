@@ -1,7 +1,7 @@
-"""Rows of a CSV file as people and spreadsheets write them: which column is which, and their numbers.
+"""Rows of a CSV file as people and spreadsheets write them: the meaning of the columns, and their numbers.
 
 Accepted: a byte order mark, LF or CRLF, blank lines and rows of commas alone, spaces around a cell, cells in quotation
-marks, empty cells after the last column, whole numbers written as 1.0, and a header in capitals. Every refusal names
+marks, empty cells after the last column, integers written as 1.0, and a header in capitals. Every error message names
 the line and the column.
 """
 
@@ -20,12 +20,12 @@ AXES = "xyz"
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _AXIS = 0, LARGEST_AXIS
-_WORDS = 40  # characters of a cell or a line that a message quotes
+_WORDS = 40  # the most characters of a cell or a line that a message quotes
 
 
 class Header:
-    """Places of the columns that an event needs, by name: x, y, z, and where there are such, event; the columns of
-    energies and of labels are named value and label, if nothing else is given."""
+    """Positions of the columns that an event needs, by name: x, y, z and event if they exist; the columns of
+    energies and of labels are named value and label by default."""
 
     def __init__(self, cells: list[str], energies: str = "value", labels: str | None = "label") -> None:
         while cells and not cells[-1]:
@@ -39,8 +39,8 @@ class Header:
         missing = [name for field, name in (("x", "x"), ("y", "y"), ("value", energies)) if field not in self.place]
         if missing:
             raise ValueError(
-                f"header {quoted(','.join(cells))}: no column {', '.join(missing)}; expected a line that names columns "
-                "x, y, z (none for planes), value and, perhaps, label and event"
+                f"header {quoted(','.join(cells))}: no column {', '.join(missing)}; expected a line with the columns "
+                "x, y, z (without z for planes), value and, optionally, label and event"
             )
 
     def _find(self, field: str, name: str) -> None:
@@ -56,24 +56,24 @@ class Header:
         return field in self.place
 
     def check_width(self, cells: list[str]) -> None:
-        """Refuses a row with a cell too few, or too many that are not empty."""
+        """Raise ValueError for a row with too few cells, or with extra cells that are not empty."""
         wide = len(self.names)
         if len(cells) != wide and (len(cells) < wide or any(cells[wide:])):
-            raise ValueError(f"{len(cells)} cells in {quoted(','.join(cells))}, the header names {wide} columns")
+            raise ValueError(f"{len(cells)} cells in {quoted(','.join(cells))}, but the header names {wide} columns")
 
     def is_of_event(self, line: bytes, written: bytes) -> bool:
-        """Whether a line's event is certainly written like this: a quick look, which quotation marks forbid."""
+        """Whether a line certainly belongs to the event written like this: a quick check, for lines without quotes."""
         cells = line.split(b",", self.place["event"] + 1)
         return b'"' not in line and len(cells) > self.place["event"] and cells[self.place["event"]] == written
 
     def event(self, cells: list[str]) -> str:
-        """The event that a row belongs to, 7, 7.0 and 07 being one."""
+        """The event that a row belongs to; 7, 7.0 and 07 are the same."""
         if "event" not in self.place:
             return ""
         self.check_width(cells)
         name = cells[self.place["event"]]
         if not name:
-            raise ValueError(f"column {self.names[self.place['event']]} is empty; expected an event's number")
+            raise ValueError(f"column {self.names[self.place['event']]} is empty; expected an event number")
         try:
             number = float(name)
         except ValueError:
@@ -82,7 +82,7 @@ class Header:
 
 
 def check_start(line: bytes) -> None:
-    """Refuses what is no text in UTF-8 whose lines end with LF, by the first line."""
+    """Check by the first line that the file is UTF-8 text whose lines end with LF; raises ValueError otherwise."""
     if line.startswith(_UTF16):
         raise ValueError("the text is UTF-16; save it as CSV UTF-8")
     if b"\r" in line.rstrip(b"\r\n"):
@@ -90,17 +90,15 @@ def check_start(line: bytes) -> None:
 
 
 def check_separator(line: bytes) -> None:
-    """Refuses a header whose names are not separated by commas."""
+    """Raise ValueError for a header whose names are not separated by commas."""
     if b"," not in line:
         for mark, name in ((b";", "semicolons"), (b"\t", "tabs")):
             if mark in line:
-                raise ValueError(
-                    f"columns are separated by {name}; expected commas, and a point in numbers such as 0.5"
-                )
+                raise ValueError(f"columns are separated by {name}; expected commas, and a decimal point as in 0.5")
 
 
 def cells_of(line: bytes) -> list[str]:
-    """The cells of a line; none of a blank line, a comment, or one of commas alone."""
+    """The cells of a line; an empty list for a blank line, a comment, or a line of commas alone."""
     text = line.decode("utf-8", "replace").strip()
     if not text or text[0] == "#" or (text[0] == "," and not text.strip(", \t")):
         return []
@@ -110,12 +108,12 @@ def cells_of(line: bytes) -> list[str]:
     try:
         (cells,) = csv.reader([text], skipinitialspace=True, strict=True)
     except (csv.Error, ValueError):
-        raise ValueError(f"quotation marks that do not end on their line, in {quoted(text)}") from None
+        raise ValueError(f"a quotation mark is not closed on its line: {quoted(text)}") from None
     return [cell.strip() for cell in cells]
 
 
 def numbered_cells(lines: Iterable[bytes], first: int) -> Iterator[tuple[int, list[str]]]:
-    """Lines with anything in them: number in the file and cells. Raises ValueError naming the line."""
+    """Lines that are not empty: their number in the file and their cells. Raises ValueError with the line."""
     for number, line in enumerate(lines, first):
         try:
             if cells := cells_of(line):
@@ -126,7 +124,7 @@ def numbered_cells(lines: Iterable[bytes], first: int) -> Iterator[tuple[int, li
 
 def parse_rows(header: Header, rows: Iterable[tuple[int, list[str]]], labels: int) -> dict[str, np.ndarray]:
     """Columns x, y, z and label (-1 to `labels` - 1), int64, and value, float32, of numbered rows. Raises ValueError
-    naming line, column, what was found and what is allowed."""
+    with the line, the column, the value found and the allowed ones."""
     numbers, table = [], []
     for number, cells in rows:
         try:
@@ -145,8 +143,8 @@ def parse_rows(header: Header, rows: Iterable[tuple[int, list[str]]], labels: in
 
 def _column(header: Header, field: str, numbers: list[int], cells: list[str], bounds: tuple[int, int]) -> np.ndarray:
     least, limit = bounds
-    allowed = {"value": "an energy in MeV", "label": f"a label, whole, -1 (unknown) to {limit - 1}"}
-    expected = allowed.get(field, f"a voxel's number, whole, 0 to {limit - 1}")
+    allowed = {"value": "an energy in MeV", "label": f"an integer label, -1 (unknown) to {limit - 1}"}
+    expected = allowed.get(field, f"an integer voxel number, 0 to {limit - 1}")
     try:
         values = np.array(cells, dtype=np.str_).astype(np.float64)
     except ValueError:
@@ -172,5 +170,5 @@ def _number(cell: str) -> float:
 
 
 def quoted(text: str) -> str:
-    """Words of a file for a message, not too many of them."""
+    """Text of a file, quoted for a message and shortened if it is long."""
     return repr(text if len(text) <= _WORDS else text[: _WORDS - 3] + "...")

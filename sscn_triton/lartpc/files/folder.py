@@ -1,4 +1,4 @@
-"""Many event files as one: how public data sets come, and large simulations are kept."""
+"""Many event files as one: public data sets and large simulations are stored this way."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sscn_triton.lartpc.event import Event
 from sscn_triton.lartpc.files.base import EventFile, EventFileError
 
 OPEN = 32
-"""Files that are open at once: systems allow a process a thousand or fewer, and an open HDF5 file takes memory."""
+"""Most files open at once: systems allow a process a thousand or fewer, and an open HDF5 file takes memory."""
 
 
 class FolderEvents(EventFile):
-    """The events of all event files in a folder, one file after the other in the order of their names; see `EventFile`.
+    """The events of all event files in a folder, file by file in the order of their names; see `EventFile`.
 
     Files are those whose names end with one of the suffixes, .root, .h5, .hdf5, .npz or .csv for `open_events`; hidden
-    ones, and folders in it, are passed over. Raises EventFileError for a folder without any.
+    files and subfolders are skipped. Raises EventFileError if the folder contains no event files.
     """
 
     def __init__(self, path: Path, open_file: Callable[[Path], EventFile], suffixes: Sequence[str]) -> None:
@@ -31,9 +31,9 @@ class FolderEvents(EventFile):
             raise EventFileError(f"{path}: cannot be listed ({first_line(error)})") from error
         names = [p for p in found if p.suffix.lower() in suffixes and p.name[0] != "." and p.is_file()]
         if not names:
-            raise EventFileError(f"{path}: a folder without event files ({', '.join(suffixes)})")
+            raise EventFileError(f"{path}: the folder contains no event files ({', '.join(suffixes)})")
         self.files: list[EventFile] = []
-        self._used = dict[int, None]()  # the open files, the one used last at the end
+        self._used = dict[int, None]()  # the open files, the most recently used last
         for number, name in enumerate(names):
             self.files.append(open_file(name))
             self._note_use(number)
@@ -52,7 +52,7 @@ class FolderEvents(EventFile):
         return self.files[file][number - self._ends[file] + len(self.files[file])]
 
     def _note_use(self, number: int) -> None:
-        """This file is being used; one too many is closed, the one that was used least recently."""
+        """Record that this file is used, and close the least recently used file if too many are open."""
         self._used.pop(number, None)
         self._used[number] = None
         if len(self._used) > OPEN:
@@ -61,7 +61,7 @@ class FolderEvents(EventFile):
             self.files[oldest].close()
 
     def close(self) -> None:
-        """Closes the files; reading on opens them again."""
+        """Close the files; reading opens them again."""
         self._used.clear()
         for file in self.files:
             file.close()

@@ -1,8 +1,8 @@
-"""HDF5 files, read so that a damaged one cannot end the program.
+"""HDF5 files, read in a way that a damaged file cannot end the program.
 
-The HDF5 library crashes on some damage to files of its old format, whose structure carries no checksums: public
-PILArNet-M and larcv3 files are such. They are read by a child process, which may die. The format of superblock 3 and
-later, which ours have, is checked by the library itself, and read here.
+The HDF5 library crashes on some damage to files of its old format, whose structure carries no checksums; public
+PILArNet-M and larcv3 files have this format. A child process, which may die, reads them. The library itself checks the
+format of superblock 3 and later, which our files have, so those are read in this process.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PROGRAM = (
 
 
 class Reading(Protocol):
-    """An open HDF5 file, here or in the child process: see `Calls`."""
+    """An open HDF5 file, in this process or in the child process: see `Calls`."""
 
     def names(self, group: str = "/") -> list[str]: ...
     def attributes(self) -> dict[str, Any]: ...
@@ -52,14 +52,14 @@ def _open(path: Path) -> Reading:
         start = file.read(len(_SIGNATURE) + 1)
     if start.startswith(_SIGNATURE) and start[-1] >= _CHECKED:
         return Calls(str(path))
-    reading = _Apart(str(path.absolute()))
+    reading = _ReadInChild(str(path.absolute()))
     reading.names()
     return reading
 
 
 def open_hdf5(path: Path) -> Reading:
-    """The file, opened. Raises EventFileError for one that is none, or that another program writes."""
-    require("h5py")  # before the errors of the file
+    """Open a file. Raises EventFileError if it is not HDF5, or if another program is writing it."""
+    require("h5py")  # before errors about the file
     try:
         return _open(path)
     except Exception as error:
@@ -67,22 +67,23 @@ def open_hdf5(path: Path) -> Reading:
 
 
 def _why(error: Exception) -> str:
-    """Why a file could not be opened, in words."""
+    """Explain why a file could not be opened."""
     number = error.errno if isinstance(error, OSError) else None
     if number in (errno.EAGAIN, errno.EWOULDBLOCK):
-        return "another program has it open for writing; wait for it, or close the file there"
+        return "another program has it open for writing; wait for that program, or close the file in it"
     if "already open for" in str(error):
         return (
-            "another program has it open for writing, or was killed while it had; wait for it, or, if none runs, "
-            "`h5clear -s` makes the file readable as far as it was written"
+            "another program has it open for writing, or was killed while writing; wait for it, or, if none is "
+            "running, "
+            "`h5clear -s` makes the part that was written readable"
         )
     if number is not None:
         return "cannot be opened"
-    return "not an HDF5 file, or one cut short"
+    return "not an HDF5 file, or a truncated one"
 
 
-class _Apart:
-    """A file opened by the child process."""
+class _ReadInChild:
+    """A file that the child process opens."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -94,7 +95,7 @@ class _Apart:
 
 
 class _Reader:
-    """The process that reads. It ends with this one, or when it crashes, and is then started anew."""
+    """The reading process. It ends with this process, or when it crashes; then it is started again."""
 
     def __init__(self) -> None:
         self.owner = os.getpid()
@@ -117,17 +118,17 @@ class _Reader:
         try:
             return self._process.ask(question)
         except (EOFError, OSError, pickle.UnpicklingError):
-            words = "crashed on it" if late.is_alive() else f"did not come back from it in {PATIENCE:g} s"
+            words = "crashed on it" if late.is_alive() else f"did not answer within {PATIENCE:g} s"
             self.stop()
             raise OSError(f"the HDF5 library {words}") from None
-        except BaseException:  # Ctrl-C: what comes next would be the answer to this
+        except BaseException:  # Ctrl-C: otherwise the next request would get this answer
             self.stop()
             raise
         finally:
             late.cancel()
 
     def stop(self) -> None:
-        """Ends the process, if it runs and is this one's."""
+        """Kill the child if this process started it and it is running."""
         process, self._process = self._process, None
         if process is not None and self.owner == os.getpid():
             process.end()
@@ -137,7 +138,7 @@ _the_child: list[_Reader] = []
 
 
 def _child() -> _Reader:
-    """This process's own: one that was forked off does not share its parent's."""
+    """The child of this process; a forked process does not share its parent's."""
     if not _the_child or _the_child[-1].owner != os.getpid():
         _the_child[:] = [_Reader()]
         atexit.register(_the_child[0].stop)

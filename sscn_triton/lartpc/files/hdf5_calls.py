@@ -1,4 +1,4 @@
-"""What is asked of an HDF5 file, and a process that does nothing but answer. Imports nothing of the package but `heap`,
+"""Requests to an HDF5 file, and a process that only answers them. Imports only `heap` from the package,
 so that the process starts quickly."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .heap import check_row  # relative: the process knows this folder by anothe
 
 
 class Calls:
-    """An open file, and all that a reader of events asks of it."""
+    """An open file, with every call that a reader of events needs."""
 
     def __init__(self, path: str) -> None:
         import h5py
@@ -22,21 +22,21 @@ class Calls:
         self._datasets: dict[str, Any] = {}
 
     def _dataset(self, name: str) -> Any:
-        """A dataset by name; opened once, because h5py takes a quarter of a millisecond to work out its type."""
+        """A dataset by name; opened once, because h5py takes a quarter of a millisecond to determine its type."""
         if name not in self._datasets:
             self._datasets[name] = self._file[name]
         return self._datasets[name]
 
     def names(self, group: str = "/") -> list[str]:
-        """Names in a group, in order."""
+        """Names in a group, sorted."""
         return sorted(self._file[group].keys())
 
     def attributes(self) -> dict[str, Any]:
-        """What the file says of itself."""
+        """The file's attributes."""
         return dict(self._file.attrs)
 
     def kind(self, name: str) -> str:
-        """What a name stands for: a group, or a dataset of a type and shape, or one of rows of any length."""
+        """What a name refers to: a group, a dataset of a type and shape, or a dataset of rows of variable length."""
         import h5py
 
         found = self._file[name]
@@ -49,11 +49,11 @@ class Calls:
         return len(self._dataset(dataset))
 
     def fields(self, dataset: str) -> tuple[str, ...]:
-        """Names of the columns; none if the rows are not structured."""
+        """Names of the columns; empty if the rows are not structured."""
         return self._dataset(dataset).dtype.names or ()
 
     def row(self, dataset: str, number: int) -> Any:
-        """One row of variable length, after a look at where it lies."""
+        """One row of variable length, after a check of its place in the file."""
         found = self._dataset(dataset)
         check_row(found, number)
         return found[number]
@@ -65,15 +65,15 @@ class Calls:
         return self._dataset(dataset)[number]
 
     def close(self) -> None:
-        self._datasets.clear()  # h5py looks for every open one when it closes a file
+        self._datasets.clear()  # otherwise h5py searches for every open dataset when it closes a file
         self._file.close()
 
 
 def serve() -> None:
-    """Answers (path, call, arguments) on standard input by (value, None) or (None, `packed` error), until the input
-    ends."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
+    """Answer each (path, call, arguments) on standard input with (value, None) or (None, `packed` error), until the
+    input ends."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")  # stdout is reserved for answers
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # output that a library prints goes to stderr
     files: dict[str, tuple[Any, Calls]] = {}
     while True:
         try:
@@ -89,19 +89,19 @@ def serve() -> None:
 
 
 def packed(error: Exception) -> tuple[bytes, str]:
-    """An exception for another process: itself, with its class and all that it carries, and its words, for where the
-    class cannot be had there."""
+    """Pack an exception for another process: the pickled exception with its class and attributes, and its text, in case
+    the class is not available there."""
     words = f"{type(error).__name__}: {error}"
     try:
         whole = pickle.dumps(error)
         pickle.loads(whole)
-    except Exception:  # not every exception can be made anew from its arguments
+    except Exception:  # not every exception can be constructed from its arguments
         whole = b""
     return whole, words
 
 
 def unpacked(packet: tuple[bytes, str]) -> Exception:
-    """The exception that another process packed, or an OSError with its words."""
+    """The exception that another process packed, or an OSError with its text."""
     whole, words = packet
     try:
         error = pickle.loads(whole)
@@ -115,7 +115,7 @@ def _answer(files: dict[str, tuple[Any, Calls]], path: str, call: str, arguments
         return files.pop(path)[1].close() if path in files else None
     found = Path(path).stat()
     state = (found.st_ino, found.st_mtime_ns, found.st_size)
-    if path in files and files[path][0] != state:  # another file of the name
+    if path in files and files[path][0] != state:  # another file with this name
         files.pop(path)[1].close()
     if path not in files:
         files[path] = state, Calls(path)

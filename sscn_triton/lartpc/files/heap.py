@@ -1,7 +1,7 @@
-"""A look at HDF5's global heap before HDF5 reads it.
+"""Check HDF5's global heap before HDF5 reads it.
 
-Rows of variable length lie there, and neither are they covered by HDF5's checksums nor does it read a damaged heap with
-care: on some it never comes back. So what a row's reference points at is checked first. Layout: HDF5 File Format
+Rows of variable length are stored there. HDF5's checksums do not cover them, and HDF5 does not read a damaged heap
+safely: on some damage it never returns. So the target of a row's reference is checked first. Layout: HDF5 File Format
 Specification 3.0, III.E, "Disk Format: Level 1E - Global Heap".
 """
 
@@ -17,9 +17,9 @@ _OBJECT = struct.Struct("<HH4xQ")  # index, references to it, size; the data fol
 
 
 def check_row(dataset: Any, number: int) -> None:
-    """Raises ValueError if row `number` of an h5py dataset of rows of variable length cannot be where it should be.
+    """Raise ValueError if row `number` of an h5py dataset of variable-length rows cannot be where it should be.
 
-    Rows whose references are compressed, or whose file does not count in 8 bytes, are not looked at.
+    Rows with compressed references, and files whose sizes and offsets do not have 8 bytes, are not checked.
     """
     file = dataset.file.id
     if file.get_create_plist().get_sizes() != (8, 8):
@@ -45,19 +45,19 @@ def _reference(dataset: Any, number: int, descriptor: int, base: int) -> bytes |
     _, chunk = dataset.id.read_direct_chunk((first,))
     reference = chunk[(number - first) * size : (number - first + 1) * size]
     if len(reference) != size:
-        raise ValueError("its reference is cut short")
+        raise ValueError("its reference is truncated")
     return bytes(reference)
 
 
 def _check_object(descriptor: int, address: int, index: int, expected: int) -> None:
-    """Walks through a collection as HDF5 would, to the end."""
+    """Walk through a collection as HDF5 does, to the end."""
     signature, version, size = _COLLECTION.unpack(_read(descriptor, address, _COLLECTION.size))
     if signature != b"GCOL" or version != 1 or address + size > os.fstat(descriptor).st_size:
-        raise ValueError(f"no heap at {address}, where its numbers should be")
+        raise ValueError(f"expected a global heap at {address}")
     place, found = _COLLECTION.size, False
     while place + _OBJECT.size <= size:
         number, _, length = _OBJECT.unpack(_read(descriptor, address + place, _OBJECT.size))
-        if number == 0:  # the rest is free; its size counts from here
+        if number == 0:  # the rest is free space, whose size counts from here
             if length != size - place:
                 raise ValueError(f"the heap at {address} is damaged")
             break
@@ -67,7 +67,7 @@ def _check_object(descriptor: int, address: int, index: int, expected: int) -> N
         if number == index:
             found = length == expected
     if not found:
-        raise ValueError(f"the heap at {address} does not hold its numbers")
+        raise ValueError(f"the heap at {address} does not contain its numbers")
 
 
 def _read(descriptor: int, place: int, size: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Events from larcv2 ROOT files, the format of the study's public data sets, read by uproot without larcv."""
+"""Events from larcv2 ROOT files, the format of the study's public data sets, read with uproot without larcv."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sscn_triton.lartpc.files.base import (
 from sscn_triton.lartpc.numbering import NO_TRUTH, names_of_labels
 
 TREES = {"energies": "sparse3d_data_tree", "truth": "sparse3d_fivetypes_tree", "particles": "particle_mcst_tree"}
-"""Names of the trees of the study's data, by what is in them."""
+"""Names of the trees of the study's data, by content."""
 
 _CHUNK = 64  # entries read at once
 _CENTIMETRES = 1  # larcv's code of the unit of its image meta
@@ -46,11 +46,13 @@ _SCALARS = {
 }
 _PROCESS = "_process"
 _HINTS = {
-    "energies": "give the name of the tree of energies as energies (--energies NAME)",
-    "truth": "give the name of the tree of labels as truth (--truth NAME), or read without labels (--truth none)",
-    "particles": "give the name of the tree of particles as particles (--particles NAME), or none (--particles none)",
+    "energies": "pass the name of the energy tree as energies (--energies NAME)",
+    "truth": "pass the name of the label tree as truth (--truth NAME), or read without labels (--truth none)",
+    "particles": "pass the name of the particle tree as particles (--particles NAME), or none (--particles none)",
 }
-_PLANES = "of two-dimensional images, and only three-dimensional ones, sparse3d_NAME_tree, are read from larcv2 files"
+_PLANES = (
+    "of two-dimensional images, but only three-dimensional ones, sparse3d_NAME_tree, can be read from larcv2 files"
+)
 _VECTORS = {
     "momentum": ("_px", "_py", "_pz"),
     "start": ("_vtx._x", "_vtx._y", "_vtx._z"),
@@ -77,14 +79,14 @@ def read_larcv(
     """The events of a larcv2 ROOT file, all or those of the numbered `entries`, in that order.
 
     Trees, unless other names are given: `sparse3d_data_tree` (energies, MeV), `sparse3d_fivetypes_tree` (truth: labels
-    0 to 4), `particle_mcst_tree`. A name may leave out its end, `_tree`. With the word "none" for truth or particles
-    that tree is not looked at: labels are -1, the list of particles is empty. truth_means and voxel_size: see
+    0 to 4), `particle_mcst_tree`. A name may omit the end `_tree`. With the word "none" for truth or particles
+    that tree is not read: labels are -1, the list of particles is empty. truth_means and voxel_size: see
     `open_events`. A voxel's number is `z * nx * ny + y * nx + x`; lengths are in cm in the file and in mm in the event.
-    A particle's process is empty where the file does not tell (uproot, for one, cannot write that branch). An entry
-    that was never filled is an empty event with the image of the first one that was.
+    A particle's process is empty if the file does not contain it (uproot, for example, cannot write that branch). An
+    entry that was never filled is an empty event with the image of the first filled one.
 
-    Raises FileNotFoundError, IndexError for an entry the file has not, and LarcvError (a ValueError) for a file that is
-    foreign, cut short, inconsistent or holds impossible values.
+    Raises FileNotFoundError, IndexError for an entry that the file does not have, and LarcvError (a ValueError) for a
+    file that has another format, is truncated or inconsistent, or contains impossible values.
     """
     path = Path(path)
     first_bytes(path)
@@ -93,12 +95,12 @@ def read_larcv(
         numbers = list(range(trees.entries)) if entries is None else [int(entry) for entry in entries]
         for number in numbers:
             if not 0 <= number < trees.entries:
-                raise IndexError(f"{path}: no entry {number}; the file has {trees.entries}, counted from 0")
+                raise IndexError(f"{path}: there is no entry {number}; the file has {trees.entries}, numbered from 0")
         return [event for run in _runs(numbers) for event in trees.read(run)]
 
 
 class _Wanted:
-    """What is read of a file: names of trees by what is in them, what labels are called, a voxel's edge."""
+    """What to read from a file: names of trees by content, the names of labels, a voxel's edge."""
 
     def __init__(
         self,
@@ -117,10 +119,10 @@ class _Wanted:
 
 
 class LarcvEvents(EventFile):
-    """The events of a larcv2 ROOT file, one an entry; see `EventFile` and, for what is read, `read_larcv`.
+    """The events of a larcv2 ROOT file, one per entry; see `EventFile` and, for the content, `read_larcv`.
 
-    Turned bits are found in compressed parts (deflate and LZ4 carry checksums), in the structure, and where they make a
-    value impossible; not in the rest of what ROOT stored uncompressed, as it does where a list would not shrink.
+    Flipped bits are detected in compressed parts (deflate and LZ4 carry checksums), in the structure, and where they
+    make a value impossible; not in other parts that ROOT stored uncompressed, as it does if a list would not shrink.
     """
 
     def __init__(
@@ -151,7 +153,7 @@ class LarcvEvents(EventFile):
 
 
 class _Trees:
-    """An open file and those of its trees that are wanted, all of as many entries."""
+    """An open file and the wanted trees of it, which all have the same number of entries."""
 
     def __init__(self, path: Path, wanted: _Wanted) -> None:
         self.path, self.wanted = path, wanted
@@ -162,7 +164,9 @@ class _Trees:
             self.entries = first.entries
             for tree in self._trees.values():
                 if tree.entries != self.entries:
-                    raise LarcvError(f"{path}: {tree.name} has {tree.entries} entries, {first.name} has {self.entries}")
+                    raise LarcvError(
+                        f"{path}: {tree.name} has {tree.entries} entries, but {first.name} has {self.entries}"
+                    )
         except BaseException:
             self.close()
             raise
@@ -200,14 +204,14 @@ class _Trees:
         if not _is_unset(fields):
             label_shape, _, _ = _meta(fields, where, self.wanted.voxel_size)
             if label_shape != shape:
-                raise LarcvError(f"{where}/_meta: an image of {label_shape} voxels, the data's has {shape}")
+                raise LarcvError(f"{where}/_meta: the image has {label_shape} voxels, but the data's has {shape}")
         label_ids, values = _voxels(fields, shape, where)
         at = f"{where}/_voxel_v._id", f"{where}/_voxel_v._value"
         return voxel_labels(ids, label_ids, values, self.wanted.label_names, at, LarcvError)
 
     @cached_property
     def _image(self) -> tuple[tuple[int, ...], np.ndarray, float]:
-        """Shape, origin and voxel size of the first entry that was filled, for those that were not."""
+        """Shape, origin and voxel size of the first filled entry, for the entries that were never filled."""
         tree, every = self._trees["energies"], range(self.entries)
         numbers = np.column_stack([tree.read(f"_meta._{axis}num", every) for axis in "xyz"])
         for entry, shape in enumerate(numbers.tolist()):
@@ -222,7 +226,7 @@ class _Trees:
 
 
 def _runs(numbers: list[int]) -> Iterator[range]:
-    """Cuts a list into ranges of consecutive entries, each read at once."""
+    """Split a list into ranges of consecutive entries, each of which is read at once."""
     start = 0
     for place in range(1, len(numbers) + 1):
         is_last = place == len(numbers)
@@ -238,11 +242,11 @@ def _open(path: Path) -> Any:
     try:
         return uproot.open(path)
     except Exception as error:
-        raise LarcvError(f"{path}: not a ROOT file, or one cut short ({first_line(error)})") from error
+        raise LarcvError(f"{path}: not a ROOT file, or a truncated one ({first_line(error)})") from error
 
 
 class _Tree:
-    """One tree of a file: branches by the last part of their name."""
+    """One tree of a file: branches by the last part of their names."""
 
     def __init__(self, file: Any, path: Path, name: str, role: str) -> None:
         self.path, self.name, self.role = path, name, role
@@ -253,7 +257,7 @@ class _Tree:
                 planes = sorted(key for key in held if key.startswith("sparse2d_"))
                 if planes and not any(key.startswith("sparse3d_") for key in held):
                     raise LarcvError(f"{path}: no tree {name}; its trees {planes} are {_PLANES}")
-                raise LarcvError(f"{path}: no tree {name}; the file holds {sorted(held)}; {_HINTS[role]}")
+                raise LarcvError(f"{path}: no tree {name}; the file contains {sorted(held)}; {_HINTS[role]}")
             self.name = found[0]
             if self.name.startswith("sparse2d_"):
                 raise LarcvError(f"{path}: {self.name} is {_PLANES}")
@@ -269,7 +273,7 @@ class _Tree:
         return field in self._branches
 
     def fields(self) -> list[str]:
-        """Branches that an event is made of."""
+        """The branches that an event needs."""
         if self.role != "particles":
             return [*_VOXELS, *_META]
         fields = [*_SCALARS.values(), *(field for fields in _VECTORS.values() for field in fields)]
@@ -278,7 +282,7 @@ class _Tree:
         return [f"_part_v.{field}" for field in fields]
 
     def read(self, field: str, run: range) -> np.ndarray:
-        """Values of a branch, one item an entry."""
+        """Values of a branch, one item per entry."""
         if field not in self:
             raise LarcvError(f"{self.path}: {self.name}: no branch {field}")
         where = f"{self.path}: entries {run.start} to {run.stop - 1}: {self.name}/{field}"
@@ -287,7 +291,7 @@ class _Tree:
         except Exception as error:
             raise LarcvError(f"{where}: cannot be read ({first_line(error)})") from error
         if len(values) != len(run):
-            raise LarcvError(f"{where}: {len(values)} entries where {len(run)} were announced")
+            raise LarcvError(f"{where}: {len(values)} entries, expected {len(run)}")
         return values
 
 
@@ -298,16 +302,18 @@ def _meta(fields: dict[str, Any], where: str, voxel_size: float | None) -> tuple
     if fields["_meta._unit"] != _CENTIMETRES:
         raise LarcvError(f"{where}/_meta._unit: {fields['_meta._unit']}, expected {_CENTIMETRES} (cm)")
     if min(shape) < 1 or max(shape) > LARGEST_AXIS:
-        raise LarcvError(f"{where}/_meta._xnum, _ynum, _znum: {shape} voxels; allowed are 1 to {LARGEST_AXIS} an axis")
+        raise LarcvError(
+            f"{where}/_meta._xnum, _ynum, _znum: {shape} voxels; the allowed range is 1 to {LARGEST_AXIS} per axis"
+        )
     if not np.isfinite(sizes).all() or min(sizes) <= 0:
         raise LarcvError(f"{where}/_meta._xlen, _ylen, _zlen: {sizes.tolist()} cm; expected cubes of positive size")
     if voxel_size is None and np.ptp(sizes) > 1e-6 * max(sizes):
         raise LarcvError(
-            f"{where}/_meta._xlen, _ylen, _zlen: {sizes.tolist()} cm; expected cubes: give the edge in mm to take as "
+            f"{where}/_meta._xlen, _ylen, _zlen: {sizes.tolist()} cm; expected cubes: pass the edge in mm to use as "
             "voxel_size (--voxel_size MM)"
         )
     if not np.isfinite(origin).all():
-        raise LarcvError(f"{where}/_meta._p1: {origin.tolist()}, not finite")
+        raise LarcvError(f"{where}/_meta._p1: {origin.tolist()} is not finite")
     edge = round(float(sizes.mean()) * _MM_PER_CM, 9) if voxel_size is None else voxel_size
     return shape, origin * _MM_PER_CM, edge
 
@@ -326,7 +332,7 @@ def _voxels(fields: dict[str, Any], shape: tuple[int, ...], where: str) -> tuple
         raise LarcvError(f"{where}/_voxel_v._id: voxel {ids.max()} lies outside the image of {limit} voxels {shape}")
     if not np.isfinite(values).all():
         first = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise LarcvError(f"{where}/_voxel_v._value: {values[first]} at voxel {ids[first]}, not a finite number")
+        raise LarcvError(f"{where}/_voxel_v._value: {values[first]} at voxel {ids[first]} is not a finite number")
     order = np.argsort(ids, kind="stable")
     ids = ids[order].astype(np.int64)
     if (np.diff(ids) == 0).any():
@@ -339,7 +345,9 @@ def _particles(fields: dict[str, Any], where: str) -> np.ndarray:
     lengths = {field: len(values) for field, values in fields.items()}
     if len(set(lengths.values())) != 1:
         least, most = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
-        raise LarcvError(f"{where}: {lengths[least]} particles in _part_v.{least}, {lengths[most]} in _part_v.{most}")
+        raise LarcvError(
+            f"{where}: {lengths[least]} particles in _part_v.{least}, but {lengths[most]} in _part_v.{most}"
+        )
     particles = np.zeros(lengths["_pdg"], dtype=PARTICLE_DTYPE)
     for field, branch in _SCALARS.items():
         particles[field] = fields[branch]

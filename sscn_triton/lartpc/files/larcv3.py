@@ -35,16 +35,16 @@ _MM_PER_CM = 10.0
 class Larcv3Events(EventFile):
     """The sparse images of one producer in a larcv3 file, each an event; see `EventFile`.
 
-    Of an entry with several images, one a wire plane, each is an event of its own, named "file:entry:plane". energies
-    and truth name groups of `Data`, "sparse3d_data_group" for one, perhaps without the end "_group"; left out, energies
-    is the only sparse group but that of the labels, or the one of producer `data`, and truth that of producer
-    `fivetypes` of the same dimension, if there is one (else, and with truth="none", labels are -1). truth_means: see
-    `open_events`. A voxel's number has the last axis fastest. Lengths are taken to be in cm, as the file does not tell.
-    Particles are not read. An entry without an image, or with one that was never filled, is an empty event with the
-    image of the first that was.
+    If an entry has several images, one per wire plane, each is a separate event named "file:entry:plane". energies
+    and truth name groups of `Data`, for example "sparse3d_data_group"; the end "_group" may be omitted. By default,
+    energies is the only sparse group besides that of the labels, or the one of producer `data`, and truth is that of
+    producer `fivetypes` of the same dimension, if there is one (if not, or with truth="none", labels are -1).
+    truth_means: see `open_events`. In a voxel's number the last axis varies fastest. Lengths are taken to be in cm,
+    because the file does not state the unit. Particles are not read. An entry without an image, or with one that was
+    never filled, is an empty event with the image of the first filled one.
 
-    projection: the images of this plane alone (larcv's projection_id), one an entry. voxel_size: edge of a voxel in mm
-    to be taken in place of the file's, as images of unequal edges need.
+    projection: read only the images of this plane (larcv's projection_id), one per entry. voxel_size: edge of a voxel
+    in mm, in place of the file's; images with unequal edges need it.
     """
 
     def __init__(
@@ -73,13 +73,15 @@ class Larcv3Events(EventFile):
         self.dimensions = int(match[1])
         counts = self._check_group(self._data)
         if self._labels and not np.array_equal(self._check_group(self._labels), counts):
-            raise EventFileError(f"{self.path}: Data/{self._labels}: other entries or planes than Data/{self._data}'s")
+            raise EventFileError(
+                f"{self.path}: Data/{self._labels}: entries or planes differ from those of Data/{self._data}"
+            )
         self._several = len(counts) > 0 and int(counts.max()) > 1
         self._images = self._chosen(counts)
         return len(self._images)
 
     def _chosen(self, counts: np.ndarray) -> np.ndarray:
-        """Of every event entry, plane, and row of its image, -1 for an entry without one: [events, 3]."""
+        """Entry, plane and row of the image of every event, -1 for an entry without an image: [events, 3]."""
         rows = np.arange(int(counts.sum()))
         entries = np.repeat(np.arange(len(counts)), counts)
         planes = rows - np.repeat(np.cumsum(counts) - counts, counts)
@@ -94,20 +96,20 @@ class Larcv3Events(EventFile):
         return images[np.lexsort((images[:, 1], images[:, 0]))]
 
     def _projections(self) -> np.ndarray:
-        """larcv's number of the plane of every image, after a check that one has the number asked for."""
+        """larcv's plane number of every image, after a check that at least one has the requested number."""
         metas = self._table(self._data, "image_meta")
         where = f"{self.path}: Data/{self._data}/image_meta"
         if "projection_id" not in (metas.dtype.names or ()):
-            raise EventFileError(f"{where}: no field projection_id, which projection (--projection) chooses by")
+            raise EventFileError(f"{where}: no field projection_id, which projection (--projection) needs")
         found = metas["projection_id"]
         if len(found) and not (found == self.projection).any():
             raise EventFileError(
-                f"{where}: no image of projection {self.projection}; there are {np.unique(found).tolist()}"
+                f"{where}: no image of projection {self.projection}; the file has {np.unique(found).tolist()}"
             )
         return found
 
     def _check_group(self, group: str) -> np.ndarray:
-        """Images of each entry, after a check that the tables are there and follow each other without gaps."""
+        """Images of each entry, after a check that the tables exist and follow each other without gaps."""
         for table, fields in _TABLES.items():
             where = f"Data/{group}/{table}"
             found = self._try(where, lambda where=where: self.handle.fields(where))
@@ -124,7 +126,7 @@ class Larcv3Events(EventFile):
         if lengths["image_meta"] != lengths["voxel_extents"]:
             raise EventFileError(
                 f"{self.path}: Data/{group}/image_meta: {lengths['image_meta']} images, "
-                f"{lengths['voxel_extents']} in voxel_extents"
+                f"but {lengths['voxel_extents']} in voxel_extents"
             )
         return extents["N"].astype(np.int64)
 
@@ -175,7 +177,7 @@ class Larcv3Events(EventFile):
 
     @cached_property
     def _first_image(self) -> tuple[tuple[int, ...], np.ndarray, float]:
-        """Shape, origin and voxel size of the first image that was filled, for those that were not."""
+        """Shape, origin and voxel size of the first filled image, for images that were never filled."""
         for number, (_, _, image) in enumerate(self._images.tolist()):
             if self._is_filled(self._data, image):
                 return self._meta(image, f"{self.path}: event {number}: Data")
@@ -186,7 +188,7 @@ class Larcv3Events(EventFile):
             return np.full(len(ids), UNKNOWN_LABEL)
         meta = self._item(self._labels, "image_meta", image)
         if self._is_filled(self._labels, image) and tuple(meta["number_of_voxels"].tolist()) != shape:
-            raise EventFileError(f"{where}/{self._labels}/image_meta: another image than the data's {shape}")
+            raise EventFileError(f"{where}/{self._labels}/image_meta: the image differs from the data's {shape}")
         rows = f"{where}/{self._labels}/voxels"
         found = self._image(self._labels, image, shape, where)
         return voxel_labels(ids, *found, self.label_names, (rows, rows), EventFileError)
@@ -200,9 +202,11 @@ class Larcv3Events(EventFile):
         ids, values = rows["id"], rows["value"]
         limit = int(np.prod(shape, dtype=object))
         if count and (len(rows) != count or int(ids.max()) >= limit or int(ids.min()) < 0):
-            raise EventFileError(f"{where}: {len(rows)} voxels, the last {ids.max()}; expected {count} below {limit}")
+            raise EventFileError(
+                f"{where}: {len(rows)} voxels, the largest number is {ids.max()}; expected {count} voxels below {limit}"
+            )
         if not np.isfinite(values).all():
-            raise EventFileError(f"{where}: value {values[~np.isfinite(values)][0]}, not a finite number")
+            raise EventFileError(f"{where}: value {values[~np.isfinite(values)][0]} is not a finite number")
         order = np.argsort(ids, kind="stable")
         ids = ids[order].astype(np.int64)
         if (np.diff(ids) == 0).any():
@@ -211,7 +215,7 @@ class Larcv3Events(EventFile):
 
 
 def _choose(path: str, sparse: list[str], energies: str | None, truth: str | None) -> tuple[str, str | None]:
-    """Names of the two groups, as far as they are not given."""
+    """Names of the two groups, chosen where they are not given."""
     data, labels = (_find(path, sparse, name) for name in (energies, None if truth == NO_TRUTH else truth))
     if data is None:
         others = [name for name in sparse if name != labels and "_fivetypes_" not in name]
@@ -219,15 +223,17 @@ def _choose(path: str, sparse: list[str], energies: str | None, truth: str | Non
         candidates = others if len(others) == 1 else named
         if len(candidates) != 1:
             raise EventFileError(
-                f"{path}: Data must hold one sparse group of energies, or one of data; it has {sparse}; give the name "
-                "of one as energies (--energies NAME)"
+                f"{path}: Data must contain one sparse group of energies, or one of data; it has {sparse}; pass the "
+                "name of one as energies (--energies NAME)"
             )
         data = candidates[0]
     if labels is None and truth is None:
         fivetypes = f"{data.split('_')[0]}_fivetypes_group"
         labels = fivetypes if fivetypes in sparse else None
     if labels is not None and labels.split("_")[0] != data.split("_")[0]:
-        raise EventFileError(f"{path}: labels of {labels} for energies of {data}: give groups of one dimension")
+        raise EventFileError(
+            f"{path}: labels of {labels} and energies of {data} differ in dimension: choose groups of the same"
+        )
     return data, labels
 
 
@@ -236,16 +242,16 @@ def _find(path: str, sparse: list[str], given: str | None) -> str | None:
         return None
     found = [name for name in (given, f"{given}_group") if name in sparse]
     if not found:
-        raise EventFileError(f"{path}: no sparse group {given} in Data; it holds {sparse}")
+        raise EventFileError(f"{path}: no sparse group {given} in Data; it contains {sparse}")
     return found[0]
 
 
 def _check_runs(where: str, extents: np.ndarray, length: int) -> None:
-    """Every extent begins where the one before it ends, and the last ends with the table."""
+    """Check that every extent begins where the previous one ends, and that the last one ends with the table."""
     firsts, counts = extents["first"].astype(np.int64), extents["N"].astype(np.int64)
     ends = np.cumsum(counts)
     if not np.array_equal(firsts, ends - counts) or (ends[-1] if len(ends) else 0) != length:
-        raise EventFileError(f"{where}: extents do not follow each other, or not to the end of {length} rows")
+        raise EventFileError(f"{where}: extents have gaps, or do not end with the {length} rows")
 
 
 def _meta(
@@ -262,7 +268,7 @@ def _meta(
         )
     if voxel_size is None and np.ptp(edges) > 1e-6 * max(edges):
         raise EventFileError(
-            f"{where}: voxels of {edges.tolist()} cm have unequal edges: give the edge in mm to take as voxel_size "
+            f"{where}: voxels of {edges.tolist()} cm have unequal edges: pass the edge in mm to use as voxel_size "
             "(--voxel_size MM)"
         )
     return shape, origin * _MM_PER_CM, round(float(edges.mean()) * _MM_PER_CM, 9) if voxel_size is None else voxel_size

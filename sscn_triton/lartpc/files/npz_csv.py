@@ -1,4 +1,4 @@
-"""Events as plain tables of x, y, z, value, label: npz and CSV. They hold voxels, not particles."""
+"""Events as plain tables of x, y, z, value, label: npz and CSV. They contain voxels, not particles."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ from sscn_triton.lartpc.files.csv_rows import (
     parse_rows,
     quoted,
 )
-from sscn_triton.lartpc.numbering import NO_TRUTH, names_of_labels, told_names
+from sscn_triton.lartpc.numbering import NO_TRUTH, names_in_words, names_of_labels
 
 _PREDICTION, _FIELDS = ("predicted", "scores", "classes"), ("labels", "scores", "names")
 _IMAGE = ("spatial_shape", "voxel_size", "origin", "name")
 _LABEL_NAMES = "label_names"
-_LISTED = 12  # arrays of a foreign file that a message names
+_LISTED = 12  # most arrays of a foreign file that a message lists
 _FIRST_LINE = "# sscn events"
 _END = "# end: {} events"
 _OWN_LINE = re.compile(rb"# event \d+: shape|# end: \d+ events")
 _OWN_HEADERS = (["event", "x", "y", "value", "label"], ["event", "x", "y", "z", "value", "label"])
-_AS_PLAIN = "Without all lines that begin with # it is read as a table of no known image"
+_AS_PLAIN = "If all lines that begin with # are removed, it is read as a table without image information"
 _META = re.compile(
     r"# event (\d+): shape (\S+), voxel_size (\S+), origin (\S+), (\d+) voxels, name (.*), crc32 ([0-9a-f]{8})"
 )
 
 
 class NpzWriter(EventWriter):
-    """Writes an npz file: for event 0 arrays `0/x`, `0/y`, `0/z`, `0/value` (MeV), `0/label` (-1 unknown) and its
-    image, `0/spatial_shape`, `0/voxel_size` and `0/origin` (mm), `0/name`, where labels are not of the five classes
-    what they are called, `0/label_names`, and where a network was asked its classes,
-    `0/predicted`, `0/scores` and their names, `0/classes`; and so on, and at the end `events`, their
+    """Writes an npz file: for event 0, arrays `0/x`, `0/y`, `0/z`, `0/value` (MeV), `0/label` (-1 unknown) and its
+    image, `0/spatial_shape`, `0/voxel_size` and `0/origin` (mm), `0/name`; if labels are not of the five classes, their
+    names, `0/label_names`; if there is a prediction, its classes, scores and the names of the classes,
+    `0/predicted`, `0/scores` and `0/classes`; likewise for the other events; finally `events`, their
     number. Planes have no z. See `EventWriter`."""
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -65,7 +65,7 @@ class NpzWriter(EventWriter):
             self._write(f"{self.count}/{field}", values)
 
     def _write(self, name: str, values: Any) -> None:
-        entry = zipfile.ZipInfo(f"{name}.npy")  # of 1980: the same events are the same bytes
+        entry = zipfile.ZipInfo(f"{name}.npy")  # dated 1980, so that the same events give the same bytes
         entry.compress_type = zipfile.ZIP_DEFLATED
         with self._archive.open(entry, "w") as member:
             np.lib.format.write_array(member, np.array(values, order="C"), allow_pickle=False)
@@ -76,20 +76,20 @@ class NpzWriter(EventWriter):
 
 
 class _Archive(zipfile.ZipFile):
-    """An archive that is completed by `close` alone: where it is forgotten, its file has been removed already."""
+    """An archive that only `close` completes: if it is dropped, its file has already been removed."""
 
     def __del__(self) -> None:
         pass
 
 
 class NpzEvents(EventFile):
-    """The events of an npz file: those `NpzWriter` writes, or one whose arrays are named x, y, z (none for a plane),
-    value and, perhaps, label and image, without a number before; see `EventFile`.
+    """The events of an npz file: one that `NpzWriter` wrote, or one whose arrays are named x, y, z (without z for a
+    plane), value and, optionally, label and image fields, without a number in front; see `EventFile`.
 
     energies, truth, truth_means, voxel_size: see `open_events`.
 
-    Without spatial_shape an image reaches to its last voxel; without voxel_size voxels have 3 mm; without origin it is
-    at 0. Every array is checked against the checksum it was stored with.
+    Without spatial_shape an image extends to its last voxel; without voxel_size voxels are 3 mm; without origin it is
+    at 0. Every array is checked against its stored checksum.
     """
 
     def __init__(
@@ -109,13 +109,15 @@ class NpzEvents(EventFile):
         try:
             found = np.load(self.path, allow_pickle=False)
         except Exception as error:
-            raise EventFileError(f"{self.path}: not an npz file, or one cut short ({first_line(error)})") from error
+            raise EventFileError(f"{self.path}: not an npz file, or a truncated one ({first_line(error)})") from error
         if not hasattr(found, "files"):
-            raise EventFileError(f"{self.path}: a single array, not an npz file; np.savez writes arrays x, y, z, value")
+            raise EventFileError(
+                f"{self.path}: a single array, not an npz file; np.savez can write arrays x, y, z, value"
+            )
         members = found.zip.namelist()
         if members and not any(name.endswith(".npy") for name in members):
             found.close()
-            raise EventFileError(f"{self.path}: an archive of {members[0]}, not npz: unpack it first")
+            raise EventFileError(f"{self.path}: an archive that contains {members[0]}, not npz: unpack it first")
         return found
 
     def _count(self) -> int:
@@ -123,8 +125,10 @@ class NpzEvents(EventFile):
         numbers = {name.split("/")[0] for name in names if re.match(r"\d+/", name)}
         self.single = not ("events" in names and (numbers or names == {"events"}))
         count = 1 if self.single else len(numbers)
-        if not self.single and (recorded := self._number_told()) != count:
-            raise EventFileError(f"{self.path}: damaged: arrays of {count} events, {recorded} by its array events")
+        if not self.single and (recorded := self._recorded_count()) != count:
+            raise EventFileError(
+                f"{self.path}: damaged: it has arrays of {count} events, but its array events says {recorded}"
+            )
         needed = ["x", "y", self._names["value"]] + ([] if self.single else list(_IMAGE))
         if self._truth != NO_TRUTH and (self._truth is not None or not self.single):
             needed.append(self._names["label"])
@@ -132,16 +136,18 @@ class NpzEvents(EventFile):
             missing = [field for field in needed if self._key(number, field) not in names]
             if missing:
                 raise EventFileError(
-                    f"{self.path}: event {number}: no array {self._key(number, missing[0])}; {self._holding()}"
+                    f"{self.path}: event {number}: no array {self._key(number, missing[0])}; {self._contents()}"
                 )
         return count
 
-    def _holding(self) -> str:
-        """What is in the file, and what should be."""
+    def _contents(self) -> str:
+        """Describe the content of the file and the expected one."""
         found = [self._described(name) for name in sorted(self.handle.files)[:_LISTED]]
         more = ", ..." if len(self.handle.files) > _LISTED else ""
-        expected = "expected columns x, y, z (none for a plane), value and, perhaps, label, of one number a voxel"
-        return f"it holds {', '.join(found) + more if found else 'no arrays'}; {expected}"
+        expected = (
+            "expected columns x, y, z (without z for a plane), value and, optionally, label, with one number per voxel"
+        )
+        return f"it contains {', '.join(found) + more if found else 'no arrays'}; {expected}"
 
     def _described(self, name: str) -> str:
         try:
@@ -149,11 +155,11 @@ class NpzEvents(EventFile):
                 version = np.lib.format.read_magic(member)
                 read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
                 shape, _, dtype = read(member)
-        except Exception:  # no array, or a damaged one: its name is all that can be said
+        except Exception:  # not an array, or a damaged one: only its name is known
             return name
         return f"{name} {dtype}{list(shape)}"
 
-    def _number_told(self) -> int | None:
+    def _recorded_count(self) -> int | None:
         recorded = self._array("events", "events") if "events" in self.handle.files else None
         return int(recorded) if recorded is not None and recorded.shape == () and recorded.dtype.kind in "iu" else None
 
@@ -191,7 +197,7 @@ def _prediction(labels: np.ndarray | None, scores: np.ndarray | None, names: np.
     if labels is None and scores is None and names is None:
         return None
     if labels is None or scores is None or names is None:
-        raise ValueError(f"of {', '.join(_PREDICTION)} all or none must be there")
+        raise ValueError(f"the arrays {', '.join(_PREDICTION)} must all exist, or none of them")
     return Prediction(labels, scores, _words(names))
 
 
@@ -200,9 +206,9 @@ def _words(values: np.ndarray) -> tuple[str, ...]:
 
 
 class CsvWriter(EventWriter):
-    """Writes a CSV file of columns event, x, y, z (none for planes), value (MeV), label (-1 unknown). Every event's
-    rows follow a line beginning with `#` that tells its image and a checksum. See `EventWriter`; all events must have
-    as many dimensions as the first."""
+    """Writes a CSV file with columns event, x, y, z (without z for planes), value (MeV), label (-1 unknown). The rows
+    of every event follow a line beginning with `#` that contains its image and a checksum. See `EventWriter`; all
+    events must have the same dimension."""
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         super().__init__(path, overwrite=overwrite)
@@ -214,14 +220,16 @@ class CsvWriter(EventWriter):
     def _append(self, event: Event) -> None:
         if event.label_names != CLASS_NAMES:
             raise ValueError(
-                f"a CSV file holds labels {', '.join(CLASS_NAMES)}; those of {event.name!r} are "
-                f"{told_names(event.label_names)}: write .npz"
+                f"a CSV file can contain only labels {', '.join(CLASS_NAMES)}; those of {event.name!r} are "
+                f"{names_in_words(event.label_names)}: write .npz"
             )
         if self.count == 0:
             self._ndim = event.ndim
             self._write(_FIRST_LINE + "\n" + ",".join(["event", *_axes(event), "value", "label"]) + "\n")
         elif event.ndim != self._ndim:
-            raise ValueError(f"a CSV file holds events of one dimension, got {self._ndim} and {event.ndim}")
+            raise ValueError(
+                f"a CSV file can contain only events of the same dimension, got {self._ndim} and {event.ndim}"
+            )
         rows = [
             f"{self.count},{','.join(map(str, site))},{value!s},{label}\n"
             for site, value, label in zip(event.coordinates.tolist(), event.energy, event.labels.tolist(), strict=True)
@@ -239,14 +247,14 @@ class CsvWriter(EventWriter):
 
 
 class CsvEvents(EventFile):
-    """The events of a CSV file: those `CsvWriter` writes, or any with a header naming columns x, y, z (none for
-    planes), value and, perhaps, label and event, as `csv_rows` says; see `EventFile`. Rows of one event stand together:
-    an event that comes back after another is refused.
+    """The events of a CSV file: one that `CsvWriter` wrote, or any with a header that names columns x, y, z (without z
+    for planes), value and, optionally, label and event, as described in `csv_rows`; see `EventFile`. The rows of one
+    event must be contiguous: an event that returns after another one is refused.
 
     energies, truth, truth_means, voxel_size: see `open_events`.
 
-    What a file without `CsvWriter`'s lines leaves open is taken as by `NpzEvents`; damage to its digits cannot be
-    found, nor that rows at the end are missing.
+    The defaults for a file without `CsvWriter`'s lines are those of `NpzEvents`; damage to its digits and missing rows
+    at its end cannot be detected.
     """
 
     def __init__(
@@ -266,11 +274,11 @@ class CsvEvents(EventFile):
         return self.path.open("rb")
 
     def _count(self) -> int:
-        """One pass over the file, keeping where each event begins and at which line."""
+        """Read the file once and record where each event begins and at which line."""
         self._header: Header | None = None
         self._starts: list[tuple[int, int]] = []
         self._seen: dict[str, int] = {}
-        self._event: str | None = None  # of the line before, and how it was written
+        self._event: str | None = None  # the event of the previous line, and its spelling in the file
         self._written = b""
         self._last, self._end = (0, b""), 0
         self.handle.seek(0)
@@ -288,22 +296,24 @@ class CsvEvents(EventFile):
         except OSError as error:
             raise EventFileError(f"{self.path}: cannot be read ({first_line(error)})") from error
         if self._header is None and not (self.own and not self._starts):
-            raise EventFileError(f"{self.path}: no header; expected columns x, y, z (none for planes), value and label")
+            raise EventFileError(
+                f"{self.path}: no header; expected columns x, y, z (without z for planes), value and label"
+            )
         count = len(self._starts)
         if self.own:
             self._end, last = self._last
             if last.rstrip() != _END.format(count).encode():
-                raise EventFileError(f"{self.path}: cut short, or damaged: its last line is not {_END.format(count)!r}")
+                raise EventFileError(f"{self.path}: truncated or damaged: its last line is not {_END.format(count)!r}")
         return count
 
     def _note(self, number: int, line: bytes, place: int) -> None:
-        """Looks at one line of the file, whether an event begins with it."""
+        """Examine one line of the file and record it if an event begins with it."""
         self._end = place + len(line)
         if line.startswith(b"#"):
             if self.own and line.startswith(b"# event "):
                 self._starts.append((place, number))
             elif not self.own and _OWN_LINE.match(line):
-                raise ValueError(f"damaged: the file begins by another line than {_FIRST_LINE!r}. {_AS_PLAIN}")
+                raise ValueError(f"damaged: the first line of the file is not {_FIRST_LINE!r}. {_AS_PLAIN}")
             if line.strip():
                 self._last = place, line
         elif self._header is None:
@@ -334,8 +344,8 @@ class CsvEvents(EventFile):
             return
         if event in self._seen:
             raise ValueError(
-                f"event {event} again, which began at line {self._seen[event]}, after rows of event {self._event}; "
-                "the rows of an event must stand together: sort the file by the column event"
+                f"event {event}, which began at line {self._seen[event]}, continues after rows of event {self._event}; "
+                "the rows of an event must be contiguous: sort the file by the column event"
             )
         self._seen[event] = number
         self._event = event
@@ -359,15 +369,15 @@ class CsvEvents(EventFile):
             raise EventFileError(f"{where}: {error}") from error
 
     def _image(self, lines: list[bytes], where: str, number: int) -> dict[str, Any]:
-        """What an event's first line tells, after a check that its rows are as they were written, but for their
+        """The content of an event's first line, after a check that its rows are as they were written, apart from line
         ends."""
         head, *body = [line.decode("utf-8", "replace").rstrip("\r\n") for line in lines if line.strip()]
         match = _META.fullmatch(head)
         if match is None or int(match[1]) != number:
-            raise EventFileError(f"{where}: damaged, its first line is {shortened(head, 60)!r}. {_AS_PLAIN}")
+            raise EventFileError(f"{where}: damaged: its first line is {shortened(head, 60)!r}. {_AS_PLAIN}")
         text = head[: -len(match[7])] + "".join(f"{line}\n" for line in body)
         if zlib.crc32(text.encode()) != int(match[7], 16):
-            raise EventFileError(f"{where}: damaged or edited, its checksum does not agree. {_AS_PLAIN}")
+            raise EventFileError(f"{where}: damaged or edited: its checksum does not match. {_AS_PLAIN}")
         return {
             "spatial_shape": np.array(match[2].split("x"), dtype=np.int64),
             "voxel_size": np.float64(match[3]),
@@ -377,7 +387,7 @@ class CsvEvents(EventFile):
 
 
 def _lines(first: bytes, rest: Iterable[bytes], place: int) -> Iterator[tuple[int, bytes, int]]:
-    """Number, content and place of every line of a file."""
+    """Number, content and position of every line of a file."""
     for number, line in enumerate(chain([first], rest), 1):
         yield number, line, place
         place += len(line)
@@ -385,7 +395,7 @@ def _lines(first: bytes, rest: Iterable[bytes], place: int) -> Iterator[tuple[in
 
 def _axes(event: Event) -> str:
     if event.ndim not in (2, 3):
-        raise ValueError(f"a table holds events of 2 or 3 dimensions, got one of {event.ndim}")
+        raise ValueError(f"a table can contain only events of 2 or 3 dimensions, got {event.ndim}")
     return AXES[: event.ndim]
 
 
@@ -401,9 +411,9 @@ def _event(
     if any(len(shape) != 1 for shape in lengths.values()) or len(set(lengths.values())) != 1:
         raise ValueError(f"columns of different lengths, or not columns: {lengths}")
     for axis, values in zip(AXES, axes, strict=False):
-        _check_whole(axis, values, "a voxel's number")
+        _check_whole(axis, values, "a voxel number")
         if len(values) and not (values.min() >= 0 and values.max() < LARGEST_AXIS):
-            raise ValueError(f"{axis}: {values.min()} to {values.max()}; allowed are 0 to {LARGEST_AXIS - 1}")
+            raise ValueError(f"{axis}: {values.min()} to {values.max()}; the allowed range is 0 to {LARGEST_AXIS - 1}")
     coordinates = np.column_stack([values.astype(np.int64) for values in axes])
     shape = image.get("spatial_shape")
     if shape is None:
@@ -411,7 +421,7 @@ def _event(
     if len(np.ravel(shape)) != len(axes) or np.max(shape) > LARGEST_AXIS:
         raise ValueError(f"spatial_shape: {np.ravel(shape).tolist()} for {len(axes)} axes of at most {LARGEST_AXIS}")
     labels = columns.get("label", np.full(len(coordinates), UNKNOWN_LABEL))
-    _check_whole("label", labels, "a label's number")
+    _check_whole("label", labels, "a label number")
     size, origin, recorded = image.get("voxel_size"), image.get("origin"), image.get("name")
     size = size if voxel_size is None else voxel_size
     if size is not None and np.size(size) != 1:
@@ -430,9 +440,9 @@ def _event(
 
 
 def _check_whole(field: str, values: np.ndarray, what: str) -> None:
-    """Refuses what is no number, or one with a fraction."""
+    """Raise ValueError if the values are not numbers, or not integers."""
     if values.dtype.kind not in "iuf":
-        raise ValueError(f"{field}: values of type {values.dtype}, expected whole numbers")
+        raise ValueError(f"{field}: values of type {values.dtype}, expected integers")
     wrong = values != np.floor(values) if values.dtype.kind == "f" else np.zeros(0, bool)
     if wrong.any():
-        raise ValueError(f"{field}: {values[wrong][0]} in row {int(np.flatnonzero(wrong)[0])}, not {what}")
+        raise ValueError(f"{field}: {values[wrong][0]} in row {int(np.flatnonzero(wrong)[0])} is not {what}")

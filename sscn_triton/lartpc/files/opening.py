@@ -1,4 +1,4 @@
-"""One entrance to every event file: which reader and which writer a path wants."""
+"""Open every event file: choose the reader or the writer for a path."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from sscn_triton.lartpc.relabelling import CLUSTERING, check_labels, relabel
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of event files.
+    """One format of event files.
 
-    magic: the bytes that such a file begins with, none if only its name tells
-    suffixes: ends of the names of such files, in small letters
-    options: those of `open_events` that its reader takes
-    group: of several formats of equal magic, the group in the file that is this one's, none for the one that is left
-    writer: what writes it, if anything does
+    magic: the bytes at the start of such a file, empty if only the name identifies it
+    suffixes: the ends of the names of such files, in lower case
+    options: the options of `open_events` that its reader takes
+    group: if several formats have the same magic, the group that identifies this one, empty for the remaining one
+    writer: its writer, if there is one
     """
 
     name: str
@@ -56,10 +56,10 @@ FORMATS = (
     Format("npz", b"PK\x03\x04", (".npz",), NpzEvents, _LARCV, writer=NpzWriter),
     Format("CSV", b"", (".csv",), CsvEvents, _LARCV, writer=CsvWriter),
 )
-"""All that is read, in the order in which a file is tried."""
+"""All formats that can be read, in the order in which a file is checked against them."""
 
 SUFFIXES = tuple(dict.fromkeys(suffix for kind in FORMATS for suffix in kind.suffixes))
-"""Ends of the names of files that are read, those of a folder."""
+"""Suffixes of the files that can be read, also in a folder."""
 
 _WRITERS = {suffix: kind.writer for kind in FORMATS if kind.writer is not None for suffix in kind.suffixes}
 WRITTEN = tuple(_WRITERS)
@@ -76,7 +76,7 @@ _PACKED = {
     "RAR": (0, b"Rar!\x1a\x07"),
     "tar": (257, b"ustar"),
 }
-"""Programs that pack files, and the bytes that theirs have at a place."""
+"""Programs that pack files, with the position and the bytes that identify their files."""
 
 
 def open_events(
@@ -91,22 +91,23 @@ def open_events(
     voxel_size: float | None = None,
     projection: int | None = None,
 ) -> EventFile:
-    """The events of a file: larcv2 ROOT, PILArNet-M HDF5, larcv3 HDF5, npz, or CSV, as its first bytes tell, else its
-    name; of a folder, those of all such files in it (`FolderEvents`). See `EventFile` for how they are read and what is
-    raised.
+    """Open the events of a file: larcv2 ROOT, PILArNet-M HDF5, larcv3 HDF5, npz, or CSV, recognised by its first bytes
+    or, failing that, its name; for a folder, those of all such files in it (`FolderEvents`). `EventFile` documents how
+    events are read and which errors are raised.
 
-    labels: "slides" as they are in the file, "attached" with detached delta rays and Michel electrons made shower
-    (`relabel`). plane: y, u or v for what that wire plane sees of three-dimensional events (`project`).
+    labels: "slides" for the labels of the file, "attached" to relabel detached delta rays and Michel electrons as
+    shower (`relabel`). plane: y, u or v for the image of three-dimensional events on that wire plane (`project`).
 
-    Files of others have other names. energies: name of the tree (larcv2), group (larcv3), array (npz) or column (CSV)
-    of energies, and truth that of labels; "none" as truth reads without labels (-1). truth_means: "five-types" (dlprod:
+    Files of other programs use other names. energies: name of the tree (larcv2), group (larcv3), array (npz) or column
+    (CSV) of energies; truth: that of labels, or "none" to read without labels (-1). truth_means: "five-types" (dlprod:
     HIP, MIP, shower, delta, Michel), "shapes" (PILArNet-M, SPINE: shower, track, Michel, delta, low-energy, ghost), or
-    "numbers", whose meaning is not known; left out, labels of a `truth` that is named are numbers. particles: name of
+    "numbers", whose meaning is unknown; by default, labels of a named `truth` are numbers. particles: name of
     the tree of particles (larcv2), or "none". voxel_size: edge of a voxel in mm in place of the file's. projection:
-    number of the plane whose images are read (larcv3). ValueError for an option that the file's format has no use for.
+    number of the plane whose images are read (larcv3). Raises ValueError for an option that the file's format does not
+    use.
     """
     if not os.fspath(path):
-        raise FileNotFoundError("an event file is needed, got an empty path")
+        raise FileNotFoundError("pass the path of an event file, got an empty path")
     changes: list[Callable[[Event], Event]] = []
     if check_labels(labels) != "slides":
         require(*CLUSTERING)
@@ -126,11 +127,11 @@ def open_events(
 def _check_options(given: dict[str, Any]) -> None:
     for name in ("energies", "truth", "particles"):
         if given.get(name) == "":
-            raise ValueError(f"{name} must be a name, got an empty one")
+            raise ValueError(f"{name} must be a name, got an empty string")
     if "truth_means" in given:
         check_meaning(given["truth_means"])
         if given.get("truth") == NO_TRUTH:
-            raise ValueError(f"truth_means is of no use with truth={NO_TRUTH}: leave it out")
+            raise ValueError(f"truth_means has no effect with truth={NO_TRUTH}: leave it out")
     size = given.get("voxel_size", 1.0)
     if not (math.isfinite(size) and size > 0):
         raise ValueError(f"voxel_size must be a positive length in mm, got {size}")
@@ -145,7 +146,7 @@ def _open(path: Path, options: dict[str, Any]) -> EventFile:
     useless = sorted(options.keys() - kind.options)
     if useless:
         takers = ", ".join(other.name for other in FORMATS if useless[0] in other.options)
-        raise ValueError(f"{path}: {useless[0]} is for {takers}; of {kind.name}, leave it out")
+        raise ValueError(f"{path}: {useless[0]} is an option for {takers}; leave it out for {kind.name}")
     events = kind.reader(path, **options)
     return ChangedEvents(events, _unlabelled) if without_labels else events
 
@@ -155,15 +156,15 @@ def _unlabelled(event: Event) -> Event:
 
 
 def find_format(path: Path) -> Format:
-    """The format of a file, by its first bytes, else by its name. Raises FileNotFoundError and EventFileError."""
+    """The format of a file, by its first bytes or else its name. Raises FileNotFoundError or EventFileError."""
     start = first_bytes(path, 512)
     for name, (place, magic) in _PACKED.items():
         if start[place:].startswith(magic):
-            raise EventFileError(f"{path}: packed by {name}; unpack it first")
+            raise EventFileError(f"{path}: packed with {name}; unpack it first")
     by_content = [kind for kind in FORMATS if kind.magic and start.startswith(kind.magic)]
     found = by_content or [kind for kind in FORMATS if path.suffix.lower() in kind.suffixes]
     if not found:
-        size = "an empty file" if not start else "no event file"
+        size = "an empty file" if not start else "not an event file"
         known = ", ".join(dict.fromkeys(kind.name for kind in FORMATS if kind.magic))
         raise EventFileError(f"{path}: {size}: neither {known} by its content, nor .csv by its name")
     groups = _groups(path) if len(found) > 1 else []
@@ -183,14 +184,15 @@ def _groups(path: Path) -> list[str]:
 def create_events(
     path: str | os.PathLike[str], like: EventFile | None = None, *, overwrite: bool = False
 ) -> EventWriter:
-    """A writer for the file that the name asks for: PILArNet-M (.h5, .hdf5), .npz or .csv. Else ValueError.
+    """A writer for the format that the name implies: PILArNet-M (.h5, .hdf5), .npz or .csv. Raises ValueError for
+    another suffix.
 
-    like: the file that the events come from, whose seed and configuration are written again where there is a place for
-    them, in PILArNet-M's layout. overwrite: see `EventWriter`.
+    like: the file that the events come from, whose seed and configuration are copied if the format has a place for
+    them, as PILArNet-M's does. overwrite: see `EventWriter`.
     """
     path = Path(path)
     if path.suffix.lower() not in _WRITERS:
-        raise ValueError(f"{path}: files are written as {', '.join(WRITTEN)}, as the name's end tells")
+        raise ValueError(f"{path}: the name must end with one of {', '.join(WRITTEN)}")
     writer = _WRITERS[path.suffix.lower()]
     if like is None or writer is not PilarnetWriter:
         return writer(path, overwrite=overwrite)

@@ -1,14 +1,14 @@
-"""Events in PILArNet-M's HDF5 layout, the project's own format: tools for it read ours, ours reads it.
+"""Events in PILArNet-M's HDF5 layout, which is also the project's own: its tools read our files, and we read theirs.
 
-Three datasets with a row of numbers for each event, to be reshaped: `point` [N, 8] (x, y, z, value in MeV, energy
+Three datasets contain one flat row of numbers per event, to be reshaped: `point` [N, 8] (x, y, z, value in MeV, energy
 deposited in MeV, time in ns, electrons, dx in mm), `cluster` [M, 6] (size, fragment, group, interaction, shape, pid;
 without pid in version 1), `cluster_extra` [M, 5] (mass in MeV, momentum in GeV/c, vertex x, y, z), [M, 6] in version 3
-(whether a primary), none in version 1. Points follow the clusters in their order; the first cluster, perhaps empty, is
-what belongs to none.
+(whether a primary), none in version 1. Points are in the order of the clusters; the first cluster, possibly empty,
+contains the points that belong to none.
 
-Written is version 3. What an `Event` has and the layout has no place for is in the group `sscn`, which other tools
-pass over: image and name of every event, its particles, what a network made of its voxels, and checksums of its rows.
-HDF5 itself finds damage in everything but the rows, as these lie outside of what its own checksums cover.
+We write version 3. Fields of an `Event` that have no place in the layout are in the group `sscn`, which other tools
+ignore: image and name of every event, its particles, the network's prediction, and checksums of its rows.
+HDF5 itself detects damage in everything but the rows, because its own checksums do not cover them.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from sscn_triton.lartpc.files.pilarnet_rows import as_event, check_image
 class PilarnetEvents(EventFile):
     """The events of a PILArNet-M file of version 1, 2 or 3; see `EventFile`. Voxels are in the order of the clusters.
 
-    `version` is 1 to 3, `attributes` what the file says of itself (seed, configuration, ...; empty for public files).
+    `version` is 1 to 3, `attributes` the file's own description (seed, configuration, ...; empty for public files).
 
-    In a file that was not written by us images have 768 voxels of 3 mm an axis and their origin at 0; every cluster
-    with a group is a particle, of which group (as `track_id`), kind (by pid, the sign unknown), label, energies and
-    voxels are known, all other lengths and momenta being NaN. Of points in one voxel energies are summed, and the one
-    with the most decides the rest. Such a file has no checksums: of its numbers, only impossible ones are found.
+    In files that this package did not write, images have 768 voxels of 3 mm per axis and their origin at 0; every
+    cluster with a group is a particle with known group (as `track_id`), kind (from the pid, sign unknown), label,
+    energies and voxels; all other lengths and momenta are NaN. Energies of points in one voxel are summed; the point
+    with the most energy sets the other fields. Such a file has no checksums: only impossible values are detected.
     """
 
     def _open(self) -> Reading:
@@ -47,15 +47,15 @@ class PilarnetEvents(EventFile):
         if missing:
             found = ", ".join(f"{name} ({self._try(name, lambda name=name: self.handle.kind(name))})" for name in names)
             raise EventFileError(
-                f"{self.path}: no dataset {missing[0]}; the file holds {found or 'nothing'}; expected point and "
+                f"{self.path}: no dataset {missing[0]}; the file contains {found or 'nothing'}; expected point and "
                 "cluster of PILArNet-M, or the group Data of larcv3"
             )
         for name in (name for name in ROWS if name in names):
             kind = self._try(name, lambda name=name: self.handle.kind(name))
             if not kind.startswith("rows of "):
                 raise EventFileError(
-                    f"{self.path}: {name} is {kind}; expected a row of numbers of any length for every event, as "
-                    "PILArNet-M has it"
+                    f"{self.path}: {name} is {kind}; expected one row of numbers of variable length per event, as "
+                    "in PILArNet-M"
                 )
         self.own = OWN in names
         lengths = {name: self._try(name, lambda name=name: self.handle.length(name)) for name in ROWS if name in names}
@@ -67,7 +67,7 @@ class PilarnetEvents(EventFile):
                 lengths[field] = self._try(field, lambda field=field: self.handle.length(field))
         for name, length in lengths.items():
             if length != lengths["point"]:
-                raise EventFileError(f"{self.path}: {length} rows in {name}, {lengths['point']} in point")
+                raise EventFileError(f"{self.path}: {length} rows in {name}, but {lengths['point']} in point")
         self.attributes = self._try("attributes", self._attributes) if self.own else {}
         self.version = self._find_version("cluster_extra" in names, lengths["point"])
         return lengths["point"]
@@ -113,12 +113,12 @@ class PilarnetEvents(EventFile):
             raise EventFileError(f"{where}: {error}") from error
 
     def _own(self, number: int, rows: list[np.ndarray]) -> dict[str, Any]:
-        """What the layout has no place for, after a check that the rows are as they were written."""
+        """The fields without a place in the layout, after a check that the rows are as they were written."""
         where = f"event {number}: {OWN}"
         sums = self._try(f"{where}/checksum", lambda: self.handle.item(f"{OWN}/checksum", number))
         for name, row, expected in zip(ROWS, rows, sums, strict=True):
             if zlib.crc32(row.astype(ROW_TYPES[name]).tobytes()) != expected:
-                raise EventFileError(f"{self.path}: event {number}: {name}: damaged, its checksum does not agree")
+                raise EventFileError(f"{self.path}: event {number}: {name}: damaged: its checksum does not match")
         image = self._try(f"{where}/image", lambda: self.handle.item(f"{OWN}/image", number))
         first, count = self._try(f"{where}/extent", lambda: self.handle.item(f"{OWN}/extent", number)).tolist()
         stored = self._try(f"{where}/particle", lambda: self.handle.rows(f"{OWN}/particle", first, first + count))

@@ -1,4 +1,4 @@
-"""Names and types of the datasets in our PILArNet-M files; `pilarnet` tells what they mean."""
+"""Names and types of the datasets in our PILArNet-M files; `pilarnet` documents their meaning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One event as PILArNet-M's rows of numbers, and back. The layout is told in `pilarnet`."""
+"""Convert one event to PILArNet-M's rows of numbers, and back. `pilarnet` documents the layout."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sscn_triton.lartpc.files.base import LARGEST_AXIS, EventFileError
 from sscn_triton.lartpc.numbering import (
     LOW_ENERGY,
     five_types_from_shape,
+    names_in_words,
     pdg_from_pid,
     pid_from_five_types,
     shape_from_five_types,
-    told_names,
 )
 
 PUBLIC_SHAPE = (768, 768, 768)
@@ -27,16 +27,19 @@ _MEV_PER_GEV = 1000.0
 def as_rows(event: Event) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`point` float32, `cluster` int32 and `cluster_extra` float32 of an event, flat.
 
-    A cluster is what one particle left with one label: fragment and group are the particle's row, interaction counts
-    the places where primary particles start. Time, electrons and dx are 0: they are not known. Vertices are in mm in
-    the event's frame. Raises ValueError for an event that is not three-dimensional, or has labels of other classes.
+    A cluster is the voxels of one particle with one label: fragment and group are the particle's row, interaction
+    numbers the places where primary particles start. Time, electrons and dx are unknown and set to 0. Vertices are in
+    mm in the event's frame. Raises ValueError for an event that is not three-dimensional, or has labels of other
+    classes.
     """
     if event.ndim != 3:
-        raise ValueError(f"PILArNet-M holds three-dimensional events, got {event.name!r} of {event.ndim} dimensions")
+        raise ValueError(
+            f"PILArNet-M can contain only three-dimensional events, but {event.name!r} has {event.ndim} dimensions"
+        )
     if event.label_names != CLASS_NAMES:
         raise ValueError(
-            f"PILArNet-M holds labels {', '.join(CLASS_NAMES)}; those of {event.name!r} are "
-            f"{told_names(event.label_names)}: write .npz"
+            f"PILArNet-M can contain only labels {', '.join(CLASS_NAMES)}; those of {event.name!r} are "
+            f"{names_in_words(event.label_names)}: write .npz"
         )
     order = row_order(event)
     points = np.zeros((len(event), _POINT), np.float32)
@@ -47,7 +50,7 @@ def as_rows(event: Event) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     pairs, sizes = np.unique(np.concatenate([nobodys, pairs]), axis=0, return_counts=True)
     sizes[0] -= 1
     rows, labels = pairs[:, 0], pairs[:, 1].copy()
-    particles = np.concatenate([event.particles, np.zeros(1, PARTICLE_DTYPE)])  # row -1 picks the last: pdg 0
+    particles = np.concatenate([event.particles, np.zeros(1, PARTICLE_DTYPE)])  # row -1 selects the last: pdg 0
     cluster = np.zeros((len(pairs), 6), np.int32)
     cluster[:, 0], cluster[:, 1], cluster[:, 2] = sizes, rows, rows
     roots = _roots(event.particles)
@@ -59,12 +62,12 @@ def as_rows(event: Event) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def row_order(event: Event) -> np.ndarray:
-    """Voxels in the order of their points."""
+    """The order in which voxels are written as points."""
     return np.lexsort((event.labels, event.clusters))
 
 
 def _roots(particles: np.ndarray) -> np.ndarray:
-    """Row of the first ancestor listed, of each particle."""
+    """The row of each particle's first listed ancestor."""
     row_of = {int(track): row for row, track in enumerate(particles["track_id"])}
     roots = np.array([row_of.get(int(parent), row) for row, parent in enumerate(particles["parent_track_id"])], int)
     for _ in range(len(roots).bit_length()):
@@ -78,7 +81,7 @@ def _interactions(particles: np.ndarray, roots: np.ndarray) -> np.ndarray:
 
 
 def _extra(particles: np.ndarray, roots: np.ndarray) -> np.ndarray:
-    """A row for each particle and a last one for none: [P + 1, 6]."""
+    """A row per particle and a last one for no particle: [P + 1, 6]."""
     extra = np.full((len(particles) + 1, 6), -1.0, np.float32)
     momentum = np.linalg.norm(particles["momentum"], axis=1)
     extra[:-1, 0] = np.sqrt(np.maximum(particles["energy_init"] ** 2 - momentum**2, 0.0))
@@ -89,14 +92,14 @@ def _extra(particles: np.ndarray, roots: np.ndarray) -> np.ndarray:
 
 
 def as_event(rows: list[np.ndarray], version: int, name: str, known: dict[str, Any] | None) -> Event:
-    """The event of a file's rows; `known` is what one of our own files tells beside them. Raises ValueError naming the
+    """The event of a file's rows; `known` contains the additional fields of our own files. Raises ValueError with the
     field."""
     point, cluster, extra = rows
     points = _reshaped(point, _POINT, "point").astype(np.float64, copy=False)
     clusters = _reshaped(cluster, 5 if version == 1 else 6, "cluster")
     extras = _reshaped(extra, {1: 5, 2: 5, 3: 6}[version], "cluster_extra")
     if version > 1 and len(extras) != len(clusters):
-        raise ValueError(f"cluster_extra: {len(extras)} clusters, {len(clusters)} in cluster")
+        raise ValueError(f"cluster_extra: {len(extras)} clusters, but {len(clusters)} in cluster")
     shape = known["spatial_shape"] if known else PUBLIC_SHAPE
     coordinates = _coordinates(points[:, :3], shape)
     _check_finite(points[:, 3], "point: value")
@@ -116,10 +119,10 @@ def as_event(rows: list[np.ndarray], version: int, name: str, known: dict[str, A
 
 
 def check_image(where: str, shape: np.ndarray) -> tuple[int, ...]:
-    """An image's shape as a file tells it."""
+    """The shape of an image in a file, checked."""
     numbers = tuple(int(n) for n in shape)
     if min(numbers) < 1 or max(numbers) > LARGEST_AXIS:
-        raise EventFileError(f"{where}: {numbers} voxels; allowed are 1 to {LARGEST_AXIS} an axis")
+        raise EventFileError(f"{where}: {numbers} voxels; the allowed range is 1 to {LARGEST_AXIS} per axis")
     return numbers
 
 
@@ -131,7 +134,7 @@ def _reshaped(row: np.ndarray, width: int, field: str) -> np.ndarray:
 
 def _check_finite(values: np.ndarray, field: str) -> None:
     if not np.isfinite(values).all():
-        raise ValueError(f"{field}: {values[~np.isfinite(values)].ravel()[0]}, not a finite number")
+        raise ValueError(f"{field}: {values[~np.isfinite(values)].ravel()[0]} is not a finite number")
 
 
 def _coordinates(given: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -144,7 +147,7 @@ def _coordinates(given: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def _sizes(given: np.ndarray, points: int) -> np.ndarray:
     if (given < 0).any() or (given > points).any() or int(given.sum()) != points:
-        raise ValueError(f"cluster: sizes {given[:8].tolist()} do not make up the {points} points")
+        raise ValueError(f"cluster: sizes {given[:8].tolist()} do not add up to the {points} points")
     return given.astype(np.int64)
 
 
@@ -158,7 +161,7 @@ def _named(field: str, function: Any, *arguments: np.ndarray) -> Any:
 def _public_particles(
     clusters: np.ndarray, extras: np.ndarray, labels: np.ndarray, pids: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Particles, and for each cluster the row of its one, -1 if it has no group."""
+    """Particles, and for each cluster the row of its particle, -1 if it has no group."""
     own = clusters[:, 2] >= 0
     particles = np.zeros(int(own.sum()), PARTICLE_DTYPE)
     for field in ("momentum", "start", "first_step", "last_step", "end", "energy_init"):
@@ -175,14 +178,14 @@ def _public_particles(
 def _merge(
     coordinates: np.ndarray, energy: np.ndarray, labels: np.ndarray, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Points of one voxel as one: energies summed, the rest from the one with the most."""
+    """Merge the points of each voxel: energies are summed, the other fields come from the point with the most."""
     keys = np.ravel_multi_index(tuple(coordinates.T), PUBLIC_SHAPE)
     unique, inverse = np.unique(keys, return_inverse=True)
     if len(unique) == len(keys):
         return coordinates, energy, labels, rows
     summed = np.bincount(inverse, energy)
     most = np.lexsort((-energy, inverse))
-    first = most[np.diff(inverse[most], prepend=-1) > 0]  # of each voxel, in the order of `unique`
+    first = most[np.diff(inverse[most], prepend=-1) > 0]  # the first point of each voxel, in the order of `unique`
     place = np.argsort(first)
     kept = first[place]
     return coordinates[kept], summed[place], labels[kept], rows[kept]

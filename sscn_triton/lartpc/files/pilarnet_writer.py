@@ -1,7 +1,7 @@
-"""Writes PILArNet-M's HDF5 layout, which `pilarnet` describes: any process packs events, one appends them in batches.
+"""Writes PILArNet-M's HDF5 layout, documented in `pilarnet`: any process packs events, one appends them in batches.
 
-HDF5 works on a `StagedFile`, so that it never meets a full disk. The file is closed after every batch: its bytes depend
-on the batches alone, not on whether one process appended all of them.
+HDF5 writes to a `StagedFile`, so it never encounters a full disk. The file is closed after every batch: its bytes
+depend only on the batches, not on whether one process appended all of them.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from sscn_triton.lartpc.files.pilarnet_layout import EXTENT, IMAGE, OWN, ROW_TYP
 from sscn_triton.lartpc.files.pilarnet_rows import as_rows, row_order
 
 BATCH = 20
-"""Events that are appended at once, at most."""
+"""The most events that are appended at once."""
 BATCH_BYTES = 2**24
-"""Their size in memory, about."""
+"""Their approximate size in memory."""
 
 
 @dataclass(frozen=True)
 class Packed:
-    """An event as the file holds it."""
+    """An event in the form in which the file stores it."""
 
     rows: tuple[np.ndarray, np.ndarray, np.ndarray]
     image: np.ndarray
@@ -44,10 +44,10 @@ class Packed:
 
 
 def pack(event: Event) -> Packed:
-    """The rows of an event. ValueError for one that is not three-dimensional, or whose name is too long."""
+    """The rows of an event. Raises ValueError if it is not three-dimensional, or if its name is too long."""
     rows, name = as_rows(event), event.name.encode()
     if len(name) > IMAGE["name"].itemsize:
-        raise ValueError(f"an event's name may have {IMAGE['name'].itemsize} bytes, got {event.name!r}")
+        raise ValueError(f"an event's name may have at most {IMAGE['name'].itemsize} bytes, got {event.name!r}")
     image = np.array([(name, event.voxel_size, event.origin, event.spatial_shape)], dtype=IMAGE)
     prediction = None if event.prediction is None else event.prediction.take(row_order(event))
     return Packed(rows, image, event.particles.astype(STORED_PARTICLE), prediction)
@@ -56,7 +56,7 @@ def pack(event: Event) -> Packed:
 class PilarnetFile:
     """A file being written, new or continued.
 
-    seed, configuration: kept as attributes of a new file, the latter as JSON, beside the version of this package.
+    seed, configuration: stored as attributes of a new file, the latter as JSON, with the version of this package.
     """
 
     def __init__(self, below: StagedFile, seed: int | None = None, configuration: Mapping[str, Any] | None = None):
@@ -81,7 +81,7 @@ class PilarnetFile:
         attributes = {"format": "PILArNet-M", "revision": "v3", "sscn_version": __version__}
         attributes["configuration"] = json.dumps(configuration, sort_keys=True)
         with undisturbed(), self._opened("w") as file:
-            # of fixed length, which HDF5's checksums cover
+            # of fixed length, because HDF5's checksums cover it
             file.attrs.update({name: np.bytes_(text.encode()) for name, text in attributes.items()})
             if seed is not None:
                 file.attrs["seed"] = seed
@@ -93,7 +93,7 @@ class PilarnetFile:
             _add(file, f"{OWN}/particle", STORED_PARTICLE, 256, gzip=True)
 
     def append(self, events: Sequence[Packed]) -> None:
-        """Writes events, and brings them to the disk. Raises OSError if that is full; what was there before stays."""
+        """Write events to the disk. Raises OSError if it is full; the previous content stays."""
         with undisturbed():
             if events:
                 with self._opened("r+") as file:
@@ -113,7 +113,7 @@ class PilarnetFile:
             self._append_predictions(file, predictions)
 
     def _append_predictions(self, file: Any, predictions: list[Prediction]) -> None:
-        """Of voxels in the order of their points."""
+        """Append predictions of voxels in the order of their points."""
         if self.count == 0:
             names = predictions[0].names
             file.attrs["classes"] = np.bytes_(json.dumps(names).encode())
@@ -125,7 +125,8 @@ class PilarnetFile:
 
 
 def _add(file: Any, name: str, dtype: Any, chunk: int, gzip: bool = False) -> None:
-    options: dict[str, Any] = {} if name in ROWS else {"fletcher32": True}  # HDF5 has none for rows of any length
+    # HDF5 has no checksums for variable-length rows.
+    options: dict[str, Any] = {} if name in ROWS else {"fletcher32": True}
     options |= {"compression": "gzip"} if gzip else {}
     file.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(chunk,), **options)
 
@@ -138,7 +139,7 @@ def _extend(dataset: Any, values: np.ndarray) -> None:
 
 
 def _extend_rows(dataset: Any, rows: list[np.ndarray]) -> None:
-    """Rows of any length; h5py's own assignment takes those of equal length for a matrix."""
+    """Append rows of variable length; h5py's own assignment would treat rows of equal length as a matrix."""
     from h5py import h5s, h5t
 
     values = np.empty(len(rows), dtype=dataset.dtype)
@@ -152,7 +153,7 @@ def _extend_rows(dataset: Any, rows: list[np.ndarray]) -> None:
 
 
 def _extend_parts(file: Any, values: str, extents: str, parts: list[np.ndarray]) -> None:
-    """Appends parts to the dataset `values`, and where each begins and how long it is to `extents`."""
+    """Append parts to the dataset `values`, and the start and length of each to `extents`."""
     dataset = file[f"{OWN}/{values}"]
     first, counts = len(dataset), [len(part) for part in parts]
     starts = first + np.cumsum([0, *counts[:-1]])
@@ -163,7 +164,7 @@ def _extend_parts(file: Any, values: str, extents: str, parts: list[np.ndarray])
 class PilarnetWriter(EventWriter):
     """Writes three-dimensional events, voxels in the order of their clusters. See `EventWriter`.
 
-    seed, configuration: kept as attributes of the file, the latter as JSON, beside the version of this package.
+    seed, configuration: stored as attributes of the file, the latter as JSON, with the version of this package.
     """
 
     def __init__(
@@ -174,7 +175,7 @@ class PilarnetWriter(EventWriter):
         configuration: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ) -> None:
-        require("h5py")  # before there is a file
+        require("h5py")  # before a file is created
 
         super().__init__(path, overwrite=overwrite)
         self._target = PilarnetFile(StagedFile(self._file), seed, configuration)

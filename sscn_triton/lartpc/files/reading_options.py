@@ -1,4 +1,4 @@
-"""Options of every command that reads event files: names in files of others. Imports nothing heavy."""
+"""Options of every command that reads event files: names used in files of other programs. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class ReadingOptions:
     projection: int | None = None
 
     def reading(self) -> dict[str, Any]:
-        """The options that `lartpc.open_events` takes by the same names."""
+        """The options, as keyword arguments of `lartpc.open_events`."""
         return {field.name: getattr(self, field.name) for field in fields(ReadingOptions)}
 
     def refuse_without_file(self, data: str | None) -> None:
-        """Raises ValueError if an option is given though events are simulated."""
+        """Raise ValueError if an option is given although events are simulated."""
         given = [name for name, value in self.reading().items() if value is not None]
         if data is None and given:
-            raise ValueError(f"{given[0]} is for event files; simulated events have no use for it: leave it out")
+            raise ValueError(f"{given[0]} applies to event files, not to simulated events: leave it out")

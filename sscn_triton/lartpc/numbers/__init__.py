@@ -1,1 +1,1 @@
-"""Events in numbers: what a file holds, and how simulated events compare with real ones."""
+"""Events in numbers: the content of a file, and a comparison of simulated events with real ones."""

@@ -1,4 +1,4 @@
-"""What is in an event file, in one pass: as text, and as a small page that opens offline."""
+"""Summarise the content of an event file in one pass: as text, and as a small page that opens offline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from markupsafe import Markup
 from sscn_triton.common.page import bars, template
 from sscn_triton.common.table import Rows, Table
 from sscn_triton.lartpc.event import CLASS_NAMES, UNKNOWN_COLOR, Event
-from sscn_triton.lartpc.numbering import NUMBERS, as_named, is_told, told_names
+from sscn_triton.lartpc.numbering import NUMBERS, as_named, can_express, names_in_words
 from sscn_triton.lartpc.pictures.panels import label_color
 
 _EDGES = np.arange(-3.0, 2.01, 0.1)  # log10 of a voxel's energy in MeV
@@ -23,8 +23,8 @@ _UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Inspection:
-    """Numbers of a file. rows: name and value, in words; classes: name, mean share of an event's voxels (unknown ones
-    counted), voxels, energy in MeV; histogram: voxels by the logarithm of their energy, between edges 0.1 apart."""
+    """Numbers of a file. rows: name and value, as text; classes: name, mean share of an event's voxels (unknown ones
+    included), voxels, energy in MeV; histogram: voxels by the logarithm of their energy, between edges 0.1 apart."""
 
     title: str
     rows: list[tuple[str, str]]
@@ -32,7 +32,7 @@ class Inspection:
     histogram: np.ndarray
 
     def text(self) -> str:
-        """For a terminal."""
+        """The summary for a terminal."""
         width = max(len(name) for name, _ in self.rows)
         lines = [self.title, *(f"  {name:<{width}}  {value}" for name, value in self.rows), ""]
         lines.append(indent(Table(["class", "mean share", "voxels", "energy [MeV]"], self._class_rows()).text(), "  "))
@@ -45,7 +45,7 @@ class Inspection:
         ]
 
     def page(self) -> str:
-        """As HTML that needs nothing else."""
+        """The summary as a self-contained HTML page."""
         colors = [_color(name, number) for number, (name, *_) in enumerate(self.classes)]
         classes = zip(colors, self._class_rows(), strict=True)
         return template(_PAGE).render(
@@ -56,7 +56,7 @@ class Inspection:
 def inspect_events(
     events: Sequence[Event], title: str, progress: Callable[[int], None] = lambda done: None
 ) -> Inspection:
-    """Reads every event once, one at a time. Raises ValueError for no events, and for labels of different meanings."""
+    """Read every event once. Raises ValueError if there are no events, or labels of different meanings."""
     if not len(events):
         raise ValueError(f"{title}: no events")
     names = (*events[0].label_names, _UNKNOWN)
@@ -64,15 +64,16 @@ def inspect_events(
     voxels, energies = np.zeros(len(names), np.int64), np.zeros(len(names))
     histogram = np.zeros(len(_EDGES) - 1, np.int64)
     shapes: set[tuple[int, ...]] = set()
-    judged = _Judged()
+    accuracy = _Accuracy()
     for number, event in enumerate(events):
-        judged.add(event)
+        accuracy.add(event)
         if event.label_names != names[:-1]:
             raise ValueError(
-                f"{title}: labels of {event.name} are {told_names(event.label_names)}, of the first event "
-                f"{told_names(names[:-1])}: inspect the files one by one"
+                f"{title}: labels of {event.name} are {names_in_words(event.label_names)}, but those of the first "
+                "event "
+                f"are {names_in_words(names[:-1])}: inspect the files one by one"
             )
-        classes = event.labels.astype(np.int64) % len(names)  # unknown ones last
+        classes = event.labels.astype(np.int64) % len(names)  # unknown ones become the last
         counts = np.bincount(classes, minlength=len(names))
         voxels += counts
         energies += np.bincount(classes, event.energy, len(names))
@@ -92,10 +93,10 @@ def inspect_events(
     table = list(zip(names, mean.tolist(), voxels.tolist(), energies.tolist(), strict=True))
     rows = _rows(columns, particles, shapes)
     if names[:-1] != CLASS_NAMES:
-        rows.append(("labels", told_names(names[:-1])))
-    if names[:-1] == NUMBERS:  # of these, those that occur
+        rows.append(("labels", names_in_words(names[:-1])))
+    if names[:-1] == NUMBERS:  # only those that occur
         table = [row for row in table if row[2] or row[0] == _UNKNOWN]
-    return Inspection(title, rows + judged.rows(), table, histogram)
+    return Inspection(title, rows + accuracy.rows(), table, histogram)
 
 
 def _color(name: str, number: int) -> str:
@@ -119,8 +120,8 @@ def _rows(columns: np.ndarray, particles: list[int], shapes: set[tuple[int, ...]
     ]
 
 
-class _Judged:
-    """How much of what a network says is right."""
+class _Accuracy:
+    """How many of a network's predictions are right."""
 
     def __init__(self) -> None:
         self.names: tuple[str, ...] = ()
@@ -131,7 +132,7 @@ class _Judged:
         if event.prediction is None:
             return
         self.names = event.prediction.names
-        if not is_told(self.names, event.label_names):
+        if not can_express(self.names, event.label_names):
             return
         truth = as_named(event.labels, self.names, event.label_names)
         hit = event.prediction.labels == truth
@@ -144,7 +145,7 @@ class _Judged:
         self.known = self.known + np.bincount(truth[truth >= 0], minlength=wide)
 
     def rows(self) -> list[tuple[str, str]]:
-        """Mean over events of the share of right voxels; and of all voxels of a class the share that is right."""
+        """The mean over events of the share of right voxels, and the share of right voxels of each class."""
         if not self.accuracies:
             return []
         shares = [
@@ -164,7 +165,7 @@ def _spread(values: np.ndarray, form: str) -> str:
 
 
 def _drawn(histogram: np.ndarray) -> Markup:
-    """Bars, and a tick at every power of ten."""
+    """Bars, with a tick at every power of ten."""
     powers = np.arange(int(_EDGES[0]), int(_EDGES[-1]) + 1)
     places = _WIDE * (powers - _EDGES[0]) / (_EDGES[-1] - _EDGES[0])
     ticks = "".join(

@@ -1,4 +1,4 @@
-"""What events look like in numbers: the rows that compare simulated events with real ones."""
+"""Statistics of events: the rows that compare simulated events with real ones."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ TRACKS = {"muon": 13, "pion": 211, "proton": 2212}
 
 
 def statistics(events: Sequence[Event]) -> dict[str, np.ndarray]:
-    """One row a quantity, one number an event (NaN where an event has none); take medians, ranges or means of them.
+    """One row per quantity, one number per event (NaN if the event has none); take medians, ranges or means of them.
 
     voxels, occupancy (share of all voxels), energy (MeV, sum), minimum_voxel and median_voxel (MeV), neighbours (active
     voxels in the 3^D block around an active one, itself included, mean), halving_1 to halving_5 (sites left when
     coordinates are halved, over those before), growth_1 to growth_3 (active sites after that many ordinary convolutions
     of kernel 3, over those before; as if the image had no borders), share_<class> for each of `CLASS_NAMES` (of
-    labelled voxels, NaN where labels are not of these classes); of the tracks of `track_shapes`: track_voxels (voxels
+    labelled voxels, NaN if labels are not of these classes); for the tracks of `track_shapes`: track_voxels (voxels
     per voxel of length) and track_rms (thickness, voxels, mean) of muons and pions, dedx_muon, dedx_pion, dedx_proton
     (MeV/cm, energy over length).
 
-    Raises ValueError for no events.
+    Raises ValueError if there are no events.
     """
     if not events:
         raise ValueError("statistics need at least one event, got none")
@@ -74,7 +74,7 @@ def _tracks(event: Event) -> dict[str, float]:
 
 
 def _keys(event: Event, border: int) -> tuple[np.ndarray, list[int]]:
-    """Sorted numbers of the active sites in an image with a border, and a number's step along each axis."""
+    """Sorted numbers of the active sites in an image with a border, and the step of the numbers along each axis."""
     padded = tuple(n + 2 * border for n in event.spatial_shape)
     keys = np.ravel_multi_index(tuple((event.coordinates.astype(np.int64) + border).T), padded)
     return np.sort(keys), [math.prod(padded[axis + 1 :]) for axis in range(event.ndim)]
@@ -91,7 +91,7 @@ def _neighbours(event: Event) -> float:
 
 
 def _growth(event: Event) -> list[int]:
-    """A block of 3^D grows a set as three along one axis after the other do."""
+    """Site counts after each step; a block of 3^D grows a set like three sites along one axis after another."""
     keys, strides = _keys(event, GROWTH_STEPS)
     counts = []
     for _ in range(GROWTH_STEPS):

@@ -1,4 +1,4 @@
-"""Two lists of events side by side in numbers: a page that opens offline."""
+"""Compare two lists of events in numbers: a page that opens offline."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _WORDS = {
     "track_rms": ("tracks, thickness (voxels, rms)", ".2f"),
     "dedx": ("{}s, energy over length (MeV/cm)", ".2f"),
 }
-"""Rows of `statistics` in words, and how their numbers are written; of some the name ends with what fills the gap."""
+"""Descriptions of the rows of `statistics`, and their number formats; {} is replaced by the rest of the row's name."""
 _WIDE, _HIGH, _BINS = 360, 130, 24
 
 
@@ -40,7 +40,7 @@ def statistics_page(lists: Mapping[str, Sequence[Event]]) -> str:
     """The rows of `statistics` of two named lists of events: mean, median, least and largest of each, and histograms of
     the first list with a tick at every event of the second.
 
-    Raises ValueError for anything but two lists, and for an empty one.
+    Raises ValueError unless there are two lists, and if one is empty.
     """
     if len(lists) != 2:
         raise ValueError(f"a page compares two lists of events, got {len(lists)}")
@@ -51,7 +51,7 @@ def statistics_page(lists: Mapping[str, Sequence[Event]]) -> str:
     return template(_PAGE).render(counts=counts, names=list(lists), rows=rows, pictures=pictures, colors=_COLORS)
 
 
-def beside_simulated(
+def compare_with_simulated(
     path: str | os.PathLike[str],
     seed: int,
     events: int,
@@ -60,11 +60,11 @@ def beside_simulated(
     reading: Mapping[str, Any],
 ) -> str:
     """`statistics_page` of events 0, 1, 2, ... of a seed and of those of a file, opened by `open_events` with the
-    options `reading`. progress: called with the number of events made."""
+    options `reading`. progress: called with the number of simulated events."""
     with open_events(path, **reading) as file:
         others = list(file)
     if not others:
-        raise ValueError(f"{path}: no events to be compared with")
+        raise ValueError(f"{path}: no events to compare with")
     made = []
     for index in range(events):
         made.append(simulate(seed, index, size))
@@ -73,7 +73,7 @@ def beside_simulated(
 
 
 def _named(row: str) -> tuple[str, str]:
-    """A row in words, and how its numbers are written."""
+    """The description of a row and its number format."""
     if row in _WORDS:
         return _WORDS[row]
     kind, _, which = row.partition("_")
@@ -90,7 +90,7 @@ def _cells(values: np.ndarray, form: str) -> list[str]:
 
 
 def _histogram(row: str, many: np.ndarray, few: np.ndarray) -> Markup:
-    """Bars of the middle 98 % of one list, and lines at the other's events."""
+    """Bars of the middle 98 % of one list, and lines at the events of the other."""
     name, form = _named(row)
     many, few = many[np.isfinite(many)], few[np.isfinite(few)]
     if not len(many):

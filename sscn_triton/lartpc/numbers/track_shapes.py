@@ -1,4 +1,4 @@
-"""How thick a track is and what it loses, measured on the voxels of one particle."""
+"""Measure the thickness and the energy loss of a track on the voxels of one particle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sscn_triton.lartpc.event import Event
 
 LEAST_LENGTH = 15.0  # voxels
 _SLICE = 2.0  # voxels along the track
-_STRAIGHT = 0.1  # thickness of a track over its length, at most
+_STRAIGHT = 0.1  # the largest ratio of thickness to length
 
 
 class TrackShape(NamedTuple):
@@ -24,13 +24,13 @@ class TrackShape(NamedTuple):
 
 
 def track_shapes(event: Event) -> list[TrackShape]:
-    """Muons, charged pions and protons of a 3D event that are nearly straight and 15 voxels long or longer.
+    """Muons, charged pions and protons of a 3D event that are nearly straight and at least 15 voxels long.
 
-    Whose a voxel is, `Event.clusters` says. Where it does not, the voxels of a class are one particle's if that alone
-    of its class left any, and left as many.
+    `Event.clusters` gives the particle of each voxel. Without it, the voxels of a class belong to a particle if it is
+    the only one of its class that left voxels, and left the same number.
 
-    A track is cut across its principal axis into slices of two voxels. Its length is the way from centre to centre of
-    the slices, drawn out to both ends; thickness is taken about the centres.
+    A track is cut across its principal axis into slices of two voxels. Its length is the path from centre to centre of
+    the slices, extended to both ends; thickness is measured about the centres.
     """
     clusters = _clusters(event)
     rows = np.flatnonzero(np.isin(np.abs(event.particles["pdg"]), (13, 211, 2212)))
@@ -57,7 +57,7 @@ def _clusters(event: Event) -> np.ndarray:
 
 
 def _measured(coordinates: np.ndarray, energy: np.ndarray) -> tuple[float, float] | None:
-    """Length and thickness, or None for what is too short, too bent or in pieces."""
+    """Length and thickness, or None if the track is too short, too bent or in pieces."""
     if len(coordinates) < LEAST_LENGTH:
         return None
     centred = coordinates - np.average(coordinates, axis=0, weights=energy)

@@ -1,1 +1,1 @@
-"""Pictures of events: still ones by matplotlib, ones to turn by plotly."""
+"""Pictures of events: static ones by matplotlib, interactive ones by plotly."""

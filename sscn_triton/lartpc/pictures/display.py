@@ -1,6 +1,6 @@
-"""Pictures of events: still ones by matplotlib, ones to turn by plotly. Both take the same arguments.
+"""Pictures of events: static ones by matplotlib, interactive ones by plotly. Both take the same arguments.
 
-The picture of the project's first page is made by
+This makes the picture on the project's first page:
 
     write_png(draw_event(simulate(1, 389), ("energy", "label"), title=None), "book/_static/event.png", dpi=120)
 """
@@ -19,7 +19,7 @@ from sscn_triton.common.optional import require
 from sscn_triton.lartpc.event import Event
 from sscn_triton.lartpc.pictures.matplotlib_panels import INK, draw_panel
 from sscn_triton.lartpc.pictures.panels import make_panels
-from sscn_triton.lartpc.pictures.plotly_page import turned_page
+from sscn_triton.lartpc.pictures.plotly_page import interactive_page
 from sscn_triton.lartpc.pictures.plotly_scenes import frame, traces
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ def draw_event(
     title: str | None = "",
     starts: bool = True,
 ) -> Figure:
-    """A still picture of an event of two or three dimensions, one marker a voxel, or pixel.
+    """A static picture of an event of two or three dimensions, with one marker per voxel or pixel.
 
-    color: what colours say: "label", "energy" (MeV, on a logarithmic scale), "prediction", or "difference" (where
+    color: what colours show: "label", "energy" (MeV, on a logarithmic scale), "prediction", or "difference" (where
     prediction and label differ; voxels of unknown label are left out); or several of these, drawn side by side. "label"
     with a `prediction` means both. prediction: [N] classes, -1 unknown, in place of `event.prediction`. title: the
-    event's name if empty, none if None. starts: circles where particles first left energy, beside the truth.
+    event's name if empty, none if None. starts: circles where particles first left energy, drawn with the truth.
 
-    Raises ValueError for another dimension, another word, or a prediction that is missing, of no use, or does not fit.
+    Raises ValueError for another dimension, another word, or a prediction that is missing, unused, or does not match.
     """
     require("matplotlib")
     from matplotlib.figure import Figure
@@ -60,8 +60,8 @@ def draw_event(
 
 
 def write_png(figure: Figure, path: str | os.PathLike[str], dpi: int = 150, *, overwrite: bool = True) -> Path:
-    """Writes a still picture, whole or not at all. Replaces one that is there, as `savefig` does, unless `overwrite` is
-    False; see `WholeFile`."""
+    """Write a static picture, completely or not at all. Replaces an existing file, as `savefig` does, unless
+    `overwrite` is False; see `WholeFile`."""
     with WholeFile(path, overwrite=overwrite) as file:
         figure.savefig(file, dpi=dpi, format="png", facecolor="white")
     return Path(path)
@@ -74,9 +74,9 @@ def plot_event(
     title: str | None = "",
     starts: bool = True,
 ) -> Any:
-    """The plotly figure of an event, to turn and to zoom: arguments and errors of `draw_event`.
+    """The plotly figure of an event, which can be rotated and zoomed: arguments and errors as in `draw_event`.
 
-    Pointing at a voxel shows its energy and classes, pointing at a start the particle.
+    Pointing at a voxel shows its energy and classes; pointing at a start shows the particle.
     """
     require("plotly")
     import plotly.graph_objects as go
@@ -106,8 +106,8 @@ def plot_event(
 
 
 def event_html(figure: Any, *, full_page: bool = True) -> str:
-    """A plotly figure of an event as HTML that opens without a network: a page, whose panels stand below each other
-    where it is narrow, or a piece of one (`full_page=False`) that still carries plotly's code."""
+    """A plotly figure of an event as HTML that opens without a network: a page, whose panels are stacked if it is
+    narrow, or a fragment (`full_page=False`) that still includes plotly's code."""
     if full_page:
-        return turned_page(figure)
+        return interactive_page(figure)
     return figure.to_html(full_html=False, include_plotlyjs=True, include_mathjax=False)

@@ -1,4 +1,4 @@
-"""Still pictures of events, by matplotlib: one set of axes a panel."""
+"""Static pictures of events, by matplotlib: one set of axes per panel."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ENERGY_MAP = "plasma_r"
 
 
 def draw_panel(figure: Figure, event: Event, panel: Panel, place: int, panels: int, starts: bool) -> None:
-    """One of `panels` panels in a row, of an event of two or three dimensions."""
+    """Draw one of `panels` panels in a row, for an event of two or three dimensions."""
     flat = event.ndim == 2
     options = {} if flat else {"projection": "3d", "computed_zorder": False}
     axes: Any = figure.add_subplot(1, panels, place + 1, **options)
@@ -64,7 +64,7 @@ def _draw_plane(axes: Any, event: Event) -> None:
 
 
 def _paint(axes: Any, event: Event, rows: np.ndarray, colors: np.ndarray) -> None:
-    """Every pixel in its colour, exactly as large as it is."""
+    """Paint every pixel in its colour and at its exact size."""
     pixels = np.zeros((*event.spatial_shape[::-1], 4))
     pixels[tuple(event.coordinates[rows, ::-1].T)] = colors
     edges = np.array(event.spatial_shape) * event.voxel_size / 10
@@ -126,7 +126,7 @@ def _box_edges(edges: np.ndarray) -> Sequence[tuple[np.ndarray, np.ndarray]]:
 
 
 def _marker_area(event: Event) -> float:
-    """Area of a marker in square points, a little less than a voxel's."""
+    """Area of a marker in square points, slightly less than a voxel's."""
     return min(max((230 / max(event.spatial_shape)) ** 2, 0.6), 60.0)
 
 
@@ -141,7 +141,7 @@ def _draw_layers(axes: Any, event: Event, panel: Panel) -> list[Any]:
 
 
 def _handles(panel: Panel) -> list[Any]:
-    """A line of the legend for each layer, with its share of the voxels."""
+    """A line of the legend per layer, with its share of the voxels."""
     from matplotlib.lines import Line2D
 
     total = max(sum(len(layer.rows) for layer in panel.layers), 1)
@@ -157,7 +157,7 @@ def _share(layer: Layer, total: int) -> str:
 
 
 def _energy_scale(event: Event) -> tuple[Any, np.ndarray]:
-    """The logarithmic scale of colours, and each voxel's place on it, 0 to 1."""
+    """The logarithmic colour scale, and each voxel's place on it, 0 to 1."""
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm
@@ -168,7 +168,7 @@ def _energy_scale(event: Event) -> tuple[Any, np.ndarray]:
 
 
 def _draw_energy(axes: Any, event: Event, scale: Any, share: np.ndarray) -> None:
-    """Faint small markers for little energy, full large ones for much, so that tracks show through their halo."""
+    """Draw low energies as small faint markers, high ones as large opaque ones: tracks show through their halo."""
     colors = scale.cmap(share)
     colors[:, 3] = np.clip(0.2 + 1.2 * share, 0.0, 1.0)
     x, y, z = centimetres(event).T

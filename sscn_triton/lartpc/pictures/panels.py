@@ -1,4 +1,4 @@
-"""What a picture of an event shows: its panels, and in each the voxels of one colour. Used by both kinds of picture."""
+"""The content of a picture of an event: its panels and their layers of voxels. Both kinds of picture use it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import NamedTuple
 import numpy as np
 
 from sscn_triton.lartpc.event import CLASS_COLORS, CLASS_NAMES, UNKNOWN_COLOR, Event
-from sscn_triton.lartpc.numbering import NUMBERS, as_named, is_told
+from sscn_triton.lartpc.numbering import NUMBERS, as_named, can_express
 
 COLORS = dict(zip(CLASS_NAMES, CLASS_COLORS, strict=True)) | {"track": CLASS_COLORS[1], "shower": CLASS_COLORS[2]}
 COLORS |= {"low-energy": "#56B4E9", "ghost": "#F0E442"}
 _OTHERS = (*CLASS_COLORS, "#56B4E9", "#F0E442")
-"""Colours of labels of other names, by their number."""
+"""Colours of labels with other names, by number."""
 START_COLOR = "#000000"
 LEAST_VOXELS = 5
-"""Particles with fewer are not marked."""
+"""Particles with fewer voxels are not marked."""
 
 _PARTICLES = {
     11: "electron", -11: "positron", 13: "mu-", -13: "mu+", 22: "photon", 111: "pi0", 211: "pi+", -211: "pi-",
@@ -35,14 +35,14 @@ class Layer(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One view of an event: its layers, or none where energy gives the colour."""
+    """One view of an event: its layers, or none if energy gives the colour."""
 
     title: str
     layers: list[Layer]
     truth: bool = True
-    """Whether it shows the event itself, not what a network makes of it."""
+    """Whether it shows the event itself, not a network's prediction."""
     note: str = ""
-    """How much of the prediction is right, where the truth is known."""
+    """The share of the prediction that is right, if the truth is known."""
 
     @property
     def heading(self) -> str:
@@ -51,7 +51,7 @@ class Panel(NamedTuple):
 
 def make_panels(event: Event, color: str | Sequence[str], prediction: np.ndarray | None) -> list[Panel]:
     if event.ndim not in (2, 3):
-        raise ValueError(f"events of two or three dimensions are drawn, got one of {event.ndim}")
+        raise ValueError(f"only events of two or three dimensions can be drawn, got {event.ndim}")
     colors = (color,) if isinstance(color, str) else tuple(color)
     if not colors or any(word not in COLORINGS for word in colors):
         raise ValueError(f"color must be one or several of {', '.join(COLORINGS)}, got {color!r}")
@@ -59,11 +59,11 @@ def make_panels(event: Event, color: str | Sequence[str], prediction: np.ndarray
         colors = ("label", "prediction")
     needs = "prediction" in colors or "difference" in colors
     if prediction is not None and not needs:
-        raise ValueError(f"color={color!r} does not show the prediction given")
+        raise ValueError(f"color={color!r} does not show the given prediction")
     names, guess = find_prediction(event, prediction)
     if needs and guess is None:
         raise ValueError(f"color={color!r} needs a prediction")
-    if "difference" in colors or (needs and is_told(names, event.label_names)):
+    if "difference" in colors or (needs and can_express(names, event.label_names)):
         truth, called = as_named(event.labels, names, event.label_names), names
     else:
         truth, called = event.labels, event.label_names
@@ -98,7 +98,7 @@ def _checked(prediction: np.ndarray, count: int) -> np.ndarray:
     prediction = np.asarray(prediction)
     if prediction.shape != (count,) or prediction.dtype.kind not in "iu":
         raise ValueError(
-            f"prediction must be [{count}] integers, one class a voxel, got {prediction.dtype} of {prediction.shape}"
+            f"prediction must be [{count}] integers, one class per voxel, got {prediction.dtype} of {prediction.shape}"
         )
     if count and not (prediction.min() >= -1 and prediction.max() < len(CLASS_NAMES)):
         raise ValueError(
@@ -108,8 +108,8 @@ def _checked(prediction: np.ndarray, count: int) -> np.ndarray:
 
 
 def _class_layers(classes: np.ndarray, names: Sequence[str]) -> list[Layer]:
-    """All classes, also those without a voxel, as the same legend under every picture; of numbers of unknown meaning
-    those that occur."""
+    """All classes, including those without a voxel, so that every picture has the same legend; for numbers of unknown
+    meaning only those that occur."""
     shown = np.unique(classes[classes >= 0]).tolist() if tuple(names) == NUMBERS else range(len(names))
     layers = [Layer(names[i], label_color(names[i], i), np.flatnonzero(classes == i)) for i in shown]
     unknown = np.flatnonzero(classes < 0)
@@ -117,7 +117,7 @@ def _class_layers(classes: np.ndarray, names: Sequence[str]) -> list[Layer]:
 
 
 def label_color(name: str, number: int) -> str:
-    """The colour of a label in every picture."""
+    """The colour of a label, the same in every picture."""
     return COLORS.get(name, _OTHERS[number % len(_OTHERS)])
 
 
@@ -129,7 +129,7 @@ def _difference_layers(labels: np.ndarray, prediction: np.ndarray) -> list[Layer
 
 
 def _right(truth: np.ndarray, prediction: np.ndarray) -> str:
-    """How many of the voxels whose truth is known are right; nothing if it is known of none."""
+    """The share of right voxels among those of known truth; empty if no truth is known."""
     known = truth >= 0
     if not known.any():
         return ""
@@ -137,13 +137,13 @@ def _right(truth: np.ndarray, prediction: np.ndarray) -> str:
 
 
 def particle_starts(event: Event) -> np.ndarray:
-    """Rows of the particles that left energy in a few voxels, the first of it within 3 voxels of an active one.
+    """Rows of the particles that left energy in enough voxels, first within 3 voxels of an active one.
 
-    Others began outside the image, or, in a plane, beside it.
+    Others began outside the image or, in a plane, beside it.
     """
     rows = np.flatnonzero(event.particles["num_voxels"] >= LEAST_VOXELS)
     place = start_places(event, rows) * 10 / event.voxel_size - 0.5
-    near = [bool((np.abs(event.coordinates - one).max(1) <= 3).any()) for one in place]  # unknown places are not near
+    near = [bool((np.abs(event.coordinates - one).max(1) <= 3).any()) for one in place]  # an unknown place is not near
     return rows[near] if len(rows) else rows
 
 
@@ -153,7 +153,7 @@ def start_places(event: Event, rows: np.ndarray) -> np.ndarray:
 
 
 def particle_words(event: Event, row: int) -> str:
-    """What a particle is, in a line."""
+    """Describe a particle in one line."""
     particle = event.particles[row]
     pdg, energy = int(particle["pdg"]), float(particle["energy_init"])
     words = [_PARTICLES.get(pdg, f"PDG {pdg}")]
@@ -163,18 +163,18 @@ def particle_words(event: Event, row: int) -> str:
 
 
 def axis_names(event: Event) -> tuple[str, ...]:
-    """What the axes are; those of a plane as `project` has them."""
+    """The names of the axes; for a plane those of `project`."""
     return ("x", "y", "z") if event.ndim == 3 else ("wire", "drift")
 
 
 def centimetres(event: Event) -> np.ndarray:
-    """Centres of voxels from the image's lower corner."""
+    """Centres of voxels relative to the image's lower corner."""
     return (event.coordinates + 0.5) * (event.voxel_size / 10)
 
 
 def energy_ticks(low: float, high: float) -> list[float]:
-    """Round numbers from ``low`` to ``high`` on a logarithmic scale, two at least where they are a decade apart: powers
-    of ten, with twice and five times as much where there is room."""
+    """Round numbers from ``low`` to ``high`` on a logarithmic scale, at least two if they are a decade apart: powers
+    of ten, and their multiples by two and five if there is room."""
     steps = (1, 2, 5) if high <= 200 * low else (1,)
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     ticks = [float(f"{step}e{power}") for power in powers for step in steps]
@@ -182,7 +182,7 @@ def energy_ticks(low: float, high: float) -> list[float]:
 
 
 def energy_range(event: Event) -> tuple[float, float]:
-    """Ends of the logarithmic scale: from the least positive energy, at least a decade."""
+    """Ends of the logarithmic scale: from the smallest positive energy, at least a decade."""
     positive = event.energy[event.energy > 0]
     low = float(positive.min()) if len(positive) else 0.01
     return low, max(float(positive.max()) if len(positive) else 0.1, 10 * low)

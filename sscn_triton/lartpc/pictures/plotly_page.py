@@ -1,4 +1,4 @@
-"""The page around a plotly figure of an event: panels side by side, or below each other on a phone."""
+"""The page around a plotly figure of an event: panels side by side, or stacked on a phone."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from markupsafe import Markup
 from sscn_triton.common.page import template
 
 
-def turned_page(figure: Any) -> str:
-    """A whole page that opens without a network."""
+def interactive_page(figure: Any) -> str:
+    """A complete page that opens without a network."""
     name = figure.layout.title.text
     setting = {"axes": _axes(figure), "bars": _bars(figure)}
     drawn = figure.to_html(
@@ -55,7 +55,7 @@ const below = 110 + (setting.bars.length ? 80 : 0);
 const wide = JSON.parse(JSON.stringify(layout));
 const upright = setting.bars.map((number) => ({ ...data[number].marker.colorbar }));
 const extent = (axis) => wide[axis].range[1] - wide[axis].range[0];
-const tall = (width) => {  // of a panel below another one
+const tall = (width) => {  // height of a stacked panel
   const [across, along] = setting.axes[0];
   return along ? 0.83 * width * extent(along) / extent(across) + 60 : width;
 };

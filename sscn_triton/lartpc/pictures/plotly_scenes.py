@@ -1,4 +1,4 @@
-"""Pictures of events to turn, to zoom and to point at, by plotly: one scene a panel."""
+"""Interactive pictures of events, by plotly: one scene per panel."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sscn_triton.lartpc.pictures.panels import (
 
 
 def traces(event: Event, panel: Panel, place: int, prediction: np.ndarray | None, starts: bool) -> list[Any]:
-    """What is drawn in a panel."""
+    """The traces of a panel."""
     hover = _hover(event, prediction)
     layers = panel.layers or [Layer("energy", "", np.arange(len(event)))]
     found = [_trace(event, layer, place, hover) for layer in layers]
@@ -56,7 +56,7 @@ def frame(event: Event, place: int, panels: int) -> dict[str, Any]:
 
 
 def _hover(event: Event, prediction: np.ndarray | None) -> np.ndarray:
-    truth = np.array([*event.label_names, "unknown"])  # -1 picks the last
+    truth = np.array([*event.label_names, "unknown"])  # -1 selects the last
     lines = [f"{energy:.3f} MeV<br>{name}" for energy, name in zip(event.energy, truth[event.labels], strict=True)]
     names, guess = find_prediction(event, prediction)
     if guess is not None:

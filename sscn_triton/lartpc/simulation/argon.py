@@ -1,7 +1,7 @@
-"""Liquid argon: what charged particles and photons lose in it. Lengths in cm, energies in MeV, kinetic unless said.
+"""Energy loss of charged particles and photons in liquid argon. Lengths in cm; energies in MeV, kinetic unless stated.
 
 Sources: Particle Data Group, Passage of particles through matter (Bethe, Sternheimer's density effect, Highland, delta
-rays, bremsstrahlung); Rossi and ICRU 37 for the electrons' loss; Moller; Klein and Nishina.
+rays, bremsstrahlung); Rossi and ICRU 37 for the loss of electrons; Moller; Klein and Nishina.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CLASSICAL_RADIUS = 2.8179403262e-13
 _SCREENING = math.log(183.0 / 18.0 ** (1.0 / 3.0))
 _ELECTRONS = _AVOGADRO * Z_OVER_A * DENSITY  # per cm3
 
-# Share of the asymptotic cross-section 7/9 X0 for pairs, at these photon energies: read off tabulated values for argon.
+# Pair production relative to the asymptotic cross-section 7/9 X0 at these photon energies, from tables for argon.
 _PAIR_ENERGY = np.log([1.022, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0])
 _PAIR_SHARE = np.array([0.0, 0.012, 0.045, 0.135, 0.31, 0.48, 0.67, 0.79, 0.87, 0.94, 0.97])
 
@@ -47,7 +47,7 @@ def beta_squared(kinetic: float, mass: float) -> float:
 
 @njit(cache=True)
 def density_effect(beta_gamma: float) -> float:
-    """Sternheimer's delta with the parameters of liquid argon."""
+    """Sternheimer's delta, with the parameters of liquid argon."""
     x = math.log10(beta_gamma)
     if x < 0.2:
         return 0.0
@@ -57,7 +57,7 @@ def density_effect(beta_gamma: float) -> float:
 
 @njit(cache=True)
 def largest_transfer(kinetic: float, mass: float) -> float:
-    """Most energy a collision gives to an electron at rest; of two electrons the slower counts as the one hit."""
+    """The most energy that a collision gives to an electron at rest; of two electrons the slower is the target."""
     if mass < 1.0:
         return 0.5 * kinetic
     gamma = 1.0 + kinetic / mass
@@ -67,7 +67,7 @@ def largest_transfer(kinetic: float, mass: float) -> float:
 
 @njit(cache=True)
 def stopping_power(kinetic: float, mass: float) -> float:
-    """Mean loss by collisions, MeV/cm: Bethe's formula, for electrons (mass below 1 MeV) that of Rossi."""
+    """Mean collision loss, MeV/cm: Bethe's formula, and Rossi's for electrons (mass below 1 MeV)."""
     beta2 = beta_squared(kinetic, mass)
     beta_gamma = momentum(kinetic, mass) / mass
     delta = density_effect(beta_gamma)
@@ -83,7 +83,7 @@ def stopping_power(kinetic: float, mass: float) -> float:
 
 @njit(cache=True)
 def delta_rays(kinetic: float, mass: float, cut: float) -> tuple[float, float]:
-    """Electrons knocked out with more than `cut`: (how many a cm, MeV a cm they carry), from the spectrum
+    """Electrons knocked out with more than `cut`: (number per cm, their energy in MeV per cm), from the spectrum
     K/2 Z/A rho / (beta2 T2) of the transferred energy T, times `delta_ray_shape`."""
     most = largest_transfer(kinetic, mass)
     if most <= cut:
@@ -110,9 +110,9 @@ def _moller(kinetic: float) -> tuple[float, float]:
 
 @njit(cache=True)
 def delta_ray_shape(transfer: float, kinetic: float, mass: float) -> float:
-    """What the spectrum of transferred energies T has beside 1 / T2: 1 - beta2 T/Tmax, and for electrons, which cannot
-    be told from those they hit, Moller's 1 + y2 + (T tau / (E gamma))2 - y (2 gamma - 1) / gamma2 with y = T / (E - T);
-    at most 2.25."""
+    """The factor of the spectrum of transferred energies T besides 1 / T2: 1 - beta2 T/Tmax, and for electrons, which
+    are indistinguishable from their targets, Moller's 1 + y2 + (T tau / (E gamma))2 - y (2 gamma - 1) / gamma2 with
+    y = T / (E - T); at most 2.25."""
     if mass < 1.0:
         square, mixed = _moller(kinetic)
         ratio = transfer / (kinetic - transfer)
@@ -122,8 +122,8 @@ def delta_ray_shape(transfer: float, kinetic: float, mass: float) -> float:
 
 @njit(cache=True)
 def bremsstrahlung(kinetic: float, photon: float) -> float:
-    """Photons of energy `photon` an electron radiates, k dN/dk in a radiation length: (4/3 - 4/3 y + y2), y = k / E,
-    with complete screening, or less where Bethe and Heitler's unscreened logarithm is the smaller."""
+    """Photons of energy `photon` radiated by an electron, k dN/dk per radiation length: (4/3 - 4/3 y + y2), y = k / E,
+    with complete screening, or less if Bethe and Heitler's unscreened logarithm is smaller."""
     total = kinetic + ELECTRON_MASS
     left = total - photon
     y = photon / total
@@ -133,8 +133,8 @@ def bremsstrahlung(kinetic: float, photon: float) -> float:
 
 @njit(cache=True)
 def scattering_angle(kinetic: float, mass: float, path: float) -> float:
-    """Highland's width of the projected angle after `path`. The logarithm is taken at a tenth of a radiation length, so
-    that many short steps add up to one long one."""
+    """Highland's width of the projected angle after `path`. The logarithm is that of a tenth of a radiation length, so
+    that many short steps add up to a long one."""
     correction = 1.0 + 0.038 * math.log(0.1)
     speed_momentum = beta_squared(kinetic, mass) * (kinetic + mass)
     return 13.6 / speed_momentum * math.sqrt(path / RADIATION_LENGTH) * correction
@@ -142,7 +142,7 @@ def scattering_angle(kinetic: float, mass: float, path: float) -> float:
 
 @njit(cache=True)
 def pair_production(energy: float) -> float:
-    """Conversions of a photon in a cm."""
+    """Conversions of a photon per cm."""
     if energy <= 2.0 * ELECTRON_MASS:
         return 0.0
     return 7.0 / 9.0 / RADIATION_LENGTH * np.interp(math.log(energy), _PAIR_ENERGY, _PAIR_SHARE)
@@ -150,7 +150,7 @@ def pair_production(energy: float) -> float:
 
 @njit(cache=True)
 def compton(energy: float) -> float:
-    """Compton scatterings of a photon in a cm: Klein and Nishina's total cross-section."""
+    """Compton scatterings of a photon per cm: Klein and Nishina's total cross-section."""
     k = energy / ELECTRON_MASS
     logarithm = math.log(1.0 + 2.0 * k)
     first = (1.0 + k) / k**2 * (2.0 * (1.0 + k) / (1.0 + 2.0 * k) - logarithm / k)
@@ -160,12 +160,12 @@ def compton(energy: float) -> float:
 
 @njit(cache=True)
 def photoelectric(energy: float) -> float:
-    """Photoelectric absorptions in a cm: 0.052 cm2/g at 0.1 MeV, falling with the third power."""
+    """Photoelectric absorptions per cm: 0.052 cm2/g at 0.1 MeV, falling with the third power."""
     return DENSITY * 0.052 * (0.1 / energy) ** 3
 
 
 def ranges(kinetic: np.ndarray, mass: float) -> np.ndarray:
-    """Range in the continuous slowing-down approximation, cm, of a heavy charged particle: the integral of 1 / (dE/dx)
+    """Range, cm, of a heavy charged particle in the continuous slowing-down approximation: the integral of 1 / (dE/dx)
     from 0.1 % of the mass, below which the path is under 0.02 mm."""
     result = np.zeros(len(kinetic))
     for i, energy in enumerate(kinetic):

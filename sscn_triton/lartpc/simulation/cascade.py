@@ -1,4 +1,4 @@
-"""The loop that follows every particle of an event, compiled once and kept.
+"""The loop that follows every particle of an event, compiled once and cached.
 
 Here, and nowhere else in this package, a compiled function that calls into other files is kept: it closes over their
 fingerprint (`sscn_triton.common.numba_cache.fingerprint` says why).
@@ -19,7 +19,7 @@ from sscn_triton.lartpc.simulation.world import NEUTRON, PHOTON, PION_ZERO, POSI
 def _compiled(sources: int) -> Callable[[World], None]:
     @njit(cache=True)
     def follow(world: World) -> None:
-        """Follows tracks, the newest first, until none is left or an array is full."""
+        """Follow tracks, the newest first, until none is left or an array is full."""
         _ = sources
         while world.counts[0] > 0 and world.counts[3] == 0:
             world.counts[0] -= 1

@@ -1,4 +1,4 @@
-"""From energy deposits to the voxels of an image: smeared, summed, cut, labelled."""
+"""Convert energy deposits to the voxels of an image: smear, sum, cut, label."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from sscn_triton.common.numba_cache import njit
 from sscn_triton.lartpc.simulation.world import DEPOSIT
 
 SMEARING = 3.0**-0.5
-"""Width, in voxels, of the Gaussian by whose values at whole voxels, exp(-3/2 d2), a voxel's energy is shared out, two
-voxels to each side. Read off isolated deposits of the public data set, which show its 1 : 0.2231 : 0.0498."""
+"""Width, in voxels, of the Gaussian whose values at integer distances, exp(-3/2 d2), share out a voxel's energy, two
+voxels to each side. Determined from isolated deposits of the public data set, which show its 1 : 0.2231 : 0.0498."""
 
 THRESHOLD = 0.010  # MeV
 _HASH = np.uint64(0x9E3779B97F4A7C15)
 _REACH = 2
 _GAUSSIAN = np.exp(-0.5 * (np.arange(-_REACH, _REACH + 1) / SMEARING) ** 2)
 _SHARES = _GAUSSIAN / _GAUSSIAN.sum()
-_NEGLIGIBLE = 1e-5  # MeV, of a share
+_NEGLIGIBLE = 1e-5  # MeV; smaller shares are dropped
 
 
 class Image(NamedTuple):
     """voxels [N], ascending numbers z nx ny + y nx + x; energy [N], MeV; labels [N]; rows [N], the particle with most
-    of a voxel's energy; and by particle the energy in active voxels and their number."""
+    of a voxel's energy; deposited and touched: each particle's energy in active voxels, and their number."""
 
     voxels: np.ndarray
     energy: np.ndarray
@@ -36,10 +36,10 @@ class Image(NamedTuple):
 
 
 def make_image(deposits: np.ndarray, labels: np.ndarray, size: int, voxel: float) -> Image:
-    """The image of `size` voxels an axis, each `voxel` cm, of deposits [M] of DEPOSIT. `labels` [P]: each particle's
+    """The image of `size` voxels per axis, each `voxel` cm, of deposits [M] of DEPOSIT. `labels` [P]: each particle's
     class.
 
-    Energies are summed by voxel, then smeared. A voxel is active from 0.010 MeV on. Its class is the one with the
+    Energies are summed by voxel, then smeared. A voxel is active from 0.010 MeV. Its class is the one with the
     largest part of its energy.
     """
     assert deposits.dtype == DEPOSIT
@@ -52,7 +52,7 @@ def make_image(deposits: np.ndarray, labels: np.ndarray, size: int, voxel: float
 
 
 def _fill(work: Callable[[np.ndarray, np.ndarray], bool]) -> tuple[np.ndarray, np.ndarray]:
-    """Keys and energies of a table that `work` fills, made again larger for as long as it says False."""
+    """Keys and energies of a table that `work` fills; it is enlarged as long as `work` returns False."""
     capacity = 4096
     while True:
         keys, energies = np.full(capacity, -1), np.zeros(capacity)
@@ -63,7 +63,7 @@ def _fill(work: Callable[[np.ndarray, np.ndarray], bool]) -> tuple[np.ndarray, n
 
 
 def _resolve(voxels: np.ndarray, rows: np.ndarray, energies: np.ndarray, labels: np.ndarray) -> Image:
-    """From parts (voxel, particle, energy) ordered by voxel to voxels."""
+    """Combine parts (voxel, particle, energy) into voxels."""
     unique, place = np.unique(voxels, return_inverse=True)
     total = np.bincount(place, energies, minlength=len(unique))
     by_class = np.zeros((len(unique), 5))
@@ -79,7 +79,7 @@ def _resolve(voxels: np.ndarray, rows: np.ndarray, energies: np.ndarray, labels:
 
 @njit(cache=True)
 def _collect(deposits: np.ndarray, size: int, voxel: float, count: int, keys: np.ndarray, energies: np.ndarray) -> bool:
-    """Sums deposits by (voxel, particle) in an image with a border of `_REACH`; False when the table is half full."""
+    """Sum deposits by (voxel, particle) in an image with a border of `_REACH`; False once the table is half full."""
     used, wide = 0, size + 2 * _REACH
     for i in range(len(deposits)):
         place = deposits[i]
@@ -98,7 +98,7 @@ def _collect(deposits: np.ndarray, size: int, voxel: float, count: int, keys: np
 def _spread(
     sources: np.ndarray, amounts: np.ndarray, size: int, count: int, keys: np.ndarray, energies: np.ndarray
 ) -> bool:
-    """Shares what `_collect` found with the neighbours, inside the image; False when the table is half full."""
+    """Share the result of `_collect` with the neighbours inside the image; False once the table is half full."""
     used, wide = 0, size + 2 * _REACH
     for i in range(len(sources)):
         row = sources[i] % count
@@ -122,7 +122,7 @@ def _spread(
 
 @njit(cache=True)
 def _add(keys: np.ndarray, energies: np.ndarray, key: int, energy: float) -> int:
-    """Adds to a key's energy; 1 if the key is new."""
+    """Add to the energy of a key; return 1 if the key is new."""
     mask = np.uint64(len(keys) - 1)
     slot = ((np.uint64(key) * _HASH) >> np.uint64(24)) & mask
     while keys[slot] != key:

@@ -1,4 +1,4 @@
-"""Simulated events in numbers: into a file, by several processes, to be continued after an interruption."""
+"""Write many simulated events to a file, with several processes, resumable after an interruption."""
 
 from __future__ import annotations
 
@@ -29,16 +29,17 @@ from sscn_triton.lartpc.files.pilarnet_writer import Packed, PilarnetFile, Pilar
 from sscn_triton.lartpc.simulation.simulate import Recipe, simulate
 
 PART = 20
-"""Events that are made, and brought to the disk, at once."""
+"""Events that are simulated and written to the disk at once."""
 
 AHEAD = 3
-"""Parts for each process that may be made, or in the making, and not yet on the disk: what an interruption loses."""
+"""The most parts per process that may be finished or in progress but not yet on the disk: the loss at an interruption.
+"""
 
 _CONFIGURATION = "configuration.json"
 
 
 def unfinished_file(path: str | os.PathLike[str]) -> Path:
-    """Where the events of an unfinished file are kept."""
+    """The path where the events of an unfinished file are stored."""
     path = Path(path)
     return path.with_name(f"{path.name}.unfinished")
 
@@ -49,7 +50,7 @@ def _journal(path: Path) -> Path:
 
 
 def remove_journal(path: str | os.PathLike[str]) -> None:
-    """Removes the journal of a file that has its name already, where the process was killed before it did."""
+    """Remove the journal of a file that already has its name, left by a process killed at the end."""
     path = Path(path)
     if path.exists() and _journal(path).exists():
         with contextlib.suppress(OSError), lock_of(path):  # another may be writing it
@@ -58,7 +59,7 @@ def remove_journal(path: str | os.PathLike[str]) -> None:
 
 
 def kept_events(path: str | os.PathLike[str]) -> int:
-    """How many events of an unfinished file are there. Not for one that another process is writing."""
+    """The number of events in an unfinished file, which no other process may be writing."""
     path = Path(path)
     kept = unfinished_file(path)
     if not kept.exists():
@@ -78,30 +79,32 @@ def simulate_file(
     overwrite: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> float:
-    """Writes events 0 to `events` - 1 of a seed into a PILArNet-M file; gives the events made per second.
+    """Write events 0 to `events` - 1 of a seed to a PILArNet-M file; return the number simulated per second.
 
-    Workers make parts of 20 events, and this process appends them, in order, to `unfinished_file(path)`, which gets its
-    name when it is complete: after an interruption of any kind the same call continues from there. The file's bytes do
-    not depend on the workers or on interruptions. progress: called with the number of events written so far.
+    Workers simulate parts of 20 events, and this process appends them, in order, to `unfinished_file(path)`, which is
+    renamed when it is complete: after an interruption of any kind the same call continues from there. The file's bytes
+    do not depend on the workers or on interruptions. progress: called with the number of events written so far.
 
-    overwrite: replace a file that is there. Without it, raises FileExistsError for one; BusyError while another process
-    writes the file; WriteError if no space is left, and then the kept events stay; ValueError for numbers below 1
-    (seed: 0), and for an unfinished file with more events or of another seed, size, recipe or version.
+    overwrite: replace an existing file. Without it, raises FileExistsError if the file exists; BusyError while another
+    process writes the file; WriteError if no space is left, and then the kept events stay; ValueError for numbers below
+    1 (seed: 0), and for an unfinished file with more events or of another seed, size, recipe or version.
     """
     check_least({"events": events, "workers": workers, "seed": seed}, events=1, workers=1, seed=0)
     require("h5py")
     path = Path(path)
     recipe = Recipe() if recipe is None else recipe
-    simulate(seed, 0, size, recipe=recipe)  # compiles, for all workers, and refuses what it cannot make
+    simulate(seed, 0, size, recipe=recipe)  # compiles for all workers, and raises for settings it cannot simulate
     path.parent.mkdir(parents=True, exist_ok=True)
     if not overwrite:
         remove_journal(path)
     with lock_of(path):
         if not overwrite and os.path.lexists(path):
-            raise FileExistsError(f"{path} is there already, and is kept")
+            raise FileExistsError(f"{path} already exists and is kept")
         with _unfinished(path, seed, size, recipe) as file:
             if file.count > events:
-                raise ValueError(f"{unfinished_file(path)} holds {file.count} events already, asked for {events}")
+                raise ValueError(
+                    f"{unfinished_file(path)} already contains {file.count} events, but {events} were requested"
+                )
             started, first = time.perf_counter(), file.count
             progress(first)
             parts = [numbers for _, numbers in _parts(path, range(first, events))]
@@ -117,7 +120,7 @@ def simulate_file(
 
 @contextlib.contextmanager
 def _unfinished(path: Path, seed: int, size: int, recipe: Recipe) -> Iterator[PilarnetFile]:
-    """The unfinished file, new or continued. After an error it contains what was complete, or does not exist."""
+    """The unfinished file, new or continued. After an error it contains all complete parts, or does not exist."""
     kept, journal = unfinished_file(path), _journal(path)
     configuration = {"size": size, "seed": seed, "recipe": dataclasses.asdict(recipe)}
     if not kept.exists():
@@ -138,14 +141,14 @@ def _unfinished(path: Path, seed: int, size: int, recipe: Recipe) -> Iterator[Pi
 
 
 def _check_same(kept: Path, configuration: dict[str, Any], recipe: Recipe) -> None:
-    """ValueError if the events of an unfinished file are not those that would be made today."""
+    """Raise ValueError if simulating now would not give the events of an unfinished file."""
     with PilarnetEvents(kept) as finished:
         recorded = finished.attributes.get("configuration")
         first, last = finished[0], finished[-1]
     new = simulate(configuration["seed"], 0, configuration["size"], recipe=recipe)
     if recorded != json.dumps(configuration, sort_keys=True) or not _same(first, new) or last.ndim != 3:
         raise ValueError(
-            f"{kept} holds events of another seed, size, recipe or version: remove it, or write to another file"
+            f"{kept} contains events of another seed, size, recipe or version: remove it, or write to another file"
         )
 
 
@@ -160,13 +163,13 @@ def simulate_folder(
     seconds: float = math.inf,
     progress: Callable[[int], None] = lambda done: None,
 ) -> int:
-    """Writes events 0 to `events` - 1 of a seed into a folder of PILArNet-M files of `part` events each, which
-    `open_events` reads as one. One process writes it at a time, else BusyError is raised.
+    """Write events 0 to `events` - 1 of a seed to a folder of PILArNet-M files of `part` events each, which
+    `open_events` reads as one. Only one process may write it at a time; raises BusyError otherwise.
 
-    No file is begun once `seconds` have passed. The same call goes on from there, and so does one for more events.
-    Gives the number of events that are there. progress: called with that number.
+    No file is begun after `seconds`. The same call, or one for more events, continues from there.
+    Returns the number of events in the folder. progress: called with that number.
 
-    Raises ValueError for numbers below 1 (seed: 0), for `events` that `part` does not divide, and for a folder of
+    Raises ValueError for numbers below 1 (seed: 0), for `events` that are not a multiple of `part`, and for a folder of
     another seed, size, part or version.
     """
     given = {"events": events, "workers": workers, "seed": seed, "part": part}
@@ -184,7 +187,7 @@ def simulate_folder(
         if not missing or time.monotonic() > end:
             return done
         with contextlib.closing(_make_files(missing, seed, size, recipe, workers)) as making:
-            for count in making:  # what was begun when the time is up is finished first
+            for count in making:  # files begun before the time is up are finished
                 done += count
                 progress(done)
                 if time.monotonic() > end:
@@ -193,14 +196,14 @@ def simulate_folder(
 
 
 def _parts(folder: Path, events: range, part: int = PART) -> Iterator[tuple[Path, range]]:
-    """Parts of the events, and the file of each, if it gets one: the same ones wherever the events begin."""
+    """Split events into parts, with the file of each part if it gets one; the same parts wherever the events begin."""
     for first in sorted({events.start, *range(-(-events.start // part) * part, events.stop, part)}):
         numbers = range(first, min((first // part + 1) * part, events.stop))
         yield folder / f"{numbers.start:08d}-{numbers.stop:08d}.h5", numbers
 
 
 def _prepare(folder: Path, configuration: dict[str, Any], recipe: Recipe) -> None:
-    """Says in the folder what it holds, or checks that what is in it would be made again today."""
+    """Record the configuration in the folder, or check that simulating now would give the events in it."""
     record = json.dumps(configuration, sort_keys=True)
     note = folder / _CONFIGURATION
     if not note.exists():
@@ -215,7 +218,7 @@ def _prepare(folder: Path, configuration: dict[str, Any], recipe: Recipe) -> Non
             same = _same(finished[0], new)
     if not same:
         raise ValueError(
-            f"{folder} holds events of another seed, size, recipe or version: remove it, or write to another file"
+            f"{folder} contains events of another seed, size, recipe or version: remove it, or write to another file"
         )
 
 
@@ -230,7 +233,7 @@ def _same(one: Event, other: Event) -> bool:
 def _in_order(
     parts: list[range], seed: int, size: int, recipe: Recipe, workers: int
 ) -> Generator[list[Packed], None, None]:
-    """The events of each part, one part after the other, made by processes that are a few parts ahead."""
+    """The events of each part, in order, simulated by processes that work a few parts ahead."""
     if workers == 1 or len(parts) < 2:
         for part in parts:
             yield _pack_part(part, seed, size, recipe)
@@ -246,7 +249,7 @@ def _in_order(
 def _make_files(
     parts: list[tuple[Path, range]], seed: int, size: int, recipe: Recipe, workers: int
 ) -> Generator[int, None, None]:
-    """Makes files; yields the number of events of each as it is there."""
+    """Make files; yield the number of events of each file when it is complete."""
     if workers == 1 or len(parts) < 2:
         for part, numbers in parts:
             yield _make_file(part, numbers, seed, size, recipe)
@@ -259,7 +262,7 @@ def _make_files(
 
 @contextlib.contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that end what they have begun when the block is left."""
+    """Processes that finish their current work when the block is left."""
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context(method), initializer=_begin_worker)
     try:
@@ -269,7 +272,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _begin_worker() -> None:
-    """Ctrl-C is for the process that waits: workers finish their part. They do not outlive that process."""
+    """Ignore Ctrl-C, because the parent handles it and workers finish their part; exit when the parent exits."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

@@ -1,4 +1,4 @@
-"""Simulated events: particles drawn as in the public data set, followed through liquid argon, imaged."""
+"""Simulate events: draw particles as in the public data set, follow them through liquid argon, make the image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sscn_triton.common.options import check_size
 from sscn_triton.lartpc.event import PARTICLE_DTYPE, Event
 from sscn_triton.lartpc.simulation.cascade import follow
 from sscn_triton.lartpc.simulation.imaging import Image, make_image
-from sscn_triton.lartpc.simulation.random_stream import between, isotropic, new_stream, uniform
+from sscn_triton.lartpc.simulation.random_stream import between, isotropic, new_rng, uniform
 from sscn_triton.lartpc.simulation.world import (
     LABELS,
     MASSES,
@@ -39,13 +39,13 @@ _ATTEMPTS = 100
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What an event is made of; the defaults are those of the public data set, as far as they are known.
+    """The composition of an event; the defaults are those of the public data set as far as they are known.
 
     One vertex inside the image with `vertex_particles` (least, most) of `vertex_species`, and `rain` single particles
-    of `rain_species` anywhere in the volume, all in directions of their own. Species are PDG numbers among 11, -11, 22,
-    13, -13, 211, -211, 111, 2212; one that is named twice is twice as likely. Kinetic energies in MeV are flat between
-    `energy`, those of protons and pions between `hadron_energy`. How often each species comes is not published: the
-    defaults give the mean class shares that are.
+    of `rain_species` anywhere in the volume, all in independent directions. Species are PDG numbers among 11, -11, 22,
+    13, -13, 211, -211, 111, 2212; one that is listed twice is twice as likely. Kinetic energies in MeV are flat between
+    `energy`, those of protons and pions between `hadron_energy`. The frequency of each species is not published: the
+    defaults reproduce the published mean class shares.
     """
 
     vertex_particles: tuple[int, int] = (1, 6)
@@ -63,26 +63,26 @@ class Recipe:
             raise ValueError(f"rain must be 0 or more particles, got {self.rain}")
         unknown = [pdg for pdg in (*self.vertex_species, *self.rain_species) if pdg not in _SPECIES]
         if unknown or not self.vertex_species or not self.rain_species:
-            raise ValueError(f"species must be PDG numbers of {sorted(_SPECIES)}, got {unknown or 'none'}")
+            raise ValueError(f"species must be PDG numbers among {sorted(_SPECIES)}, got {unknown or 'none'}")
         for name in ("energy", "hadron_energy"):
             low, high = getattr(self, name)
             if not 0 < low <= high <= 100_000:
-                raise ValueError(f"{name} must be (low, high) in MeV, above 0 and to 100000, got {(low, high)}")
+                raise ValueError(f"{name} must be (low, high) in MeV, above 0 and at most 100000, got {(low, high)}")
 
 
 def simulate(
     seed: int, index: int, size: int = 192, *, recipe: Recipe | None = None, minimum_voxels: int = 100
 ) -> Event:
-    """Event `index` of the endless sequence that `seed` names: the same whatever else is made, before or beside it.
+    """Event `index` of the endless sequence of `seed`: the same regardless of other events simulated before or with it.
 
-    The image has `size` voxels of 3 mm an axis. It lies somewhere in a cube of four times its edge, though never of
-    more than 768 voxels (230 cm) unless the image is larger, which particles are followed in. An attempt that leaves
-    fewer than `minimum_voxels` active is thrown away and the event drawn again, from (seed, index, attempt); after 100
-    such attempts, ValueError.
+    The image has `size` voxels of 3 mm per axis. Particles are followed in a cube around it with four times its edge,
+    but at most 768 voxels (230 cm) unless the image is larger; the image's place in the cube is random. An attempt that
+    leaves fewer than `minimum_voxels` active is discarded and the event is drawn again, from (seed, index, attempt);
+    after 100 such attempts, raises ValueError.
 
-    Energies in MeV, positions in mm with the image's lower corner at 0. Voxels are ordered by number, x fastest.
+    Energies are in MeV, positions in mm with the image's lower corner at 0. Voxels are ordered by number, x fastest.
     Labels, clusters and particles are the truth: electrons knocked out with less than 2 MeV of total energy belong to
-    the particle that hit them.
+    the particle that knocked them out.
     """
     seed, index, size = operator.index(seed), operator.index(index), operator.index(size)
     if seed < 0 or index < 0:
@@ -94,15 +94,15 @@ def simulate(
         if len(image.voxels) >= minimum_voxels:
             return _event(world, image, size, f"{seed}:{index}")
     raise ValueError(
-        f"event {index} of seed {seed}: {_ATTEMPTS} attempts, none of minimum_voxels={minimum_voxels} active voxels"
+        f"event {index} of seed {seed}: none of {_ATTEMPTS} attempts has minimum_voxels={minimum_voxels} active voxels"
     )
 
 
 def _attempt(seed: int, index: int, attempt: int, size: int, recipe: Recipe) -> tuple[World, Image]:
     capacity = 1 << 15
     while True:
-        stream = new_stream(seed, index, attempt)
-        world = new_world(stream, size * VOXEL, _place_cube(stream, size), capacity)
+        rng = new_rng(seed, index, attempt)
+        world = new_world(rng, size * VOXEL, _place_cube(rng, size), capacity)
         _draw_primaries(world, recipe)
         follow(world)
         if world.counts[3] == 0:
@@ -112,30 +112,30 @@ def _attempt(seed: int, index: int, attempt: int, size: int, recipe: Recipe) -> 
     return world, make_image(world.deposits[:deposits], world.particles["label"][:particles], size, VOXEL)
 
 
-def _place_cube(stream: np.ndarray, size: int) -> np.ndarray:
-    """Lower corner and edge, cm, of the volume; the image's place in it is random."""
+def _place_cube(rng: np.ndarray, size: int) -> np.ndarray:
+    """Lower corner and edge, cm, of the volume, with the image at a random place in it."""
     edge = max(size, min(4 * size, 768))
-    corner = [-between(stream, 0.0, float(edge - size)) * VOXEL for _ in range(3)]
+    corner = [-between(rng, 0.0, float(edge - size)) * VOXEL for _ in range(3)]
     return np.array([*corner, edge * VOXEL])
 
 
 def _draw_primaries(world: World, recipe: Recipe) -> None:
-    stream = world.stream
-    vertex = [between(stream, 0.0, world.size) for _ in range(3)]
+    rng = world.rng
+    vertex = [between(rng, 0.0, world.size) for _ in range(3)]
     least, most = recipe.vertex_particles
-    for _ in range(least + int(uniform(stream) * (most - least + 1))):
+    for _ in range(least + int(uniform(rng) * (most - least + 1))):
         _add_primary(world, recipe, recipe.vertex_species, vertex)
     corner, edge = world.cube[:3], float(world.cube[3])
     for _ in range(recipe.rain):
-        place = [float(low) + between(stream, 0.0, edge) for low in corner]
+        place = [float(low) + between(rng, 0.0, edge) for low in corner]
         _add_primary(world, recipe, recipe.rain_species, place)
 
 
 def _add_primary(world: World, recipe: Recipe, species: tuple[int, ...], place: list[float]) -> None:
-    stream = world.stream
-    kind = _SPECIES[species[int(uniform(stream) * len(species))]]
-    kinetic = between(stream, *(recipe.hadron_energy if kind in _HADRONS else recipe.energy))
-    u, v, w = isotropic(stream)
+    rng = world.rng
+    kind = _SPECIES[species[int(uniform(rng) * len(species))]]
+    kinetic = between(rng, *(recipe.hadron_energy if kind in _HADRONS else recipe.energy))
+    u, v, w = isotropic(rng)
     x, y, z = place
     add_particle(world, kind, -1, PRIMARY, int(LABELS[kind]), x, y, z, u, v, w, kinetic)
 

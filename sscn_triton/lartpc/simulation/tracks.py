@@ -1,4 +1,4 @@
-"""Muons, charged pions and protons: ionisation, delta rays, scattering, decay and capture at rest."""
+"""Simulate muons, charged pions and protons: ionisation, delta rays, scattering, decay and capture at rest."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from sscn_triton.lartpc.simulation.world import (
     deposit_along,
     escaped,
     outside,
-    turned,
+    rotated,
 )
 
-OWN_DELTA = 2.0  # total energy from which a knocked-out electron is a particle of its own, labelled delta
+OWN_DELTA = 2.0  # total energy from which a knocked-out electron is a separate particle, labelled delta
 INTERACTING = 30.0
 CAPTURED = 0.75  # share of negative muons that argon captures
 MICHEL_ENDPOINT = 52.83
@@ -49,7 +49,7 @@ _MUON_FROM_PION = 4.12
 def follow_track(
     world: World, kind: int, row: int, x: float, y: float, z: float, u: float, v: float, w: float, kinetic: float
 ) -> None:
-    stream, mass = world.stream, MASSES[kind]
+    rng, mass = world.rng, MASSES[kind]
     hadron = kind >= PION_MINUS
     stopped = 1e-3 * mass
     alive = True
@@ -68,14 +68,14 @@ def follow_track(
         x, y, z = x + 0.5 * step * u, y + 0.5 * step * v, z + 0.5 * step * w
         kinetic = _knock_out(world, kind, row, x, y, z, u, v, w, kinetic - spent, count * step, cut)
         x, y, z = x + 0.5 * step * u, y + 0.5 * step * v, z + 0.5 * step * w
-        if hadron and kinetic > INTERACTING and uniform(stream) < step / argon.INTERACTION_LENGTH:
-            if uniform(stream) < ELASTIC:
-                u, v, w = turned(u, v, w, forward(stream, 12.0), between(stream, 0.0, 2.0 * math.pi))
+        if hadron and kinetic > INTERACTING and uniform(rng) < step / argon.INTERACTION_LENGTH:
+            if uniform(rng) < ELASTIC:
+                u, v, w = rotated(u, v, w, forward(rng, 12.0), between(rng, 0.0, 2.0 * math.pi))
             else:
                 interact(world, kind, row, x, y, z, u, v, w, kinetic)
                 alive = False
         elif kinetic > stopped:
-            u, v, w = scattered(stream, u, v, w, kinetic, mass, step)
+            u, v, w = scattered(rng, u, v, w, kinetic, mass, step)
     if alive and kinetic <= stopped:
         if kinetic > 0.0:
             deposit(world, row, x, y, z, kinetic)
@@ -99,46 +99,46 @@ def _knock_out(
     expected: float,
     cut: float,
 ) -> float:
-    """Delta rays of one step, `expected` on average; gives the energy left."""
-    stream, mass = world.stream, MASSES[kind]
-    passed = exponential(stream)
+    """Delta rays of one step, `expected` on average; returns the energy left."""
+    rng, mass = world.rng, MASSES[kind]
+    passed = exponential(rng)
     while passed < expected and argon.largest_transfer(kinetic, mass) > cut:
-        energy, cosine = knock_on(stream, kinetic, mass, cut)
+        energy, cosine = knock_on(rng, kinetic, mass, cut)
         kinetic -= energy
-        a, b, c = turned(u, v, w, cosine, between(stream, 0.0, 2.0 * math.pi))
+        a, b, c = rotated(u, v, w, cosine, between(rng, 0.0, 2.0 * math.pi))
         if energy + ELECTRON_MASS < OWN_DELTA:
             add_electron(world, row, x, y, z, a, b, c, energy)
         else:
             process = MUON_IONISATION if kind <= ANTIMUON else HADRON_IONISATION
             add_particle(world, ELECTRON, row, process, DELTA, x, y, z, a, b, c, energy)
-        passed += exponential(stream)
+        passed += exponential(rng)
     return kinetic
 
 
 @njit(cache=False)
 def _at_rest(world: World, kind: int, row: int, x: float, y: float, z: float) -> None:
-    stream = world.stream
-    u, v, w = isotropic(stream)
-    if kind == ANTIMUON or (kind == MUON and uniform(stream) >= CAPTURED):
+    rng = world.rng
+    u, v, w = isotropic(rng)
+    if kind == ANTIMUON or (kind == MUON and uniform(rng) >= CAPTURED):
         electron = POSITRON if kind == ANTIMUON else ELECTRON
         process = DECAY if kind == ANTIMUON else CAPTURE_DECAY
-        kinetic = max(MICHEL_ENDPOINT * _michel(stream) - ELECTRON_MASS, 0.0)
+        kinetic = max(MICHEL_ENDPOINT * _michel(rng) - ELECTRON_MASS, 0.0)
         add_particle(world, electron, row, process, MICHEL, x, y, z, u, v, w, kinetic)
     elif kind == PION_PLUS:
         add_particle(world, ANTIMUON, row, DECAY, MIP, x, y, z, u, v, w, _MUON_FROM_PION)
     elif kind == MUON:
         deexcite(world, row, x, y, z)
-        add_nucleon(world, NEUTRON, row, CAPTURE_DECAY, x, y, z, u, v, w, 5.0 * exponential(stream))
+        add_nucleon(world, NEUTRON, row, CAPTURE_DECAY, x, y, z, u, v, w, 5.0 * exponential(rng))
     elif kind == PION_MINUS:
         deexcite(world, row, x, y, z)
         share_out(world, row, ABSORBED, 4, 0.25, x, y, z, u, v, w, 100.0)
 
 
 @njit(cache=False)
-def _michel(stream: np.ndarray) -> float:
-    """Energy of a decay electron over its largest, from x2 (3 - 2x)."""
+def _michel(rng: np.ndarray) -> float:
+    """Energy of a decay electron over its maximum, from x2 (3 - 2x)."""
     for _ in range(1000):
-        share = uniform(stream)
-        if uniform(stream) < share * share * (3.0 - 2.0 * share):
+        share = uniform(rng)
+        if uniform(rng) < share * share * (3.0 - 2.0 * share):
             return share
     return 1.0

@@ -1,7 +1,7 @@
-"""What a simulated event is written into: tracks still to follow, particles, energy deposits. Lengths in cm, MeV.
+"""The state of a simulated event: tracks still to follow, particles, energy deposits. Lengths in cm, energies in MeV.
 
-Arrays have fixed capacities. What does not fit is counted and dropped; the caller sees the count, raises the capacity
-and makes the event again, which gives the same event as the stream starts anew.
+Arrays have fixed capacities. Entries that do not fit are counted and dropped; the caller sees the count, raises the
+capacity and simulates the event again from the same seed, so the result is the same.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MASSES = np.array(
     + [argon.PROTON_MASS, argon.NEUTRAL_PION_MASS, argon.NEUTRON_MASS]
 )
 HIP, MIP, SHOWER, DELTA, MICHEL = range(5)
-LABELS = np.array([SHOWER, SHOWER, SHOWER, MIP, MIP, MIP, MIP, HIP, MIP, MIP])  # of a particle by kind alone
+LABELS = np.array([SHOWER, SHOWER, SHOWER, MIP, MIP, MIP, MIP, HIP, MIP, MIP])  # of particles, by kind alone
 
 PRIMARY, DECAY, CAPTURE_DECAY, MUON_IONISATION, HADRON_IONISATION, PROTON_INELASTIC, PION_INELASTIC, ABSORBED = range(8)
 NEUTRON_INELASTIC, CAPTURED_NEUTRON = 8, 9
@@ -52,18 +52,18 @@ PARTICLE = np.dtype(
     + [(name, np.float64) for name in ("first_x", "first_y", "first_z", "last_x", "last_y", "last_z")]
     + [(name, np.float64) for name in ("end_x", "end_y", "end_z")]
 )
-"""kind to label as above; seen: whether it left energy yet; u, v, w: direction."""
+"""kind to label: as above; seen: whether it has left energy; u, v, w: direction."""
 
 VOXEL = 0.3  # edge, cm
-MARGIN = 0.65  # what is left this far outside the image still smears into it
-TRACKED = 0.1  # electrons below are left where they are: they go less than 0.2 mm
+MARGIN = 0.65  # deposits up to this far outside the image still smear into it
+TRACKED = 0.1  # slower electrons deposit their energy at once: their range is below 0.2 mm
 
 
 class World(NamedTuple):
-    """stream: see `stream`. size: edge of the image, whose lower corner is 0. cube: lower corner and edge of the volume
-    that particles are followed in. counts: tracks, particles, deposits, dropped."""
+    """rng: see `random_stream`. size: edge of the image, whose lower corner is 0. cube: lower corner and edge of the
+    volume in which particles are followed. counts: tracks, particles, deposits, dropped."""
 
-    stream: np.ndarray
+    rng: np.ndarray
     size: float
     cube: np.ndarray
     tracks: np.ndarray
@@ -72,10 +72,10 @@ class World(NamedTuple):
     counts: np.ndarray
 
 
-def new_world(stream: np.ndarray, size: float, cube: np.ndarray, capacity: int) -> World:
+def new_world(rng: np.ndarray, size: float, cube: np.ndarray, capacity: int) -> World:
     tracks = np.zeros(max(64, capacity // 64), TRACK)
     particles = np.zeros(max(64, capacity // 64), PARTICLE)
-    return World(stream, size, cube, tracks, particles, np.zeros(capacity, DEPOSIT), np.zeros(4, np.int64))
+    return World(rng, size, cube, tracks, particles, np.zeros(capacity, DEPOSIT), np.zeros(4, np.int64))
 
 
 @njit(cache=True)
@@ -89,7 +89,7 @@ def outside(world: World, x: float, y: float, z: float) -> float:
 
 @njit(cache=True)
 def escaped(world: World, x: float, y: float, z: float) -> bool:
-    """Whether a place is out of the volume."""
+    """Whether a place is outside the volume."""
     cube = world.cube
     away = x < cube[0] or y < cube[1] or z < cube[2]
     return away or x > cube[0] + cube[3] or y > cube[1] + cube[3] or z > cube[2] + cube[3]
@@ -99,7 +99,7 @@ def escaped(world: World, x: float, y: float, z: float) -> bool:
 def push(
     world: World, kind: int, row: int, x: float, y: float, z: float, u: float, v: float, w: float, kinetic: float
 ) -> None:
-    """Adds a track to follow, of a particle already listed."""
+    """Add a track to follow, of a particle already added."""
     depth = world.counts[0]
     if depth == len(world.tracks):
         world.counts[3] += 1
@@ -126,7 +126,7 @@ def add_particle(
     w: float,
     kinetic: float,
 ) -> int:
-    """Lists a particle and pushes its track; gives its row. A primary's parent is -1."""
+    """Add a particle and push its track; return its row. The parent of a primary is -1."""
     row = world.counts[1]
     if row == len(world.particles):
         world.counts[3] += 1
@@ -144,7 +144,7 @@ def add_particle(
 
 @njit(cache=True)
 def deposit(world: World, row: int, x: float, y: float, z: float, energy: float) -> None:
-    """Leaves energy of particle `row` at a place."""
+    """Deposit energy of particle `row` at a place."""
     particle = world.particles[row]
     if particle.seen == 0:
         particle.seen = 1
@@ -174,7 +174,7 @@ def _same_voxel(place: Any, row: int, x: float, y: float, z: float) -> bool:
 def deposit_along(
     world: World, row: int, x: float, y: float, z: float, u: float, v: float, w: float, step: float, energy: float
 ) -> None:
-    """Leaves energy evenly along a step that begins at a place: in each voxel what the path in it is worth."""
+    """Deposit energy evenly along a step that begins at a place: each voxel gets the share of the path inside it."""
     if outside(world, x, y, z) > step + MARGIN:
         deposit(world, row, x + 0.5 * step * u, y + 0.5 * step * v, z + 0.5 * step * w, energy)
         return
@@ -199,8 +199,8 @@ def _to_border(place: float, direction: float) -> float:
 
 
 @njit(cache=True)
-def turned(u: float, v: float, w: float, cosine: float, phi: float) -> tuple[float, float, float]:
-    """A direction turned by an angle of given cosine, at azimuth phi."""
+def rotated(u: float, v: float, w: float, cosine: float, phi: float) -> tuple[float, float, float]:
+    """A direction rotated by an angle of given cosine, at azimuth phi."""
     sine = math.sqrt(max(0.0, 1.0 - cosine * cosine))
     across = math.sqrt(u * u + v * v)
     a, b = sine * math.cos(phi), sine * math.sin(phi)

@@ -11,7 +11,7 @@ from sscn_triton.common import machine
 from sscn_triton.common.progress import Progress
 from sscn_triton.lartpc import CLASS_NAMES, Event, Prediction, create_events, open_events, relabelling
 from sscn_triton.lartpc.event import UNKNOWN_LABEL
-from sscn_triton.lartpc.numbering import as_named, is_told
+from sscn_triton.lartpc.numbering import as_named, can_express
 from sscn_triton.study.data.batches import as_batch
 from sscn_triton.study.data.labels import project
 from sscn_triton.study.training.checkpoint import Checkpoint, load_checkpoint, network_of, training_options
@@ -45,7 +45,7 @@ def predict(options: Predict) -> None:
             prediction = predicted(network, image, checkpoint)
             writer.append(image.replace(prediction=prediction))
             truth = np.full(len(image), UNKNOWN_LABEL)
-            if is_told(prediction.names, image.label_names):
+            if can_express(prediction.names, image.label_names):
                 truth = as_named(image.labels, prediction.names, image.label_names)
             hits, labelled = int((truth == prediction.labels).sum()), int((truth >= 0).sum())
             right, known = right + hits, known + labelled

@@ -166,7 +166,7 @@ def test_larcv3_groups_are_chosen_or_named(tmp_path: Path) -> None:
     images = [[(EVENTS[0], EVENTS[0].energy)]]
     groups = {f"sparse3d_{name}_group": images for name in ("one", "two")}
     path = write_larcv3(tmp_path / "larcv3.h5", groups)
-    with pytest.raises(EventFileError, match=r"Data must hold one sparse group .*'sparse3d_two_group'"):
+    with pytest.raises(EventFileError, match=r"Data must contain one sparse group .*'sparse3d_two_group'"):
         open_events(path)
     assert len(Larcv3Events(path, energies="sparse3d_two_group")) == 1
     with pytest.raises(EventFileError, match="no sparse group sparse3d_three_group"):
@@ -176,7 +176,7 @@ def test_larcv3_groups_are_chosen_or_named(tmp_path: Path) -> None:
 def test_unequal_edges_need_a_decision(tmp_path: Path) -> None:
     path = as_larcv3(tmp_path / "larcv3.h5", edges=2.0)
     with pytest.raises(
-        EventFileError, match=r"unequal edges: give the edge in mm to take as voxel_size \(--voxel_size MM\)"
+        EventFileError, match=r"unequal edges: pass the edge in mm to use as voxel_size \(--voxel_size MM\)"
     ):
         open_events(path)[0]
     assert Larcv3Events(path, voxel_size=4.0)[0].voxel_size == 4.0
@@ -204,12 +204,12 @@ BAD_COLUMNS = {
     "none": ({"y": None}, "event 0: no array y"),
     "short": ({"x": np.array([1])}, "event 0: columns of different lengths"),
     "table": ({"x": np.ones((2, 2), int)}, "event 0: columns of different lengths, or not columns"),
-    "fraction": ({"x": np.array([0.5, 1])}, "event 0: x: 0.5 in row 0, not a voxel's number"),
-    "negative": ({"z": np.array([-1, 1])}, "event 0: z: -1 to 1; allowed are 0 to 1048575"),
+    "fraction": ({"x": np.array([0.5, 1])}, "event 0: x: 0.5 in row 0 is not a voxel number"),
+    "negative": ({"z": np.array([-1, 1])}, "event 0: z: -1 to 1; the allowed range is 0 to 1048575"),
     "huge": ({"z": np.array([1, 2**40])}, "event 0: z: 1 to 1099511627776"),
     "NaN site": ({"x": np.array([np.nan, 1])}, "event 0: x: nan"),
     "NaN": ({"value": np.array([np.nan, 1])}, "event 0: energy of row 0 is nan"),
-    "twice": ({"x": np.zeros(2, int), "y": np.zeros(2, int), "z": np.zeros(2, int)}, "a second time"),
+    "twice": ({"x": np.zeros(2, int), "y": np.zeros(2, int), "z": np.zeros(2, int)}, "1 duplicate voxels"),
     "label": ({"label": np.array([0, 5])}, "event 0: labels of row 1 is 5"),
     "words": ({"value": np.array(["a", "b"])}, "event 0: energy must be real numbers"),
     "objects": ({"value": np.array([{}, 1], dtype=object)}, "event 0: value: cannot be read .*pickle"),
@@ -247,7 +247,7 @@ BAD_ROWS = {
     "short": ("x,y,z,value\n1,2,3\n", "event 0: line 2: 3 cells in '1,2,3', the header names 4 columns"),
     "fraction": (
         "x,y,z,value\n1,2.5,3,1\n",
-        r"event 0: line 2: column y is '2\.5'; expected a voxel's number, whole, 0",
+        r"event 0: line 2: column y is '2\.5'; expected an integer voxel number, 0",
     ),
     "word": ("x,y,z,value\n\n1,2,3,much\n", "event 0: line 3: column value is 'much'; expected an energy in MeV"),
     "NaN": ("x,y,z,value\n1,2,3,nan\n", "event 0: line 2: column value is 'nan'; expected an energy"),
@@ -262,17 +262,17 @@ BAD_ROWS = {
     ),
     "bytes": ("x,y,z,value\n1,2,\udcff,1\n", "event 0: line 2: column z is "),
     "empty cell": ("x,y,z,value,label\n1,2,3,1,\n", "event 0: line 2: column label is empty; expected a label"),
-    "empty event": ("event,x,y,value\n1,2,3,1\n,1,2,3\n", "line 3: column event is empty; expected an event's number"),
+    "empty event": ("event,x,y,value\n1,2,3,1\n,1,2,3\n", "line 3: column event is empty; expected an event number"),
     "more cells": ("x,y,z,value\n1,2,3,1,5\n", "event 0: line 2: 5 cells in '1,2,3,1,5', the header names 4"),
     "semicolons": ("x;y;z;value\n1;2;3;0,5\n", "line 1: columns are separated by semicolons; expected commas"),
     "tabs": ("# note, this\nx\ty\tz\tvalue\n", "line 2: columns are separated by tabs; expected commas"),
     "UTF-16": ("\udcff\udcfex\0,\0", "line 1: the text is UTF-16; save it as CSV UTF-8"),
     "CR": ("x,y,z,value\r1,2,3,4\r", "line 1: lines end with CR alone"),
     "two columns": ("x,y,Value,VALUE\n", r"line 1: header .*: 2 columns named value \(Value, VALUE\)"),
-    "quotation": ('x,y,z,value,note\n1,2,3,1,"one\nline more"\n', "event 0: line 2: quotation marks that do not end"),
+    "quotation": ('x,y,z,value,note\n1,2,3,1,"one\nline more"\n', "event 0: line 2: a quotation mark is not closed"),
     "event again": (
         "event,x,y,value\n7,0,0,1\n\n8,0,0,1\n7.0,1,1,1\n",
-        "line 5: event 7 again, which began at line 2, after rows of event 8; .* sort the file by the column event",
+        "line 5: event 7, which began at line 2, continues after rows of event 8; .* sort the file by the column event",
     ),
     "voxel again": ("x,y,value\n1,2,3\n0,0,1\n1,2,4\n", r"event 0: coordinates hold 1 voxels .* \[1, 2\] in row 2"),
 }
@@ -338,11 +338,11 @@ def test_our_csv_survives_an_editor(tmp_path: Path, name: str) -> None:
 
 
 EDITED = {
-    "first line": (b"# sscn events", b"# my events", "line 3: damaged: the file begins by another line"),
+    "first line": (b"# sscn events", b"# my events", "line 3: damaged: the first line of the file is not"),
     "header": (b"event,x,y,z", b"event,z,y,x", "line 2: damaged: the columns are 'event,z,y,x"),
     "a digit": (b",60 voxels", b",61 voxels", "event 0: damaged"),
     "a label": (b",-1\n", b",0\n", "event 0: damaged or edited"),
-    "the end": (b"# end: 4", b"# end: 5", "cut short, or damaged: its last line is not '# end: 4 events'"),
+    "the end": (b"# end: 4", b"# end: 5", "truncated or damaged: its last line is not '# end: 4 events'"),
 }
 
 

@@ -80,14 +80,16 @@ def test_a_crash_is_an_error_and_reading_goes_on(public: Path, monkeypatch: pyte
     for _ in range(2):
         with pytest.raises(EventFileError, match="crashed on it"):
             events[0]
-    with pytest.raises(EventFileError, match=r"public\.h5: not an HDF5 file, or one cut short \(OSError: the HDF5 lib"):
+    with pytest.raises(
+        EventFileError, match=r"public\.h5: not an HDF5 file, or a truncated one \(OSError: the HDF5 lib"
+    ):
         open_events(public)
 
 
 def test_a_read_that_does_not_come_back_is_ended(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdf5, "PATIENCE", 0.2)
     monkeypatch.setattr(hdf5, "_PROGRAM", "import time; time.sleep(600)")
-    with pytest.raises(EventFileError, match=r"did not come back from it in 0\.2 s"):
+    with pytest.raises(EventFileError, match=r"did not answer within 0\.2 s"):
         open_events(public)
 
 
@@ -125,10 +127,10 @@ def test_a_missing_library_is_not_the_files_fault(public: Path, monkeypatch: pyt
 def test_errors_of_the_library_come_through(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "empty.h5", "w"):
         pass
-    with pytest.raises(EventFileError, match=r"empty\.h5: no dataset point; the file holds nothing; expected"):
+    with pytest.raises(EventFileError, match=r"empty\.h5: no dataset point; the file contains nothing; expected"):
         open_events(tmp_path / "empty.h5")
     (tmp_path / "text.h5").write_text("nothing\n" * 100)
-    with pytest.raises(EventFileError, match=r"text\.h5: not an HDF5 file, or one cut short \(OSError: Unable to"):
+    with pytest.raises(EventFileError, match=r"text\.h5: not an HDF5 file, or a truncated one \(OSError: Unable to"):
         open_events(tmp_path / "text.h5")
     with h5py.File(tmp_path / "numbers.h5", "w") as file:
         for name in ("point", "cluster"):
@@ -138,7 +140,7 @@ def test_errors_of_the_library_come_through(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "foreign.h5", "w") as file:
         file["images/first"], file["labels"] = np.zeros((3, 4)), np.zeros(3, np.int8)
     with pytest.raises(
-        EventFileError, match=r"no dataset point; the file holds images \(a group\), labels \(int8 \[3\]\)"
+        EventFileError, match=r"no dataset point; the file contains images \(a group\), labels \(int8 \[3\]\)"
     ):
         open_events(tmp_path / "foreign.h5")
 
@@ -167,7 +169,7 @@ def test_a_file_that_another_program_writes_is_not_called_damaged(public: Path, 
         assert isinstance(caught.value.__cause__, BlockingIOError)
         other.kill()
     if which == "ours":  # the format of superblock 3 remembers its writer
-        with pytest.raises(EventFileError, match=r"ours\.h5: .* or was killed while it had; .*h5clear -s"):
+        with pytest.raises(EventFileError, match=r"ours\.h5: .* or was killed while writing; .*h5clear -s"):
             open_events(path)
     else:
         assert len(open_events(path)) == 2

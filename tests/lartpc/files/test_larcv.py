@@ -151,7 +151,7 @@ def _shorten(tree: str, fields: tuple[str, ...], entry: int) -> object:
 
 VOXELS = ("_voxel_v._id", "_voxel_v._value")
 DAMAGE = {
-    "no data tree": (lambda trees: trees.pop(DATA), r"no tree sparse3d_data_tree; the file holds \["),
+    "no data tree": (lambda trees: trees.pop(DATA), r"no tree sparse3d_data_tree; the file contains \["),
     "no label tree": (lambda trees: trees.pop(LABELS), "no tree sparse3d_fivetypes_tree"),
     "no particle tree": (lambda trees: trees.pop(PARTICLES), "no tree particle_mcst_tree"),
     "no energies": (_drop_branch(DATA, "_voxel_v._value"), "sparse3d_data_tree: no branch _voxel_v._value"),
@@ -162,21 +162,27 @@ DAMAGE = {
     "infinite energy": (_set(DATA, VOXELS[1], 2, 0, np.inf), r"entry 2: sparse3d_data_tree/_voxel_v\._value: inf"),
     "voxel outside": (_set(DATA, VOXELS[0], 1, -1, 385), r"entry 1: .*_id: voxel 385 lies outside .* 385 voxels"),
     "huge voxel": (_set(DATA, VOXELS[0], 1, -1, 2**63), "entry 1: .*_id: voxel 9223372036854775808 lies outside"),
-    "other voxels": (_shorten(LABELS, VOXELS, 2), r"entry 2: .*labels for other voxels than the data's \(1 in"),
-    "unknown label": (_set(LABELS, VOXELS[1], 0, 3, 5), r"entry 0: .*_value: label 5\.0; allowed are 0 to 4"),
+    "other voxels": (
+        _shorten(LABELS, VOXELS, 2),
+        r"entry 2: .*the labels are for other voxels than the data \(1 occur in",
+    ),
+    "unknown label": (_set(LABELS, VOXELS[1], 0, 3, 5), r"entry 0: .*_value: label 5\.0; the allowed range is 0 to 4"),
     "half a label": (_set(LABELS, VOXELS[1], 0, 3, 1.5), "entry 0: .*_value: label 1.5"),
     "negative label": (_set(LABELS, VOXELS[1], 0, 3, -1), "entry 0: .*_value: label -1.0"),
     "fewer numbers": (_shorten(DATA, VOXELS[:1], 1), "entry 1: .*/_voxel_v: 39 voxel numbers but 40 values"),
     "fewer particles": (_shorten(PARTICLES, ("_part_v._px",), 1), "entry 1: .*2 particles in _part_v._px, 3 in"),
     "no voxels an axis": (_every(DATA, "_meta._xnum", np.uint64(0)), r"entry 0: .*_meta._xnum.*\(0, 11, 5\)"),
-    "no labels of an entry": (lambda trees: unfill(trees, 1, (LABELS,)), "entry 1: .*labels for other voxels .*40 in"),
+    "no labels of an entry": (
+        lambda trees: unfill(trees, 1, (LABELS,)),
+        "entry 1: .*labels are for other voxels .*40 occur in",
+    ),
     "flat voxels": (_every(DATA, "_meta._zlen", 0.0), r"entry 0: .*_meta._xlen.* cubes"),
     "unequal edges": (_every(DATA, "_meta._zlen", 0.4), r"entry 0: .*_meta._xlen.* cubes"),
     "no origin": (_every(DATA, "_meta._p1.y", np.nan), r"entry 0: .*_meta._p1: .* not finite"),
     "other unit": (_every(DATA, "_meta._unit", np.int32(0)), r"entry 0: .*_meta._unit: 0, expected 1 \(cm\)"),
     "other image": (
         _every(LABELS, "_meta._xnum", np.uint64(8)),
-        r"entry 0: .*\(8, 11, 5\) voxels, the data's has",
+        r"entry 0: .*\(8, 11, 5\) voxels, but the data's has",
     ),
 }
 
@@ -210,7 +216,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "foreign.root"
     path.write_bytes(content)
-    with pytest.raises(LarcvError, match=r"foreign\.root: not a ROOT file, or one cut short"):
+    with pytest.raises(LarcvError, match=r"foreign\.root: not a ROOT file, or a truncated one"):
         read_larcv(path)
 
 
@@ -218,7 +224,7 @@ def test_a_root_file_without_trees_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.root"
     with uproot.recreate(path) as file:
         file["histogram"] = np.histogram([1.0, 2.0])
-    with pytest.raises(LarcvError, match=r"no tree sparse3d_data_tree; the file holds \['histogram'\]"):
+    with pytest.raises(LarcvError, match=r"no tree sparse3d_data_tree; the file contains \['histogram'\]"):
         read_larcv(path)
 
 
@@ -227,7 +233,7 @@ def test_a_file_of_planes_is_refused_as_such(tmp_path: Path, energies: str | Non
     path = tmp_path / "planes.root"
     with uproot.recreate(path) as file:
         file.mktree("sparse2d_data_tree", {"_type": "int32"})
-    message = r"planes\.root: .*sparse2d_data_tree.* two-dimensional images, and only three-dimensional ones, sparse3d"
+    message = r"planes\.root: .*sparse2d_data_tree.* two-dimensional images, but only three-dimensional ones, sparse3d"
     with pytest.raises(LarcvError, match=message):
         read_larcv(path, energies=energies)
 

@@ -68,13 +68,13 @@ def test_other_trees_are_read_by_their_names(spine: Path) -> None:
 
 
 MISSING = {
-    "energies": ({}, "no tree sparse3d_data_tree; .*'sparse3d_pcluster_tree'.*; give the name .*--energies NAME"),
+    "energies": ({}, "no tree sparse3d_data_tree; .*'sparse3d_pcluster_tree'.*; pass the name .*--energies NAME"),
     "truth": ({"energies": "sparse3d_pcluster"}, "no tree sparse3d_fivetypes_tree; .*--truth NAME.*--truth none"),
     "particles": (
         {"energies": "sparse3d_pcluster", "truth": "none"},
         r"no tree particle_mcst_tree; .*'particle_pcluster_tree'.*--particles NAME.*--particles none",
     ),
-    "a wrong name": ({"energies": "sparse3d_x"}, "no tree sparse3d_x; the file holds"),
+    "a wrong name": ({"energies": "sparse3d_x"}, "no tree sparse3d_x; the file contains"),
 }
 
 
@@ -103,7 +103,9 @@ def test_no_option_is_taken_and_ignored(tmp_path: Path, kind: Format, option: st
     path = make(kind, tmp_path, known)
     (usual,) = open_events(path)
     if option not in kind.options:
-        with pytest.raises(ValueError, match=rf"{path.name}: {option} is for .*; of {kind.name}, leave it out"):
+        with pytest.raises(
+            ValueError, match=rf"{path.name}: {option} is an option for .*; leave it out for {kind.name}"
+        ):
             open_events(path, **{option: VALUES[option]})
         return
     if option == "voxel_size":
@@ -171,10 +173,10 @@ def test_arrays_and_columns_are_named_too(tmp_path: Path) -> None:
 
 BAD = {
     "meaning": ({"truth_means": "mine"}, "truth_means must be one of five-types, shapes, numbers, got 'mine'"),
-    "meaning of nothing": ({"truth": "none", "truth_means": "shapes"}, "truth_means is of no use with truth=none"),
+    "meaning of nothing": ({"truth": "none", "truth_means": "shapes"}, "truth_means has no effect with truth=none"),
     "size": ({"voxel_size": 0.0}, "voxel_size must be a positive length in mm, got 0.0"),
     "projection": ({"projection": -1}, "projection must be 0 or more, got -1"),
-    "empty": ({"energies": ""}, "energies must be a name, got an empty one"),
+    "empty": ({"energies": ""}, "energies must be a name, got an empty string"),
 }
 
 
@@ -245,7 +247,7 @@ def test_the_options_are_those_of_open_events() -> None:
 def test_names_in_files_are_of_no_use_without_a_file(capsys: pytest.CaptureFixture[str], name: str) -> None:
     code, out, err = sscn(capsys, name, "--truth", "none")
     assert (code, out) == (2, "")
-    assert err.startswith(f"sscn {name}: truth is for event files; simulated events have no use for it")
+    assert err.startswith(f"sscn {name}: truth applies to event files, not to simulated events")
 
 
 def test_commands_read_files_of_others(capsys: pytest.CaptureFixture[str], spine: Path, tmp_path: Path) -> None:

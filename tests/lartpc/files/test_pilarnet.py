@@ -116,7 +116,7 @@ def test_an_interrupted_file_is_not_there(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_refused_and_the_old_file_kept(written: Path) -> None:
     old = written.read_bytes()
     for event, words in (
-        (random_event(0, shape=(9, 8)), r"three-dimensional events, got '0:0' of 2"),
+        (random_event(0, shape=(9, 8)), r"three-dimensional events, but '0:0' has 2"),
         (random_event(0, name="x" * 289), "288 bytes"),
     ):
         with pytest.raises(ValueError, match=words), PilarnetWriter(written, overwrite=True) as writer:
@@ -176,7 +176,7 @@ DAMAGE = {
     "outside": ("point", 10, 768, r"event 0: point: voxel .*inside the image of \(768, 768, 768\)"),
     "negative": ("point", 10, -1, r"event 0: point: voxel "),
     "between": ("point", 10, 1.5, r"event 0: point: voxel "),
-    "too many": ("cluster", 0, 3, r"event 0: cluster: sizes \[3, 3, 1, 1\] do not make up the 7 points"),
+    "too many": ("cluster", 0, 3, r"event 0: cluster: sizes \[3, 3, 1, 1\] do not add up to the 7 points"),
     "too few": ("cluster", 0, 1, r"event 0: cluster: sizes"),
     "negative size": ("cluster", 0, -2, r"event 0: cluster: sizes"),
     "unknown shape": ("cluster", 10, 6, r"event 0: cluster: shape must be -1 \(unknown\) to 5, got 6"),
@@ -206,7 +206,7 @@ def test_damage_is_named(tmp_path: Path, name: str) -> None:
 def test_another_hdf5_file_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["points"] = [1, 2]
-    with pytest.raises(EventFileError, match=r"other\.h5: no dataset point; the file holds points \(int64 \[2\]\)"):
+    with pytest.raises(EventFileError, match=r"other\.h5: no dataset point; the file contains points \(int64 \[2\]\)"):
         open_events(tmp_path / "other.h5")
 
 
@@ -217,7 +217,7 @@ def test_rows_changed_behind_our_back_are_found(written: Path) -> None:
         file["point"][2] = row
     read = open_events(written)
     assert len(read[1]) == 60
-    with pytest.raises(EventFileError, match=r"event 2: point: damaged, its checksum does not agree"):
+    with pytest.raises(EventFileError, match=r"event 2: point: damaged: its checksum does not match"):
         read[2]
 
 

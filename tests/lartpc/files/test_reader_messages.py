@@ -79,17 +79,17 @@ def _link_to_nothing(path: Path) -> None:
 
 SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "not there": (lambda path: path.unlink(), "no such file"),
-    "empty": (lambda path: path.write_bytes(b""), "not an? .* file, or one cut short|no header|an empty file"),
-    "words": (lambda path: path.write_text("some words\n" * 99), "not an? .* file, or one cut short|no column x, y"),
-    "zeros": (lambda path: path.write_bytes(bytes(9999)), "not an? .* file, or one cut short|no column x, y"),
-    "packed": (_packed, "packed by gzip; unpack it first"),
-    "packed and cut short": (_packed_and_cut, "packed by gzip; unpack it first"),
-    "zipped": (_zipped, r"an archive of events\.\w+, not npz: unpack it first"),
+    "empty": (lambda path: path.write_bytes(b""), "not an? .* file, or a truncated one|no header|an empty file"),
+    "words": (lambda path: path.write_text("some words\n" * 99), "not an? .* file, or a truncated one|no column x, y"),
+    "zeros": (lambda path: path.write_bytes(bytes(9999)), "not an? .* file, or a truncated one|no column x, y"),
+    "packed": (_packed, "packed with gzip; unpack it first"),
+    "packed and cut short": (_packed_and_cut, "packed with gzip; unpack it first"),
+    "zipped": (_zipped, r"an archive that contains events\.\w+, not npz: unpack it first"),
     "in a tar archive": (_tarred, "packed by tar; unpack it first"),
-    "in a packed tar archive": (lambda path: (_tarred(path), _packed(path)), "packed by gzip; unpack it first"),
+    "in a packed tar archive": (lambda path: (_tarred(path), _packed(path)), "packed with gzip; unpack it first"),
     "cut short": (_halved, "cut short|cannot be read"),
-    "a folder": (_folder, "a folder without event files"),
-    "a pipe": (_pipe, "not a file that can be read"),
+    "a folder": (_folder, "the folder contains no event files"),
+    "a pipe": (_pipe, "not a readable file"),
     "a link to nothing": (_link_to_nothing, "no such file"),
 }
 
@@ -137,7 +137,9 @@ def test_a_files_content_goes_before_its_name(tmp_path: Path, kind: Format, suff
     if kind.magic or suffix in kind.suffixes:
         assert len(open_events(moved)) == 3
     else:
-        with pytest.raises(EventFileError, match=r"moved.*(not an? .* file|no event file: .* nor \.csv by its name)"):
+        with pytest.raises(
+            EventFileError, match=r"moved.*(not an? .* file|not an event file: .* nor \.csv by its name)"
+        ):
             open_events(moved)
 
 
@@ -186,7 +188,9 @@ def test_a_foreign_npz_is_listed(tmp_path: Path, name: str) -> None:
 def test_a_single_array_is_not_npz(tmp_path: Path) -> None:
     np.save(tmp_path / "array.npy", np.zeros((5, 4)))
     moved = (tmp_path / "array.npy").rename(tmp_path / "array.npz")
-    with pytest.raises(EventFileError, match=r"array\.npz: a single array, not an npz file; np\.savez writes arrays x"):
+    with pytest.raises(
+        EventFileError, match=r"array\.npz: a single array, not an npz file; np\.savez can write arrays x"
+    ):
         open_events(moved)
 
 
@@ -199,7 +203,7 @@ def test_an_empty_path_is_not_the_current_folder(
     for words in (("inspect", ""), ("display", ""), ("convert", "", "a.npz"), ("study", "--data", "")):
         code, out, err = sscn(capsys, *words)
         assert (code, out, err.count("\n")) == (2, "", 1)
-        assert "an event file is needed, got an empty path" in err
+        assert "pass the path of an event file, got an empty path" in err
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
@@ -219,7 +223,7 @@ def test_a_worker_that_cannot_read_ends_the_command_by_the_same_line(
     monkeypatch.setattr("sscn_triton.lartpc.commands.inspect", read)
     code, out, err = sscn(capsys, "inspect", path)
     assert (code, out) == (2, "")
-    assert err == f"sscn inspect: {path}: event 1: point: damaged, its checksum does not agree\n"
+    assert err == f"sscn inspect: {path}: event 1: point: damaged: its checksum does not match\n"
 
 
 WORDS = {
@@ -267,7 +271,7 @@ def test_every_command_names_a_file_that_is_cut_short(
     monkeypatch.chdir(tmp_path)
     path = make(FORMATS[2], tmp_path, EVENTS)
     _halved(path)
-    assert ended(capsys, tmp_path, name, path).startswith(f"sscn {name}: {path}: not an HDF5 file, or one cut short")
+    assert ended(capsys, tmp_path, name, path).startswith(f"sscn {name}: {path}: not an HDF5 file, or a truncated one")
 
 
 @pytest.mark.parametrize("name", WORDS)

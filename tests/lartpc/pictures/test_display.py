@@ -99,7 +99,7 @@ def test_wrong_requests_are_refused(event: Event, draw: object) -> None:
         draw(small, ())
     with pytest.raises(ValueError, match="color='difference' needs a prediction"):
         draw(small, "difference")
-    with pytest.raises(ValueError, match="color='energy' does not show the prediction given"):
+    with pytest.raises(ValueError, match="color='energy' does not show the given prediction"):
         draw(small, "energy", labels)
     with pytest.raises(ValueError, match=r"prediction must be \[\d+\] integers"):
         draw(small, "label", labels[1:])
@@ -108,7 +108,7 @@ def test_wrong_requests_are_refused(event: Event, draw: object) -> None:
     with pytest.raises(ValueError, match="prediction must be -1 to 4"):
         draw(small, "label", labels + 9)
     line = Event(np.zeros((1, 1), int), np.ones(1), np.zeros(1, int), small.particles, 3.0, np.zeros(1), (4,))
-    with pytest.raises(ValueError, match="events of two or three dimensions are drawn, got one of 1"):
+    with pytest.raises(ValueError, match="events of two or three dimensions can be drawn, got 1"):
         draw(line)
 
 

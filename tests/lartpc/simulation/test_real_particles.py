@@ -16,7 +16,7 @@ from sscn_triton.lartpc.numbers.track_shapes import track_shapes
 from sscn_triton.lartpc.simulation import world
 from sscn_triton.lartpc.simulation.cascade import follow
 from sscn_triton.lartpc.simulation.imaging import make_image
-from sscn_triton.lartpc.simulation.random_stream import new_stream
+from sscn_triton.lartpc.simulation.random_stream import new_rng
 
 PROTON, PION, ELECTRON = (0, 2212), (1, -211), (1, 11)
 SIZE, EDGE = 192, 57.6
@@ -37,7 +37,7 @@ def again(event: Event, particle: np.void, count: int) -> list[Event]:
     direction = particle["momentum"] / np.linalg.norm(particle["momentum"])
     made = []
     for index in range(count):
-        volume = world.new_world(new_stream(17, index), EDGE, np.array([-90.0, -90.0, -90.0, 230.0]), 1 << 17)
+        volume = world.new_world(new_rng(17, index), EDGE, np.array([-90.0, -90.0, -90.0, 230.0]), 1 << 17)
         world.add_particle(volume, kind, -1, world.PRIMARY, int(world.LABELS[kind]), *place, *direction, kinetic)
         follow(volume)
         assert volume.counts[3] == 0

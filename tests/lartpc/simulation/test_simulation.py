@@ -16,7 +16,7 @@ from sscn_triton.lartpc.event import particle_label
 from sscn_triton.lartpc.simulation import argon, showers, tracks, world
 from sscn_triton.lartpc.simulation.cascade import follow
 from sscn_triton.lartpc.simulation.imaging import SMEARING, THRESHOLD, make_image
-from sscn_triton.lartpc.simulation.random_stream import new_stream, normal, uniform
+from sscn_triton.lartpc.simulation.random_stream import new_rng, normal, uniform
 from sscn_triton.lartpc.simulation.world import DEPOSIT
 
 KINETIC = np.array([50.0, 100.0, 200.0, 500.0, 1000.0])
@@ -72,7 +72,7 @@ def test_a_stopped_proton_leaves_its_energy() -> None:
 def shower(kind: int, kinetic: float, index: int) -> np.ndarray:
     """Deposits of a particle that starts 50 cm into a volume of 4 m and flies along z."""
     edge = 400.0
-    made = world.new_world(new_stream(13, index), edge, np.array([0.0, 0.0, 0.0, edge]), 1 << 17)
+    made = world.new_world(new_rng(13, index), edge, np.array([0.0, 0.0, 0.0, edge]), 1 << 17)
     label = world.LABELS[kind]
     world.add_particle(made, kind, -1, world.PRIMARY, label, edge / 2, edge / 2, 50.0, 0.0, 0.0, 1.0, kinetic)
     follow(made)
@@ -136,8 +136,8 @@ def test_stopped_antimuons_give_michel_electrons_and_captured_muons_none() -> No
 
 def test_michel_energies_follow_their_spectrum() -> None:
     """Moments of x2 (3 - 2x), which has its mean at 0.7 of the largest energy."""
-    stream = new_stream(14, 0)
-    shares = np.array([tracks._michel(stream) for _ in range(20_000)])
+    rng = new_rng(14, 0)
+    shares = np.array([tracks._michel(rng) for _ in range(20_000)])
     assert shares.mean() == pytest.approx(0.7, abs=0.005)
     assert (shares**2).mean() == pytest.approx(8 / 15, abs=0.006)
 
@@ -146,7 +146,7 @@ def test_a_fast_neutron_knocks_out_protons_and_a_slow_one_is_captured() -> None:
     """The nucleus that captures emits 6.1 MeV; energy does not grow."""
     knocked, captures = 0, 0
     for kinetic, index in itertools.product((5.0, 200.0), range(60)):
-        made = world.new_world(new_stream(15, index), 57.6, np.array([-500.0, -500.0, -500.0, 1000.0]), 1 << 15)
+        made = world.new_world(new_rng(15, index), 57.6, np.array([-500.0, -500.0, -500.0, 1000.0]), 1 << 15)
         world.add_particle(made, world.NEUTRON, -1, world.PRIMARY, 1, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0, kinetic)
         follow(made)
         rows = made.particles[1 : made.counts[1]]
@@ -165,7 +165,7 @@ def test_a_hadron_meets_a_nucleus_after_85_cm() -> None:
     """Those that interact inelastically, of pions that would go 4 m: as many as the interaction length says."""
     ended, path = 0, 0.0
     for index in range(150):
-        made = world.new_world(new_stream(16, index), 400.0, np.array([0.0, 0.0, 0.0, 400.0]), 1 << 17)
+        made = world.new_world(new_rng(16, index), 400.0, np.array([0.0, 0.0, 0.0, 400.0]), 1 << 17)
         world.add_particle(made, world.PION_PLUS, -1, world.PRIMARY, 1, 200.0, 200.0, 1.0, 0.0, 0.0, 1.0, 900.0)
         follow(made)
         ended += bool((made.particles["process"][1 : made.counts[1]] == world.PION_INELASTIC).any())
@@ -209,8 +209,8 @@ def test_electrons_lose_what_icru_37_gives_in_collisions_below_a_cut(kinetic: fl
 @pytest.mark.parametrize(("mass", "kinetic"), [(argon.ELECTRON_MASS, 10.0), (argon.MUON_MASS, 500.0)])
 def test_knocked_out_electrons_are_drawn_from_their_spectrum(mass: float, kinetic: float) -> None:
     """Their mean energy, within 4 % (five times its error), and what share has more than ten times the cut."""
-    stream, cut = new_stream(18, 0), 0.05
-    drawn = np.array([showers.knock_on(stream, kinetic, mass, cut)[0] for _ in range(40_000)])
+    rng, cut = new_rng(18, 0), 0.05
+    drawn = np.array([showers.knock_on(rng, kinetic, mass, cut)[0] for _ in range(40_000)])
     count, carried = argon.delta_rays(kinetic, mass, cut)
     assert drawn.mean() == pytest.approx(carried / count, rel=max(0.02, 5 * drawn.std() / 200 / drawn.mean()))
     assert (drawn > 10 * cut).mean() == pytest.approx(argon.delta_rays(kinetic, mass, 10 * cut)[0] / count, abs=0.008)
@@ -235,11 +235,11 @@ def test_workers_and_order_change_nothing() -> None:
 
 def test_the_stream_is_splitmix64() -> None:
     """The numbers of its authors' code from state 1234567, and the same moments whatever the state."""
-    stream = np.array([1234567], dtype=np.uint64)
+    rng = np.array([1234567], dtype=np.uint64)
     expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
-    assert [uniform(stream) for _ in range(3)] == [(value >> 11) * 2.0**-53 for value in expected]
-    stream = new_stream(0, 0)
-    values = np.array([normal(stream) for _ in range(20000)])
+    assert [uniform(rng) for _ in range(3)] == [(value >> 11) * 2.0**-53 for value in expected]
+    rng = new_rng(0, 0)
+    values = np.array([normal(rng) for _ in range(20000)])
     assert abs(values.mean()) < 0.03
     assert values.std() == pytest.approx(1.0, abs=0.03)
 
@@ -303,7 +303,7 @@ def test_the_smearing_is_that_of_isolated_deposits_in_real_events(real_file: Pat
 
 
 def test_a_step_leaves_in_each_voxel_what_its_path_there_is_worth() -> None:
-    made = world.new_world(new_stream(0, 0), 3.0, np.array([0.0, 0.0, 0.0, 3.0]), 1 << 12)
+    made = world.new_world(new_rng(0, 0), 3.0, np.array([0.0, 0.0, 0.0, 3.0]), 1 << 12)
     start, end = np.array([0.35, 1.55, 2.2]), np.array([1.9, 1.01, 2.2])
     step = float(np.linalg.norm(end - start))
     world.add_particle(made, world.MUON, -1, world.PRIMARY, 1, *start, 1.0, 0.0, 0.0, 100.0)
@@ -345,7 +345,9 @@ def test_what_is_left_outside_smears_in_only_at_the_border() -> None:
 
 def test_every_event_has_enough_voxels() -> None:
     assert min(len(simulate(10, index, 16, minimum_voxels=150)) for index in range(20)) >= 150
-    with pytest.raises(ValueError, match=r"event 0 of seed 1: 100 attempts, none of minimum_voxels=600 active voxels"):
+    with pytest.raises(
+        ValueError, match=r"event 0 of seed 1: none of 100 attempts has minimum_voxels=600 active voxels"
+    ):
         simulate(1, 0, 8, minimum_voxels=600)
 
 
@@ -356,9 +358,9 @@ def test_arrays_that_are_too_small_change_nothing(monkeypatch: pytest.MonkeyPatc
     new_world = simulation.new_world
     capacities = []
 
-    def small(stream: np.ndarray, size: float, cube: np.ndarray, capacity: int) -> simulation.World:
+    def small(rng: np.ndarray, size: float, cube: np.ndarray, capacity: int) -> simulation.World:
         capacities.append(capacity)
-        return new_world(stream, size, cube, capacity // 256)
+        return new_world(rng, size, cube, capacity // 256)
 
     monkeypatch.setattr(simulation, "new_world", small)
     assert digest(simulate(11, 0, 64)) == expected

@@ -198,7 +198,7 @@ def test_a_folder_of_files_is_read_as_one_and_goes_on(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="multiple of part"):
         simulate_folder(folder, 5, seed=3, size=24, part=2)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(EventFileError, match="a folder without event files"):
+    with pytest.raises(EventFileError, match="the folder contains no event files"):
         open_events(tmp_path / "empty")
 
 

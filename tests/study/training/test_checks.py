@@ -92,7 +92,9 @@ def test_a_held_out_file_that_cannot_be_judged_by_is_refused_before_the_first_st
     refused(config(held_out=str(odd), crop=16), "crop must fit into the images of")
     wrong = write(tmp_path / "wrong.npz", labelled(3))
     change_array(wrong, "2/label", lambda labels: labels + 9)
-    refused(config(held_out=str(wrong)), r"wrong\.npz: event 2: labels of row \d+ is \d+; allowed are -1 .* to 4")
+    refused(
+        config(held_out=str(wrong)), r"wrong\.npz: event 2: labels of row \d+ is \d+; the allowed range is -1 .* to 4"
+    )
 
 
 def change_array(path: Path, name: str, change: Callable[[np.ndarray], np.ndarray]) -> None:

@@ -159,7 +159,9 @@ def test_a_table_with_half_a_prediction_is_refused(tmp_path: Path) -> None:
     whole = write(tmp_path / "a.npz", [event.replace(prediction=Prediction(np.zeros(60, int), np.full((60, 5), 0.2)))])
     with np.load(whole) as file:
         np.savez(tmp_path / "half.npz", **{name: file[name] for name in file.files if name != "0/scores"})
-    with pytest.raises(EventFileError, match=r"half\.npz: event 0: of predicted, scores, classes all or none must be"):
+    with pytest.raises(
+        EventFileError, match=r"half\.npz: event 0: the arrays predicted, scores, classes must all exist"
+    ):
         open_events(tmp_path / "half.npz")[0]
 
 
@@ -173,7 +175,7 @@ def test_what_is_no_prediction_is_refused() -> None:
         Prediction(np.full(60, 5), scores)
     with pytest.raises(ValueError, match="scores must be finite"):
         Prediction(np.zeros(60, int), scores * np.nan)
-    with pytest.raises(ValueError, match="prediction must be of 60 voxels, got 59"):
+    with pytest.raises(ValueError, match="prediction must have 60 voxels, got 59"):
         random_event(0).replace(prediction=Prediction(np.zeros(59, int), scores[:59]))
     with pytest.raises(ValueError, match=r"classes must be HIP, MIP, .* or track, shower, got a, b"):
         numbering.as_named(np.zeros(3, int), ("a", "b"))
@@ -223,7 +225,7 @@ def test_inspect_counts_what_is_right(
             ["events.h5", "--checkpoint", "a.ckpt", "--out", "events.h5"],
             "out must be a new file, but events.h5 is there",
         ),
-        (["events.h5", "--checkpoint", "flat.ckpt"], "PILArNet-M holds three-dimensional events"),
+        (["events.h5", "--checkpoint", "flat.ckpt"], "PILArNet-M can contain only three-dimensional events"),
         (["odd.npz", "--checkpoint", "dense.ckpt"], "odd.npz: 0:0: image must be divisible by 2"),
     ],
 )
