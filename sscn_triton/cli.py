@@ -1,7 +1,7 @@
 """The command `sscn`.
 
 Each subcommand is an entry of `COMMANDS`: the class whose signature and docstring give its options, and the function
-that takes them. What a subcommand needs is imported when it runs, so that help is quick.
+that takes them. A subcommand imports what it needs when it runs, so that help is quick.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 DESCRIPTION = """Submanifold sparse convolutions on liquid-argon images.
 
 `sscn COMMAND --help` explains a command and its options. Every command also takes `--config FILE`, a YAML file with
-options, of which those on the command line win, and `--print_config`, which prints such a file and exits."""
+options (those on the command line take precedence), and `--print_config`, which prints such a file and exits."""
 
 FOR_MAINTAINERS = {
     "study": ("toy",),
     "bench": ("copies", "repeat", "threads", "cold", "model"),
 }
-"""Options that stand under a heading of their own in a command's help, below those of users."""
+"""Options under a separate heading in a command's help, below those for users."""
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 
@@ -39,9 +39,9 @@ class Command:
 
     summary: its line in the help of `sscn`
     options: the dataclass whose signature and docstring give its options
-    function: what is called with an instance of it
-    positional: whether options without a default are given by their place
-    needs: optional modules without which the command is refused before any work
+    function: called with an instance of it
+    positional: whether options without a default are positional
+    needs: optional modules; without them the command fails before any work
     """
 
     summary: str
@@ -54,7 +54,7 @@ class Command:
         return _imported(self.options)
 
     def run(self, values: dict[str, Any]) -> None:
-        """Raises what the command does; bad options raise ValueError."""
+        """Run the command and raise its errors; bad options raise ValueError."""
         require(*self.needs)
         options = self.options_class()(**values)
         _imported(self.function)(options)
@@ -134,7 +134,9 @@ def build_parser() -> ArgumentParser:
     for name, command in COMMANDS.items():
         options = command.options_class()
         sub = ArgumentParser(description=_first_paragraphs(options), exit_on_error=False, formatter_class=_formatter())
-        sub.add_argument("--config", action="config", help="YAML file with options; those on the command line win.")
+        sub.add_argument(
+            "--config", action="config", help="YAML file with options; those on the command line take precedence."
+        )
         sub.add_class_arguments(options, as_group=False, as_positional=command.positional)
         _arrange_help(sub, name)
         commands.add_subcommand(name, sub, help=command.summary)
@@ -142,8 +144,8 @@ def build_parser() -> ArgumentParser:
 
 
 def _arrange_help(parser: ArgumentParser, name: str) -> None:
-    """The options of users first, then names in files of others, then options of maintainers, each under its heading.
-    What every command has is explained by `sscn --help` alone."""
+    """List the options for users first, then names in other programs' files, then options for maintainers, each under
+    its heading. Only `sscn --help` explains the options that every command has."""
     from argparse import SUPPRESS
     from dataclasses import fields
 
@@ -168,16 +170,16 @@ def _arrange_help(parser: ArgumentParser, name: str) -> None:
 
 
 def _first_paragraphs(documented: Callable[..., Any]) -> str:
-    """A docstring up to its arguments."""
+    """The part of a docstring before its arguments."""
     from inspect import getdoc
 
     return (getdoc(documented) or "").split("\nArgs:")[0].strip()
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run `sscn`. Exits with 0; 2 and one line on stderr for bad input; 1 if the work failed; 130 on Ctrl-C.
+    """Run `sscn`. Exits with 0; with 2 and one line on stderr for bad input; 1 if the work failed; 130 on Ctrl-C.
 
-    Where the reader of its output has gone, as in `sscn inspect events.h5 | head -1`, it exits with 1 and says nothing.
+    If the reader of its output has ended, as in `sscn inspect events.h5 | head -1`, it exits with 1 without a message.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -189,14 +191,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         _silence()
         sys.exit(FAILED)
-    except OSError as error:  # a full disk, say
+    except OSError as error:  # such as a full disk
         _silence()
         _end(_program(words), f"the output cannot be written: {error.strerror or error}", FAILED)
 
 
 def _silence() -> None:
-    """Sends what stdout and stderr still hold nowhere, where it cannot be written: Python does so once more at its
-    end, and would complain."""
+    """Discard the buffers of stdout and stderr if they cannot be written: Python would flush them again at its end and
+    complain."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -235,7 +237,7 @@ def _run(words: list[str]) -> int:
     except ArgumentError as error:
         _end(_program(words), _plain(str(error)), BAD_INPUT)
     if parsed.command is None:
-        _end("sscn", f"a command is needed: {', '.join(COMMANDS)}", BAD_INPUT)
+        _end("sscn", f"choose a command: {', '.join(COMMANDS)}", BAD_INPUT)
     command = COMMANDS[parsed.command]
     values = parsed[parsed.command].as_dict()
     values.pop("config", None)
@@ -243,7 +245,7 @@ def _run(words: list[str]) -> int:
 
 
 def _with_packaged_config(words: list[str]) -> list[str]:
-    """`sscn train --config NAME` with the packaged file for its name."""
+    """Replace the name in `sscn train --config NAME` by the path of the packaged file."""
     from sscn_triton.study.training.config import config_path
 
     if words[0] != "train":
@@ -271,7 +273,7 @@ def _do(name: str, command: Command, values: dict[str, Any]) -> int:
 
 
 def _own_words(error: Exception) -> str:
-    """What an error says, without the traceback that torch puts before it where a worker of a data loader raised it."""
+    """The text of an error, without the traceback that torch prepends if a worker of a data loader raised it."""
     reported = re.fullmatch(
         r"Caught (\w+) in DataLoader worker process \d+\.\n.*\n(?:[\w.]+\.)?\1: (.*)", str(error), re.DOTALL
     )
@@ -279,12 +281,12 @@ def _own_words(error: Exception) -> str:
 
 
 def _plain(message: str) -> str:
-    """The parser's words for a bad value, without Python's."""
+    """The parser's message for a bad value, without Python's type names."""
     message = re.sub(r'^Parser key "(\w+)":', r"--\1:", message)
     message = re.sub(r"(?<= )\w+\.(\w+)(?=,|$)", r"\1", message) if "are required:" in message else message
     option, _, alternatives = message.partition("Does not validate against any of the Union subtypes")
     expected = re.findall(r"Expected (?:a <class ')?(\w+)", alternatives)
-    if expected:  # a type that may also be left out
+    if expected:  # an optional type
         wanted = " or ".join(name for name in expected if name != "NoneType")
         message = f"{option}Expected {wanted}. Got value: {alternatives.rpartition('Given value: ')[2]}"
     return re.sub(r"a <class '(\w+)'>", r"\1", message)
@@ -295,7 +297,7 @@ def _program(words: list[str]) -> str:
 
 
 def _end(program: str, message: str, code: int) -> NoReturn:
-    """One line on stderr, then exit."""
+    """Print one line to stderr and exit."""
     if code == INTERRUPTED and sys.stderr.isatty():
         print(file=sys.stderr)  # below the progress bar
     print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
@@ -308,8 +310,8 @@ def _formatter() -> Any:
     from jsonargparse import DefaultHelpFormatter
 
     class Formatter(DefaultHelpFormatter):
-        """Keeps the paragraphs of a description apart. Of an option it tells whether it is required, else the default
-        where there is one; types are for programmers."""
+        """Keeps the paragraphs of a description apart. Shows whether an option is required, and otherwise its default
+        if there is one; leaves out types."""
 
         def _get_help_string(self, action: Action) -> str:
             text = (action.help or "").replace("%", "%%")

@@ -104,10 +104,10 @@ BAD = {
         "sscn study: Subcommand 'study' does not accept option 'sise'",
     ),
     "out is a file": (["study", "--out", "text.txt"], "sscn study: out must be a folder, but text.txt is a file"),
-    "out below a file": (["study", "--out", "text.txt/x"], "sscn study: out must be a folder that can be written"),
-    "out holds other files": (
+    "out below a file": (["study", "--out", "text.txt/x"], "sscn study: out must be a writable folder"),
+    "out contains other files": (
         ["study", "--out", "."],
-        "sscn study: out must be new, empty or an earlier report's folder, but . holds other files: text.txt",
+        "sscn study: out must be new, empty or an earlier report's folder, but . contains other files: text.txt",
     ),
 }
 

@@ -127,7 +127,7 @@ def test_a_file_that_is_there_is_refused_before_any_work(
         (tmp_path / output).write_text("years of work")
         before = content(tmp_path)
         option = output_option(name)
-        line = f"sscn {name}: {option} must be a new file, but {output} is there already: give another name, or "
+        line = f"sscn {name}: {option} must be a new file, but {output} already exists: choose another name, or "
         assert sscn(capsys, *words) == (2, "", f"{line}--overwrite true\n")
         assert content(tmp_path) == before
 
@@ -149,7 +149,7 @@ def test_a_report_that_is_there_is_refused(capsys: pytest.CaptureFixture[str], t
     code, _, err = sscn(capsys, "study", "--out", tmp_path)
     assert code == 2
     assert err == (
-        f"sscn study: out must be a new folder, but {tmp_path} holds a report already: give another name, or "
+        f"sscn study: out must be a new folder, but {tmp_path} already contains a report: choose another name, or "
         "--overwrite true\n"
     )
     assert list(content(tmp_path)) == ["report.json"]
@@ -219,7 +219,7 @@ def test_of_two_processes_with_one_target_one_wins_and_the_other_says_so(
         if end.code:
             assert end.code in (1, 2)
             last = end.err.splitlines()[-1]
-            assert re.search(r"another sscn is writing it|is there already|has appeared while", last), end.err
+            assert re.search(r"another sscn is writing it|already exists|appeared while", last), end.err
             assert "Traceback" not in end.err
     assert [path.name for path in tmp_path.iterdir()] == [target]
     if name == "train":

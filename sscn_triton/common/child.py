@@ -1,7 +1,7 @@
-"""A Python program in a process of its own, asked one question after the other.
+"""Run a Python program in a separate process that answers questions one by one.
 
-For what must not import this library, or may crash. Where a function of this library shall run in other processes,
-`common.processes` or `concurrent.futures` call it.
+Use it for programs that must not import this library or may crash. `common.processes` and `concurrent.futures` run
+functions of this library in other processes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Child:
     """Starts `python -c program arguments`, which reads pickled questions on its standard input and writes pickled
     answers to its standard output.
 
-    environment: variables that it has besides this process's.
-    quiet: drop what it writes to stderr.
+    environment: variables in addition to this process's.
+    quiet: discard its stderr.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Child:
         )
 
     def ask(self, question: Any) -> Any:
-        """The answer; EOFError where the process ended without one."""
+        """The answer; raises EOFError if the process ended without one."""
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it has ended, perhaps after a last answer
             pickle.dump(question, self.process.stdin)
@@ -43,7 +43,7 @@ class Child:
         return self.answer()
 
     def answer(self) -> Any:
-        """The next answer; EOFError where the process ended without one."""
+        """The next answer; raises EOFError if the process ended without one."""
         assert self.process.stdout is not None
         return pickle.load(self.process.stdout)
 

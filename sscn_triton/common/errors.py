@@ -1,4 +1,4 @@
-"""How a study may end before its report. Bad input is a ValueError or an OSError, raised before any work."""
+"""How a study can end before its report. Bad input raises ValueError or OSError, before any work."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""The one writer: a file has its name only when it is whole, and nothing is left of a file that is not.
+"""The one writer: a file gets its name only when it is complete, and no incomplete file is left behind.
 
-Every file of this package is written here. `WholeFile` and `write_whole` write to a name of their own beside the target
+This module writes every file of this package. `WholeFile` and `write_whole` write to a temporary name beside the target
 and rename that file at the end. By default the target must be new: they replace neither an existing file nor one
-that appears meanwhile, and refuse a second writer of the same target at once. With ``overwrite=True`` they replace the
-target atomically. `only_writer` lets one process at a time write a folder.
+that appears meanwhile, and refuse a second simultaneous writer of the same target. With ``overwrite=True`` they replace
+the target atomically. `only_writer` lets one process at a time write a folder.
 
-A lock belongs to a process and ends with it, even if the process is killed. Where the file system has no `flock`, a
-symbolic link that names the process is the lock. Where it can neither rename without replacing nor make hard links, the
-writer looks once more whether the target exists and then renames.
+A lock belongs to a process and ends with it, even if the process is killed. If the file system has no `flock`, a
+symbolic link that names the process is the lock. If it can neither rename without replacing nor make hard links, the
+writer checks once more whether the target exists and then renames.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from typing import Any, BinaryIO
 
 try:
     import fcntl
-except ImportError:  # Windows, whose renaming never replaces
+except ImportError:  # Windows, where renaming never replaces
     fcntl = None  # type: ignore[assignment]
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Error numbers which mean that there is no space left for the file."""
+"""Error numbers that mean that there is no space left for the file."""
 
 _HERE, _NO_REPLACE = -100, 1  # AT_FDCWD and RENAME_NOREPLACE of Linux
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
@@ -39,21 +39,21 @@ _NO_LINKS = (errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP, errno.EACCES, errno.EM
 
 
 class WriteError(OSError):
-    """A file that could not be written; nothing is left of it. `filename` is its final name."""
+    """A file that could not be written; no part of it is left. `filename` is its final name."""
 
     def __str__(self) -> str:
         return f"{self.filename}: cannot be written: {self.strerror}"
 
 
 class BusyError(OSError):
-    """Another process, or another writer of this one, is at work on the same file or folder."""
+    """Another process, or another writer in this process, is writing the same file or folder."""
 
 
 def check_new(name: str, path: str | os.PathLike[str], overwrite: bool) -> None:
-    """The rule of all commands for the file an option names: ValueError if it is there, unless `overwrite`.
+    """The rule of all commands for the file that an option names: ValueError if it exists, unless `overwrite`.
 
-    Raises ValueError for a folder too, which no file replaces. Of a file that is there, removes what its writer has
-    left, if it was killed when the file had its name already.
+    Also raises ValueError for a folder, which no file replaces. If the file exists, removes what its writer left behind
+    if it was killed after the file got its name.
     """
     if Path(path).is_dir():
         raise ValueError(f"{name} must be a file, but {path} is a folder")
@@ -61,12 +61,12 @@ def check_new(name: str, path: str | os.PathLike[str], overwrite: bool) -> None:
         remove_left(path)
     if not overwrite and os.path.lexists(path):
         raise ValueError(
-            f"{name} must be a new file, but {path} is there already: give another name, or --overwrite true"
+            f"{name} must be a new file, but {path} already exists: choose another name, or --overwrite true"
         )
 
 
 def write_whole(path: str | os.PathLike[str], content: str | bytes | memoryview, *, overwrite: bool = False) -> None:
-    """Writes a file of this content (text as UTF-8), which appears once it is whole on the disk; see `WholeFile`."""
+    """Write a file with this content (text as UTF-8), which appears when it is complete on disk; see `WholeFile`."""
     with WholeFile(path, overwrite=overwrite) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
@@ -74,11 +74,11 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes | memoryview,
 class WholeFile:
     """A file being written: a `with` block receives it open for writing and reading, in binary.
 
-    At the end of the block the file gets its name; an exception removes it. Missing folders of the path are created,
+    At the end of the block the file gets its name; an exception removes it. Missing parent folders are created,
     and removed again if the file is removed.
 
-    overwrite: replace a file that is there. Without it, raises FileExistsError for a path that is there now or at the
-    end, which is kept, and BusyError while another writer makes the same file. Raises WriteError, an OSError, if
+    overwrite: replace an existing file. Without it, raises FileExistsError if the path exists now or at the
+    end, and keeps that file, and BusyError while another writer writes the same file. Raises WriteError, an OSError, if
     no space is left; other OSErrors pass unchanged.
     """
 
@@ -93,7 +93,7 @@ class WholeFile:
         try:
             if not overwrite:
                 self._lock = lock_of(self.path)
-                self._refuse_existing()  # one that the last holder of the lock has just finished
+                self._refuse_existing()  # the previous holder of the lock may have just finished
             _remove_abandoned(self.path)
             self.unfinished, self.file, self._alive = _create(self.path)
         except BaseException as error:
@@ -106,17 +106,17 @@ class WholeFile:
         if os.path.lexists(self.path):
             if self._lock is None:
                 remove_left(self.path)
-            raise FileExistsError(f"{self.path} is there already, and is kept")
+            raise FileExistsError(f"{self.path} already exists and is kept")
 
     def commit(self) -> None:
-        """Gives the file its name. Raises WriteError or FileExistsError, and then removes it."""
+        """Give the file its name. On WriteError or FileExistsError the file is removed."""
         try:
             self.file.flush()
             os.fsync(self.file.fileno())
             self.file.close()
             publish(self.unfinished, self.path, self.overwrite)
             if self._alive is not None:
-                self._alive.close()  # HDF5 does not read a file that is locked
+                self._alive.close()  # HDF5 does not read a locked file
             _sync_folder(self.path.parent)
         except BaseException as error:
             self.discard()
@@ -125,7 +125,7 @@ class WholeFile:
         _clean(None, None, None, self._lock, [])
 
     def discard(self) -> None:
-        """Removes the file. Does nothing after `commit` or `discard`."""
+        """Remove the file. Does nothing after `commit` or `discard`."""
         self._forgotten()
 
     def __enter__(self) -> BinaryIO:
@@ -146,9 +146,8 @@ class WholeFile:
 class Lock:
     """A lock that one writer at a time can hold; its file exists while the lock is held.
 
-    path: the lock's file. what: the file or folder being written, for the message. Raises BusyError if another writer
-    holds the lock.
-    Use it as a context manager, or call `release`.
+    path: the lock's file. what: the file or folder being written, for the message. wait: wait for the lock. Raises
+    BusyError if another writer holds the lock. Use it as a context manager, or call `release`.
     """
 
     def __init__(self, path: str | os.PathLike[str], what: str | os.PathLike[str], wait: bool = False) -> None:
@@ -172,7 +171,7 @@ class Lock:
                 raise BusyError(f"{what}: another sscn is writing it")
 
     def _link(self) -> None:
-        """Without flock: a symbolic link that names host and process is made by one of them alone."""
+        """Without flock: only one process can create a symbolic link that names host and process."""
         self.path = self.path.with_name(f"{self.path.name}ed")
         mine = f"{socket.gethostname()}-{os.getpid()}"
         for _ in range(2):
@@ -184,7 +183,8 @@ class Lock:
                 host, _, process = holder.rpartition("-")
                 if host != socket.gethostname() or _is_alive(int(process)):
                     raise BusyError(
-                        f"{self.what}: another sscn is writing it ({holder}); if it is not, remove {self.path}"
+                        f"{self.what}: another sscn is writing it ({holder}); if that process no longer runs, remove "
+                        f"{self.path}"
                     ) from None
                 self.path.unlink(missing_ok=True)
         raise BusyError(f"{self.what}: another sscn is writing it")
@@ -204,7 +204,7 @@ class Lock:
 
 
 class _Held:
-    """A descriptor whose lock is this process's alone: processes that are forked off close it."""
+    """A descriptor whose lock belongs to this process alone: forked processes close it."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
@@ -229,7 +229,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _flock(descriptor: int, wait: bool = False) -> bool | None:
-    """Whether the lock is ours now; None where there are no locks."""
+    """Whether we got the lock; None if the file system has no locks."""
     if fcntl is None:
         return None
     try:
@@ -244,7 +244,7 @@ def _flock(descriptor: int, wait: bool = False) -> bool | None:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether the open file is still the one of this name."""
+    """Whether the open file still has this name."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
@@ -262,7 +262,7 @@ def _is_alive(process: int) -> bool:
 
 
 def _create(path: Path) -> tuple[Path, BinaryIO, _Held | None]:
-    """A new file of a name of its own beside `path`, and the lock that says that its writer lives."""
+    """Create a new file with a temporary name beside `path`, and the lock that shows that its writer is alive."""
     while True:
         unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
@@ -275,27 +275,27 @@ def _create(path: Path) -> tuple[Path, BinaryIO, _Held | None]:
         locked = _flock(alive)
         if locked is not False and _is_at(alive, unfinished):
             return unfinished, file, _Held(alive)
-        os.close(alive)  # another process took it for an abandoned one before it was locked
+        os.close(alive)  # another process treated it as abandoned before it was locked
         file.close()
         unfinished.unlink(missing_ok=True)
 
 
 def lock_of(path: Path) -> Lock:
-    """The lock of the writer of a file. BusyError if another one holds it."""
+    """The writer's lock of a file. Raises BusyError if another writer holds it."""
     return Lock(path.with_name(f".{path.name}.lock"), path)
 
 
 def remove_left(path: str | os.PathLike[str]) -> None:
-    """Removes what a killed writer of a file that is there has left: its parts and its lock."""
+    """Remove what a killed writer of an existing file left behind: its parts and its lock."""
     path = Path(path)
-    with contextlib.suppress(OSError):  # another is writing it, or the folder may not be written
+    with contextlib.suppress(OSError):  # another process is writing it, or the folder is read-only
         _remove_abandoned(path)
         if path.with_name(f".{path.name}.lock").exists():
             lock_of(path).release()
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Removes what killed writers of this file have left."""
+    """Remove what killed writers of this file left behind."""
     name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.part")
     with os.scandir(path.parent) as entries:
         left = [path.with_name(entry.name) for entry in entries if name.fullmatch(entry.name)]
@@ -310,7 +310,7 @@ def _remove_abandoned(path: Path) -> None:
 
 
 def publish(unfinished: Path, path: Path, overwrite: bool) -> None:
-    """Gives a finished file its name, at once. FileExistsError if there is another of it, unless `overwrite`."""
+    """Give a finished file its name, atomically. Raises FileExistsError if a file has it, unless `overwrite`."""
     if overwrite:
         unfinished.replace(path)
         return
@@ -319,17 +319,17 @@ def publish(unfinished: Path, path: Path, overwrite: bool) -> None:
             os.link(unfinished, path)
             unfinished.unlink()
     except FileExistsError:
-        raise FileExistsError(f"{path} has appeared while it was being written, and is kept") from None
+        raise FileExistsError(f"{path} appeared while it was being written and is kept") from None
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         if os.path.lexists(path):
-            raise FileExistsError(f"{path} has appeared while it was being written, and is kept") from None
+            raise FileExistsError(f"{path} appeared while it was being written and is kept") from None
         unfinished.rename(path)
 
 
 def _rename_without_replacing(one: Path, other: Path) -> bool:
-    """Whether it is done: Linux can on most file systems, and Windows. FileExistsError if `other` is there."""
+    """Whether the rename was possible: on Windows and most file systems of Linux. FileExistsError if `other` exists."""
     if os.name == "nt":
         one.rename(other)
         return True
@@ -345,7 +345,7 @@ def _rename_without_replacing(one: Path, other: Path) -> bool:
 
 
 def _make_folders(folder: Path) -> list[Path]:
-    """Makes the folder; gives those that were not there, the innermost first."""
+    """Make the folder; return the folders that did not exist, innermost first."""
     missing = []
     for one in (folder, *folder.parents):
         if one.exists():
@@ -356,7 +356,7 @@ def _make_folders(folder: Path) -> list[Path]:
 
 
 def _clean_own(process: int, *parts: Any) -> None:
-    """Clean up, but only in the process that created the file, not in one that was forked from it."""
+    """Clean up, but only in the process that created the file, not in a process forked from it."""
     if process == os.getpid():
         _clean(*parts)
 
@@ -365,7 +365,7 @@ def _clean(
     unfinished: Path | None, file: BinaryIO | None, alive: _Held | None, lock: Lock | None, made: list[Path]
 ) -> None:
     if file is not None:
-        with contextlib.suppress(OSError):  # what cannot be written is not wanted either
+        with contextlib.suppress(OSError):  # unwritten content is not needed
             file.close()
     if unfinished is not None:
         unfinished.unlink(missing_ok=True)
@@ -374,12 +374,12 @@ def _clean(
     if lock is not None:
         lock.release()
     for folder in made:
-        with contextlib.suppress(OSError):  # others may have put something there
+        with contextlib.suppress(OSError):  # other programs may have written something there
             folder.rmdir()
 
 
 def write_all(file: Any, content: bytes | memoryview) -> int:
-    """Writes to an unbuffered file, which may take a part at a time; the number of bytes."""
+    """Write to an unbuffered file, which may accept only a part at a time; return the number of bytes."""
     rest = memoryview(content)
     while rest:
         rest = rest[file.write(rest) :]
@@ -387,7 +387,7 @@ def write_all(file: Any, content: bytes | memoryview) -> int:
 
 
 def named(error: BaseException, path: Path) -> BaseException:
-    """The error itself; a WriteError if no space was left; in place of a hidden file beside `path`, `path` is named."""
+    """The error itself; a WriteError if no space was left; an error about `path` in place of a hidden file."""
     if not isinstance(error, OSError) or isinstance(error, WriteError) or error.errno is None:
         return error
     if error.errno in FULL:
@@ -399,7 +399,7 @@ def named(error: BaseException, path: Path) -> BaseException:
 
 
 def _sync_folder(folder: Path) -> None:
-    """The new name, too, has to reach the disk."""
+    """Flush the folder, because the new name must reach the disk too."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -410,6 +410,6 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def only_writer(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Inside, no other process writes the folder, which is there. Raises BusyError if one does."""
+    """Inside, no other process writes the existing folder. Raises BusyError if one does."""
     with Lock(Path(folder) / ".lock", folder):
         yield

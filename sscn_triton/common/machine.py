@@ -1,4 +1,4 @@
-"""What a study ran on."""
+"""Describe the machine of a study: processor, memory, versions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores, memory and versions; nothing that names the machine or its user."""
+    """Processor, cores, memory and versions; nothing that identifies the machine or its user."""
     import torch
 
     from sscn_triton import __version__
@@ -34,7 +34,7 @@ def cores() -> int:
 
 
 def device_name(wanted: str) -> str:
-    """cpu or cuda, of auto, cpu and cuda; ValueError for a GPU that is not there."""
+    """cpu or cuda, from auto, cpu or cuda; raises ValueError for a GPU that does not exist."""
     import torch
 
     if wanted == "cuda" and not torch.cuda.is_available():
@@ -43,7 +43,7 @@ def device_name(wanted: str) -> str:
 
 
 def load_average() -> float | None:
-    """Processes that wanted a core, over the last minute; None where the system does not tell."""
+    """Processes that wanted a core, averaged over the last minute; None if the system does not report it."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
@@ -57,7 +57,7 @@ def _processor() -> str:
 
 
 def memory_gb() -> float | None:
-    """Of the machine, in GB (1e9); None where the system does not tell."""
+    """Memory of the machine in GB (1e9); None if the system does not report it."""
     try:
         return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9, 1)
     except (ValueError, OSError, AttributeError):
@@ -65,9 +65,9 @@ def memory_gb() -> float | None:
 
 
 def free_memory() -> int:
-    """Bytes that this process may still take without the system swapping or ending it: what the system calls
+    """Bytes that this process may still allocate before the system swaps or kills it: what the system reports as
     available, or what the limits of the process's control groups (batch systems, containers) leave, whichever is less.
-    Half of the machine's memory where the system does not tell, 4 GB where it does not even tell that."""
+    Half of the machine's memory if the system does not report that, 4 GB if it does not report the memory either."""
     available = _meminfo("MemAvailable")
     if available is None:
         return int(1e9 * (memory_gb() or 8.0) / 2)
@@ -83,7 +83,7 @@ def _meminfo(field: str) -> int | None:
 
 
 def _left_in_groups() -> list[int]:
-    """Limit less usage of every control group of this process that has a limit, of either version."""
+    """Limit minus usage of every control group (of either version) of this process that has a limit."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -102,13 +102,13 @@ def _left_in_groups() -> list[int]:
                 break
             try:
                 left.append(int((folder / limit).read_text()) - int((folder / usage).read_text()))
-            except (OSError, ValueError):  # no such group from in here, or "max"
+            except (OSError, ValueError):  # the group is not visible in here, or the limit is "max"
                 continue
     return left
 
 
 def missing_compiler() -> str | None:
-    """What Triton lacks to compile here, None if nothing. Its cache moves to the temporary folder where the usual one
+    """What Triton lacks to compile here, None if nothing. Moves its cache to the temporary folder if the usual one
     cannot be written."""
     if not (os.environ.get("CC") or any(map(shutil.which, ("cc", "gcc", "clang")))):
         return "no C compiler (cc, gcc, clang, or one named by CC), which Triton needs at its first launch"

@@ -1,4 +1,4 @@
-"""Peak memory of a stretch of work in this process."""
+"""Peak memory of a section of work in this process."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _CLEAR = Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
-    """Resident memory at its highest since construction, above what was resident then.
+    """The highest resident memory since construction, above the resident memory at that time.
 
-    On Linux the kernel's high-water mark is reset first, so earlier peaks do not count; memory the allocator had kept
-    from earlier work is handed back first. Elsewhere the mark cannot be reset, and work that stays below an earlier
-    peak of the process reads as 0. Two networks are compared honestly only when each has a process of its own.
+    On Linux the kernel's high-water mark is reset first, so earlier peaks do not count; memory that the allocator kept
+    from earlier work is returned first. Elsewhere the mark cannot be reset, and work that stays below an earlier
+    peak of the process reads as 0. Compare two networks only if each runs in its own process.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class PeakMemory:
 
 
 class DeviceMemory:
-    """What tensors on a GPU take at their highest since construction, above what they took then: the study's measure,
+    """The highest memory of tensors on a GPU since construction, above their memory at that time: the study's measure,
     `torch.cuda.max_memory_allocated`."""
 
     def __init__(self, device: Any) -> None:
@@ -55,12 +55,12 @@ class DeviceMemory:
 
 
 def resident_memory() -> int:
-    """Bytes that this process holds now; its highest so far where the system does not tell."""
+    """Bytes that this process holds now; its peak if the system does not report the current value."""
     return _resident("VmRSS") or _high_water()
 
 
 def _resident(field: str) -> int | None:
-    """A field of /proc/self/status in bytes; None where there is no such file."""
+    """A field of /proc/self/status in bytes; None if there is no such file."""
     try:
         lines = _STATUS.read_text().splitlines()
     except OSError:

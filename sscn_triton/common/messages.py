@@ -1,4 +1,4 @@
-"""What messages have in common."""
+"""Helpers for messages."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import textwrap
 
 
 def shortened(text: str, width: int = 80) -> str:
-    """The text in one line of at most `width` characters: cut between words, and ended by an ellipsis, if it is longer.
+    """The text in one line of at most `width` characters; a longer text is cut between words and ends in an ellipsis.
 
-    A first word that is longer is cut inside.
+    A first word that is too long is cut inside.
     """
     short = textwrap.shorten(text, width, placeholder=" …")
     return short if short.strip() != "…" or text.split() == ["…"] else f"{text.split()[0][: width - 1]}…"
 
 
 def first_line(error: BaseException, width: int | None = None) -> str:
-    """What an exception of another library is and says, in one line; the latter in `width` characters, if given."""
+    """Type and first line of an exception of another library, in one line; `width` limits its text."""
     lines = str(error).strip().splitlines()
     if not lines:
         return type(error).__name__

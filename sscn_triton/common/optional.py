@@ -1,4 +1,4 @@
-"""The packages that `pip install sscn` leaves out and `pip install 'sscn[study]'` brings."""
+"""Packages that `pip install sscn` omits and `pip install 'sscn[study]'` installs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ OPTIONAL = {
     "uproot": "uproot",
     "yaml": "PyYAML",
 }
-"""The package that each imported module comes from: those of the extra `study`, and what they depend on."""
+"""The package of each imported module: those of the extra `study` and their dependencies."""
 
 INSTALL = "pip install 'sscn[study]'"
 
 
 def require(*modules: str) -> None:
-    """Raises ModuleNotFoundError, which names the package and how to install it, for the first of the modules that is
-    not installed."""
+    """Raise ModuleNotFoundError for the first of the modules that is not installed, with its package and how to
+    install it."""
     for module in modules:
         if importlib.util.find_spec(module) is None:
             raise ModuleNotFoundError(missing(module), name=module)
@@ -36,5 +36,5 @@ def missing(module: str) -> str:
 
 
 def is_optional(error: ModuleNotFoundError) -> bool:
-    """Whether the module that was not found is one of `OPTIONAL`."""
+    """Whether the missing module is one of `OPTIONAL`."""
     return (error.name or "").partition(".")[0] in OPTIONAL

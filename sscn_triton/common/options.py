@@ -15,9 +15,10 @@ _WORDS = {int: "an integer", float: "a number", bool: "true or false", str: "tex
 
 def check_types(options: Any) -> None:
     """Check every field of a dataclass of options against its annotation: int, float, bool, str, Literal, or one of
-    these or None. Paths become text and integers of other libraries Python's, so that a checkpoint can hold them.
+    these or None. Converts paths to text and integers of other libraries to Python's, so that a checkpoint can hold
+    them.
 
-    Raises ValueError with the name of the field, what it may be, and what was given.
+    Raises ValueError with the field's name, the allowed values and the given one.
     """
     hints = get_type_hints(type(options))
     for field in fields(options):
@@ -50,11 +51,11 @@ def _converted(value: Any, name: str, hint: Any) -> Any:
 
 
 def read_options(kind: type[Options], values: Any, where: str) -> Options:
-    """Options of a dataclass from what a file holds. A field that the file lacks has its default: the file was written
-    before there was such an option.
+    """Options of a dataclass from the content of a file. A missing field has its default, because the file may have
+    been written before the option existed.
 
-    Raises ValueError, beginning with `where`, for an option that the dataclass does not know, one without a default
-    that is missing, and a value that is not allowed.
+    Raises ValueError, beginning with `where`, for an unknown option, a missing one without a default, and a value that
+    is not allowed.
     """
     if not isinstance(values, dict):
         raise ValueError(f"{where}: must be options by name, got {type(values).__name__}")
@@ -94,6 +95,6 @@ def check_size(size: int) -> None:
 
 
 def check_suffix(name: str, path: str, allowed: tuple[str, ...]) -> None:
-    """Raises ValueError unless the option's path ends with one of the allowed suffixes, such as ".html"."""
+    """Raise ValueError unless the option's path ends with one of the allowed suffixes, such as ".html"."""
     if Path(path).suffix.lower() not in allowed:
         raise ValueError(f"{name} must end with {' or '.join(allowed)}, got {path}")

@@ -1,4 +1,4 @@
-"""A report folder that is replaced as a whole, or not at all."""
+"""A report folder that is replaced completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any
 from sscn_triton.common.files import BusyError, Lock, write_whole
 
 RECORD = "report.json"
-"""The file that makes a folder known as a report's; its entry "files" lists what else is in it."""
+"""The file that identifies a folder as a report's; its entry "files" lists the other files in it."""
 
 
 class OutputFolder:
-    """Files are written into a folder beside `path`, which `finish` puts in its place.
+    """Files are written to a folder beside `path`, which `finish` puts in its place.
 
-    A folder already at `path` is only ever replaced if it is empty, or if it holds nothing but an earlier report and
-    `overwrite` is True: anything else raises ValueError at once, and so does a place that cannot be written to. While
-    another process makes a report there, BusyError is raised. On Ctrl-C or an error the folder at `path` is as it was;
-    the files of `keep` stay where they are, beside it, listed in `kept`.
+    An existing folder at `path` is replaced only if it is empty, or if it contains only an earlier report and
+    `overwrite` is True: otherwise ValueError is raised at once, as it is for a place that cannot be written. While
+    another process makes a report there, BusyError is raised. After Ctrl-C or an error the folder at `path` is
+    unchanged; the files of `keep` stay in the folder beside it, and `kept` lists them.
     """
 
     def __init__(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
@@ -51,14 +51,14 @@ class OutputFolder:
         self._lock.release()
 
     def keep(self, name: str, record: Any) -> None:
-        """Write a record that is worth keeping even if the rest is never finished."""
+        """Write a record that is worth keeping even if the report is never finished."""
         write_whole(self.work / name, as_json(record))
         self.kept.append(self.work / name)
 
     def finish(self) -> None:
-        """Put the new folder in the place of the old one, without what was kept in case it would not come to this.
+        """Put the new folder in the place of the old one, without the records kept in case of failure.
 
-        Raises ValueError, and keeps both, for files that have appeared at `path` meanwhile.
+        Raises ValueError, and keeps both folders, if files have appeared at `path` meanwhile.
         """
         _check_replaceable(self.path, self.path, self.overwrite)
         for file in self.kept:
@@ -77,11 +77,11 @@ class OutputFolder:
 
 
 def _unwritable(given: str | os.PathLike[str], error: OSError) -> ValueError:
-    return ValueError(f"out must be a folder that can be written, got {given} ({error.strerror})")
+    return ValueError(f"out must be a writable folder, got {given} ({error.strerror})")
 
 
 def as_json(record: Any) -> str:
-    """JSON that any reader takes: nan and infinities become null."""
+    """JSON that any reader accepts: nan and infinities become null."""
     return json.dumps(_without_nan(record), indent=1, allow_nan=False)
 
 
@@ -107,8 +107,10 @@ def _check_replaceable(path: Path, given: str | os.PathLike[str], overwrite: boo
         known = set()
     if names - known:
         some = ", ".join(sorted(names - known)[:3])
-        raise ValueError(f"out must be new, empty or an earlier report's folder, but {given} holds other files: {some}")
+        raise ValueError(
+            f"out must be new, empty or an earlier report's folder, but {given} contains other files: {some}"
+        )
     if names and not overwrite:
         raise ValueError(
-            f"out must be a new folder, but {given} holds a report already: give another name, or --overwrite true"
+            f"out must be a new folder, but {given} already contains a report: choose another name, or --overwrite true"
         )

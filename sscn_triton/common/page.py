@@ -1,4 +1,4 @@
-"""What the report's page is made of: tables, figures with their numbers beside them, and the page around them."""
+"""Parts of the report's page: tables, figures with their numbers, and the page around them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sscn_triton.common.table import Table
 
 
 def figure(folder: Path, name: str, caption: str, table: Table) -> Markup:
-    """A PNG of the folder, put into the page, with its caption and its numbers."""
+    """Embed a PNG of the folder, with its caption and its numbers."""
     return picture((folder / name).read_bytes(), caption, table)
 
 
 def picture(png: bytes, caption: str, table: Table) -> Markup:
-    """A PNG with its caption and its numbers."""
+    """Embed a PNG, with its caption and its numbers."""
     return Markup(
         '<figure><img src="{picture}" alt="{caption}"><figcaption>{caption}</figcaption>'
         "<details><summary>The numbers</summary>{table}</details></figure>"
@@ -43,7 +43,7 @@ def page(title: str, parts: list[Markup]) -> str:
 
 
 def bars(heights: np.ndarray, width: float, height: float) -> Markup:
-    """Rectangles of an SVG drawing, one a height and the largest as high as the drawing."""
+    """Rectangles of an SVG drawing, one per height, the largest as high as the drawing."""
     step, most = width / len(heights), max(int(heights.max()), 1)
     drawn = [
         f'<rect x="{place * step:.1f}" y="{height * (1 - n / most):.1f}" width="{step - 1:.1f}" '

@@ -1,4 +1,4 @@
-"""Work in processes of its own: one piece, whose memory is then its own, or many, a few at a time."""
+"""Run work in separate processes: one job with its own memory, or many jobs, a few at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sscn_triton.common.errors import RunError
 
 
 class Named(Protocol):
-    """What a process is to do; its name is for messages."""
+    """A job for a process; its name is for messages."""
 
     @property
     def name(self) -> str: ...
@@ -25,9 +25,9 @@ Result = TypeVar("Result")
 
 
 def run_apart(job: Work, task: Callable[[Work], Result]) -> Result:
-    """`task(job)` in a new process, so that its memory is its own. Ctrl-C ends that process at once.
+    """Run `task(job)` in a new process, so that its memory is separate. Ctrl-C ends that process at once.
 
-    Raises RunError with the other process's words if it fails, or its exit code if it dies.
+    Raises RunError with the other process's message if it fails, or with its exit code if it dies.
     """
     return run_all([job], task, 1)[0]
 
@@ -35,9 +35,10 @@ def run_apart(job: Work, task: Callable[[Work], Result]) -> Result:
 def run_all(
     jobs: Sequence[Work], task: Callable[[Work], Result], workers: int, report: Callable[[int], None] | None = None
 ) -> list[Result]:
-    """`task` of every job, in order, by `workers` processes, each of which takes the next job when it is done with one.
+    """Run `task` for every job in `workers` processes, each of which takes the next job when it finishes one.
 
-    report: called with the number of finished jobs whenever one is. Errors are those of `run_apart`.
+    Returns the results in the order of the jobs. report: called with the number of finished jobs whenever one finishes.
+    Errors are those of `run_apart`.
     """
     waiting = list(enumerate(jobs))[::-1]
     results: dict[int, Result] = {}
@@ -65,7 +66,7 @@ def run_all(
 
 
 class _Process:
-    """A new process that does one job after the other."""
+    """A new process that does one job after another."""
 
     def __init__(self, task: Callable[[Any], Any]) -> None:
         context = _context()
@@ -74,7 +75,7 @@ class _Process:
         self.number: int | None = None
         self.job: Any = None
         self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        with _ctrl_c_ignored():  # inherited: the parent alone answers it, by ending the process
+        with _ctrl_c_ignored():  # inherited: only the parent handles Ctrl-C, by ending the process
             self._process.start()
         theirs.close()
 
@@ -86,7 +87,7 @@ class _Process:
             raise self._death() from None
 
     def answer(self) -> tuple[int, Any]:
-        """Number and result of the job it was given."""
+        """Number and result of its current job."""
         assert self.number is not None
         try:
             done, answer = self.pipe.recv()
@@ -109,8 +110,8 @@ class _Process:
 
 
 def _context() -> Any:
-    """Where there is one, a server that has imported what the work needs forks off the processes: importing it takes
-    several seconds, the fork some milliseconds."""
+    """If possible, fork the processes from a server that has imported what the work needs: the import takes
+    several seconds, a fork a few milliseconds."""
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
     context = get_context("forkserver")
@@ -120,7 +121,7 @@ def _context() -> Any:
 
 @contextmanager
 def _ctrl_c_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # which no signal reaches
+    if threading.current_thread() is not threading.main_thread():  # no signal reaches other threads
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Progress of whatever lasts, on stderr: a bar on a terminal, elsewhere a line now and then."""
+"""Progress of long work, on stderr: a bar on a terminal, otherwise a line from time to time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _LINE_EVERY = 20.0  # seconds
 
 
 class Progress:
-    """Shows how far a piece of work is. `total` is in any unit, seconds or steps; use it as a context manager."""
+    """Shows the progress of a task. `total` is in any unit, seconds or steps; use it as a context manager."""
 
     def __init__(self, what: str, total: float) -> None:
         self.what, self.total, self.done = what, total, 0.0
@@ -29,7 +29,7 @@ class Progress:
             self._bar.close()
 
     def to(self, done: float, remark: str = "") -> None:
-        """Say that `done` of the total is reached, with a remark of a few words."""
+        """Report that `done` of the total is finished, with a remark of a few words."""
         done = min(done, self.total)
         if self._bar is not None:
             self._bar.set_postfix_str(remark, refresh=False)

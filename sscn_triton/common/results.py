@@ -1,4 +1,4 @@
-"""Measurements that are kept cell by cell: a file that is always whole, and goes on where it stopped."""
+"""Measurements stored cell by cell: a file that is always complete, and continues where it stopped."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ ROOT = Path(__file__).parents[2]
 
 
 class Results:
-    """A JSON file of cells by name; every change is written under a temporary name and renamed.
+    """A JSON file of cells by name; every change is written to a temporary name and renamed.
 
-    With ``go_on`` the cells of a file that is there are kept, and the file of another device or other versions is
-    refused: its numbers do not belong beside new ones. A cell that failed is there no more.
+    With ``go_on`` the cells of an existing file are kept; a file of another device or other versions is refused,
+    because its numbers are not comparable with new ones. Failed cells are not kept, so they are retried.
     """
 
     def __init__(self, path: Path, about: dict[str, Any], go_on: bool = True) -> None:
@@ -29,7 +29,7 @@ class Results:
             found = json.loads(path.read_text(encoding="utf-8"))
             for key in ("device", "versions"):
                 if found.get(key) != about[key]:
-                    raise ValueError(f"{path} was measured with {key} {found.get(key)}, this is {about[key]}")
+                    raise ValueError(f"{path} was measured with {key} {found.get(key)}, but this is {about[key]}")
             self.record = found
 
     def __contains__(self, name: str) -> bool:
@@ -40,12 +40,12 @@ class Results:
         return len(self.record["cells"])
 
     def add(self, name: str, cell: dict[str, Any]) -> None:
-        """Keep a cell."""
+        """Store a cell."""
         self.record["cells"][name] = {**cell, "commit": self.commit}
         self.write()
 
     def note(self, **about: Any) -> None:
-        """Keep something about the whole run."""
+        """Store information about the whole run."""
         self.record.update(about)
         self.write()
 
@@ -61,7 +61,7 @@ def about(device: str) -> dict[str, Any]:
 
     try:
         import triton
-    except ImportError:  # a PyTorch for the CPU
+    except ImportError:  # a CPU build of PyTorch
         triton = None
 
     cuda = torch.version.cuda or torch.version.hip
@@ -75,7 +75,7 @@ def about(device: str) -> dict[str, Any]:
 
 
 def device_record(device: str) -> dict[str, Any]:
-    """What a GPU is called and has; "this CPU" for the CPU, which `machine.describe` tells more of."""
+    """Name and properties of a GPU; "this CPU" for the CPU, which `machine.describe` describes."""
     import torch
 
     if device != "cuda":
@@ -91,7 +91,7 @@ def device_record(device: str) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The clone's commit, with a star where files differ from it; a copy without git is told by SSCN_COMMIT."""
+    """The clone's commit, with a star if files differ from it; SSCN_COMMIT gives it for a copy without git."""
     head = _git("rev-parse", "--short=12", "HEAD")
     changed = _git("status", "--porcelain", "--untracked-files=no")
     return os.environ.get("SSCN_COMMIT") if head is None else head + ("*" if changed else "")

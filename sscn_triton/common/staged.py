@@ -1,4 +1,4 @@
-"""A file that a library may rewrite as it likes, and that is at every moment as it was at the last commit."""
+"""A file that a library may rewrite freely, and that at every moment is as it was at the last commit."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from typing import Any, BinaryIO
 from .files import write_whole
 
 _PAGE = 4096
-_BLOCK = 2**20  # what one checksum of the file covers, in whole pages
-_JOURNAL = struct.Struct("<8sQQI")  # magic, size of the file, number of pages, checksum of what follows
+_BLOCK = 2**20  # bytes per checksum of the file, a multiple of the page
+_JOURNAL = struct.Struct("<8sQQI")  # magic, size of the file, number of pages, checksum of the rest
 _MAGIC = b"sscn-jr2"
 
 
 class StagedFile(io.RawIOBase):
-    """Reads like a file and keeps what is written in memory, until `commit` writes it to the file below.
+    """Reads like a file and keeps writes in memory, until `commit` writes them to the underlying file.
 
-    HDF5 does not survive a disk that is full while it writes: it crashes when it closes the file. Here its writes
+    HDF5 does not survive a full disk while it writes: it crashes when it closes the file. Here its writes
     cannot fail; `commit` can, outside of the library, with an OSError.
 
-    file: open for writing and reading, in binary, and for nobody else. journal: path of a second file, for a file that
-    is to survive its process: whenever the process is killed, `StagedFile(file, journal)` is as it was at the last
-    commit. What is new goes to the end of the file, what changes inside of it goes into the journal first, with
-    checksums of the whole file: one that was changed meanwhile by others is refused by a ValueError.
+    file: open for writing and reading, in binary, and used by nothing else. journal: path of a second file, for a file
+    that must survive its process: after the process is killed, `StagedFile(file, journal)` is as it was at the last
+    commit. New content goes to the end of the file; changes inside it go to the journal first, with checksums of the
+    whole file: a file that another program changed meanwhile raises ValueError.
     """
 
     def __init__(self, file: BinaryIO, journal: Path | None = None) -> None:
         super().__init__()
         self._file, self._journal = file, journal
         self._place = 0
-        self._pages: dict[int, bytearray] = {}  # of the part that was there at the last commit
-        self._tail = bytearray()  # what is beyond it
-        self._sums: list[int] = []  # of the blocks at the last commit
+        self._pages: dict[int, bytearray] = {}  # changed pages of the part that existed at the last commit
+        self._tail = bytearray()  # content beyond that part
+        self._sums: list[int] = []  # checksums of the blocks at the last commit
         self._base = self._valid = self._recover() if journal is not None else 0
         self._size = self._base
         self._safe = self._base
         self._file.truncate(self._base)
 
     def _recover(self) -> int:
-        """Brings the file to the state of the last commit; gives its size."""
+        """Bring the file to the state of the last commit; return its size."""
         assert self._journal is not None
         if not self._journal.exists():
             return 0
@@ -57,7 +57,9 @@ class StagedFile(io.RawIOBase):
             raise ValueError(f"{self._journal}: damaged, or of another version")
         pages = body[: count * (8 + _PAGE)]
         if self._file.seek(0, os.SEEK_END) < size:
-            raise ValueError(f"{self._journal}: is not that of the file beside it, which is shorter than {size} bytes")
+            raise ValueError(
+                f"{self._journal}: does not belong to the file beside it, which is shorter than {size} bytes"
+            )
         for start in range(0, len(pages), 8 + _PAGE):
             (number,) = struct.unpack_from("<Q", pages, start)
             self._file.seek(number * _PAGE)
@@ -67,15 +69,15 @@ class StagedFile(io.RawIOBase):
         self._sums = list(struct.unpack_from(f"<{blocks}I", body, len(pages)))
         for number, expected in enumerate(self._sums):
             if zlib.crc32(self._file.read(_BLOCK)) != expected:
-                where = f"in the {_BLOCK} bytes from {number * _BLOCK} on"
+                where = f"in the {_BLOCK} bytes from {number * _BLOCK}"
                 raise ValueError(f"{self._file.name}: damaged, or changed by another program, {where}: remove it")
         return int(size)
 
     def commit(self) -> None:
-        """Writes all changes to the disk, or none: after an OSError the file is as it was at the last commit."""
+        """Write all changes to the disk, or none: after an OSError the file is as it was at the last commit."""
         self._tail.extend(bytes(max(0, self._size - self._base - len(self._tail))))
         for number in range(self._valid // _PAGE, -(-min(self._base, self._size) // _PAGE)):
-            self._page(number)  # what was cut off and came back is zero
+            self._page(number)  # content that was truncated and extended again is zero
         self._file.seek(self._base)
         self._file.write(self._tail)
         self._sync()
@@ -97,7 +99,7 @@ class StagedFile(io.RawIOBase):
         self._tail = bytearray()
 
     def _new_sums(self, pages: dict[int, bytes]) -> list[int]:
-        """Checksums of the blocks that the file has after this commit: of those that change, anew."""
+        """Checksums of all blocks after this commit; only those of changed blocks are computed."""
         count, place = -(-self._size // _BLOCK), self._place
         changed = {number * _PAGE // _BLOCK for number in pages}
         changed.update(range(min(self._base, self._size) // _BLOCK, count))
@@ -109,13 +111,13 @@ class StagedFile(io.RawIOBase):
         return sums
 
     def rollback(self) -> None:
-        """Gives back the room of what did not become a commit. For the end: the file is of no use afterwards."""
-        with contextlib.suppress(OSError):  # of a write that failed before
+        """Release the space of uncommitted content. Only for the end: the file cannot be used afterwards."""
+        with contextlib.suppress(OSError):  # an earlier write failed
             self._file.flush()
         self._file.truncate(self._safe)
 
     def _with_tail(self, number: int) -> bytes:
-        """A changed page as it is to be written; the last one has the beginning of the tail in it."""
+        """A changed page as it will be written; the last one includes the beginning of the tail."""
         inside = min(_PAGE, self._base - number * _PAGE)
         return bytes(self._pages[number][:inside] + self._tail[: _PAGE - inside]).ljust(_PAGE, b"\0")
 
@@ -125,13 +127,13 @@ class StagedFile(io.RawIOBase):
             os.fsync(self._file.fileno())
 
     def _page(self, number: int) -> bytearray:
-        """A page of the part that was there, to be changed."""
+        """A page of the existing part, to be changed."""
         if number not in self._pages:
             self._pages[number] = bytearray(self._below(number * _PAGE, _PAGE))
         return self._pages[number]
 
     def _below(self, start: int, count: int) -> bytes:
-        """Bytes of the file below; zeros from where it was cut off."""
+        """Bytes of the underlying file; zeros beyond the point where it was truncated."""
         self._file.seek(start)
         content = self._file.read(max(0, min(count, self._valid - start)))
         return content.ljust(count, b"\0")
@@ -176,7 +178,7 @@ class StagedFile(io.RawIOBase):
         return count
 
     def _until_page(self, number: int) -> int:
-        """Where the next changed page begins."""
+        """The start of the next changed page."""
         later = [page for page in self._pages if page > number]
         return min(later) * _PAGE if later else self._base
 
@@ -209,7 +211,7 @@ class StagedFile(io.RawIOBase):
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Ctrl-C waits until the block is over, for work that must not stop in the middle, as what a C library calls."""
+    """Delay Ctrl-C until the end of the block, for work that must not stop in the middle, as calls of a C library."""
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield

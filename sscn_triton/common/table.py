@@ -1,4 +1,4 @@
-"""A table, for a terminal, for Markdown and for a page."""
+"""A table for a terminal, for Markdown and for an HTML page."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Rows = list[list[str]]
 
 
 class Table(NamedTuple):
-    """Names of the columns, and rows of as many cells."""
+    """Column names, and rows with one cell per column."""
 
     header: list[str]
     rows: Rows
 
     def text(self) -> str:
-        """Columns aligned, the first to the left."""
+        """The table as text: the first column aligned left, the others right."""
         widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
         lines = []
         for first, *others in [self.header, ["-" * width for width in widths], *self.rows]:

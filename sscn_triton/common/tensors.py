@@ -1,4 +1,4 @@
-"""Tensors in files."""
+"""Write tensors to files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .files import write_whole
 
 
 def save_tensors(content: Any, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """What `torch.save` makes of it, in a file that is whole or not there; see `write_whole`.
+    """Write the output of `torch.save` to a file that is complete or absent; see `write_whole`.
 
-    It is made in memory first: PyTorch's writer does not survive a disk that is full.
+    It is built in memory first, because PyTorch's writer does not survive a full disk.
     """
     buffer = io.BytesIO()
     torch.save(content, buffer)

@@ -58,7 +58,7 @@ def test_nothing_is_left_of_a_file_that_is_forgotten(tmp_path: Path) -> None:
 def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(FileExistsError, match="file is there already, and is kept"):
+    with pytest.raises(FileExistsError, match="file already exists and is kept"):
         write_whole(path, "new")
     assert path.read_text() == "old"
     write_whole(path, "new", overwrite=True)
@@ -104,7 +104,7 @@ def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:
     ours = WholeFile(path)
     ours.file.write(b"ours")
     path.write_text("theirs")
-    with pytest.raises(FileExistsError, match="file has appeared while it was being written, and is kept"):
+    with pytest.raises(FileExistsError, match="file appeared while it was being written and is kept"):
         ours.commit()
     assert path.read_text() == "theirs"
     assert names(tmp_path) == ["file"]
@@ -197,7 +197,7 @@ def test_what_a_writer_left_that_was_killed_at_its_end_is_removed(tmp_path: Path
     path = tmp_path / "file"
     for name in ("file", ".file.lock", ".file.0123abcd.part"):
         (tmp_path / name).write_text("whole")
-    with contextlib.nullcontext() if overwrite else pytest.raises(ValueError, match="is there already"):
+    with contextlib.nullcontext() if overwrite else pytest.raises(ValueError, match="already exists"):
         check_new("out", path, overwrite)
     assert names(tmp_path) == ["file"]
 

@@ -168,7 +168,7 @@ def test_the_command_prints_the_mapping_and_writes_whole_files(tmp_path, capsys)
     assert "head.1.weight -> (none)  left out, as asked\n" in capsys.readouterr().out
     back = torch.load(again, weights_only=True)
     assert set(back) == {name for name in study.state_dict() if not name.startswith("linear")}
-    with pytest.raises(ValueError, match="is there already"):
+    with pytest.raises(ValueError, match="already exists"):
         ConvertCheckpoint(str(source), str(target), "sparseconvnet")
     options = ConvertCheckpoint(str(source), str(tmp_path / "none.pt"), "sparseconvnet")
     torch.save([1, 2], source)

@@ -73,7 +73,7 @@ def given_as(**changes: Any) -> Callable[[], SparseTensor]:
             r"or float64 tensor \[N, channels\], got list: torch.as_tensor converts it",
         ),
         (given_as(features=ROWS.long()), TypeError, "got a torch.int64 tensor: features.float"),
-        (given_as(features=torch.zeros(3, 3)), ValueError, r"with N = 2 rows as in coordinates, got shape \(3, 3\)"),
+        (given_as(features=torch.zeros(3, 3)), ValueError, r"with N = 2 rows, as in coordinates, got shape \(3, 3\)"),
         (given_as(features=torch.zeros(2)), ValueError, r"features must be \[N, channels\].*got shape \(2,\)"),
         (given_as(features=ROWS.to("meta")), ValueError, "features are on meta, coordinates on cpu: put both on one"),
         (

@@ -152,7 +152,7 @@ def test_what_cannot_be_quantized_is_refused(change: dict[str, Any], error: type
     ("change", "error", "message"),
     [
         ({"features": np.ones((2, 1))}, TypeError, "features must be a floating-point tensor .* got ndarray"),
-        ({"features": torch.ones(3, 1)}, ValueError, "N = 2 rows as in positions"),
+        ({"features": torch.ones(3, 1)}, ValueError, "N = 2 rows, as in positions"),
         ({"positions": POINTS.numpy()}, TypeError, "positions must be a tensor .* got ndarray"),
         ({"batch": torch.zeros(3, dtype=torch.int)}, ValueError, r"batch must be \[2\], one event per position"),
         ({"batch": torch.zeros(2)}, TypeError, r"batch must be an integer tensor \[N\], got a torch.float32 tensor"),

@@ -142,7 +142,7 @@ def test_the_next_run_removes_what_one_left_that_was_killed_at_the_end(
     written = path.read_bytes()
     code, _, err = sscn(capsys, "simulate", "--events", 3, "--seed", 5, "--size", 16, "--out", path, *again)
     assert code == (0 if again else 2)
-    assert again or "is there already" in err
+    assert again or "already exists" in err
     assert [*tmp_path.iterdir()] == [path]
     assert path.read_bytes() == written
 

@@ -111,7 +111,7 @@ _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>Events: {{ names | join(" beside ") }}</title>
+<title>Events: {{ names | join(" compared with ") }}</title>
 <style>
 body { font: 15px/1.5 system-ui, sans-serif; color: #303030; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
@@ -129,7 +129,7 @@ text { font-size: 12px; fill: #707070; }
 .end { text-anchor: end; }
 b { font-weight: 600; }
 </style>
-<h1>Events: {{ names | join(" beside ") }}</h1>
+<h1>Events: {{ names | join(" compared with ") }}</h1>
 <div class="scroll"><table><tr><th></th>
 {%- for name, count in counts.items() %}<th colspan="4">{{ name }}, {{ count }} events</th>{% endfor -%}
 </tr><tr><th></th>

@@ -151,7 +151,7 @@ def _make_folder(config: TrainConfig) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise ValueError(f"out must be a folder that can be written, got {folder} ({error.strerror})") from error
+        raise ValueError(f"out must be a writable folder, got {folder} ({error.strerror})") from error
     return folder
 
 

@@ -242,7 +242,10 @@ def test_plain_csv_is_read(tmp_path: Path) -> None:
 
 
 BAD_ROWS = {
-    "no header": ("1,2,3,0.5\n", r"line 1: header '1,2,3,0\.5': no column x, y, value; expected a line that names"),
+    "no header": (
+        "1,2,3,0.5\n",
+        r"line 1: header '1,2,3,0\.5': no column x, y, value; expected a line with the columns",
+    ),
     "empty": ("", "no header; expected columns x, y"),
     "short": ("x,y,z,value\n1,2,3\n", "event 0: line 2: 3 cells in '1,2,3', the header names 4 columns"),
     "fraction": (

@@ -217,7 +217,8 @@ def test_a_worker_that_cannot_read_ends_the_command_by_the_same_line(
     path.write_bytes(content.replace(EVENTS[1].energy[:1].tobytes(), b"\0\0\0\0"))
 
     def read(options: object) -> None:
-        for _ in DataLoader(open_events(path), batch_size=None, num_workers=1, multiprocessing_context="fork"):  # type: ignore[arg-type]
+        # Type: ignore[arg-type].
+        for _ in DataLoader(open_events(path), batch_size=None, num_workers=1, multiprocessing_context="fork"):
             pass
 
     monkeypatch.setattr("sscn_triton.lartpc.commands.inspect", read)

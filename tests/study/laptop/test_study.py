@@ -484,10 +484,10 @@ def test_a_report_is_replaced_as_a_whole(finished: Path, tmp_path: Path) -> None
 
 def test_a_folder_of_other_files_is_never_touched(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ValueError, match=r"holds other files: thesis\.tex"):
+    with pytest.raises(ValueError, match=r"contains other files: thesis\.tex"):
         OutputFolder(tmp_path)
     (tmp_path / "report.json").write_text('{"files": ["report.json"]}')
-    with pytest.raises(ValueError, match=r"holds other files: thesis\.tex"):
+    with pytest.raises(ValueError, match=r"contains other files: thesis\.tex"):
         OutputFolder(tmp_path)
     (tmp_path / "report.json").write_text('{"files": ["report.json", "thesis.tex"]}')
     OutputFolder(tmp_path).__exit__()

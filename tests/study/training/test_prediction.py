@@ -149,7 +149,7 @@ def test_a_file_has_predictions_of_all_its_events_or_of_none(tmp_path: Path, suf
     labelled = plain.replace(prediction=Prediction(np.zeros(60, int), scores))
     two = plain.replace(prediction=Prediction(np.zeros(60, int), scores[:, :2], numbering.TWO_CLASSES))
     for first, second in ((plain, labelled), (labelled, plain), (labelled, two)):
-        with pytest.raises(ValueError, match="either all events of a file have a prediction, of the same classes, or"):
+        with pytest.raises(ValueError, match="either all events of a file have a prediction of the same classes, or"):
             write(tmp_path / f"a{suffix}", [first, second])
     assert list(tmp_path.iterdir()) == []
 
