@@ -107,7 +107,8 @@ def test_every_command_has_a_case_here_and_says_where_it_writes() -> None:
     assert set(CASES) == set(cli.COMMANDS)
     for name, case in CASES.items():
         assert output_option(name)
-        fields = {field.name: field for field in dataclasses.fields(cli.COMMANDS[name].options_class())}  # type: ignore[arg-type]
+        # Type: ignore[arg-type].
+        fields = {field.name: field for field in dataclasses.fields(cli.COMMANDS[name].options_class())}
         assert ("overwrite" in fields) == (name != "train"), name
         if case.default is not None and fields["out"].default:
             assert fields["out"].default == case.default

@@ -1,4 +1,4 @@
-"""Other engines' APIs on this library, so that code written for them runs here."""
+"""APIs of other engines on this library, so that code written for them runs here."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from types import ModuleType
 
 __all__ = ["ENGINES", "install"]
 ENGINES = ("sparseconvnet", "spconv", "spine")
-"""Those that can be installed."""
+"""The engines that can be installed."""
 SPINE_BACKENDS, SPINE_VARIABLE = "spine.model.sparse.backends", "SPINE_SPARSE_BACKEND"
 
 
 def install(engine: str) -> ModuleType:
     """Make ``import <engine>`` find this library's module of that name, and return the module.
 
-    Call it before anything imports the engine. Calling it again changes nothing. For "spine" it is SPINE's own
-    package that is imported, and this library that it computes with: its backend "sscn", chosen by the environment
+    Call it before anything imports the engine. Calling it again changes nothing. For "spine", SPINE's own
+    package is imported and computes with this library: with its backend "sscn", chosen by the environment
     variable SPINE_SPARSE_BACKEND, which is set.
 
     Raises:
-        ValueError: there is no such module here.
-        RuntimeError: the real package, or another backend, is already imported; its classes would be mixed with these.
+        ValueError: for an engine without such a module.
+        RuntimeError: if the real package, or another backend, is already imported; classes would be mixed with these.
     """
     if engine not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")

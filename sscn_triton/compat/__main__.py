@@ -10,7 +10,7 @@ from sscn_triton.compat import ENGINES, install
 
 
 def main(arguments: list[str]) -> int:
-    """Run ``SCRIPT`` as Python would, with ``ENGINE`` replaced. Returns 2 if that cannot start, else 0."""
+    """Run ``SCRIPT`` as Python would, with ``ENGINE`` replaced. Returns 2 if it cannot start, else 0."""
     usage = f"usage: python -m sscn_triton.compat {{{','.join(ENGINES)}}} SCRIPT [ARGS]"
     if arguments[:1] in (["-h"], ["--help"]):
         print(f"{usage}\n\nRun SCRIPT with its engine replaced by sscn_triton.")

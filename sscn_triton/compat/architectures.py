@@ -1,4 +1,4 @@
-"""Networks whose layers have other names in another engine: which is which."""
+"""Networks whose layers have other names in another engine: a mapping of the names."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Pair = tuple[str, str, bool | None]  # name here, name in SparseConvNet, whether
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer's name in the other engine, and what its 2-D weight is."""
+    """A layer's name in the other engine, and the kind of its 2-D weight."""
 
     name: str
-    network_in_network: bool | None  # or, if False, a torch.nn.Linear; None: it has none
+    network_in_network: bool | None  # False: a torch.nn.Linear; None: no 2-D weight
 
-    def as_told(self, how: Any) -> Any:
-        """The conversion ``how`` with what is known about this layer's weight."""
+    def refine(self, how: Any) -> Any:
+        """The conversion ``how``, completed with the kind of this layer's weight."""
         if self.network_in_network is None:
             return how
         return replace(how, **{"network_in_network" if self.network_in_network else "linear": ("*",)})
@@ -33,10 +33,10 @@ def uresnet(state: Mapping[str, Tensor], from_sscn: bool) -> dict[str, Layer]:
     """The layers of the 2018 study's network in the engine of ``state``, and their names in the other.
 
     In SparseConvNet: a Sequential of InputLayer, SubmanifoldConvolution, a residual UNet, BatchNormReLU and
-    OutputLayer, under any name, and a `torch.nn.Linear` under another. Here: `SparseUResNet`. The Sequential is called
-    "sparseModel" and the other "linear" on the way back, as in the study.
+    OutputLayer, under any name, and a `torch.nn.Linear` under another. Here: `SparseUResNet`. In the other direction
+    the Sequential is named "sparseModel" and the linear layer "linear", as in the study.
 
-    Raises ValueError if ``state`` is not that network's.
+    Raises ValueError if ``state`` is not that of such a network.
     """
     stem, linear = ("sparseModel", "linear") if from_sscn else _stems(state)
     levels, unet = "levels", f"{stem}.2"
@@ -49,14 +49,14 @@ def uresnet(state: Mapping[str, Tensor], from_sscn: bool) -> dict[str, Layer]:
             break
         depth, below = depth + 1, f"{below}.2"
     if not reps:
-        raise ValueError(f"this is no uresnet: there is no block of two convolutions under {here}")
+        raise ValueError(f"this is not a uresnet: there is no block of two convolutions under {here}")
     pairs = [("stem", f"{stem}.1", None), *_level(levels, unet, reps, depth)]
     pairs += [("head.0", f"{stem}.3", None), ("head.1", linear, False)]
     return {(ours if from_sscn else theirs): Layer(theirs if from_sscn else ours, flat) for ours, theirs, flat in pairs}
 
 
 def check_uresnet(state: Mapping[str, Tensor], ndim: int) -> None:
-    """Raises ValueError, naming entries, unless ``state`` fits the `SparseUResNet` of its own sizes."""
+    """Raise ValueError, with the entries, unless ``state`` matches the `SparseUResNet` of its sizes."""
     _, _, channels, filters = state["stem.weight"].shape
     depth = sum(name.endswith("encoder.0.branch.1.weight") for name in state)
     reps = _count(state, lambda n: f"levels.encoder.{n}.branch.1")
@@ -67,7 +67,7 @@ def check_uresnet(state: Mapping[str, Tensor], ndim: int) -> None:
     wrong = sorted(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name))
     if wrong:
         raise ValueError(
-            f"this is no SparseUResNet of depth {depth} in {ndim} dimensions: {', '.join(wrong[:5])} differ"
+            f"this is not a SparseUResNet of depth {depth} in {ndim} dimensions: {', '.join(wrong[:5])} differ"
         )
 
 
@@ -81,8 +81,8 @@ def _stems(state: Mapping[str, Tensor]) -> tuple[str, str]:
     others = {name.rpartition(".")[0] for name in state if not any(name.startswith(f"{stem}.") for stem in found)}
     if len(found) != 1 or len(others) != 1:
         raise ValueError(
-            "this is no uresnet: it has to be one Sequential of layers, with a residual UNet in the third place, and "
-            f"one linear layer; found {sorted(found)} and {sorted(others)[:5]}"
+            "this is not a uresnet: it must consist of one Sequential of layers, with a residual UNet in the third "
+            f"place, and one linear layer; found {sorted(found)} and {sorted(others)[:5]}"
         )
     return found.pop(), others.pop()
 

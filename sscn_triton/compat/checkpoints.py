@@ -1,4 +1,4 @@
-"""Weights from one engine's layout to another's: every entry of a state dictionary is accounted for."""
+"""Convert weights from one engine's layout to another's; every entry of a state dictionary is accounted for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ONE_TAP = "[in, out], as spconv 2 reads a kernel of one tap that has no stride"
 
 
 class Move(NamedTuple):
-    """One line of a mapping: an entry's name before and after, and what became of its values."""
+    """One line of a mapping: an entry's name before and after, and what happened to its values."""
 
     source: str
     target: str
@@ -32,7 +32,7 @@ class Move(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversion:
-    """What to convert, and what the names alone do not say.
+    """What to convert, with the information that names alone do not give.
 
     Args:
         source, target: engines, one of which is "sscn": "sparseconvnet", "spconv" (2.x), "spconv1" (1.x), "minkowski"
@@ -40,8 +40,8 @@ class Conversion:
         ndim: number of spatial axes.
         architecture: None keeps the names; "uresnet" knows those of the 2018 study's network and of `SparseUResNet`.
         linear: patterns (of `fnmatch`) of 2-D weights that are a `torch.nn.Linear`, ``[out, in]``, in both engines;
-            SparseConvNet's need to be told, and those of one row where the source is MinkowskiEngine.
-        network_in_network: patterns of 2-D weights that are SparseConvNet's NetworkInNetwork, ``[in, out]``, there.
+            required for those of SparseConvNet, and for those of one row from MinkowskiEngine.
+        network_in_network: patterns of 2-D weights that are a NetworkInNetwork, ``[in, out]``, in SparseConvNet.
         kernel_sizes: extents of kernels that are not cubes, by pattern.
         drop: patterns of entries to leave out.
     """
@@ -71,14 +71,14 @@ class Conversion:
 
 
 def convert_weights(state: Mapping[str, Tensor], how: Conversion) -> tuple[dict[str, Tensor], list[Move]]:
-    """A state dictionary in the layout of ``how.target``, and what became of every entry.
+    """A state dictionary in the layout of ``how.target``, and what happened to every entry.
 
-    A prefix "module." that all names share (of PyTorch's parallel wrappers) falls away. Batch norms of SparseConvNet do
-    not count batches: the counter is added as 0, or left out. A checkpoint does not hold eps and momentum, nor where
-    windows lie: even submanifold kernels lie one site lower in SparseConvNet than here. MinkowskiEngine's channelwise
-    kernels are taken for kernels of one tap.
+    A prefix "module." that all names share (from PyTorch's parallel wrappers) is removed. Batch norms of SparseConvNet
+    do not count batches: the counter is added as 0, or left out. A checkpoint does not contain eps and momentum, nor
+    the position of windows: even submanifold kernels lie one site lower in SparseConvNet than here. MinkowskiEngine's
+    channelwise kernels are treated as kernels of one tap.
 
-    Raises ValueError naming the entries that cannot be told, twenty at most, or a pattern that matches nothing.
+    Raises ValueError with the entries that cannot be identified, at most twenty, or a pattern that matches nothing.
     """
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): value for name, value in state.items()}
@@ -86,7 +86,7 @@ def convert_weights(state: Mapping[str, Tensor], how: Conversion) -> tuple[dict[
     kept = {name: value for name, value in state.items() if not _matches(name, how.drop)}
     layers = {} if how.architecture is None else ARCHITECTURES[how.architecture](kept, how.source == "sscn")
     result: dict[str, Tensor] = {}
-    moves = [Move(name, "", "left out, as asked") for name in state if name not in kept]
+    moves = [Move(name, "", "left out, as requested") for name in state if name not in kept]
     unknown = []
     for name, value in kept.items():
         try:
@@ -110,15 +110,15 @@ def convert_weights(state: Mapping[str, Tensor], how: Conversion) -> tuple[dict[
 
 
 def _converted(name: str, value: Tensor, how: Conversion, layers: Mapping[str, Layer]) -> tuple[str, Tensor, str]:
-    """The entry's new name (empty if it has none), its values, and what was done."""
+    """The entry's new name (empty if it has none), its values, and what was done with them."""
     stem, _, leaf = name.rpartition(".")
     if not isinstance(value, Tensor):
-        raise ValueError("is no tensor")
+        raise ValueError("is not a tensor")
     if how.architecture is not None:
         if stem not in layers:
             raise ValueError(f"belongs to no layer of a {how.architecture}")
         layer = layers[stem]
-        stem, how = layer.name, layer.as_told(how)
+        stem, how = layer.name, layer.refine(how)
     if how.target == "sparseconvnet" and leaf == BATCHES:
         return "", value, "SparseConvNet does not count batches"
     other = how.target if how.source == "sscn" else how.source
@@ -131,7 +131,7 @@ def _converted(name: str, value: Tensor, how: Conversion, layers: Mapping[str, L
     elif value.ndim < 2 or (leaf == "bias" and value.ndim == 2 and len(value) == 1 and other == "minkowski"):
         converted, note = (value, "as it is") if value.ndim < 2 else (value[0], "its first row")
     else:
-        raise ValueError(f"is not a parameter that layers of {how.source} have")
+        raise ValueError(f"is not a parameter of any layer of {how.source}")
     return whole, converted.contiguous(), note
 
 
@@ -160,7 +160,7 @@ def _flat(name: str, value: Tensor, how: Conversion) -> tuple[Tensor, str]:
     if _matches(name, how.linear):
         return value, "as it is: torch.nn.Linear"
     raise ValueError(
-        "name it by linear (a torch.nn.Linear) or by network_in_network: the shape does not tell them apart"
+        "name it in linear (a torch.nn.Linear) or in network_in_network: the shape does not distinguish them"
     )
 
 
@@ -205,7 +205,7 @@ def _minkowski_to_sscn(name: str, value: Tensor, how: Conversion) -> tuple[Tenso
 
 
 def _refused(name: str, value: Tensor, how: Conversion) -> tuple[Tensor, str]:
-    raise ValueError("there is no way to MinkowskiEngine")
+    raise ValueError("conversion to MinkowskiEngine is not possible")
 
 
 def _as_named(stem: str, leaf: str) -> tuple[str, str]:
@@ -213,7 +213,7 @@ def _as_named(stem: str, leaf: str) -> tuple[str, str]:
 
 
 def _minkowski_names(stem: str, leaf: str) -> tuple[str, str]:
-    """Without the name of the module that MinkowskiEngine's layers wrap, and with "weight" for "kernel"."""
+    """Remove the name of the module that MinkowskiEngine's layers wrap, and replace "kernel" by "weight"."""
     above, _, last = stem.rpartition(".")
     return above if last in ("bn", "linear", "module") else stem, "weight" if leaf == "kernel" else leaf
 
@@ -227,7 +227,7 @@ _ENGINES: dict[str, tuple[Callable[[str, str], tuple[str, str]], Turn, Turn]] = 
 
 
 def _count_batches(result: dict[str, Tensor]) -> list[Move]:
-    """Give every batch norm a counter; returns the lines of the mapping."""
+    """Give every batch norm a counter; return the lines of the mapping."""
     stems = [name.removesuffix("running_mean") for name in result if name.endswith("running_mean")]
     for stem in stems:
         result[f"{stem}{BATCHES}"] = torch.tensor(0)
@@ -235,15 +235,15 @@ def _count_batches(result: dict[str, Tensor]) -> list[Move]:
 
 
 def _extents(name: str, taps: int, how: Conversion) -> Axes:
-    """The extents of a kernel of `taps` taps: those of the options, or a cube's."""
+    """The extents of a kernel of `taps` taps: those of the options, or those of a cube."""
     for pattern, kernel in (how.kernel_sizes or {}).items():
         if fnmatchcase(name, pattern):
             if len(kernel) != how.ndim or volume(kernel) != taps:
-                raise ValueError(f"its kernel has {taps} taps, kernel_sizes says {kernel}")
+                raise ValueError(f"its kernel has {taps} taps, but kernel_sizes says {kernel}")
             return kernel
     edge = round(taps ** (1 / how.ndim))
     if edge**how.ndim != taps:
-        raise ValueError(f"{taps} taps are no cube in {how.ndim} dimensions: give its extents by kernel_sizes")
+        raise ValueError(f"{taps} taps are not a cube in {how.ndim} dimensions: pass its extents as kernel_sizes")
     return (edge,) * how.ndim
 
 

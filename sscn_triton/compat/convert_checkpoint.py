@@ -1,4 +1,4 @@
-"""The command `sscn convert-checkpoint`: its options, and what it does."""
+"""The command `sscn convert-checkpoint`: its options and its function."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ HOLDERS = (
     "model_state",
     "model",
     "net",
-)  # entries that hold the weights of a larger checkpoint
+)  # entries of larger checkpoints that contain the weights
 
 
 @dataclass(frozen=True)
 class ConvertCheckpoint:
     """Convert a checkpoint's weights from one engine's layout to another's.
 
-    Prints what became of every entry; one that cannot be told is an error. The file written is a plain state
-    dictionary.
+    Prints what happened to every entry; an entry that cannot be identified is an error. The file written is a plain
+    state dictionary.
 
     Args:
-        source: a file of `torch.save`: a state dictionary, or a checkpoint that holds one. Only tensors and plain
-            containers are read; nothing in it can run.
+        source: a file of `torch.save`: a state dictionary, or a checkpoint that contains one. Only tensors and plain
+            containers are read; no code in it can run.
         target: new file to write.
         source_engine: sscn, sparseconvnet, spconv (2.x), spconv1 (1.x) or minkowski.
         target_engine: sscn, or for a source of sscn: sparseconvnet, spconv or spconv1.
-        architecture: uresnet for the 2018 study's network; left out, names stay as they are.
+        architecture: uresnet for the 2018 study's network; by default names do not change.
         ndim: number of spatial axes.
-        linear: patterns, with commas between, of SparseConvNet weights that are a torch.nn.Linear.
+        linear: comma-separated patterns of SparseConvNet weights that are a torch.nn.Linear.
         network_in_network: patterns of SparseConvNet weights that are a NetworkInNetwork.
         drop: patterns of entries to leave out.
-        overwrite: replace a file that is there, once the new one is whole.
+        overwrite: replace an existing file, once the new one is complete.
     """
 
     source: str
@@ -60,7 +60,7 @@ class ConvertCheckpoint:
         self.conversion()
 
     def conversion(self) -> Conversion:
-        """The options as `convert_weights` takes them."""
+        """The options in the form of `convert_weights`."""
         return Conversion(
             self.source_engine,
             self.target_engine,
@@ -77,7 +77,7 @@ def _patterns(words: str) -> tuple[str, ...]:
 
 
 def convert_checkpoint(options: ConvertCheckpoint) -> None:
-    """Read, convert, print the mapping, write. Raises ValueError or OSError, and then nothing is written."""
+    """Read, convert, print the mapping, write. Raises ValueError or OSError; then nothing is written."""
     state = _weights(Path(options.source))
     try:
         converted, moves = convert_weights(state, options.conversion())
@@ -90,18 +90,18 @@ def convert_checkpoint(options: ConvertCheckpoint) -> None:
 
 
 def _weights(path: Path) -> dict[str, Any]:
-    """The state dictionary in a file. Raises ValueError naming the file where there is none."""
+    """The state dictionary in a file. Raises ValueError with the file's name if there is none."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path}: not a checkpoint that can be read ({first_line(error, 80)})") from error
+        raise ValueError(f"{path}: not a readable checkpoint ({first_line(error, 80)})") from error
     while isinstance(content, dict) and not _is_state(content):
         holder = next((name for name in HOLDERS if isinstance(content.get(name), dict)), None)
         content = None if holder is None else content[holder]
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: a state dictionary is wanted, or one under {', '.join(HOLDERS)}; none is there")
+        raise ValueError(f"{path}: expected a state dictionary, or one under {', '.join(HOLDERS)}")
     return content
 
 

@@ -1,8 +1,8 @@
-"""What an engine has and its stand-in does not: one clear error, however the name is reached.
+"""Names that an engine has and its stand-in does not: one clear error, however the name is reached.
 
-`names` makes the ``__getattr__`` of a module: ``module.name`` raises AttributeError, so that ``hasattr`` says no. An
-import, ``from module import name`` or ``import module.name``, raises ImportError with the same words: the finder at the
-end of ``sys.meta_path`` is asked only where no module of that name was found.
+`names` makes the ``__getattr__`` of a module: ``module.name`` raises AttributeError, so that ``hasattr`` returns False.
+An import, ``from module import name`` or ``import module.name``, raises ImportError with the same message: the finder
+at the end of ``sys.meta_path`` is called only if no module of that name was found.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def names(module: str, instead: Mapping[str, str], again: Sequence[str] = ()) ->
 
     Args:
         module: its ``__name__``.
-        instead: for names that the engine's module has and this one does not, what to use.
-        again: modules whose names are this module's too, because the engine's imports them.
+        instead: alternatives for names that the engine's module has and this one does not.
+        again: modules whose names this module has too, because the engine's imports them.
     """
     _MODULES[module] = _Module(instead, again)
     if not hasattr(sys.modules[module], "__path__"):
-        sys.modules[module].__path__ = []  # so that imports from it ask the finder
+        sys.modules[module].__path__ = []  # so that imports from it reach the finder
     if _Finder not in sys.meta_path:
         sys.meta_path.append(_Finder)
 
@@ -62,7 +62,7 @@ class _Finder:
 
 
 def _ours(fullname: str) -> str | None:
-    """The name of a stand-in's module, whether it is reached under that name or under the engine's."""
+    """The name of a stand-in's module, whether it is imported under that name or under the engine's."""
     engine, _, rest = fullname.removeprefix(_STAND_INS).partition(".")
     if engine not in ENGINES or not rest:
         return None
@@ -80,12 +80,12 @@ def _message(module: str, name: str) -> str:
 
 
 class Hinted:
-    """A tensor of a stand-in: an attribute that it does not have raises AttributeError, in one line that says what to
-    use where that is known."""
+    """A tensor of a stand-in: a missing attribute raises AttributeError, in one line that names the alternative if one
+    is known."""
 
     INSTEAD: ClassVar[Mapping[str, str]] = {}
 
-    if not TYPE_CHECKING:  # or a checker would believe that every attribute exists
+    if not TYPE_CHECKING:  # otherwise a type checker would accept any attribute
 
         def __getattr__(self, name: str) -> NoReturn:
             use = f": use {self.INSTEAD[name]}" if name in self.INSTEAD else ""

@@ -1,4 +1,4 @@
-"""PyTorch's batch norm on feature rows, of which there may be one or none."""
+"""PyTorch's batch norm on feature rows, also for one row or none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ own_forward(torch.nn.BatchNorm1d.forward)
 def norm_rows(norm: torch.nn.BatchNorm1d, features: Tensor) -> Tensor:
     """`torch.nn.BatchNorm1d` of ``[N, C]`` for any N.
 
-    In training one row has variance 0, and with none the running statistics stay as they are.
+    In training, one row has variance 0, and without rows the running statistics do not change.
     """
     if not norm.training or len(features) > 1:
         return torch.nn.BatchNorm1d.forward(norm, features)
@@ -27,9 +27,9 @@ def norm_rows(norm: torch.nn.BatchNorm1d, features: Tensor) -> Tensor:
 
 
 def call_norm(norm: torch.nn.BatchNorm1d, features: Tensor) -> Tensor:
-    """``norm(features)`` for any number of rows, of a norm that someone else made.
+    """``norm(features)`` for any number of rows, for a norm that someone else made.
 
-    Where the norm has hooks or another forward it is called as it is; PyTorch's then refuses a single row in training.
+    A norm with hooks or another forward is called unchanged; PyTorch then refuses a single row in training.
     """
     few = norm.training and len(features) < 2
     return norm_rows(norm, features) if few and runs_own_forward(norm) else norm(features)

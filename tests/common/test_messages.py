@@ -47,5 +47,5 @@ def test_a_foreign_checkpoint_is_described_in_whole_words(tmp_path: Path, monkey
     quoted = r"\(RuntimeError: (the quick brown fox jumps over the lazy dog )the quick brown fox jumps over the …\)"
     with pytest.raises(ValueError, match=rf"text: not a checkpoint, or a damaged one {quoted}"):
         load_checkpoint(tmp_path / "text")
-    with pytest.raises(ValueError, match=rf"text: not a checkpoint that can be read {quoted}"):
+    with pytest.raises(ValueError, match=rf"text: not a readable checkpoint {quoted}"):
         convert_checkpoint(ConvertCheckpoint(str(tmp_path / "text"), str(tmp_path / "out"), "spconv"))

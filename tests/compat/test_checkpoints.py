@@ -138,14 +138,14 @@ def test_what_cannot_be_told_is_an_error():
     refused("architecture", {}, "sparseconvnet", "sscn", 3, "vgg")
     refused("architecture", {}, "spconv", "sscn", 3, "uresnet")
     refused("spam.weight", {**study, "sparseModel.9.spam.weight": torch.ones(3)}, "sparseconvnet", "sscn", 3, "uresnet")
-    refused("no uresnet", {**study, "spam.weight": torch.ones(3)}, "sparseconvnet", "sscn", 3, "uresnet")
-    refused("no uresnet", {"stem.weight": torch.ones(3)}, "sscn", "sparseconvnet", 3, "uresnet")
+    refused("not a uresnet", {**study, "spam.weight": torch.ones(3)}, "sparseconvnet", "sscn", 3, "uresnet")
+    refused("not a uresnet", {"stem.weight": torch.ones(3)}, "sscn", "sparseconvnet", 3, "uresnet")
     lacking = {name: value for name, value in study.items() if name != "sparseModel.3.bias"}
     refused("head.0.bias differ", lacking, "sparseconvnet", "sscn", 3, "uresnet")
     refused("5 axes", {"a.weight": torch.ones(4, 3, 3, 2)}, "spconv", "sscn")
     refused("not a parameter", {"a.table": torch.ones(4, 3)}, "spconv", "sscn")
     refused("no groups", {"a.weight": torch.ones(27, 2, 1, 1)}, "sscn", "spconv")
-    refused("no cube", {"a.weight": torch.ones(12, 1, 1, 1)}, "sscn", "spconv")
+    refused("not a cube", {"a.weight": torch.ones(12, 1, 1, 1)}, "sscn", "spconv")
     refused(
         "kernel_sizes says", {"a.weight": torch.ones(12, 1, 1, 1)}, "sscn", "spconv", kernel_sizes={"a*": (3, 3, 1)}
     )
@@ -172,7 +172,7 @@ def test_the_command_prints_the_mapping_and_writes_whole_files(tmp_path, capsys)
         ConvertCheckpoint(str(source), str(target), "sparseconvnet")
     options = ConvertCheckpoint(str(source), str(tmp_path / "none.pt"), "sparseconvnet")
     torch.save([1, 2], source)
-    with pytest.raises(ValueError, match="none is there"):
+    with pytest.raises(ValueError, match="expected a state dictionary"):
         convert_checkpoint(options)
     source.write_bytes(b"spam")
     with pytest.raises(ValueError, match=r"study\.ckpt"):

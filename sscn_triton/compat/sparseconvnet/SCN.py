@@ -1,4 +1,4 @@
-"""What scripts ask SparseConvNet's compiled part; there is none here."""
+"""What scripts read from SparseConvNet's compiled part, which does not exist here."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """SparseConvNet's public API on this library: ``import sscn_triton.compat.sparseconvnet as scn``.
 
-Arguments, parameter names and shapes, initial weights and conventions are SparseConvNet's. What is not here raises
-AttributeError or ImportError and names the alternative.
+Arguments, parameter names and shapes, initial weights and conventions are SparseConvNet's. Missing names raise
+AttributeError or ImportError with the alternative.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ _INSTEAD = {
 }
 
 
-_AT_HOME = {  # modules of SparseConvNet, whose names are in modules of other names here
+_AT_HOME = {  # modules of SparseConvNet, and the modules here that contain their names
     **dict.fromkeys(("activations", "dropout", "networkInNetwork", "sparseToDense"), features),
     **dict.fromkeys(("averagePooling", "maxPooling", "unPooling"), pooling),
     **dict.fromkeys(("convolution", "deconvolution", "fullConvolution", "submanifoldConvolution"), convolutions),

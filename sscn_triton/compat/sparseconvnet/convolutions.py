@@ -45,7 +45,7 @@ class _Convolution(torch.nn.Module):
 
 
 class SubmanifoldConvolution(_Convolution):
-    """Output sites are the input's; an even filter reaches one further to the lower side.
+    """Output sites are the input's; an even filter reaches one site further to the lower side.
 
     Args:
         dimension: number of spatial axes.
@@ -63,7 +63,7 @@ class SubmanifoldConvolution(_Convolution):
         rules = x.grid.submanifold(axes(self.filter_size), (1,) * x.ndim)
         weight: Tensor = self.weight
         if (self.filter_size % 2 == 0).any():
-            # The window lies filter // 2 below the site, the library's (filter - 1) // 2: its mirror image.
+            # The window lies filter // 2 below the site, the library's (filter - 1) // 2: they are mirror images.
             rules, weight = rules.transposed(), weight.flip(0)
         output = convolve(x.features, weight, self._bias, rules)
         count(multiply_adds(rules, weight), output)
@@ -90,7 +90,7 @@ class _Strided(_Convolution):
         return {"kernel_size": axes(self.filter_size), "stride": axes(self.filter_stride)}
 
     def _back(self, input: SparseConvNetTensor) -> SparseConvNetTensor:
-        """The `Convolution` of these sizes read backwards, onto the sites it came from."""
+        """The `Convolution` of these sizes read backwards, onto its input sites."""
         x = back(self, input, self.filter_size, self.filter_stride, self.nIn)
         y = functional.inverse_conv(x, self.weight, self._bias, **self._sizes)
         fine, step = x.path[-1]
@@ -98,7 +98,7 @@ class _Strided(_Convolution):
         return follow(input, y)
 
     def _full(self, input: SparseConvNetTensor) -> SparseConvNetTensor:
-        """Onto every site reached, in a metadata of its own."""
+        """The transposed convolution onto every site reached, with a new metadata."""
         x = sparse(self, input, self.nIn)
         y = functional.transposed_conv(x, self.weight, self._bias, **self._sizes)
         step = transposed_step(x.ndim, **self._sizes, padding=0, output_padding=0, dilation=1)
@@ -107,7 +107,7 @@ class _Strided(_Convolution):
 
 
 class Convolution(_Strided):
-    """To every site that some input reaches; the spatial size must be filled exactly.
+    """Convolution to every site that some input reaches; the filters must cover the spatial size exactly.
 
     Args:
         filter_stride: one number or one per axis. Other arguments: `SubmanifoldConvolution`.
@@ -128,23 +128,23 @@ class Convolution(_Strided):
 
 class _Growing(_Strided):
     def input_spatial_size(self, out_size: Tensor) -> Tensor:
-        """``(out - filter) / stride + 1``, which must come out even."""
+        """``(out - filter) / stride + 1``, which must be an integer."""
         return size_after(out_size, self.filter_size, self.filter_stride)
 
 
 class Deconvolution(_Growing):
-    """The `Convolution` of the same sizes read backwards, onto the sites it came from. Arguments: `Convolution`."""
+    """The `Convolution` of the same sizes read backwards, onto its input sites. Arguments: `Convolution`."""
 
     def forward(self, input: SparseConvNetTensor) -> SparseConvNetTensor:
         return self._back(input)
 
     def fullForward(self, input: SparseConvNetTensor) -> SparseConvNetTensor:
-        """What a `FullConvolution` with these weights gives."""
+        """The output of a `FullConvolution` with these weights."""
         return self._full(input)
 
 
 class FullConvolution(_Growing):
-    """The transposed convolution onto every site reached, which starts a metadata of its own.
+    """The transposed convolution onto every site reached, which starts a new metadata.
 
     Arguments: `Convolution`.
     """
@@ -153,7 +153,7 @@ class FullConvolution(_Growing):
         return self._full(input)
 
     def deconvolutionForward(self, input: SparseConvNetTensor) -> SparseConvNetTensor:
-        """What a `Deconvolution` with these weights gives."""
+        """The output of a `Deconvolution` with these weights."""
         return self._back(input)
 
 
@@ -168,9 +168,9 @@ def back(
     filter_stride: Tensor,
     planes: int | None = None,
 ) -> SparseTensor:
-    """The library's tensor for ``input``, with the way back to the sites that these sizes came from.
+    """The library's tensor for ``input``, with a path to the sites from which a layer of these sizes reached it.
 
-    Raises SizeError if the network has no sites of that size, or if they lead elsewhere.
+    Raises SizeError if the network has no sites of that size, or if such a layer does not lead from them to ``input``.
     """
     x = sparse(layer, input, planes)
     fine = input.metadata.grid(size_before(input.spatial_size, filter_size, filter_stride), x.device)
@@ -179,7 +179,7 @@ def back(
     if not same_sites(reached, x.grid):
         raise SizeError(
             f"{type(layer).__name__} with filter size {axes(filter_size)} and stride {axes(filter_stride)} inverts the "
-            "layer of these sizes, and this tensor's sites were not reached by one; FullConvolution needs none"
+            "layer of these sizes, but no such layer reached this tensor's sites; FullConvolution needs none"
         )
     return SparseTensor.on(x.features, reached, ((fine, step),))
 

@@ -1,4 +1,4 @@
-"""The two counters of the module, which scripts read and set to zero."""
+"""The two counters of the module, which scripts read and reset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers that work on each feature row by itself."""
+"""Layers that work on each feature row separately."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class NetworkInNetwork(torch.nn.Module):
 
 
 class SparseToDense(torch.nn.Module):
-    """``[batch, nPlanes, *spatial_size]``, zero where no site is active."""
+    """``[batch, nPlanes, *spatial_size]``, zero at inactive sites."""
 
     def __init__(self, dimension: int, nPlanes: int) -> None:
         super().__init__()
@@ -146,5 +146,5 @@ class SparseToDense(torch.nn.Module):
 
 
 def BatchNormELU(nPlanes: int, eps: float = 1e-4, momentum: float = 0.9) -> Sequential:
-    """`BatchNormalization`, then `ELU`; its momentum is 0.9 unless given."""
+    """`BatchNormalization`, then `ELU`; its default momentum is 0.9."""
     return Sequential().add(BatchNormalization(nPlanes, eps, momentum)).add(ELU())

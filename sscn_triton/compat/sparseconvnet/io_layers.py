@@ -1,4 +1,4 @@
-"""From rows of coordinates and features to sites, and back to rows in the order they came in."""
+"""Convert rows of coordinates and features to sites, and back to rows in the input's order."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sscn_triton.compat.sparseconvnet.sizes import Size, axes, toLongTensor
 from sscn_triton.compat.sparseconvnet.tensor import SparseConvNetTensor, sparse
 from sscn_triton.core import rulebook
 
-# What becomes of points that share a site, by mode. Modes 1 and 2 are swapped between the two layers, and InputLayer's
-# documentation promises what only BLInputLayer does.
+# How points that share a site are treated, by mode. Modes 1 and 2 are swapped between the two layers, and InputLayer's
+# documentation promises the behaviour that only BLInputLayer has.
 INPUT_MODES = ("error", "first", "last", "sum", "mean")
 BL_INPUT_MODES = ("error", "last", "first", "sum", "mean")
 
@@ -30,14 +30,14 @@ class _Input(torch.nn.Module):
         self.device: Any = None
 
     def to(self, device: Any) -> _Input:  # type: ignore[override]
-        """Move features there before anything else."""
+        """Move features to this device before anything else."""
         self.device = device
         return self
 
     def _sites(
         self, sites: Tensor, features: Tensor, kept: Tensor, shape: tuple[int, ...], how: str, batch: int
     ) -> SparseConvNetTensor:
-        """The tensor of the rows ``kept`` out of those given in ``shape``; ``sites`` are theirs, batch first."""
+        """The tensor of the rows ``kept`` of an input of ``shape``; ``sites`` are those of these rows, batch first."""
         x = SparseTensor.from_points(features, sites, axes(self.spatial_size), batch, how)
         metadata = Metadata(self.dimension)
         metadata.add(x.grid)
@@ -53,7 +53,7 @@ class InputLayer(_Input):
     """``(coords, features)`` or ``(coords, features, batch_size)`` to a tensor.
 
     ``coords`` is ``[N, dimension]`` for one event, or ``[N, dimension + 1]`` with the batch index last; numbers of any
-    type, cut to integers. ``features`` is ``[N, C]``. ``batch_size`` is the least number of events there are.
+    type, truncated to integers. ``features`` is ``[N, C]``. ``batch_size`` is the least number of events.
 
     Args:
         dimension: number of spatial axes.
@@ -87,12 +87,12 @@ class InputLayer(_Input):
 class BLInputLayer(_Input):
     """``(coords, features)``, ``[batch, length, dimension]`` and ``[batch, length, C]``, to a tensor.
 
-    A coordinate of -1 marks rows that are not there; `prepare_BLInput` makes such a pair.
+    A coordinate of -1 marks absent rows; `prepare_BLInput` makes such a pair.
 
     Args:
         dimension, spatial_size: as in `InputLayer`.
-        mode: points that share a site: 0 refuses them, and rows that are not there; 1 keeps the last, 2 the first, 3
-            adds, 4 averages. Modes 1 and 2 are the other way round in `InputLayer`.
+        mode: points that share a site: 0 refuses them, and absent rows; 1 keeps the last, 2 the first, 3
+            adds, 4 averages. Modes 1 and 2 are swapped in `InputLayer`.
     """
 
     def forward(self, input: Any) -> SparseConvNetTensor:
@@ -122,7 +122,7 @@ class BLInputLayer(_Input):
 class OutputLayer(torch.nn.Module):
     """Features ``[N, C]`` in the order of the rows given to the `InputLayer`.
 
-    In modes 3 and 4 every row of a site gets its features; in modes 1 and 2 the row that was kept, others zeros.
+    In modes 3 and 4 every row gets the features of its site; in modes 1 and 2 only the kept row does, others get zeros.
     """
 
     given = 1
@@ -137,7 +137,7 @@ class OutputLayer(torch.nn.Module):
         if known is None or len(known.shape) != self.given or not self._at_input(input):
             raise ValueError(
                 f"{type(self).__name__} takes a tensor on the sites of the {'BL' * (self.given - 1)}InputLayer "
-                "that its network began with"
+                "at the start of its network"
             )
         total = torch.Size(known.shape).numel()
         features = x.features
@@ -154,13 +154,13 @@ class OutputLayer(torch.nn.Module):
 
 
 class BLOutputLayer(OutputLayer):
-    """Features ``[batch, length, C]`` in the places of the rows given to the `BLInputLayer`, zeros where none were."""
+    """Features ``[batch, length, C]`` in the places of the rows given to the `BLInputLayer`, zeros at absent rows."""
 
     given = 2
 
 
 class InputLayerInput:
-    """Coordinates and features as one thing that a data loader can give."""
+    """Coordinates and features as one object for a data loader."""
 
     def __init__(self, coords: Tensor, features: Tensor) -> None:
         self.x = [coords, features]
@@ -178,7 +178,7 @@ class InputLayerInput:
 
 
 def _rows_of_sites(sites: Tensor, kept: Tensor, x: SparseTensor, how: str) -> tuple[Tensor, Tensor]:
-    """(rows, sites): which of the rows ``kept`` get back the features of which site."""
+    """(rows, sites): which of the rows ``kept`` get the features of which site."""
     first, site = rulebook.unique(sites.int().contiguous())
     if how in ("error", "sum", "mean"):
         return kept, site

@@ -1,4 +1,4 @@
-"""Which sites are active at each spatial size."""
+"""The active sites at each spatial size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sscn_triton.relation import MAX_NDIM, Axes
 
 
 class InputRows(NamedTuple):
-    """How the rows given to an input layer became sites: rows ``rows`` are read back from the sites ``sites``."""
+    """How the rows of an input layer became sites: the rows ``rows`` are read back from the sites ``sites``."""
 
     shape: tuple[int, ...]  # [N], or [batch, length] of a BLInputLayer
     rows: Tensor
@@ -21,7 +21,7 @@ class InputRows(NamedTuple):
 
 
 class Metadata:
-    """The grids that the layers of a network share, one for each spatial size, as SparseConvNet keeps them.
+    """The grids that the layers of a network share, one per spatial size, as in SparseConvNet.
 
     Args:
         dimension: number of spatial axes, 1 to 4.
@@ -35,33 +35,33 @@ class Metadata:
         self._grids: dict[Axes, Grid] = {}
 
     def grid(self, spatial_size: Tensor, device: torch.device | None = None) -> Grid:
-        """The sites of this size, with their rulebooks, on ``device`` (where they are, unless given)."""
+        """The sites of this size, with their rulebooks, on ``device`` (by default where they are)."""
         size = axes(spatial_size)
         if size not in self._grids:
             raise SizeError(
-                f"no sites of spatial size {size} here, only of {', '.join(map(str, self._grids)) or 'none'}"
+                f"there are no sites of spatial size {size}, only of {', '.join(map(str, self._grids)) or 'none'}"
             )
         if device is not None and device.type != "meta":
             self._grids[size] = self._grids[size].to(device)
         return self._grids[size]
 
     def add(self, grid: Grid) -> None:
-        """Keep ``grid`` under its spatial size.
+        """Store ``grid`` under its spatial size.
 
-        Raises SizeError if other sites have that size: layers that look sites up by their size could not tell them
-        apart.
+        Raises SizeError if other sites have that size, because layers that look up sites by size could not distinguish
+        them.
         """
         assert grid.spatial_shape is not None
         known = self._grids.setdefault(grid.spatial_shape, grid)
         if not same_sites(known, grid):
             raise SizeError(
-                f"two layers lead to spatial size {grid.spatial_shape} with different sites; each size can occur once "
-                "in a network: use the same filter_size and filter_stride on every way to it, and "
-                "SubmanifoldConvolution where the size stays"
+                f"two layers lead to spatial size {grid.spatial_shape} with different sites, but each size can occur "
+                "only once in a network: use the same filter_size and filter_stride on every path to it, and "
+                "SubmanifoldConvolution to keep the size"
             )
 
     def sizes(self) -> list[Axes]:
-        """The spatial sizes there are, the input's first."""
+        """The known spatial sizes, the input's first."""
         return list(self._grids)
 
     def getSpatialLocations(self, spatial_size: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class Metadata:
 
 
 def same_sites(one: Grid, other: Grid) -> bool:
-    """Whether two grids hold the same sites in the same order."""
+    """Whether two grids contain the same sites in the same order."""
     if one is other:
         return True
     return torch.equal(one.coordinates, other.coordinates.to(one.coordinates.device))

@@ -1,4 +1,4 @@
-"""SparseConvNet's network builders: the same layers under the same names, so that checkpoints load."""
+"""SparseConvNet's network builders: the same layers with the same names, so that checkpoints load."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def SparseVggNet(dimension: int, nInputPlanes: int, layers: Sequence[Any]) -> Se
         nInputPlanes: feature planes of the input.
         layers: each ``'MP'`` or ``['MP', size, stride]``, a max pooling (3/2 by default); ``'C3/2'`` or
             ``['C3/2', n]``, a strided convolution; ``['C', n]``, a submanifold convolution to n planes; or
-            ``['C', n, a, ...]`` with up to three branches beside it that go down one, two and three scales and back.
+            ``['C', n, a, ...]`` with up to three parallel branches that go down one, two and three scales and back.
     """
     planes, net = nInputPlanes, Sequential()
     for layer in layers:
@@ -37,14 +37,14 @@ def SparseVggNet(dimension: int, nInputPlanes: int, layers: Sequence[Any]) -> Se
             width = sum(sizes)
             net = _widen(net, dimension, planes, sizes)
         else:
-            raise ValueError(f"layers may hold 'MP', 'C3/2', ['C', n] and their longer forms, got {layer!r}")
+            raise ValueError(f"layers may contain 'MP', 'C3/2', ['C', n] and their longer forms, got {layer!r}")
         planes = width
         net.add(BatchNormReLU(planes))
     return net
 
 
 def _widen(net: Sequential, dimension: int, planes: int, sizes: Sequence[int]) -> Sequential:
-    """Append a submanifold convolution, with branches through coarser scales beside it where there are more sizes."""
+    """Append a submanifold convolution, with parallel branches through coarser scales if there are more sizes."""
     plain = SubmanifoldConvolution(dimension, planes, sizes[0], 3, False)
     if len(sizes) == 1:
         return net.add(plain)
@@ -82,7 +82,7 @@ def SparseResNet(dimension: int, nInputPlanes: int, layers: Sequence[Sequence[An
     planes, net = nInputPlanes, Sequential()
     for kind, width, repetitions, stride in layers:
         if kind not in ("basic", "b"):
-            raise ValueError(f"layers may hold ['basic', planes, repetitions, stride], got kind {kind!r}")
+            raise ValueError(f"layers may contain ['basic', planes, repetitions, stride], got kind {kind!r}")
         for repetition in range(repetitions):
             body = Sequential()
             (net if repetition == 0 else body).add(BatchNormReLU(planes))
@@ -125,7 +125,7 @@ def UNet(
     leakiness: float = 0,
     n_input_planes: int = -1,
 ) -> Sequential:
-    """A U-Net: blocks, down to the next level and back, joined with what was there, and blocks again.
+    """A U-Net: blocks, down to the next level and back, concatenation with the skip, blocks again.
 
     Args:
         dimension: number of spatial axes.
@@ -133,8 +133,8 @@ def UNet(
         nPlanes: feature planes of each level.
         residual_blocks: blocks of two convolutions with a shortcut, or of one.
         downsample: filter size and stride between levels.
-        leakiness: of the batch norms.
-        n_input_planes: feature planes of the input; ``nPlanes[0]`` unless given.
+        leakiness: leakiness of the batch norms.
+        n_input_planes: feature planes of the input; ``nPlanes[0]`` by default.
     """
 
     def norm(planes: int) -> BatchNormLeakyReLU:

@@ -15,9 +15,9 @@ class BatchNormalization(torch.nn.Module):
     Args:
         nPlanes: feature planes.
         eps: added to the variance.
-        momentum: the share of the running statistics that is kept: PyTorch's is ``1 - momentum``.
-        affine: whether there are a weight and a bias.
-        leakiness: what negative outputs are multiplied by, 1 for none, 0 for a ReLU.
+        momentum: the share of the running statistics that is kept; PyTorch's momentum is ``1 - momentum``.
+        affine: whether to have a weight and a bias.
+        leakiness: factor of negative outputs; 1 changes nothing, 0 is a ReLU.
     """
 
     running_mean: Tensor

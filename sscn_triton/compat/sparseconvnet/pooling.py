@@ -1,4 +1,4 @@
-"""Pooling as SparseConvNet does it: the maximum starts at 0, the average divides by the filter's volume."""
+"""Pooling as in SparseConvNet: the maximum starts at 0, the average divides by the filter's volume."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Pooling(torch.nn.Module):
     Args:
         dimension: number of spatial axes.
         pool_size, pool_stride: one number or one per axis.
-        nFeaturesToDrop: how many planes, counted from the first, are left out.
+        nFeaturesToDrop: number of leading planes to leave out.
     """
 
     def __init__(self, dimension: int, pool_size: Size, pool_stride: Size, nFeaturesToDrop: int = 0) -> None:
@@ -40,7 +40,7 @@ class _Pooling(torch.nn.Module):
     def _kept(self, x: SparseTensor) -> SparseTensor:
         planes = x.features.shape[1]
         if self.nFeaturesToDrop > planes:
-            raise ValueError(f"nFeaturesToDrop is {self.nFeaturesToDrop}, the tensor has {planes} feature planes")
+            raise ValueError(f"nFeaturesToDrop is {self.nFeaturesToDrop}, but the tensor has {planes} feature planes")
         return SparseTensor.on(x.features[:, self.nFeaturesToDrop :], x.grid, x.path)
 
     def input_spatial_size(self, out_size: Tensor) -> Tensor:
@@ -55,8 +55,8 @@ class _Pooling(torch.nn.Module):
 class MaxPooling(_Pooling):
     """The largest active value under the pool, 0 where all are negative.
 
-    The gradient of an output goes to every input equal to it: to each of several, and to inputs of exactly 0 under an
-    output of 0.
+    The gradient of an output goes to every input equal to it: to each of several, and to inputs of exactly 0 if the
+    output is 0.
     """
 
     def forward(self, input: SparseConvNetTensor) -> SparseConvNetTensor:
@@ -75,12 +75,12 @@ class AveragePooling(_Pooling):
 
 
 class UnPooling(_Pooling):
-    """Back onto the sites that the layer of these sizes came from: each gets the sum of the pools it was in."""
+    """Go back to the input sites of the layer of these sizes: each gets the sum of its pools."""
 
     def forward(self, input: SparseConvNetTensor) -> SparseConvNetTensor:
         x = self._kept(back(self, input, self.pool_size, self.pool_stride))
         return follow(input, functional.unpool(x, **self._sizes))
 
     def input_spatial_size(self, out_size: Tensor) -> Tensor:
-        """``(out - pool) / stride + 1``, which must come out even."""
+        """``(out - pool) / stride + 1``, which must be an integer."""
         return size_after(out_size, self.pool_size, self.pool_stride)

@@ -1,4 +1,4 @@
-"""Spatial sizes: int64 tensors ``[dimension]``, as SparseConvNet has them."""
+"""Spatial sizes: int64 tensors ``[dimension]``, as in SparseConvNet."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Size = int | Sequence[int] | Tensor
 
 
 class SizeError(ValueError, AssertionError):
-    """Sizes that do not fit. SparseConvNet asserts them, so code may expect an AssertionError."""
+    """Sizes that do not match. SparseConvNet asserts them, so code may expect an AssertionError."""
 
 
 def toLongTensor(dimension: int, x: Size) -> Tensor:
     """One number, or one per axis, as an int64 tensor ``[dimension]``."""
     given = x if isinstance(x, Tensor) else torch.tensor(x)
     if given.is_floating_point() or given.dtype == torch.bool or given.numel() not in (1, dimension):
-        raise SizeError(f"must be one integer, or one for each of {dimension} axes, got {x!r}")
+        raise SizeError(f"must be one integer, or one per axis for {dimension} axes, got {x!r}")
     return given.detach().cpu().long().reshape(-1).expand(dimension).clone()
 
 
@@ -28,7 +28,7 @@ def axes(size: Tensor) -> tuple[int, ...]:
 
 
 def shown(filter_size: Tensor, filter_stride: Tensor | None = None) -> str:
-    """``3/2`` or, with axes that differ, ``(3,2)/(2,2)``."""
+    """``3/2`` or, if axes differ, ``(3,2)/(2,2)``."""
     parts = [axes(part) for part in (filter_size, filter_stride) if part is not None]
     if all(len(set(part)) == 1 for part in parts):
         return "/".join(str(part[0]) for part in parts)
@@ -36,7 +36,7 @@ def shown(filter_size: Tensor, filter_stride: Tensor | None = None) -> str:
 
 
 def size_after(spatial_size: Tensor, filter_size: Tensor, filter_stride: Tensor) -> Tensor:
-    """``(in - filter) / stride + 1``, which must come out even.
+    """``(in - filter) / stride + 1``, which must be an integer.
 
     Raises SizeError otherwise.
     """
@@ -45,11 +45,11 @@ def size_after(spatial_size: Tensor, filter_size: Tensor, filter_stride: Tensor)
         raise SizeError(
             f"spatial size {axes(spatial_size)} does not fit filters of {axes(filter_size)} with stride "
             f"{axes(filter_stride)}: (size - filter) must be a non-negative multiple of the stride on every axis; "
-            "input_spatial_size() of the network says which input size leads to a given output size"
+            "input_spatial_size() of the network gives the input size for an output size"
         )
     return span // filter_stride + 1
 
 
 def size_before(spatial_size: Tensor, filter_size: Tensor, filter_stride: Tensor) -> Tensor:
-    """``(in - 1) * stride + filter``: the size whose filters fill it exactly."""
+    """``(in - 1) * stride + filter``: the size that the filters cover exactly."""
     return (spatial_size - 1) * filter_stride + filter_size

@@ -1,4 +1,4 @@
-"""Containers: layers in a row, side by side, and their results joined."""
+"""Containers: layers in sequence or in parallel, and the combination of their results."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Sequential(torch.nn.Sequential):
 
 
 class ConcatTable(torch.nn.Sequential):
-    """A list of what each of its layers makes of the same input."""
+    """A list of the outputs of its layers for the same input."""
 
     def add(self, module: torch.nn.Module) -> ConcatTable:
         """Append a layer."""
@@ -46,7 +46,7 @@ class ConcatTable(torch.nn.Sequential):
         return [module(input) for module in self]
 
     def input_spatial_size(self, out_size: Tensor) -> Tensor:
-        """That of its first layer."""
+        """The size for its first layer."""
         first: Any = self[0]
         return first.input_spatial_size(out_size)
 
@@ -58,7 +58,7 @@ class _Table(torch.nn.Module):
 
 
 class JoinTable(_Table):
-    """The feature planes of a list of tensors on the same sites, side by side."""
+    """Concatenate the feature planes of a list of tensors on the same sites."""
 
     def forward(self, input: Sequence[SparseConvNetTensor]) -> SparseConvNetTensor:
         return concatenate_feature_planes(input)
@@ -79,9 +79,9 @@ class Identity(_Table):
 
 
 def concatenate_feature_planes(input: Sequence[SparseConvNetTensor]) -> SparseConvNetTensor:
-    """The feature planes of tensors on the same sites, side by side.
+    """Concatenate the feature planes of tensors on the same sites.
 
-    Raises ValueError where the sites differ.
+    Raises ValueError if the sites differ.
     """
     same_place(input)
     return input[0].with_features(torch.cat([x.features for x in input], 1))
@@ -90,12 +90,12 @@ def concatenate_feature_planes(input: Sequence[SparseConvNetTensor]) -> SparseCo
 def add_feature_planes(input: Sequence[SparseConvNetTensor]) -> SparseConvNetTensor:
     """The sum of tensors on the same sites.
 
-    Raises ValueError where the sites or the numbers of planes differ.
+    Raises ValueError if the sites or the numbers of planes differ.
     """
     same_place(input)
     planes = [x.features.shape[1] for x in input]
     if len(set(planes)) > 1:
-        raise ValueError(f"tensors to add must have equally many feature planes, got {planes}")
+        raise ValueError(f"tensors to add must have the same number of feature planes, got {planes}")
     total = input[0].features
     for x in input[1:]:
         total = total + x.features

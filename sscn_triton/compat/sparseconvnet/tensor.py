@@ -1,4 +1,4 @@
-"""SparseConvNet's tensor: features, and a metadata that knows the sites of each spatial size."""
+"""SparseConvNet's tensor: features, and a metadata that contains the sites of each spatial size."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class SparseConvNetTensor(Hinted):
     """Features ``[N, C]`` on the active sites of one spatial size.
 
     Attributes:
-        features: a row for each site.
-        metadata: `Metadata` that holds the sites.
+        features: one row per site.
+        metadata: `Metadata` that contains the sites.
         spatial_size: int64 ``[dimension]``.
     """
 
@@ -44,7 +44,7 @@ class SparseConvNetTensor(Hinted):
         self.spatial_size: Any = spatial_size
 
     def get_spatial_locations(self, spatial_size: Tensor | None = None) -> Tensor:
-        """``[N, dimension + 1]`` int64 on the CPU, batch index last; of another size of the network if one is given."""
+        """``[N, dimension + 1]`` int64 on the CPU, batch index last; of another size of the network if it is given."""
         size = self.spatial_size if spatial_size is None else spatial_size
         return self.metadata.getSpatialLocations(size)
 
@@ -58,7 +58,7 @@ class SparseConvNetTensor(Hinted):
         return self
 
     def type(self, t: Any = None) -> Any:
-        """Convert the features to a type, in place; without one, the name of theirs."""
+        """Convert the features to a type, in place; without an argument, return the name of their type."""
         if t is None:
             return self.features.type()
         self.features = self.features.type(t)
@@ -73,16 +73,16 @@ class SparseConvNetTensor(Hinted):
         return self.to("cpu")
 
     def detach(self) -> SparseConvNetTensor:
-        """The same without gradient."""
+        """The same tensor without gradient."""
         return self.with_features(self.features.detach())
 
     @property
     def requires_grad(self) -> bool:
-        """Whether the features do."""
+        """Whether the features require a gradient."""
         return self.features.requires_grad
 
     def with_features(self, features: Tensor) -> SparseConvNetTensor:
-        """Other features on the same sites."""
+        """New features on the same sites."""
         return SparseConvNetTensor(features, self.metadata, self.spatial_size)
 
     def __repr__(self) -> str:
@@ -98,7 +98,7 @@ class SparseConvNetTensor(Hinted):
 
 
 def sparse(layer: torch.nn.Module, x: SparseConvNetTensor, planes: int | None = None) -> SparseTensor:
-    """The library's tensor for ``x``; its dimension and planes must be those of ``layer``."""
+    """The library's tensor for ``x``, whose dimension and planes must match ``layer``."""
     name = type(layer).__name__
     if not isinstance(x, SparseConvNetTensor):
         raise TypeError(f"{name} takes a SparseConvNetTensor, got {type(x).__name__}")
@@ -106,25 +106,25 @@ def sparse(layer: torch.nn.Module, x: SparseConvNetTensor, planes: int | None = 
         raise ValueError(f"{name} takes a tensor with features and Metadata; an InputLayer makes one")
     dimension = getattr(layer, "dimension", x.metadata.dimension)
     if dimension != x.metadata.dimension:
-        raise ValueError(f"{name} has dimension {dimension}, the tensor {x.metadata.dimension}")
+        raise ValueError(f"{name} has dimension {dimension}, but the tensor has {x.metadata.dimension}")
     grid = x.metadata.grid(x.spatial_size, x.features.device)
     if len(x.features) != len(grid):
         raise SizeError(
-            f"{len(grid)} sites of spatial size {axes(x.spatial_size)} need as many rows, got {len(x.features)}"
+            f"{len(grid)} sites of spatial size {axes(x.spatial_size)} need {len(grid)} rows, got {len(x.features)}"
         )
     if planes is not None and x.features.shape[1] != planes:
-        raise SizeError(f"{name} takes {planes} feature planes, the tensor has {x.features.shape[1]}")
+        raise SizeError(f"{name} takes {planes} feature planes, but the tensor has {x.features.shape[1]}")
     return SparseTensor.on(x.features, grid)
 
 
 def follow(x: SparseConvNetTensor, result: SparseTensor) -> SparseConvNetTensor:
-    """The result of a layer on ``x``, its sites kept in the metadata of ``x``."""
+    """The result of a layer on ``x``; adds its sites to the metadata of ``x``."""
     x.metadata.add(result.grid)
     return SparseConvNetTensor(result.features, x.metadata, torch.tensor(result.spatial_shape))
 
 
 def same_place(tensors: Sequence[SparseConvNetTensor]) -> None:
-    """Raises unless the tensors, one at least, are on the same sites."""
+    """Raise unless the tensors, at least one, are on the same sites."""
     if not tensors:
         raise ValueError("at least one tensor is needed")
     grids: list[Grid] = [x.metadata.grid(x.spatial_size) for x in tensors]

@@ -29,9 +29,9 @@ DEFAULTS = {
 def ClassificationTrainValidate(model: torch.nn.Module, dataset: dict[str, Any], p: dict[str, Any]) -> None:
     """Train with SGD, printing accuracy and loss on both sets after every epoch.
 
-    Every epoch the learning rate is multiplied by ``exp(-lr_decay)``; confusion matrices are written to
+    After every epoch the learning rate is multiplied by ``exp(-lr_decay)``; confusion matrices are written to
     ``train confusion matrix.csv`` and ``test confusion matrix.csv``. With ``check_point`` the run is saved to
-    ``epoch.pth`` and ``model.pth`` after every epoch, and continues from them if they are there.
+    ``epoch.pth`` and ``model.pth`` after every epoch, and continues from them if they exist.
 
     Args:
         model: takes a batch's ``"input"``, returns ``[B, classes]``.
@@ -40,7 +40,7 @@ def ClassificationTrainValidate(model: torch.nn.Module, dataset: dict[str, Any],
             use_cuda (whether there is a GPU); missing entries are filled in, as SparseConvNet does.
 
     Raises:
-        ValueError: an entry of ``p`` is unknown, or ``test_reps`` is not 1.
+        ValueError: if an entry of ``p`` is unknown, or ``test_reps`` is not 1.
     """
     _fill_in(p)
     if p["use_cuda"]:
@@ -75,7 +75,9 @@ def _fill_in(p: dict[str, Any]) -> None:
         p["use_cuda"] = p.pop("use_gpu")
     unknown = sorted(set(p) - {*DEFAULTS, "use_cuda", "epoch"})
     if unknown:
-        raise ValueError(f"p holds {', '.join(unknown)}; known are {', '.join([*DEFAULTS, 'use_cuda'])}")
+        raise ValueError(
+            f"p contains unknown entries {', '.join(unknown)}; known are {', '.join([*DEFAULTS, 'use_cuda'])}"
+        )
     for name, value in DEFAULTS.items():
         p.setdefault(name, value)
     p.setdefault("use_cuda", torch.cuda.is_available())

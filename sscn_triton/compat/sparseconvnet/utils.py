@@ -1,4 +1,4 @@
-"""Helpers that scripts call."""
+"""Helpers for scripts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 
 def pad_with_batch_idx(x: Tensor, idx: int) -> Tensor:
-    """Coordinates ``[N, D]`` with a batch index for their last column."""
+    """Coordinates ``[N, D]`` with a batch index as their last column."""
     return torch.nn.functional.pad(x, (0, 1), value=idx)
 
 
@@ -45,7 +45,7 @@ def batch_location_tensors(location_tensors: Sequence[Tensor]) -> Tensor:
 def prepare_BLInput(batch: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
     """Events, each coordinates ``[N, D]`` and features ``[N, C]``, as the pair that a `BLInputLayer` takes.
 
-    Shorter events are filled up with coordinates of -1 and features of 0.
+    Shorter events are padded with coordinates of -1 and features of 0.
     """
     if not batch:
         raise ValueError("prepare_BLInput needs at least one event")
@@ -82,9 +82,9 @@ def _checkpoint(exp_name: str, name2: str, epoch: int) -> Path:
 
 
 def checkpoint_save(model: torch.nn.Module, exp_name: str, name2: str, epoch: int, use_cuda: bool = True) -> None:
-    """Write the parameters to ``<exp_name>-<epoch>-<name2>.pth``; remove those of the last epoch unless a power of 2.
+    """Write the parameters to ``<exp_name>-<epoch>-<name2>.pth``; remove the last epoch's unless it is a power of 2.
 
-    With ``use_cuda`` the model is on the GPU afterwards, else on the CPU.
+    With ``use_cuda`` the model is on the GPU afterwards, otherwise on the CPU.
     """
     path = _checkpoint(exp_name, name2, epoch)
     model.cpu()
@@ -96,11 +96,11 @@ def checkpoint_save(model: torch.nn.Module, exp_name: str, name2: str, epoch: in
 
 
 def checkpoint_restore(model: torch.nn.Module, exp_name: str, name2: str, use_cuda: bool = True, epoch: int = 0) -> int:
-    """Load the parameters of an epoch, of the latest unless one is given; returns the number of the next epoch.
+    """Load the parameters of an epoch, by default the latest; return the number of the next epoch.
 
-    Where there is no checkpoint at all the model stays as it is, and the next epoch is 1.
+    If there is no checkpoint at all, the model does not change, and the next epoch is 1.
 
-    Raises FileNotFoundError if an epoch is given that was not kept.
+    Raises FileNotFoundError if the given epoch was not kept.
     """
     if use_cuda:
         model.cpu()

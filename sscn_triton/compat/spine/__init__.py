@@ -72,9 +72,9 @@ OPERATIONS = {
 
 
 def module(operation: str) -> type[torch.nn.Module]:
-    """The class that is an operation of SPINE's.
+    """The class of one of SPINE's operations.
 
-    Raises ValueError for a name that is not one of `OPERATIONS`.
+    Raises ValueError for a name that is not in `OPERATIONS`.
     """
     if operation not in OPERATIONS:
         raise ValueError(f"sscn_triton does not implement {operation!r}; it has {', '.join(OPERATIONS)}")
@@ -82,12 +82,12 @@ def module(operation: str) -> type[torch.nn.Module]:
 
 
 def create_tensor(duplicate_reduction: str | None = None, **kwargs: Any) -> BackendTensor:
-    """A tensor of features on coordinates, or on a map that exists: arguments of `BackendTensor`."""
+    """A tensor of features on coordinates, or on an existing map: arguments of `BackendTensor`."""
     return BackendTensor(**kwargs, duplicate_reduction=duplicate_reduction)
 
 
 def concatenate(*tensors: BackendTensor) -> BackendTensor:
-    """The channels of tensors on one coordinate map, side by side; of one list of them too."""
+    """Concatenate the channels of tensors on one coordinate map; also takes one list of tensors."""
     given = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], list | tuple) else list(tensors)
     if not given:
         raise ValueError("concatenate takes at least one tensor")
@@ -97,7 +97,7 @@ def concatenate(*tensors: BackendTensor) -> BackendTensor:
         if not same or other.coordinate_map_key != first.coordinate_map_key:
             raise ValueError(
                 f"tensors to concatenate must be on one coordinate map, got {first.coordinate_map_key} and "
-                f"{other.coordinate_map_key}{'' if same else ' of another manager'}; a sum joins different sites"
+                f"{other.coordinate_map_key}{'' if same else ' of another manager'}; a sum can join different sites"
             )
     return first.on(torch.cat([x.F for x in given], 1))
 
@@ -113,7 +113,7 @@ def features(tensor: BackendTensor) -> Tensor:
 
 
 def tensor_stride(tensor: BackendTensor) -> tuple[int, ...]:
-    """One number for each axis."""
+    """One number per axis."""
     return tuple(tensor.tensor_stride)
 
 
@@ -123,17 +123,17 @@ def coordinate_map_key(tensor: BackendTensor) -> CoordinateMapKey:
 
 
 def coordinate_manager(tensor: BackendTensor) -> CoordinateManager:
-    """Where the tensor's map is kept."""
+    """The manager that keeps the tensor's map."""
     return tensor.coordinate_manager
 
 
 def unique_index(tensor: BackendTensor) -> Tensor | None:
-    """``[N]``: which of the rows given is the first of each site; None for a tensor that was not given rows."""
+    """``[N]``: the first given row of each site; None for a tensor that was not made from rows."""
     return tensor.unique_index
 
 
 def inverse_mapping(tensor: BackendTensor) -> Tensor | None:
-    """The site of each of the rows given; None for a tensor that was not given rows."""
+    """The site of each given row; None for a tensor that was not made from rows."""
     return tensor.inverse_mapping
 
 

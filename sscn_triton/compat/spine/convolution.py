@@ -17,7 +17,7 @@ from sscn_triton.relation import Axes, volume
 
 
 class ConvolutionMode(Enum):
-    """What MinkowskiEngine may compute a convolution with; there is one algorithm here."""
+    """Algorithms that MinkowskiEngine may use for a convolution; there is only one here."""
 
     DEFAULT = 0
     DIRECT_GEMM = 1
@@ -25,7 +25,7 @@ class ConvolutionMode(Enum):
 
 
 class _Kernel(Windowed):
-    """A ``kernel``, and perhaps a ``bias`` ``[1, out]``, both uniform within ``1 / sqrt(fan)``."""
+    """A ``kernel``, and optionally a ``bias`` ``[1, out]``, both uniform within ``1 / sqrt(fan)``."""
 
     def _draw(self, shape: tuple[int, ...], out_channels: int, fan: int, bias: bool) -> None:
         bound = 1 / math.sqrt(fan * volume(self.kernel_size))
@@ -66,10 +66,10 @@ class _Convolution(_Kernel):
 
 
 class Convolution(_Convolution):
-    """To the sites ``floor(input / stride)``, or with ``expand_coordinates`` to every site that some input reaches.
+    """Convolution to the sites ``floor(input / stride)``, or with ``expand_coordinates`` to every site reached.
 
     Args:
-        in_channels, out_channels: of a row.
+        in_channels, out_channels: channels of a row.
         kernel_size, stride, dilation: one number or one per axis.
         bias: whether a learnt constant is added.
         kernel_generator: must be None.
@@ -91,7 +91,7 @@ class Convolution(_Convolution):
 
 
 class ConvolutionTranspose(_Convolution):
-    """The relation read backwards, onto the first map of the finer tensor stride; where there is none, or with
+    """The relation read backwards, onto the first map of the finer tensor stride; if there is none, or with
     ``expand_coordinates``, onto every site reached. Arguments: `Convolution`."""
 
     transposed = True
@@ -110,7 +110,7 @@ class ConvolutionTranspose(_Convolution):
 
 
 class ChannelwiseConvolution(_Kernel):
-    """A convolution of each channel by itself: its kernel is ``[V, in_channels]``. Arguments: `Convolution`."""
+    """A separate convolution of each channel: its kernel is ``[V, in_channels]``. Arguments: `Convolution`."""
 
     def __init__(
         self,
