@@ -1,4 +1,4 @@
-"""Max pooling as SparseConvNet and spconv do it: it starts at 0, and every winner gets the gradient."""
+"""Max pooling as in SparseConvNet and spconv: it starts at 0, and every winner gets the gradient."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sscn_triton.functional import Size
 def max_pool_from_zero(x: SparseTensor, **geometry: Size) -> SparseTensor:
     """The largest active value under the pool, 0 where all are negative, at every site that some input reaches.
 
-    The gradient of an output goes to every input equal to it: to each of several, and to inputs of exactly 0 under an
-    output of 0. ``geometry`` is that of `functional.max_pool`.
+    The gradient of an output goes to every input equal to it: to each of several, and to inputs of exactly 0 if the
+    output is 0. ``geometry`` is that of `functional.max_pool`.
     """
     with torch.no_grad():
         pooled = functional.max_pool(x, **geometry)

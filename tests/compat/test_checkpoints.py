@@ -165,7 +165,7 @@ def test_the_command_prints_the_mapping_and_writes_whole_files(tmp_path, capsys)
     network.load_state_dict(torch.load(target, weights_only=True))
     again = tmp_path / "again.pt"
     convert_checkpoint(ConvertCheckpoint(str(target), str(again), "sscn", "sparseconvnet", "uresnet", drop="head.1.*"))
-    assert "head.1.weight -> (none)  left out, as asked\n" in capsys.readouterr().out
+    assert "head.1.weight -> (none)  left out, as requested\n" in capsys.readouterr().out
     back = torch.load(again, weights_only=True)
     assert set(back) == {name for name in study.state_dict() if not name.startswith("linear")}
     with pytest.raises(ValueError, match="already exists"):

@@ -167,7 +167,7 @@ def entries(**changes: Any) -> dict[str, Any]:
         (
             [sample(2), entries(features=torch.ones(2, 3))],
             ValueError,
-            r"entry 'features' of sample 1 has shape \(2, 3\), that of sample 0 \(2, 2\): only the first axis",
+            r"entry 'features' of sample 1 has shape \(2, 3\), but that of sample 0 \(2, 2\): only the first axis",
         ),
         ([entries(name=np.array(["a", "b"]))], TypeError, "entry 'name' is an array of <U1, which no tensor can hold"),
     ],

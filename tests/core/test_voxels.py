@@ -139,7 +139,7 @@ POINTS = torch.tensor([[0.5, 1.5], [2.5, -3.5]])
         ({"limits": 5}, ValueError, r"limits must be a pair \(low, high\), got 5"),
         ({"limits": (0, (1, 2, 3))}, ValueError, "the upper limit must be one number or 2"),
         ({"limits": (-5, 2)}, ValueError, r"1 of 2 positions are outside .* first row 1, \[2.5, -3.5\]: .*'drop'"),
-        ({"voxel_size": 1e-10}, ValueError, r"axis 0 run from 0.5 to 2.5: .* voxels are 5e\+09 to 2.5e\+10, and int32"),
+        ({"voxel_size": 1e-10}, ValueError, r"axis 0 run from 0.5 to 2.5: .* voxels are 5e\+09 to 2.5e\+10, but int32"),
         ({"voxel_size": 1e-320}, ValueError, "their voxels are inf to inf, but int32 holds"),
     ],
 )

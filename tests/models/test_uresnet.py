@@ -187,9 +187,9 @@ def test_hooks_and_functional_call_work() -> None:
 
 def test_layers_refuse_what_does_not_fit() -> None:
     net = small_net()
-    with pytest.raises(ValueError, match="takes 2 channels, the tensor has 3"):
+    with pytest.raises(ValueError, match="takes 2 channels, but the tensor has 3"):
         net(random_cloud(10, channels=3))
-    with pytest.raises(ValueError, match="ndim=3, the tensor has 2 spatial axes"):
+    with pytest.raises(ValueError, match="ndim=3, but the tensor has 2 spatial axes"):
         net(random_cloud(10, channels=2, ndim=2))
     with pytest.raises(TypeError, match="takes a SparseTensor, got Tensor"):
         net.stem(torch.zeros(3, 2))

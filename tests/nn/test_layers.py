@@ -85,9 +85,9 @@ def test_transposed_convolution_refuses_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match=r"output_padding must be smaller than stride or dilation.*got \(2, 2, 2\)"):
         nn.TransposedConv(1, 1, 3, stride=2, output_padding=2)
     unbounded = SparseTensor(torch.ones(1, 1), torch.zeros(1, 4, dtype=torch.int))
-    with pytest.raises(ValueError, match=r"output_padding \(1, 1, 1\) needs a spatial_shape"):
+    with pytest.raises(ValueError, match=r"output_padding \(1, 1, 1\) extends the spatial_shape"):
         nn.TransposedConv(1, 1, 3, stride=2, output_padding=1)(unbounded)
-    with pytest.raises(ValueError, match="takes 2 channels, the tensor has 1"):
+    with pytest.raises(ValueError, match="takes 2 channels, but the tensor has 1"):
         nn.TransposedConv(2, 1, 3)(unbounded)
 
 
@@ -135,7 +135,7 @@ def test_activations_are_pytorchs_on_the_features(name: str) -> None:
 
 
 def test_linear_refuses_other_channels() -> None:
-    with pytest.raises(ValueError, match="Linear takes 4 channels, the tensor has 3"):
+    with pytest.raises(ValueError, match="Linear takes 4 channels, but the tensor has 3"):
         nn.Linear(4, 2)(random_cloud(3))
 
 

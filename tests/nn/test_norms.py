@@ -136,7 +136,7 @@ def test_the_leaky_batch_norm_is_batch_norm_then_leaky_relu() -> None:
 
 def test_bad_arguments_are_refused() -> None:
     x = random_cloud(5)
-    with pytest.raises(ValueError, match="GroupNorm takes 4 channels, the tensor has 3"):
+    with pytest.raises(ValueError, match="GroupNorm takes 4 channels, but the tensor has 3"):
         nn.GroupNorm(2, 4)(x)
     with pytest.raises(ValueError, match="num_channels"):
         nn.GroupNorm(3, 4)
@@ -146,7 +146,7 @@ def test_bad_arguments_are_refused() -> None:
         group_norm(x, 3, torch.ones(2))
     with pytest.raises(TypeError, match="BatchNorm takes a SparseTensor, got Tensor"):
         nn.BatchNorm(3)(x.features)
-    with pytest.raises(ValueError, match="LayerNorm takes 4 channels, the tensor has 3"):
+    with pytest.raises(ValueError, match="LayerNorm takes 4 channels, but the tensor has 3"):
         nn.LayerNorm(4)(x)
 
 

@@ -1,8 +1,8 @@
 """spconv's API on this library: ``import sscn_triton.compat.spconv.pytorch as spconv``.
 
 Arguments, parameter names and shapes, initial weights and conventions are those of spconv 2.3. As in spconv 1, the
-layers are names of this package too. What is not here raises AttributeError or ImportError, and names the alternative
-where there is one.
+layers can also be imported from this package. Missing names raise AttributeError or ImportError, with the alternative
+if there is one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _missing = names(
 
 
 def __getattr__(name: str) -> Any:
-    """A layer, as spconv 1 has it."""
+    """A layer, which spconv 1 has in this package."""
     return getattr(pytorch, name) if hasattr(pytorch, name) else _missing(name)
 
 

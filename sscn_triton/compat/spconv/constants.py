@@ -1,6 +1,6 @@
 """Settings that scripts read or set.
 
-`SAVED_WEIGHT_LAYOUT` is read when weights are loaded. The others say how spconv computes, never what; nothing here
+`SAVED_WEIGHT_LAYOUT` is read when weights are loaded. The others change how spconv computes, never what; nothing here
 depends on them.
 """
 
@@ -31,11 +31,11 @@ SPCONV_FX_TRACE_MODE = False
 SPCONV_INT8_DEBUG = False
 SPCONV_USE_DIRECT_TABLE = True
 
-_COMPILED = "nothing: no code of spconv's is compiled here"
+_COMPILED = "nothing: spconv's code is not compiled here"
 __getattr__ = names(
     __name__,
     {
-        "AllocKeys": "PyTorch's tensors: there is no allocator here",
+        "AllocKeys": "PyTorch's tensors: there is no separate allocator",
         "BOOST_ROOT": _COMPILED,
         "DISABLE_JIT": _COMPILED,
         "EDITABLE_INSTALLED": _COMPILED,

@@ -1,4 +1,4 @@
-"""Names of spconv's algorithms. There is one here, so that none of them changes a result."""
+"""Names of spconv's algorithms. There is only one algorithm here, so none of them changes a result."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sscn_triton.compat.missing import names
 
 
 class ConvAlgo(Enum):
-    """What spconv may compute a convolution with."""
+    """Algorithms that spconv may use for a convolution."""
 
     Native = 0
     MaskImplicitGemm = 1
@@ -16,7 +16,7 @@ class ConvAlgo(Enum):
 
 
 class AlgoHint(Enum):
-    """Which pass spconv tunes a kernel for. spconv spells ``Fowrard`` so."""
+    """The pass for which spconv tunes a kernel. The spelling ``Fowrard`` is spconv's."""
 
     NoHint = 0b000
     Fowrard = 0b001

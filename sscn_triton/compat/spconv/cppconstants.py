@@ -1,14 +1,14 @@
-"""What scripts ask about spconv's compiled part; there is none here."""
+"""What scripts read from spconv's compiled part, which does not exist here."""
 
 from __future__ import annotations
 
 from sscn_triton.compat.missing import names
 
 CPU_ONLY_BUILD = True
-"""No CUDA function of spconv's can be called; layers run on GPUs all the same."""
+"""spconv's CUDA functions cannot be called; layers still run on GPUs."""
 HAS_BOOST = False
 
-_COMPILED = "the layers: no code of spconv's is compiled here"
+_COMPILED = "the layers: spconv's code is not compiled here"
 __getattr__ = names(
     __name__,
     {

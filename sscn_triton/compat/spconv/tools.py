@@ -8,7 +8,7 @@ from sscn_triton.compat.missing import names
 
 
 class CUDAKernelTimer:
-    """The timer that tensors carry. It measures nothing: ``torch.profiler`` does.
+    """The timer that tensors carry. It measures nothing; use ``torch.profiler``.
 
     Args:
         enable: must be False.
@@ -33,7 +33,7 @@ class CUDAKernelTimer:
 
     @staticmethod
     def collect_by_name(name: str, res: dict[str, float]) -> dict[str, float]:
-        """Those entries of ``res`` that have ``name`` between the dots of theirs."""
+        """The entries of ``res`` whose dotted names contain ``name`` as a part."""
         return {key: value for key, value in res.items() if name in key.split(".")}
 
 

@@ -31,7 +31,7 @@ class VoxelGeneratorV2:
 
     Args:
         voxel_size: edge of a voxel on each axis, x first.
-        point_cloud_range: the least coordinates, then the largest.
+        point_cloud_range: the smallest coordinates, then the largest.
         max_num_points: further points of a voxel are left out.
         max_voxels: points that would start another voxel are left out.
     """
@@ -60,7 +60,7 @@ class VoxelGeneratorV2:
 
 
 class VoxelGenerator(VoxelGeneratorV2):
-    """spconv 1.0's generator, whose ``generate`` gives three arrays. Arguments: `VoxelGeneratorV2`."""
+    """spconv 1.0's generator, whose ``generate`` returns three arrays. Arguments: `VoxelGeneratorV2`."""
 
     def generate(  # type: ignore[override]
         self, points: np.ndarray, max_voxels: int | None = None
@@ -71,7 +71,7 @@ class VoxelGenerator(VoxelGeneratorV2):
 
 
 class _Point2VoxelCPU:
-    """`PointToVoxel` of arrays, or of anything with a method ``numpy()``; what it gives has one too."""
+    """`PointToVoxel` for arrays, or anything with a method ``numpy()``; the results have that method too."""
 
     NDIM: int
 
@@ -94,7 +94,7 @@ class _Point2VoxelCPU:
         return self._make(_as_tensor(points))
 
     def point_to_voxel_empty_mean(self, points: Any) -> tuple[Tensor, Tensor, Tensor]:
-        """As `point_to_voxel`, with the mean of a voxel's points where there is none."""
+        """Like `point_to_voxel`, with the mean of a voxel's points in place of missing ones."""
         return self._make(_as_tensor(points), empty_mean=True)
 
 

@@ -1,4 +1,4 @@
-"""Points to voxels, in the order in which points come."""
+"""Sort points into voxels, in the order of the points."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sscn_triton.relation import MAX_NDIM, one_integer
 
 
 class Window:
-    """The box of voxels, its axes in the order of voxel coordinates: the last of the points' first.
+    """The box of voxels, with its axes in the order of voxel coordinates: the last of the points' axes first.
 
     Args:
         voxel_size: edge of a voxel on each axis, x first, in the points' unit.
-        point_range: the least coordinates, x first, then the largest.
+        point_range: the smallest coordinates, x first, then the largest.
     """
 
     def __init__(self, voxel_size: Sequence[float], point_range: Sequence[float]) -> None:
@@ -25,7 +25,8 @@ class Window:
         self.ndim = len(sizes)
         if not 1 <= self.ndim <= MAX_NDIM or len(ends) != 2 * self.ndim or min(sizes) <= 0:
             raise ValueError(
-                f"a voxel needs 1 to {MAX_NDIM} positive sizes, a range twice as many numbers, got {sizes} and {ends}"
+                f"a voxel needs 1 to {MAX_NDIM} positive sizes, and a range twice as many numbers, got {sizes} and "
+                f"{ends}"
             )
         self.size = torch.tensor(sizes, dtype=torch.float32).flip(0)
         self.low, high = torch.tensor(ends, dtype=torch.float32).reshape(2, -1).flip(1)
@@ -44,10 +45,10 @@ class Voxels(NamedTuple):
 
 
 def fill_voxels(points: Tensor, window: Window, most_voxels: int, most_points: int, empty_mean: bool) -> Voxels:
-    """Put points ``[N, C]`` into voxels, which come in the order of their first points.
+    """Put points ``[N, C]`` into voxels, which are in the order of their first points.
 
-    A point outside the window, and one that would start a voxel beyond ``most_voxels``, is in none. Of a voxel's points
-    the first ``most_points`` are kept. Places without a point hold zeros, or the mean of the voxel's points.
+    A point outside the window, or one that would start a voxel beyond ``most_voxels``, is in none. The first
+    ``most_points`` points of a voxel are kept. Places without a point contain zeros, or the mean of the voxel's points.
     """
     one_integer(most_voxels, "the largest number of voxels", 1)
     one_integer(most_points, "the largest number of points in a voxel", 1)

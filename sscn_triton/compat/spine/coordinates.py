@@ -1,4 +1,4 @@
-"""Which sites there are: maps of coordinates, each under its tensor stride and a name."""
+"""Maps of coordinates, each identified by its tensor stride and a name."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sscn_triton.relation import Axes, submanifold_padding
 
 @dataclass(frozen=True)
 class CoordinateMapKey:
-    """The name of a map: its tensor stride, of which all its coordinates are multiples, and a word, mostly empty."""
+    """The name of a map: its tensor stride, of which all its coordinates are multiples, and a word, usually empty."""
 
     stride: Axes
     name: str = ""
 
     def get_tensor_stride(self) -> list[int]:
-        """One number for each axis."""
+        """One number per axis."""
         return list(self.stride)
 
     def get_key(self) -> tuple[list[int], str]:
@@ -35,9 +35,9 @@ class CoordinateMapKey:
 
 
 class CoordinateManager:
-    """The maps of the tensors of one network, and how rows of one lead to another.
+    """The maps of the tensors of one network, and the correspondence of their rows.
 
-    A map is kept as the library's grid, in units of its tensor stride.
+    A map is stored as the library's grid, in units of its tensor stride.
     """
 
     def __init__(self, dimension: int) -> None:
@@ -46,7 +46,7 @@ class CoordinateManager:
         self._rows: dict[tuple[int, int], tuple[Grid, Grid, Tensor, Tensor]] = {}
 
     def insert(self, grid: Grid, stride: Axes, name: str = "") -> CoordinateMapKey:
-        """Keep ``grid``, under another name if that one is taken."""
+        """Store ``grid``, under another name if that one is taken."""
         key, number = CoordinateMapKey(stride, name), 0
         while key in self._grids:
             number += 1
@@ -73,7 +73,7 @@ class CoordinateManager:
         return len(self.grid(key))
 
     def strided(self, key: CoordinateMapKey, stride: Axes) -> CoordinateMapKey:
-        """The map of ``floor(coordinate / stride)``: the one that has its key, or a new one."""
+        """The map of ``floor(coordinate / stride)``: the existing map with its key, or a new one."""
         if set(stride) == {1}:
             return key
         reached = CoordinateMapKey(tuple(t * s for t, s in zip(key.stride, stride, strict=True)), key.name)
@@ -88,7 +88,7 @@ class CoordinateManager:
         return self.insert(self.grid(key).step(step)[1], stride)
 
     def finer(self, key: CoordinateMapKey, step: Step, expand: bool) -> CoordinateMapKey:
-        """The map that ``step`` leads back to: the first of its tensor stride, or a new one of every site reached."""
+        """The map that ``step`` goes back to: the first of its tensor stride, or a new one of every site reached."""
         stride = self.finer_stride(key, step.stride)
         known = CoordinateMapKey(stride)
         if known in self._grids and not expand:
@@ -96,13 +96,13 @@ class CoordinateManager:
         return self.insert(self.grid(key).step(step._replace(kind="transposed"))[1], stride)
 
     def finer_stride(self, key: CoordinateMapKey, stride: Axes) -> Axes:
-        """The tensor stride over ``stride``; raises ValueError where that is not whole."""
+        """The tensor stride divided by ``stride``; raises ValueError if the result is not an integer."""
         if any(t % s for t, s in zip(key.stride, stride, strict=True)):
             raise ValueError(f"tensor stride {key.stride} cannot be divided by stride {stride}")
         return tuple(t // s for t, s in zip(key.stride, stride, strict=True))
 
     def origin(self, key: CoordinateMapKey) -> CoordinateMapKey:
-        """The map of the origins of the events that have a site, of tensor stride 0."""
+        """The map, of tensor stride 0, of the origins of the events that have a site."""
         events = self.grid(key).coordinates[:, :1].unique(dim=0)
         sites = torch.nn.functional.pad(events, (0, self.D))
         for known, grid in self._grids.items():
@@ -111,14 +111,14 @@ class CoordinateManager:
         return self.insert(Grid(sites, None, self.grid(key).batch_size), (0,) * self.D)
 
     def onto(self, features: Tensor, source: Grid, target: Grid) -> Tensor:
-        """Feature rows on ``source`` as rows on ``target``: zeros at sites that only ``target`` has."""
+        """Convert feature rows on ``source`` to rows on ``target``: zeros at sites that only ``target`` has."""
         if source is target:
             return features
         _, _, given, wanted = self.common(source, target)
         return features.new_zeros(len(target), features.shape[1]).index_copy(0, wanted, features.index_select(0, given))
 
     def common(self, source: Grid, target: Grid) -> tuple[Grid, Grid, Tensor, Tensor]:
-        """Both grids, and the rows of the sites that both have, in the one and in the other."""
+        """Both grids, and the rows of their common sites in the one and in the other."""
         key = (id(source), id(target))
         if key not in self._rows:
             _, place = rulebook.unique(torch.cat([source.coordinates, target.coordinates]))
@@ -128,9 +128,9 @@ class CoordinateManager:
         return self._rows[key]
 
     def union(self, one: CoordinateMapKey, other: CoordinateMapKey) -> CoordinateMapKey:
-        """A new map of the sites of two of one tensor stride: those of the first, then what only the second has."""
+        """A new map of the sites of two maps of the same stride: those of the first, then those only in the second."""
         if one.stride != other.stride:
-            raise ValueError(f"tensors to join must have one tensor stride, got {one.stride} and {other.stride}")
+            raise ValueError(f"tensors to join must have the same tensor stride, got {one.stride} and {other.stride}")
         sites = torch.cat([self.grid(one).coordinates, self.grid(other).coordinates])
         first, _ = rulebook.unique(sites)
         batch_size = max(self.grid(one).batch_size, self.grid(other).batch_size)
@@ -142,7 +142,7 @@ class CoordinateManager:
 
 
 def rules_between(grid: Grid, step: Step, target: Grid) -> tuple[Rulebook, Grid]:
-    """The rules of ``step`` from ``grid``, and the sites they lead to: ``target`` itself where that is possible."""
+    """The rules of ``step`` from ``grid``, and the sites that they lead to: ``target`` itself if possible."""
     centred = submanifold_padding(step.kernel_size, step.dilation) == step.padding
     if target is grid and centred and set(step.stride) == {1}:
         return grid.submanifold(step.kernel_size, step.dilation), grid
@@ -152,7 +152,7 @@ def rules_between(grid: Grid, step: Step, target: Grid) -> tuple[Rulebook, Grid]
 def divided(coordinates: Tensor, stride: Axes) -> Tensor:
     """Coordinates ``[N, 1 + D]`` in units of ``stride``.
 
-    Numbers with a fraction are rounded down. Raises ValueError where a coordinate is no multiple of its stride.
+    Fractions are rounded down. Raises ValueError if a coordinate is not a multiple of its stride.
     """
     sites = coordinates.floor().int() if coordinates.is_floating_point() else coordinates
     unit = torch.tensor([1, *stride], dtype=sites.dtype, device=sites.device)
@@ -162,7 +162,7 @@ def divided(coordinates: Tensor, stride: Axes) -> Tensor:
 
 
 def merged(features: Tensor, sites: Tensor, how: str) -> tuple[SparseTensor, Tensor, Tensor]:
-    """Rows as a tensor, each site once; and (where each site first appears, the site of every row)."""
+    """Convert rows to a tensor with each site once; also return each site's first row and the site of every row."""
     x = SparseTensor.from_points(features, sites, duplicates=how)
     first, inverse = rulebook.unique(sites.int().contiguous())
     return x, first, inverse

@@ -1,4 +1,4 @@
-"""Layers on feature rows, with MinkowskiEngine's names of parameters."""
+"""Layers on feature rows, with MinkowskiEngine's parameter names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Linear(torch.nn.Module):
 
 
 class BatchNorm(torch.nn.Module):
-    """`torch.nn.BatchNorm1d` over the active sites of the whole batch, for any number of them."""
+    """`torch.nn.BatchNorm1d` over the active sites of the whole batch, for any number of sites."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class BatchNorm(torch.nn.Module):
 
 
 class InstanceNorm(torch.nn.Module):
-    """Each channel of each event normalised by its mean and variance over the event's sites; eps is 1e-8."""
+    """Normalise each channel of each event by its mean and variance over the event's sites; eps is 1e-8."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Pooling, broadcasting and pruning as MinkowskiEngine does them."""
+"""Pooling, broadcasting and pruning as in MinkowskiEngine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sscn_triton.relation import volume
 
 
 class PoolingMode(Enum):
-    """What a global pooling computes: SUM, AVG or MAX; MinkowskiEngine names how it does so too."""
+    """The reduction of a global pooling: SUM, AVG or MAX; MinkowskiEngine's names also include the algorithm."""
 
     GLOBAL_SUM_POOLING_DEFAULT = 3
     GLOBAL_AVG_POOLING_DEFAULT = 4
@@ -30,7 +30,7 @@ class PoolingMode(Enum):
 
     @property
     def reduction(self) -> functional.Reduction:
-        """The library's word."""
+        """The library's name of the reduction."""
         words: dict[str, functional.Reduction] = {"SUM": "sum", "AVG": "mean", "MAX": "max"}
         return words[self.name.split("_")[1]]
 
@@ -48,11 +48,10 @@ class _Pooling(Windowed):
         self.pool_step = self._tiles() if self.kernel_size == self.stride else self.step()
 
     def _tiles(self) -> Step:
-        """Windows side by side, which MinkowskiEngine starts at multiples of the stride even where they are odd."""
+        """Adjacent windows, which MinkowskiEngine starts at multiples of the stride even if they are odd."""
         if volume(self.dilation) != 1:
             raise ValueError(
-                f"dilation must be 1 where kernel_size equals stride, got {self.dilation}: "
-                "MinkowskiEngine would leave it out"
+                f"dilation must be 1 if kernel_size equals stride, got {self.dilation}: MinkowskiEngine would ignore it"
             )
         return self.step(padding=(0,) * self.dimension)
 
@@ -68,9 +67,9 @@ class _Pooling(Windowed):
 
 
 class MaxPooling(_Pooling):
-    """The largest active value under the pool, at the sites ``floor(input / stride)``; zeros where none is.
+    """The largest active value under the pool, at the sites ``floor(input / stride)``; zeros where the pool is empty.
 
-    An odd kernel is centred on its site, an even one starts there, and so does an odd one that equals the stride.
+    An odd kernel is centred on its site; an even one starts there, and so does an odd one that equals the stride.
 
     Args:
         kernel_size, stride, dilation: one number or one per axis.
@@ -98,10 +97,10 @@ class SumPooling(_Pooling):
 
 
 class PoolingTranspose(_Pooling):
-    """Each site gets the sum of the pools that it was in: sites as in `ConvolutionTranspose`.
+    """Give each site the sum of its pools: sites as in `ConvolutionTranspose`.
 
     Args:
-        expand_coordinates: onto every site reached, even where there is a map of the finer tensor stride. Others:
+        expand_coordinates: use every site reached, even if there is a map of the finer tensor stride. Others:
             `MaxPooling`.
     """
 
@@ -129,10 +128,10 @@ class PoolingTranspose(_Pooling):
 
 
 class GlobalPooling(torch.nn.Module):
-    """A row for each event that has a site, at its origin, of tensor stride 0.
+    """One row per event that has a site, at its origin, of tensor stride 0.
 
     Args:
-        mode: which reduction.
+        mode: the reduction.
     """
 
     def __init__(self, mode: PoolingMode = PoolingMode.GLOBAL_AVG_POOLING_PYTORCH_INDEX) -> None:
@@ -170,7 +169,7 @@ class GlobalMaxPooling(GlobalPooling):
 
 
 class Broadcast(torch.nn.Module):
-    """The row of each event of a global pooling, at all of the event's sites."""
+    """Copy each event's row of a global pooling to all of the event's sites."""
 
     def forward(self, input: BackendTensor, input_glob: BackendTensor) -> BackendTensor:
         x = expect(self, input)
@@ -186,7 +185,7 @@ class Broadcast(torch.nn.Module):
 
 
 class BroadcastMultiplication(Broadcast):
-    """Features times the row of their event of a global pooling."""
+    """Multiply features by their event's row of a global pooling."""
 
     def forward(self, input: BackendTensor, input_glob: BackendTensor) -> BackendTensor:
         x = expect(self, input)
@@ -194,7 +193,7 @@ class BroadcastMultiplication(Broadcast):
 
 
 class Pruning(torch.nn.Module):
-    """The sites where a bool mask ``[N]`` is true, on a map of their own."""
+    """Keep the sites where a bool mask ``[N]`` is true, on a new map."""
 
     def forward(self, input: BackendTensor, mask: Tensor) -> BackendTensor:
         x = expect(self, input)
@@ -203,5 +202,5 @@ class Pruning(torch.nn.Module):
 
 
 def sizes(step: Step) -> dict[str, Any]:
-    """The geometry of a step as `functional` takes it."""
+    """The geometry of a step as arguments of `functional`."""
     return {name: getattr(step, name) for name in ("kernel_size", "stride", "padding", "dilation")}

@@ -1,4 +1,4 @@
-"""The tensor that SPINE's own one holds."""
+"""The tensor inside SPINE's own tensor."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class BackendTensor(Hinted):
 
     Args:
         features: ``[N, C]``, floating point.
-        coordinates: ``[N, 1 + D]``, batch index first, multiples of ``tensor_stride``; numbers with a fraction are
-            rounded down. Sites come in the order in which they first appear.
+        coordinates: ``[N, 1 + D]``, batch index first, multiples of ``tensor_stride``; fractions are
+            rounded down. Sites are in order of first appearance.
         tensor_stride: one number or one per axis.
-        coordinate_map_key: instead of coordinates, a map of ``coordinate_manager``.
-        coordinate_manager: where maps are kept; a new one unless given.
-        duplicate_reduction: what becomes of rows that share a site: "sum", "mean", or "first", also where None.
+        coordinate_map_key: a map of ``coordinate_manager``, in place of coordinates.
+        coordinate_manager: the manager that keeps the maps; by default a new one.
+        duplicate_reduction: how to merge rows that share a site: "sum", "mean", or "first" (also for None).
     """
 
     INSTEAD: ClassVar = {
@@ -68,7 +68,7 @@ class BackendTensor(Hinted):
         self.unique_index: Tensor | None = None
         self.inverse_mapping: Tensor | None = None
         if (coordinates is None) == (coordinate_map_key is None):
-            raise ValueError("either coordinates or a coordinate_map_key must be given, with its coordinate_manager")
+            raise ValueError("pass either coordinates, or a coordinate_map_key with its coordinate_manager")
         if coordinates is not None:
             ndim = coordinates.shape[1] - 1 if coordinates.ndim == 2 else 0
             stride = per_axis(tensor_stride, ndim, "tensor_stride", 0)
@@ -84,11 +84,11 @@ class BackendTensor(Hinted):
             self.coordinate_manager, self.coordinate_map_key = coordinate_manager, coordinate_map_key
             size = coordinate_manager.size(coordinate_map_key)
             if features.ndim != 2 or len(features) != size:
-                raise ValueError(f"features must be [{size}, C], a row for each site, got {tuple(features.shape)}")
+                raise ValueError(f"features must be [{size}, C], one row per site, got {tuple(features.shape)}")
         self.F = features
 
     def on(self, features: Tensor, key: CoordinateMapKey | None = None) -> BackendTensor:
-        """Other features on the same sites, or on those of another map of the same manager."""
+        """New features on the same sites, or on those of another map of the same manager."""
         key = self.coordinate_map_key if key is None else key
         return BackendTensor(features, coordinate_map_key=key, coordinate_manager=self.coordinate_manager)
 
@@ -113,7 +113,7 @@ class BackendTensor(Hinted):
 
     @property
     def tensor_stride(self) -> list[int]:
-        """One number for each axis."""
+        """One number per axis."""
         return self.coordinate_map_key.get_tensor_stride()
 
     @property
@@ -133,26 +133,26 @@ class BackendTensor(Hinted):
 
     @property
     def device(self) -> torch.device:
-        """Where the features are."""
+        """The device of the features."""
         return self.F.device
 
     @property
     def shape(self) -> torch.Size:
-        """That of the features."""
+        """The shape of the features."""
         return self.F.shape
 
     def size(self) -> torch.Size:
-        """That of the features."""
+        """The shape of the features."""
         return self.F.shape
 
     def detach(self) -> BackendTensor:
-        """The same without gradient."""
+        """The same tensor without gradient."""
         return self.on(self.F.detach())
 
     def features_at_coordinates(self, queries: Tensor) -> Tensor:
         """Features ``[M, C]`` at points ``[M, 1 + D]``, batch index first, of any real numbers.
 
-        Between sites they are interpolated linearly on each axis; sites that are not there count as zeros.
+        They are interpolated linearly on each axis between sites; inactive sites count as zeros.
         """
         if queries.ndim != 2 or queries.shape[1] != 1 + self.D:
             raise ValueError(f"queries must be [M, {1 + self.D}], batch index first, got {tuple(queries.shape)}")
@@ -176,16 +176,18 @@ class BackendTensor(Hinted):
         return result
 
     def _joined(self, other: Any, join: Callable[[Tensor, Tensor], Tensor]) -> BackendTensor:
-        """``join`` site by site.
+        """Apply ``join`` site by site.
 
-        On different sites as MinkowskiEngine does: a site that only the first tensor has keeps its features; one that
+        On different sites, as in MinkowskiEngine: a site that only the first tensor has keeps its features; one that
         only the second has is ``join(0, second)``.
         """
         if not isinstance(other, BackendTensor):
             return self.on(join(self.F, other))
         manager = self.coordinate_manager
         if other.coordinate_manager is not manager:
-            raise ValueError("tensors to join must share a coordinate manager: give the second that of the first")
+            raise ValueError(
+                "tensors to join must share a coordinate manager: create the second with that of the first"
+            )
         if other.coordinate_map_key == self.coordinate_map_key:
             return self.on(join(self.F, other.F))
         key = manager.union(self.coordinate_map_key, other.coordinate_map_key)
@@ -217,12 +219,12 @@ class BackendTensor(Hinted):
 
 
 def expect(layer: torch.nn.Module, x: Any, channels: int | None = None, dimension: int | None = None) -> BackendTensor:
-    """``x``; raises unless it is a tensor of these numbers of channels and axes, where they are given."""
+    """Return ``x``; raise unless it is a tensor with these numbers of channels and axes, if they are given."""
     name = type(layer).__name__
     if not isinstance(x, BackendTensor):
-        raise TypeError(f"{name} takes a tensor of create_tensor, got {type(x).__name__}")
+        raise TypeError(f"{name} takes a tensor made by create_tensor, got {type(x).__name__}")
     if dimension is not None and dimension != x.D:
-        raise ValueError(f"{name} has dimension {dimension}, the tensor {x.D}")
+        raise ValueError(f"{name} has dimension {dimension}, but the tensor has {x.D}")
     if channels is not None and x.F.shape[1] != channels:
-        raise ValueError(f"{name} takes {channels} channels, the tensor has {x.F.shape[1]}")
+        raise ValueError(f"{name} takes {channels} channels, but the tensor has {x.F.shape[1]}")
     return x

@@ -1,4 +1,4 @@
-"""Kernels as MinkowskiEngine lays them: centred if odd, from the site on if even."""
+"""Kernels as MinkowskiEngine places them: an odd one is centred on the site, an even one starts at it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SpatialArg = int | Sequence[int]
 
 
 class Windowed(torch.nn.Module):
-    """What layers with a kernel share.
+    """The common part of layers with a kernel.
 
     Args:
         kernel_size, stride, dilation: one number or one per axis. An odd kernel is centred on its site; an even one
             starts there.
         kernel_generator: must be None; kernels are boxes.
-        dimension: number of spatial axes; read off ``kernel_size`` where that is a sequence.
+        dimension: number of spatial axes; by default the length of ``kernel_size`` if that is a sequence.
     """
 
     def __init__(

@@ -92,7 +92,8 @@ def test_sizes_that_do_not_fit_are_assertion_errors_too():
     refused("no sites of spatial size", lambda: scn.UnPooling(2, 2, 2)(x))
     refused("different sites", lambda: [scn.Convolution(2, 1, 1, k, s, False)(x) for k, s in ((2, 2), (3, 1), (1, 1))])
     refused(
-        "no such layer reached this tensor's sites", lambda: scn.Deconvolution(2, 1, 1, 3, 1, False)(scn.Convolution(2, 1, 1, 2, 2, False)(x))
+        "no such layer reached",
+        lambda: scn.Deconvolution(2, 1, 1, 3, 1, False)(scn.Convolution(2, 1, 1, 2, 2, False)(x)),
     )
 
 

@@ -130,7 +130,7 @@ def test_a_layer_refuses_pairs_that_no_layer_left():
     assert data.indice_pairs is pairs
     x = spconv.SparseConvTensor(torch.ones(1, 1), indices, [2, 2], 1, indice_dict={"a": data})
     for layer in (spconv.SubMConv2d(1, 1, 3, indice_key="a"), spconv.SparseMaxPool2d(2, indice_key="a")):
-        with pytest.raises(TypeError, match="'a' holds IndiceData, which no layer of sscn_triton left"):
+        with pytest.raises(TypeError, match="'a' stores IndiceData, which no layer of sscn_triton made"):
             layer(x)
 
 
@@ -172,10 +172,10 @@ def test_a_subclass_may_convolve_with_another_weight():
 
 
 IMPORTS = {
-    "import spconv.pytorch.quantization": "use PyTorch's own quantisation",
-    "from spconv.pytorch import quantization": "use PyTorch's own quantisation",
+    "import spconv.pytorch.quantization": "use PyTorch's quantisation",
+    "from spconv.pytorch import quantization": "use PyTorch's quantisation",
     "from spconv.pytorch.functional import implicit_gemm": "use the layers",
-    "from spconv.pytorch.quantization.graph import x": "use PyTorch's own quantisation",
+    "from spconv.pytorch.quantization.graph import x": "use PyTorch's quantisation",
     "from spconv.core_cc.csrc.sparse.all import SpconvOps": "use sscn_triton",
     "from spconv.pytorch.cppcore import torch_tensor_to_tv": "use PyTorch's tensors",
     "from spconv.utils import rbbox_iou": "use the box operators",

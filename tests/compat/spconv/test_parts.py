@@ -87,9 +87,9 @@ def test_a_key_is_shared_by_submanifold_layers_of_one_geometry():
     assert spconv.SubMConv2d(1, 1, 3, indice_key="a")(x).indice_dict["a"] is x.indice_dict["a"]
     refused("one kernel_size", lambda: spconv.SubMConv2d(1, 1, 5, indice_key="a")(x))
     refused("one dilation", lambda: spconv.SubMConv2d(1, 1, 3, dilation=2, indice_key="a")(x))
-    refused("exists already", lambda: spconv.SparseConv2d(1, 1, 3, indice_key="a")(x))
-    refused("exists already", lambda: spconv.SparseMaxPool2d(2, indice_key="a")(x))
-    refused("submanifold layer left it", lambda: spconv.SparseInverseConv2d(1, 1, 3, "a")(x))
+    refused("already exists", lambda: spconv.SparseConv2d(1, 1, 3, indice_key="a")(x))
+    refused("already exists", lambda: spconv.SparseMaxPool2d(2, indice_key="a")(x))
+    refused("submanifold layer stored it", lambda: spconv.SparseInverseConv2d(1, 1, 3, "a")(x))
     y = spconv.SparseConv2d(1, 1, 2, 2, indice_key="d")(x)
     refused("same sites", lambda: spconv.SubMConv2d(1, 1, 3, indice_key="a")(y))
     refused("changes the sites", lambda: spconv.SubMConv2d(1, 1, 2, indice_key="d")(y))
@@ -127,7 +127,7 @@ def test_wrong_arguments_are_named():
     refused("same sites", lambda: x + tensor(indices=INDICES.flip(0)))
     refused("equally many", lambda: spconv.AddTable()([x, spconv.SubMConv2d(1, 2, 1)(x)]))
     refused("use the layers", lambda: spconv.functional.implicit_gemm, AttributeError)
-    refused("use PyTorch's own quantisation", lambda: spconv.quantization, AttributeError)
+    refused("use PyTorch's quantisation", lambda: spconv.quantization, AttributeError)
 
 
 def test_empty_tensors_keep_channels_extents_and_events():

@@ -247,7 +247,7 @@ BAD_ROWS = {
         r"line 1: header '1,2,3,0\.5': no column x, y, value; expected a line with the columns",
     ),
     "empty": ("", "no header; expected columns x, y"),
-    "short": ("x,y,z,value\n1,2,3\n", "event 0: line 2: 3 cells in '1,2,3', the header names 4 columns"),
+    "short": ("x,y,z,value\n1,2,3\n", "event 0: line 2: 3 cells in '1,2,3', but the header names 4 columns"),
     "fraction": (
         "x,y,z,value\n1,2.5,3,1\n",
         r"event 0: line 2: column y is '2\.5'; expected an integer voxel number, 0",
@@ -266,7 +266,7 @@ BAD_ROWS = {
     "bytes": ("x,y,z,value\n1,2,\udcff,1\n", "event 0: line 2: column z is "),
     "empty cell": ("x,y,z,value,label\n1,2,3,1,\n", "event 0: line 2: column label is empty; expected a label"),
     "empty event": ("event,x,y,value\n1,2,3,1\n,1,2,3\n", "line 3: column event is empty; expected an event number"),
-    "more cells": ("x,y,z,value\n1,2,3,1,5\n", "event 0: line 2: 5 cells in '1,2,3,1,5', the header names 4"),
+    "more cells": ("x,y,z,value\n1,2,3,1,5\n", "event 0: line 2: 5 cells in '1,2,3,1,5', but the header names 4"),
     "semicolons": ("x;y;z;value\n1;2;3;0,5\n", "line 1: columns are separated by semicolons; expected commas"),
     "tabs": ("# note, this\nx\ty\tz\tvalue\n", "line 2: columns are separated by tabs; expected commas"),
     "UTF-16": ("\udcff\udcfex\0,\0", "line 1: the text is UTF-16; save it as CSV UTF-8"),

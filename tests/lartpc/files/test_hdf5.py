@@ -135,7 +135,7 @@ def test_errors_of_the_library_come_through(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "numbers.h5", "w") as file:
         for name in ("point", "cluster"):
             file[name] = np.zeros((2, 8), np.float32)
-    with pytest.raises(EventFileError, match=r"numbers\.h5: point is float32 \[2, 8\]; expected a row of numbers"):
+    with pytest.raises(EventFileError, match=r"numbers\.h5: point is float32 \[2, 8\]; expected one row of numbers"):
         open_events(tmp_path / "numbers.h5")
     with h5py.File(tmp_path / "foreign.h5", "w") as file:
         file["images/first"], file["labels"] = np.zeros((3, 4)), np.zeros(3, np.int8)

@@ -139,7 +139,7 @@ def test_three_planes_are_read_as_one_or_each(tmp_path: Path) -> None:
     with open_events(path, **names, projection=1) as events:
         assert [event.name for event in events] == ["planes.h5:0:1", "planes.h5:1:1"]
         assert labels_of(events[1], planes[4], kinds[4])
-    with pytest.raises(EventFileError, match=r"no image of projection 3; there are \[0, 1, 2\]"):
+    with pytest.raises(EventFileError, match=r"no image of projection 3; the file has \[0, 1, 2\]"):
         open_events(path, projection=3, **names)
 
 

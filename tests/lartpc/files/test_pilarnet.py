@@ -44,7 +44,7 @@ def test_events_read_back_but_for_the_order_of_voxels(written: Path) -> None:
             assert event.name == original.name
         assert same_event(read[-1], events[-1])
         assert [event.name for event in read[1:3]] == ["1:0", "2:0"]
-        with pytest.raises(IndexError, match=r"events\.h5: no event 6; the file has 6"):
+        with pytest.raises(IndexError, match=r"events\.h5: there is no event 6; the file has 6"):
             read[6]
 
 

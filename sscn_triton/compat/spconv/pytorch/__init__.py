@@ -1,7 +1,7 @@
 """spconv's PyTorch API on this library: ``import sscn_triton.compat.spconv.pytorch as spconv``.
 
-Arguments, parameter names and shapes, initial weights and conventions are those of spconv 2.3. What is not here raises
-AttributeError or ImportError, and names the alternative where there is one.
+Arguments, parameter names and shapes, initial weights and conventions are those of spconv 2.3. Missing names raise
+AttributeError or ImportError, with the alternative if there is one.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ from sscn_triton.compat.spconv.pytorch.tables import AddTable, AddTableMisaligne
 
 
 class ToDense(SparseModule):
-    """``[B, C, *spatial_shape]``, zero where no site is active."""
+    """``[B, C, *spatial_shape]``, zero at inactive sites."""
 
     def forward(self, x: SparseConvTensor) -> Tensor:
         return x.dense()
@@ -88,9 +88,9 @@ class RemoveGrid(SparseModule):
 __getattr__ = names(
     __name__,
     {
-        "interpreter": "torch.fx on what follows the sparse layers",
-        "quantization": "PyTorch's own quantisation of what follows the sparse layers",
-        "spatial": "sscn_triton.SparseTensor.from_points, which joins duplicates",
+        "interpreter": "torch.fx for the layers after the sparse ones",
+        "quantization": "PyTorch's quantisation of the layers after the sparse ones",
+        "spatial": "sscn_triton.SparseTensor.from_points, which merges duplicates",
     },
 )
 

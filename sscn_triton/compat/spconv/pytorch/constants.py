@@ -1,4 +1,4 @@
-"""What scripts ask about PyTorch."""
+"""What scripts read about PyTorch."""
 
 from __future__ import annotations
 

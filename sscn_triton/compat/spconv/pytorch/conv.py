@@ -164,25 +164,25 @@ class SubMConv4d(_SubMConv):
 
 
 class SparseConv1d(_SparseConv):
-    """To every site that some input reaches, in one dimension. Arguments: `SparseConvolution`."""
+    """Convolution to every site that some input reaches, in one dimension. Arguments: `SparseConvolution`."""
 
     NDIM = 1
 
 
 class SparseConv2d(_SparseConv):
-    """To every site that some input reaches, in two dimensions. Arguments: `SparseConvolution`."""
+    """Convolution to every site that some input reaches, in two dimensions. Arguments: `SparseConvolution`."""
 
     NDIM = 2
 
 
 class SparseConv3d(_SparseConv):
-    """To every site that some input reaches, in three dimensions. Arguments: `SparseConvolution`."""
+    """Convolution to every site that some input reaches, in three dimensions. Arguments: `SparseConvolution`."""
 
     NDIM = 3
 
 
 class SparseConv4d(_SparseConv):
-    """To every site that some input reaches, in four dimensions. Arguments: `SparseConvolution`."""
+    """Convolution to every site that some input reaches, in four dimensions. Arguments: `SparseConvolution`."""
 
     NDIM = 4
 
@@ -212,25 +212,25 @@ class SparseConvTranspose4d(_SparseConvTranspose):
 
 
 class SparseInverseConv1d(_SparseInverseConv):
-    """The layer with this key read backwards, onto the sites it came from, in one dimension."""
+    """The layer with this key read backwards, onto its input sites, in one dimension."""
 
     NDIM = 1
 
 
 class SparseInverseConv2d(_SparseInverseConv):
-    """The layer with this key read backwards, onto the sites it came from, in two dimensions."""
+    """The layer with this key read backwards, onto its input sites, in two dimensions."""
 
     NDIM = 2
 
 
 class SparseInverseConv3d(_SparseInverseConv):
-    """The layer with this key read backwards, onto the sites it came from, in three dimensions."""
+    """The layer with this key read backwards, onto its input sites, in three dimensions."""
 
     NDIM = 3
 
 
 class SparseInverseConv4d(_SparseInverseConv):
-    """The layer with this key read backwards, onto the sites it came from, in four dimensions."""
+    """The layer with this key read backwards, onto its input sites, in four dimensions."""
 
     NDIM = 4
 

@@ -29,15 +29,15 @@ MOST_VOXELS = "max_num_voxels_during_training"
 
 
 class SparseConvolution(SparseModule):
-    """What all convolutions share.
+    """The common part of all convolutions.
 
     The weight is ``[out_channels, *kernel_size, in_channels / groups]``, uniform within ``1 / sqrt(fan_in)``, as is the
     bias. A layer of one tap that keeps the sites reads it as ``[in_channels, out_channels]``, as spconv does.
 
-    A ``state_dict`` may hold spconv 1's ``[*kernel_size, in_channels, out_channels]`` instead, which is known by its
-    shape; the layout that the environment variable SPCONV_SAVED_WEIGHT_LAYOUT names loads too, as in spconv. Code that
-    replaces ``_load_from_state_dict`` has its own way with layouts: weights are then turned only where the variable
-    names one.
+    A ``state_dict`` may contain spconv 1's ``[*kernel_size, in_channels, out_channels]`` instead, which is recognised
+    by its shape; the layout named by the environment variable SPCONV_SAVED_WEIGHT_LAYOUT loads too, as in spconv. Code
+    that replaces ``_load_from_state_dict`` handles layouts itself: weights are then converted only if the variable
+    names a layout.
 
     Args:
         ndim: number of spatial axes.
@@ -45,17 +45,17 @@ class SparseConvolution(SparseModule):
         kernel_size, stride, padding, dilation, output_padding: one number or one per axis.
         groups: groups of channels that do not mix (spconv has 1 only).
         bias: whether a learnt constant is added.
-        subm: whether the output sites are the input's. ``stride`` must then be 1; ``padding`` is not used, whatever it
-            is, since the window is centred: ``(kernel_size // 2) * dilation``.
-        transposed, inverse: whether the relation is read backwards, onto all sites reached or onto those that the layer
-            with this ``indice_key`` came from.
-        indice_key: name under which sites and rules are kept. Submanifold layers with one key share them and must have
-            one geometry; any other layer must be the first with its key.
+        subm: whether the output sites are the input's. ``stride`` must then be 1; ``padding`` is ignored,
+            because the window is centred: ``(kernel_size // 2) * dilation``.
+        transposed, inverse: whether the relation is read backwards, onto all sites reached or onto the input sites of
+            the layer with this ``indice_key``.
+        indice_key: name under which sites and rules are stored. Submanifold layers with one key share them and must
+            have the same geometry; any other layer must be the first with its key.
         algo, large_kernel_fast_algo: have no effect; there is one algorithm.
         fp32_accum: None or True: sums are always float32, or float64.
         record_voxel_count: whether the buffer ``max_num_voxels_during_training`` keeps the largest number of output
             sites seen.
-        act_type, act_alpha, act_beta: must be None, 0 and 0: an activation is a layer of its own.
+        act_type, act_alpha, act_beta: must be None, 0 and 0: use a separate layer for the activation.
         name: a label.
     """
 
@@ -147,7 +147,7 @@ class SparseConvolution(SparseModule):
 
     @property
     def conv1x1(self) -> bool:
-        """Whether the layer is a matrix on every site, which leaves nothing under its key."""
+        """Whether the layer is a matrix on every site, which stores nothing under its key."""
         if self.subm or self.inverse:
             return self.subm and volume(tuple(self.kernel_size)) == 1
         return set(self.kernel_size) == set(self.stride) == {1} and not any(self.padding)
@@ -157,7 +157,7 @@ class SparseConvolution(SparseModule):
         return self.indice_key is not None and not self.subm
 
     def reset_parameters(self) -> None:
-        """Draw the weights anew."""
+        """Draw new initial weights."""
         self._custom_kaiming_uniform_(self.weight, math.sqrt(5))
         if self.bias is not None:
             bound = 1 / math.sqrt(self._calculate_correct_fan("fan_in"))
@@ -186,7 +186,7 @@ class SparseConvolution(SparseModule):
         return getattr(self, MOST_VOXELS, None)
 
     def forward(self, input: SparseConvTensor, add_input: SparseConvTensor | None = None) -> SparseConvTensor:
-        """The layer of ``input``, plus the features of ``add_input`` on its output sites."""
+        """Apply the layer to ``input`` and add the features of ``add_input`` on its output sites."""
         return self._conv_forward(self.training, input, self.weight, self.bias, add_input)
 
     def _conv_forward(
@@ -206,7 +206,7 @@ class SparseConvolution(SparseModule):
     ) -> SparseConvTensor:
         """`forward` with another weight and bias, for subclasses.
 
-        ``training`` and both names have no effect: they choose spconv's kernels and name its times. ``channel_scale``
+        ``training`` and both names have no effect: in spconv they choose kernels and label timings. ``channel_scale``
         and ``output_scale``, of 8-bit layers, must be None.
         """
         if channel_scale is not None or output_scale is not None:
@@ -236,7 +236,7 @@ class SparseConvolution(SparseModule):
             rules, taps = centred_rules(grid, self.kernel_size, self.dilation)
             return LayerData(self, input.indices, input.indices, grid, grid, rules, taps)
         if known is not None:
-            raise ValueError(f"indice_key {self.indice_key!r} exists already in this tensor")
+            raise ValueError(f"indice_key {self.indice_key!r} already exists in this tensor")
         rules, reached = grid.step(self._step())
         return LayerData(self, input.indices, reached.coordinates.clone(), grid, reached, rules)
 
@@ -245,25 +245,29 @@ class SparseConvolution(SparseModule):
         return step_of(self.transposed, *sizes)
 
     def _check_shared(self, known: LayerData, grid: Grid) -> None:
-        """Raises unless a submanifold layer left ``known``, with this geometry and on these sites."""
+        """Raise unless a submanifold layer stored ``known``, with this geometry and on these sites."""
         key = f"indice_key {self.indice_key!r}"
         if not known.is_subm:
-            raise ValueError(f"{key} is that of a layer that changes the sites; a submanifold layer needs another")
+            raise ValueError(
+                f"{key} belongs to a layer that changes the sites; use another key for a submanifold layer"
+            )
         for name, own, theirs in (
             ("kernel_size", self.kernel_size, known.ksize),
             ("dilation", self.dilation, known.dilation),
         ):
             if own != theirs:
-                raise ValueError(f"submanifold layers with {key} must have one {name}: {theirs}, this one has {own}")
+                raise ValueError(
+                    f"submanifold layers with {key} must have the same {name}: {theirs}, but this one has {own}"
+                )
         if not same_sites(known.grid, grid):
             raise ValueError(f"submanifold layers with {key} must have the same sites: {known.grid!r}, not {grid!r}")
 
     def _backwards(self, input: SparseConvTensor, grid: Grid) -> LayerData:
-        """What the layer with this key left, its input and output exchanged."""
+        """The data that the layer with this key stored, with input and output exchanged."""
         known = known_under(input, self.indice_key)
         if known is None or known.is_subm:
-            held = "a submanifold layer left it" if known else f"known are {sorted(map(str, input.indice_dict))}"
-            raise ValueError(f"indice_key {self.indice_key!r} leads to no layer that can be inverted: {held}")
+            held = "a submanifold layer stored it" if known else f"known are {sorted(map(str, input.indice_dict))}"
+            raise ValueError(f"indice_key {self.indice_key!r} belongs to no layer that can be inverted: {held}")
         if known.ksize != self.kernel_size:
             raise ValueError(
                 f"an inverse convolution has the kernel_size of the layer it inverts, {known.ksize}, "
@@ -277,7 +281,7 @@ class SparseConvolution(SparseModule):
         return LayerData(self, input.indices, known.grid.coordinates.clone(), grid, known.grid, rules)
 
     def _by_tap(self, weight: Tensor) -> Tensor:
-        """A weight as the library wants it, ``[V, groups, in / groups, out / groups]``."""
+        """A weight in the library's layout, ``[V, groups, in / groups, out / groups]``."""
         if self.subm and any(size % 2 == 0 for size in self.kernel_size):
             ends = [n for size in reversed(self.kernel_size) for n in (0, 1 - size % 2)]
             weight = torch.nn.functional.pad(weight, (0, 0, *ends))
@@ -295,7 +299,7 @@ class SparseConvolution(SparseModule):
 
 
 def centred_rules(grid: Grid, kernel_size: list[int], dilation: list[int]) -> tuple[Rulebook, list[int] | None]:
-    """The rules of a submanifold layer, and which taps of them an even kernel has (None for all)."""
+    """The rules of a submanifold layer, and the taps of them that an even kernel has (None for all)."""
     window, taps = odd_window(kernel_size)
     return grid.submanifold(window, tuple(dilation)), taps
 
@@ -308,7 +312,7 @@ def step_of(
     dilation: list[int],
     output_padding: list[int],
 ) -> Step:
-    """A strided or transposed layer's step; spconv's extent of a transposed one knows no dilation."""
+    """The step of a strided or transposed layer; spconv's extent of a transposed one ignores dilation."""
     kernel, strides, pads, spread = (tuple(size) for size in (kernel_size, stride, padding, dilation))
     if not transposed:
         return Step("strided", kernel, strides, pads, spread, (0,) * len(kernel))
@@ -317,7 +321,7 @@ def step_of(
 
 
 def _turn_saved_weight(layer: torch.nn.Module, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-    """Before a layer is loaded: its weight as ``[out, *kernel, in]``, and the count that it may lack."""
+    """Before a layer is loaded, convert its weight to ``[out, *kernel, in]`` and add the count if it is missing."""
     assert isinstance(layer, SparseConvolution)
     name = f"{prefix}weight"
     loads = getattr(layer._load_from_state_dict, "__func__", None)
@@ -329,7 +333,7 @@ def _turn_saved_weight(layer: torch.nn.Module, state_dict: dict[str, Any], prefi
 
 
 def _check_act(act_type: Any, act_alpha: float, act_beta: float) -> None:
-    """Raises unless there is no activation; spconv's name for that is ``Activation.None_``."""
+    """Raise unless there is no activation; spconv's name for that is ``Activation.None_``."""
     if getattr(act_type, "name", act_type) not in (None, "None_") or act_alpha or act_beta:
         raise ValueError(
             "act_type, act_alpha and act_beta must be None, 0 and 0: put the activation after the layer, "
@@ -338,19 +342,19 @@ def _check_act(act_type: Any, act_alpha: float, act_beta: float) -> None:
 
 
 def expect(layer: Any, x: SparseConvTensor, channels: int | None = None) -> Grid:
-    """The sites of ``x``; raises unless it has as many axes as ``layer``, and as many channels as given."""
+    """The sites of ``x``; raise unless it has as many axes as ``layer``, and as many channels as given."""
     name = type(layer).__name__
     if not isinstance(x, SparseConvTensor):
         raise TypeError(f"{name} takes a SparseConvTensor, got {type(x).__name__}")
     if len(x.spatial_shape) != layer.ndim:
-        raise ValueError(f"{name} has {layer.ndim} spatial axes, the tensor {len(x.spatial_shape)}")
+        raise ValueError(f"{name} has {layer.ndim} spatial axes, but the tensor has {len(x.spatial_shape)}")
     if channels is not None and x.features.shape[1] != channels:
-        raise ValueError(f"{name} takes {channels} channels, the tensor has {x.features.shape[1]}")
+        raise ValueError(f"{name} takes {channels} channels, but the tensor has {x.features.shape[1]}")
     return x.sites()
 
 
 def record_voxels(layer: torch.nn.Module, output: SparseConvTensor) -> None:
-    """Let the layer's buffer, if it has one, know the number of output sites."""
+    """Record the number of output sites in the layer's buffer, if it has one."""
     most = getattr(layer, MOST_VOXELS, None)
     if most is not None:
         most.clamp_(min=len(output.indices))

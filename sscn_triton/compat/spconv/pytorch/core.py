@@ -1,4 +1,4 @@
-"""spconv's tensor, and what it remembers under an ``indice_key``."""
+"""spconv's tensor, and the data that it stores under an ``indice_key``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sscn_triton.relation import MAX_NDIM, Axes, one_integer, per_axis
 
 
 class _Known(NamedTuple):
-    """The grid of an ``indices`` tensor as it was at a version of its values; keeps it alive, so that its id is its."""
+    """The grid of an ``indices`` tensor at a version of its values; keeps the tensor alive, so its id is unique."""
 
     identity: int
     version: int
@@ -29,24 +29,24 @@ class _Known(NamedTuple):
 
 @value("features", "indices", "spatial_shape", "batch_size", "grid", "voxel_num", "indice_dict", features="_features")
 class SparseConvTensor(Hinted):
-    """Features on sites, with the rulebooks that layers left under their keys.
+    """Features on sites, with the rulebooks that layers stored under their keys.
 
-    Sites are checked when a layer first asks for them, so that ``features`` and ``indices`` may be replaced one after
-    the other. They must then be distinct, within ``spatial_shape``, one for each row.
+    Sites are checked when a layer first needs them, so that ``features`` and ``indices`` may be replaced one after
+    the other. They must then be distinct, within ``spatial_shape``, and one per row.
 
     Args:
         features: ``[N, C]``, floating point.
         indices: ``[N, 1 + D]`` int32, batch index first, D from 1 to 4.
         spatial_shape: extent of each of the D axes.
-        batch_size: number of events, 1 at least.
-        grid, voxel_num: kept and handed on; spconv's own buffers, without a meaning for results.
-        indice_dict: what layers left under their keys.
+        batch_size: number of events, at least 1.
+        grid, voxel_num: stored and passed on; spconv's own buffers, without effect on results.
+        indice_dict: the data that layers stored under their keys.
         benchmark, enable_timer: must be False; PyTorch's profiler measures layers.
         permanent_thrust_allocator: has no effect; memory is PyTorch's.
         force_algo: has no effect; there is one algorithm.
 
-    What code copies from one tensor to the next is there, and handed on: ``benchmark_record`` (empty), ``_timer``
-    (off), ``thrust_allocator`` and ``int8_scale`` (None).
+    The members that code copies from one tensor to the next exist and are passed on: ``benchmark_record`` (empty),
+    ``_timer`` (off), ``thrust_allocator`` and ``int8_scale`` (None).
     """
 
     INSTEAD: ClassVar = {
@@ -59,7 +59,7 @@ class SparseConvTensor(Hinted):
             "replace_feature(features...), and indices on the same device",
         ),
         **dict.fromkeys(("sparity", "sparsity"), "len(indices) / spatial_size / batch_size"),
-        "update_grid": "nothing in its place: there is no grid to keep",
+        "update_grid": "nothing: there is no grid to keep",
     }
 
     def __init__(
@@ -110,11 +110,11 @@ class SparseConvTensor(Hinted):
 
     @features.setter
     def features(self, value: Any) -> NoReturn:
-        raise ValueError("features cannot be set: x = x.replace_feature(features) makes a tensor that has them")
+        raise ValueError("features cannot be set: use x = x.replace_feature(features)")
 
     @property
     def benchmark(self) -> bool:
-        """False: PyTorch's profiler measures layers. Nothing else can be set."""
+        """False: use PyTorch's profiler to measure layers. Nothing else can be set."""
         return False
 
     @benchmark.setter
@@ -128,7 +128,7 @@ class SparseConvTensor(Hinted):
         return False
 
     def q_scale(self) -> NoReturn:
-        """Raises ValueError, as spconv does for features that are not 8-bit ones: there are none here."""
+        """Raises ValueError, as spconv does for features that are not 8-bit, because there are none here."""
         raise ValueError("sparse tensor must be quantized, and sscn_triton has no 8-bit features")
 
     def dequantize(self) -> SparseConvTensor:
@@ -137,11 +137,11 @@ class SparseConvTensor(Hinted):
 
     @property
     def spatial_size(self) -> int:
-        """Number of sites of an event were all active."""
+        """Number of sites of an event if all were active."""
         return math.prod(self.spatial_shape)
 
     def replace_feature(self, feature: Tensor) -> SparseConvTensor:
-        """The same sites with other features ``[N, C']``; what layers left under their keys is shared."""
+        """The same sites with new features ``[N, C']``; data stored under keys is shared."""
         _check_rows(feature)
         other = self.shadow_copy()
         other._features = feature
@@ -154,34 +154,34 @@ class SparseConvTensor(Hinted):
         return other
 
     def select_by_index(self, valid_indices: Tensor) -> SparseConvTensor:
-        """The rows that ``valid_indices`` chooses, without what layers left under their keys."""
+        """The rows that ``valid_indices`` selects, without the data stored under keys."""
         other = self.replace_feature(self.features[valid_indices])
         other.indices, other.indice_dict = self.indices[valid_indices], {}
         return other
 
     def minus(self) -> SparseConvTensor:
-        """The same sites with features of the other sign."""
+        """The same sites with negated features."""
         return self.replace_feature(-self.features)
 
     @classmethod
     def from_dense(cls, x: Tensor) -> SparseConvTensor:
-        """The sites of ``x`` ``[B, *spatial_shape, C]``, channels last, where some channel is not zero."""
+        """The sites of ``x`` ``[B, *spatial_shape, C]``, channels last, where any channel is nonzero."""
         y = SparseTensor.from_dense(x.movedim(-1, 1))
         return cls(y.features, y.coordinates.clone(), x.shape[1:-1], x.shape[0])
 
     def find_indice_pair(self, key: str | None) -> IndiceData | None:
-        """What a layer left under ``key``, or None."""
+        """The data that a layer stored under ``key``, or None."""
         return None if key is None else self.indice_dict.get(key)
 
     def dense(self, channels_first: bool = True) -> Tensor:
-        """``[B, C, *spatial_shape]``, or ``[B, *spatial_shape, C]``; zero where no site is active."""
+        """``[B, C, *spatial_shape]``, or ``[B, *spatial_shape, C]``; zero at inactive sites."""
         image = SparseTensor.on(self.features, self.sites()).dense()
         return image.contiguous() if channels_first else image.movedim(1, -1).contiguous()
 
     def sites(self) -> Grid:
         """The library's grid of these sites, on the features' device; layers share it.
 
-        Raises ValueError where sites are repeated, outside ``spatial_shape``, or not as many as rows.
+        Raises ValueError if sites are repeated, outside ``spatial_shape``, or differ in number from the rows.
         """
         indices, features = self.indices, self._features
         place = (tuple(self.spatial_shape), self.batch_size)
@@ -189,14 +189,16 @@ class SparseConvTensor(Hinted):
         known = self._known
         if known is None or known[:2] != (id(indices), version) or _place(known.grid) != place:
             if len(features) != len(indices):
-                raise ValueError(f"features have {len(features)} rows, indices {len(indices)}: there must be as many")
+                raise ValueError(
+                    f"features have {len(features)} rows, but indices have {len(indices)}: the numbers must be equal"
+                )
             rows = indices.new_zeros((len(indices), 0), dtype=torch.float32)
             known = _Known(id(indices), version, SparseTensor(rows, indices, *place).grid, indices)
         if known.grid.coordinates.device != features.device and not features.is_meta:
             known = known._replace(grid=known.grid.to(features.device))
         self._known = known
         if len(features) != len(known.grid):
-            raise ValueError(f"features have {len(features)} rows, the tensor {len(known.grid)} sites")
+            raise ValueError(f"features have {len(features)} rows, but the tensor has {len(known.grid)} sites")
         return known.grid
 
     def __add__(self, other: SparseConvTensor | Tensor) -> SparseConvTensor:
@@ -214,19 +216,19 @@ class SparseConvTensor(Hinted):
 
 
 class IndiceData:
-    """What is kept under an ``indice_key``: a layer's geometry, its sites before and after, and its rules.
+    """The data stored under an ``indice_key``: a layer's geometry, its sites before and after, and its rules.
 
-    Layers leave a `LayerData`, and read nothing else.
+    Layers store a `LayerData`, and read nothing else.
 
     Args:
         out_indices, indices: ``[N, 1 + D]`` int32, after and before the layer.
-        indice_pairs: ``[2, V, N]`` int32: for every tap its input rows and its output rows, then -1.
+        indice_pairs: ``[2, V, N]`` int32: for every tap its input rows and its output rows, padded with -1.
         indice_pair_num: ``[V]`` int32: the number of rules of every tap.
         spatial_shape, out_spatial_shape: extents before and after.
         is_subm: whether the sites are the same.
         algo: the layer's name of an algorithm.
-        ksize, stride, dilation, padding: the layer's, one number for each axis.
-        voxel_num: kept; spconv's own, without a meaning for results.
+        ksize, stride, dilation, padding: the layer's, one number per axis.
+        voxel_num: stored; spconv's own, without effect on results.
     """
 
     indice_pairs: Tensor
@@ -290,11 +292,11 @@ class IndiceData:
 
 
 class LayerData(IndiceData):
-    """What a layer left under its ``indice_key``. The pairs are made when they are read.
+    """The data that a layer stored under its ``indice_key``. The pairs are computed when they are read.
 
     Attributes:
         grid, out_grid, rules: the library's.
-        taps: which taps of ``rules`` the kernel has; None for all.
+        taps: the taps of ``rules`` that the kernel has; None for all.
     """
 
     voxel_num = None
@@ -317,7 +319,7 @@ class LayerData(IndiceData):
         self.grid, self.out_grid, self.rules, self.taps = grid, out_grid, rules, taps
 
     def pairs(self) -> list[tuple[Tensor, Tensor]]:
-        """For each tap its (input rows, output rows), int64."""
+        """For each tap, its (input rows, output rows), int64."""
         return rules_by_tap(self.rules, self.taps)
 
     @property
@@ -327,12 +329,12 @@ class LayerData(IndiceData):
 
     @property
     def indice_pairs(self) -> Tensor:  # type: ignore[override]
-        """``[2, V, N]`` int32: for every tap its input rows and its output rows, then -1."""
+        """``[2, V, N]`` int32: for every tap its input rows and its output rows, padded with -1."""
         return pair_table(self.pairs(), self.indices)
 
 
 def rules_by_tap(rules: Rulebook, taps: list[int] | None) -> list[tuple[Tensor, Tensor]]:
-    """For each tap, of those chosen if some are, its (input rows, output rows), int64."""
+    """For each tap, or each of the chosen ones, its (input rows, output rows), int64."""
     pairs = rules.pairs()
     return pairs if taps is None else [pairs[tap] for tap in taps]
 
@@ -343,7 +345,7 @@ def rule_counts(pairs: list[tuple[Tensor, Tensor]], indices: Tensor) -> Tensor:
 
 
 def pair_table(pairs: list[tuple[Tensor, Tensor]], indices: Tensor) -> Tensor:
-    """``[2, V, N]`` int32: for every tap its input rows and its output rows, then -1."""
+    """``[2, V, N]`` int32: for every tap its input rows and its output rows, padded with -1."""
     result = indices.new_full((2, len(pairs), len(indices)), -1)
     for tap, rows in enumerate(pairs):
         for side in (0, 1):
@@ -352,20 +354,20 @@ def pair_table(pairs: list[tuple[Tensor, Tensor]], indices: Tensor) -> Tensor:
 
 
 def known_under(x: SparseConvTensor, key: str | None) -> LayerData | None:
-    """What a layer left under ``key``, or None.
+    """The data that a layer stored under ``key``, or None.
 
-    Raises TypeError where something else is kept there.
+    Raises TypeError if the key stores something else.
     """
     known = x.find_indice_pair(key)
     if known is not None and not isinstance(known, LayerData):
         raise TypeError(
-            f"indice_key {key!r} holds {type(known).__name__}, which no layer of sscn_triton left: none can follow it"
+            f"indice_key {key!r} stores {type(known).__name__}, which no layer of sscn_triton made, so none can use it"
         )
     return known
 
 
 def on_grid(x: SparseConvTensor, grid: Grid, indices: Tensor) -> SparseConvTensor:
-    """``x`` with its features on ``grid``, of which ``indices`` is a copy."""
+    """``x`` with its features on ``grid``; ``indices`` is a copy of the grid's sites."""
     assert grid.spatial_shape is not None
     result = x.shadow_copy()
     result.indices, result.spatial_shape, result.batch_size = indices, list(grid.spatial_shape), grid.batch_size
@@ -374,21 +376,21 @@ def on_grid(x: SparseConvTensor, grid: Grid, indices: Tensor) -> SparseConvTenso
 
 
 def same_sites(one: Grid, other: Grid) -> bool:
-    """Whether two grids hold the same sites in the same order."""
+    """Whether two grids contain the same sites in the same order."""
     if one is other:
         return True
     return _place(one) == _place(other) and torch.equal(one.coordinates, other.coordinates.to(one.coordinates.device))
 
 
 def check_algo(algo: ConvAlgo | None) -> ConvAlgo | None:
-    """``algo`` itself, if it is one of spconv's names or None."""
+    """Return ``algo`` if it is one of spconv's names or None."""
     if algo is not None and not isinstance(algo, ConvAlgo):
         raise TypeError(f"algo must be a ConvAlgo or None, got {algo!r}")
     return algo
 
 
 def expand_nd(ndim: int, val: int | Sequence[int]) -> list[int]:
-    """One number for each axis."""
+    """One number per axis."""
     return list(per_axis(val if isinstance(val, int) else [int(v) for v in val], ndim, "sizes", 0))
 
 
@@ -404,11 +406,9 @@ def _summand(x: SparseConvTensor, other: Any) -> Tensor:
     if isinstance(other, Tensor):
         return other
     if not isinstance(other, SparseConvTensor):
-        raise TypeError(f"a SparseConvTensor or a tensor can be added, got {type(other).__name__}")
+        raise TypeError(f"only a SparseConvTensor or a tensor can be added, got {type(other).__name__}")
     if not same_sites(x.sites(), other.sites()):
-        raise ValueError(
-            "tensors to add must have the same sites in the same order; functional.sparse_add takes others"
-        )
+        raise ValueError("tensors to add must have the same sites in the same order; functional.sparse_add adds others")
     return other.features
 
 
@@ -424,7 +424,7 @@ __getattr__ = names(
     __name__,
     {
         "ImplicitGemmIndiceData": "IndiceData, which has pair_fwd and pair_bwd",
-        "ThrustSortAllocator": "PyTorch's own memory: thrust_allocator is None",
+        "ThrustSortAllocator": "PyTorch's memory: thrust_allocator is None",
         "scatter_nd": "SparseConvTensor.dense",
         "PYTORCH_VERSION": "spconv.pytorch.constants.PYTORCH_VERSION",
     },

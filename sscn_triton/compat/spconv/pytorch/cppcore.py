@@ -1,4 +1,4 @@
-"""The two questions about the GPU that spconv answers here; tensors need no translation."""
+"""The two functions about the GPU of spconv's compiled part that exist here; tensors need no conversion."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def get_arch() -> tuple[int, int]:
     return torch.cuda.get_device_capability()
 
 
-_TENSORS = "PyTorch's tensors as they are: the operators of sscn_triton take them"
+_TENSORS = "PyTorch's tensors, which the operators of sscn_triton take directly"
 __getattr__ = names(
     __name__,
     {

@@ -14,17 +14,17 @@ from sscn_triton.core import rulebook
 
 
 def sparse_add(*tens: SparseConvTensor) -> SparseConvTensor:
-    """The sum of tensors of one spatial shape, on every site that one of them has.
+    """The sum of tensors of one spatial shape, on every site that at least one of them has.
 
-    If a tensor has all of these sites, the largest such, the sum is on its sites, in its order, with what layers left
-    under their keys. Otherwise sites are in lexicographic order and nothing is under a key.
+    If a tensor has all of these sites, the sum is on the sites of the largest such tensor, in its order, with the data
+    stored under its keys. Otherwise sites are in lexicographic order and no key stores anything.
     """
     if not tens:
         raise ValueError("sparse_add takes at least one tensor")
     for name in ("spatial_shape", "batch_size"):
         values = [getattr(x, name) for x in tens]
         if any(value != values[0] for value in values):
-            raise ValueError(f"tensors to add must have one {name}, got {values}")
+            raise ValueError(f"tensors to add must have the same {name}, got {values}")
     grids = [x.sites() for x in tens]
     most = max(range(len(tens)), key=lambda n: len(grids[n]))
     order = [most, *(n for n in range(len(tens)) if n != most)]
@@ -57,11 +57,11 @@ sparse_add_hash_based = sparse_add
 def add_features(features: Sequence[Tensor]) -> Tensor:
     """The sum of feature matrices of one shape.
 
-    Raises ValueError where the numbers of channels differ.
+    Raises ValueError if the numbers of channels differ.
     """
     channels = [x.shape[1] for x in features]
     if len(set(channels)) > 1:
-        raise ValueError(f"tensors to add must have equally many channels, got {channels}")
+        raise ValueError(f"tensors to add must have the same number of channels, got {channels}")
     total = features[0]
     for x in features[1:]:
         total = total + x
@@ -77,11 +77,9 @@ def _lexicographic(sites: Tensor) -> Tensor:
 
 
 def _indice_to_scalar(indices: Tensor, shape: Sequence[int]) -> Tensor:
-    """One number ``[N]`` for every row of ``indices`` ``[N, D]`` in a box of this shape, the last axis fastest."""
+    """One number ``[N]`` per row of ``indices`` ``[N, D]`` in a box of this shape, the last axis fastest."""
     if indices.shape[1] != len(shape):
-        raise ValueError(
-            f"shape must have {indices.shape[1]} numbers, one for each column of indices, got {list(shape)}"
-        )
+        raise ValueError(f"shape must have {indices.shape[1]} numbers, one per column of indices, got {list(shape)}")
     scalar = indices[:, 0].clone()
     for column, size in enumerate(shape[1:], 1):
         scalar = scalar * size + indices[:, column]
@@ -101,7 +99,7 @@ __getattr__ = names(
         "SparseMaxPoolFunction": _POOLS,
         "SparseMaxPoolImplicitGemmFunction": _POOLS,
         "SubMConvFunction": _LAYERS,
-        "identity_decorator": "nothing in its place",
+        "identity_decorator": "nothing",
         "implicit_gemm": _LAYERS,
         "indice_avgpool_implicit_gemm": _POOLS,
         "indice_conv": _LAYERS,

@@ -1,4 +1,4 @@
-"""spconv's hash table, by sorting: on every device, in one order, of any size."""
+"""spconv's hash table, implemented by sorting: for every device, in a fixed order, of any size."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _VALUES = (torch.int32, torch.int64, torch.float32, torch.float64)
 
 
 class HashTable:
-    """Values by integer keys. Keys are in ascending order wherever an order shows.
+    """Values by integer keys. Wherever an order is visible, keys are ascending.
 
     Args:
-        device: where keys and values are.
+        device: device of keys and values.
         key_dtype: torch.int32 or torch.int64.
         value_dtype: torch.int32, int64, float32 or float64.
-        max_size: if positive, the largest number of keys; the table grows as far as that.
+        max_size: if positive, the largest number of keys; the table grows up to it.
     """
 
     def __init__(
@@ -35,10 +35,10 @@ class HashTable:
         self.values_data = torch.zeros(0, dtype=value_dtype, device=device)
 
     def insert(self, keys: Tensor, values: Tensor | None = None) -> None:
-        """Add keys ``[N]`` with values ``[N]``, or 0. A key that is there keeps its value; of equal keys the first
+        """Add keys ``[N]`` with values ``[N]``, or 0. An existing key keeps its value; of equal keys the first
         counts.
 
-        Raises ValueError if there would be more than ``max_size`` keys; the table is then as it was.
+        Raises ValueError, and leaves the table unchanged, if there would be more than ``max_size`` keys.
         """
         self._check(keys, values)
         if values is None:
@@ -46,15 +46,15 @@ class HashTable:
         every = torch.cat([self.keys_data, keys])
         distinct, place = torch.unique(every, return_inverse=True)
         if 0 < self.max_size < len(distinct):
-            raise ValueError(f"the table holds max_size = {self.max_size} keys, {len(distinct)} were given")
+            raise ValueError(f"the table can hold max_size = {self.max_size} keys, but {len(distinct)} were given")
         first = torch.full((len(distinct),), len(every), device=place.device)
         first = first.scatter_reduce(0, place, torch.arange(len(every), device=place.device), "amin")
         self.keys_data, self.values_data = distinct, torch.cat([self.values_data, values])[first]
 
     def query(self, keys: Tensor, values: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The values of keys ``[N]``, 0 where there is none, and where that is ``[N]`` bool.
+        """The values of keys ``[N]``, 0 for missing keys, and which keys are missing ``[N]`` bool.
 
-        ``values``, if given, is filled where there is a value, and returned.
+        ``values``, if given, is filled for existing keys, and returned.
         """
         self._check(keys, values)
         place, found = self._find(keys)
@@ -64,7 +64,7 @@ class HashTable:
         return values, ~found
 
     def insert_exist_keys(self, keys: Tensor, values: Tensor) -> Tensor:
-        """Give values ``[N]`` to those of the keys ``[N]`` that are there; 1 ``[N]`` uint8 where one is not.
+        """Assign values ``[N]`` to those of the keys ``[N]`` that exist; 1 ``[N]`` uint8 for missing ones.
 
         Of equal keys the last counts.
         """
@@ -79,7 +79,7 @@ class HashTable:
         return (~found).to(torch.uint8)
 
     def assign_arange_(self) -> Tensor:
-        """Give every key its place in the order of `items`; returns the number of keys ``[1]`` int64."""
+        """Assign to every key its position in the order of `items`; returns the number of keys ``[1]`` int64."""
         if self.value_dtype.is_floating_point:
             raise TypeError(f"assign_arange_ needs integer values, value_dtype is {self.value_dtype}")
         count = len(self.keys_data)
@@ -87,13 +87,13 @@ class HashTable:
         return torch.tensor([count], device=self.keys_data.device)
 
     def items(self, max_size: int = -1) -> tuple[Tensor, Tensor, Tensor]:
-        """Keys and values, at most ``max_size`` of them unless it is -1, and how many ``[1]`` int64."""
+        """Keys and values, at most ``max_size`` of them unless it is -1, and their number ``[1]`` int64."""
         most = len(self.keys_data) if max_size == -1 else max_size
         keys, values = self.keys_data[:most], self.values_data[:most]
         return keys.clone(), values.clone(), torch.tensor([len(keys)], device=keys.device)
 
     def _find(self, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """For every key its place in the table, and whether it is there."""
+        """For every key, its place in the table, and whether it exists."""
         if not len(self.keys_data):
             return torch.zeros(len(keys), dtype=torch.int64, device=keys.device), torch.zeros_like(
                 keys, dtype=torch.bool
@@ -110,7 +110,7 @@ class HashTable:
             )
         for name, given in (("keys", keys), ("values", values)):
             if given is not None and given.device.type != self.keys_data.device.type:
-                raise ValueError(f"{name} are on {given.device}, the table on {self.keys_data.device}")
+                raise ValueError(f"{name} are on {given.device}, but the table is on {self.keys_data.device}")
 
 
 __getattr__ = names(

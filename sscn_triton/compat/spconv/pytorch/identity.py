@@ -15,7 +15,7 @@ class Identity(torch.nn.Identity):
     """The input itself."""
 
     def input_spatial_size(self, out_size: _Given) -> _Given:
-        """The spatial size that leads to ``out_size``: that itself."""
+        """The spatial size that leads to ``out_size``: the same size."""
         return out_size
 
 

@@ -1,4 +1,4 @@
-"""Containers, and what becomes of PyTorch's own modules in them."""
+"""Containers, and their treatment of PyTorch's own modules."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class SparseSequential(SparseModule):
             named = [(str(number), module) for number, module in enumerate(args)]
         for name, module in [*named, *kwargs.items()]:
             if name in self._modules:
-                raise ValueError(f"there is a module {name!r} already")
+                raise ValueError(f"there is already a module {name!r}")
             self.add_module(name, module)
 
     def __getitem__(self, idx: int) -> torch.nn.Module:
@@ -53,13 +53,13 @@ class SparseSequential(SparseModule):
         return len(self._modules)
 
     def __iter__(self) -> Iterator[torch.nn.Module]:
-        return iter(self._modules.values())  # type: ignore[arg-type]  # children() leaves out what comes again
+        return iter(self._modules.values())  # type: ignore[arg-type]  # children() would omit repeated modules
 
     def add(self, module: torch.nn.Module, name: str | None = None) -> None:
         """Append a module."""
         name = str(len(self)) if name is None else name
         if name in self._modules:
-            raise KeyError(f"there is a module {name!r} already")
+            raise KeyError(f"there is already a module {name!r}")
         self.add_module(name, module)
 
     def forward(self, input: Any) -> Any:
@@ -72,7 +72,7 @@ class SparseSequential(SparseModule):
 
 
 class SparseBatchNorm(torch.nn.BatchNorm1d):
-    """`torch.nn.BatchNorm1d` over the active sites of the whole batch, for any number of them."""
+    """`torch.nn.BatchNorm1d` over the active sites of the whole batch, for any number of sites."""
 
     def forward(self, input: Any) -> Any:
         if isinstance(input, SparseConvTensor):
@@ -115,14 +115,14 @@ def is_sparse_conv(module: torch.nn.Module) -> bool:
 
 
 def assign_name_for_sparse_modules(module: torch.nn.Module) -> None:
-    """Tell every `SparseModule` the name it has in ``module``."""
+    """Set the name of every `SparseModule` to its name in ``module``."""
     for name, child in module.named_modules():
         if isinstance(child, SparseModule):
             child._sparse_unique_name = name
 
 
 def on_features(module: torch.nn.Module, features: Tensor) -> Tensor:
-    """``module(features)``; an unwatched batch norm in training takes one row, and none, as well."""
+    """``module(features)``; a batch norm without hooks also takes one row or none in training."""
     return call_norm(module, features) if isinstance(module, torch.nn.BatchNorm1d) else module(features)
 
 

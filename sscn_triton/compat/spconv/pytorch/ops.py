@@ -57,7 +57,7 @@ def get_deconv_output_size(
 ) -> list[int]:
     """``(in - 1) stride - 2 padding + kernel + output_padding`` on every axis of ``input_size``.
 
-    ``dilation`` has no part in it, as in spconv. Raises ValueError for a ``kernel_size`` of -1.
+    ``dilation`` is not used, as in spconv. Raises ValueError for a ``kernel_size`` of -1.
     """
     sizes = (kernel_size, stride, padding, output_padding)
     _check_axes(input_size, *sizes)
@@ -88,14 +88,14 @@ def get_indice_pairs(
         batch_size: number of events.
         spatial_shape: extent of each axis.
         algo: has no effect; there is one algorithm.
-        ksize, stride, padding, dilation, out_padding: the layer's, one number for each axis.
+        ksize, stride, padding, dilation, out_padding: the layer's, one number per axis.
         subm, transpose: whether the layer keeps the sites, or is a transposed one.
-        num_out_act_bound: must be -1: the number of sites after a layer has no bound.
+        num_out_act_bound: must be -1: the number of output sites is not bounded.
 
     Returns:
         ``[M, 1 + D]`` int32, the sites in lexicographic order or, with ``subm``, ``indices`` itself; ``[2, V, N]``
-        int32, for every tap its input rows and its output rows, then -1; ``[V]`` int32, the number of rules of every
-        tap.
+        int32, for every tap its input rows and its output rows, padded with -1; ``[V]`` int32, the number of rules of
+        every tap.
     """
     if num_out_act_bound != -1:
         raise ValueError(f"num_out_act_bound must be -1, got {num_out_act_bound}: there is no bound here")
@@ -115,7 +115,7 @@ def get_indice_pairs(
 
 
 def global_pool_rearrange(coords: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
-    """The rows of every event ``[B, N]`` int32, in ascending order, then -1; and how many there are ``[B]`` int32.
+    """The rows of every event ``[B, N]`` int32, ascending, padded with -1; and their number ``[B]`` int32.
 
     Args:
         coords: ``[N, 1 + D]`` int32, batch index first.
@@ -124,7 +124,7 @@ def global_pool_rearrange(coords: Tensor, batch_size: int) -> tuple[Tensor, Tens
     events = coords[:, 0].long()
     counts = torch.bincount(events, minlength=batch_size)
     if len(counts) > batch_size:
-        raise ValueError(f"coords have batch indices up to {len(counts) - 1}, batch_size is {batch_size}")
+        raise ValueError(f"coords have batch indices up to {len(counts) - 1}, but batch_size is {batch_size}")
     rows = torch.argsort(events, stable=True)
     place = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[events[rows]]
     result = torch.full((batch_size, len(coords)), -1, dtype=torch.int32, device=coords.device)
@@ -133,17 +133,17 @@ def global_pool_rearrange(coords: Tensor, batch_size: int) -> tuple[Tensor, Tens
 
 
 def maximum_value_int_(ten: Tensor, value: int) -> None:
-    """Raise the numbers of ``ten`` to ``value`` where they are less, in place."""
+    """Raise the numbers of ``ten`` to at least ``value``, in place."""
     ten.clamp_(min=value)
 
 
 def _check_axes(input_size: Sequence[int], *sizes: Sequence[int]) -> None:
-    """Raises unless there is a number of every kind for every axis."""
+    """Raise unless every size has one number per axis."""
     if any(len(size) < len(input_size) for size in sizes):
-        raise ValueError(f"every size needs {len(input_size)} numbers, one for each axis, got {[*map(list, sizes)]}")
+        raise ValueError(f"every size needs {len(input_size)} numbers, one per axis, got {[*map(list, sizes)]}")
 
 
-_PAIRS = "get_indice_pairs, or the pair_fwd and pair_bwd of what a layer leaves under its key"
+_PAIRS = "get_indice_pairs, or the pair_fwd and pair_bwd of the data that a layer stores under its key"
 _LAYERS = "the layers, or sscn_triton.functional"
 _POOLS = "SparseMaxPool and SparseAvgPool"
 __getattr__ = names(

@@ -1,4 +1,4 @@
-"""Pooling as spconv does it: the maximum starts at 0, the average counts active sites."""
+"""Pooling as in spconv: the maximum starts at 0, the average counts active sites."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sscn_triton.functional import Size
 
 
 class _Pool(SparseModule):
-    """Sizes of a pool, and sites and rules left under a key."""
+    """Sizes of a pool, which stores sites and rules under a key."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class _Pool(SparseModule):
     def forward(self, input: SparseConvTensor) -> SparseConvTensor:
         grid = expect(self, input)
         if known_under(input, self.indice_key) is not None:
-            raise ValueError(f"indice_key {self.indice_key!r} exists already in this tensor")
+            raise ValueError(f"indice_key {self.indice_key!r} already exists in this tensor")
         sizes = (self.kernel_size, self.stride, self.padding, self.dilation)
         names = ("kernel_size", "stride", "padding", "dilation")
         y = self._pooled(SparseTensor.on(input.features, grid), **dict(zip(names, sizes, strict=True)))
@@ -80,7 +80,7 @@ class SparseMaxPool(_Pool):
     Args:
         ndim: number of spatial axes.
         kernel_size, stride, padding, dilation: one number or one per axis; None for ``stride`` is ``kernel_size``.
-        indice_key: name under which sites and rules are kept for an inverse convolution; the first with its name.
+        indice_key: name under which sites and rules are stored for an inverse convolution; it must be new.
         subm: must be False.
         algo: has no effect; there is one algorithm.
         record_voxel_count: whether the buffer ``max_num_voxels_during_training`` keeps the largest number of output
@@ -166,10 +166,10 @@ class SparseAvgPool4d(_OfDimension, SparseAvgPool):
 
 
 class SparseGlobalMaxOrAvgPool(SparseModule):
-    """``[B, C]``: one row for every event; zeros for an empty one.
+    """``[B, C]``: one row per event; zeros for an empty one.
 
     Args:
-        is_mean: whether it is the mean of the event's rows, or the largest value.
+        is_mean: whether to take the mean of the event's rows, or the largest value.
         name: a label.
     """
 

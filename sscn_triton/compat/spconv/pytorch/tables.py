@@ -1,4 +1,4 @@
-"""Tensors side by side, and joined."""
+"""Parallel branches, and the combination of their results."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class _Table(SparseModule):
     """A layer that keeps the sites."""
 
     def input_spatial_size(self, out_size: _Given) -> _Given:
-        """The spatial size that leads to ``out_size``: that itself."""
+        """The spatial size that leads to ``out_size``: the same size."""
         return out_size
 
 
 class JoinTable(_Table):
-    """The channels of a list of tensors on the same sites, side by side."""
+    """Concatenate the channels of a list of tensors on the same sites."""
 
     def forward(self, input: Sequence[SparseConvTensor]) -> SparseConvTensor:
         _expect_same_sites(self, input)
@@ -47,7 +47,7 @@ class AddTableMisaligned(_Table):
 
 
 class ConcatTable(SparseModule):
-    """A list of what each of its modules makes of the same input."""
+    """A list of the outputs of its modules for the same input."""
 
     def add(self, module: torch.nn.Module) -> ConcatTable:
         """Append a module."""
@@ -58,7 +58,7 @@ class ConcatTable(SparseModule):
         return [module(input) for module in self._modules.values()]  # type: ignore[misc]
 
     def input_spatial_size(self, out_size: Any) -> Any:
-        """The spatial size that leads to ``out_size``, as the first module says."""
+        """The spatial size that leads to ``out_size``, according to the first module."""
         return self._modules["0"].input_spatial_size(out_size)  # type: ignore[union-attr,operator]
 
 
