@@ -280,7 +280,7 @@ def refused_arguments(
         return TypeError(f"{layer}: {error}; its arguments are ({its})")
     hint = ARGUMENTS.get((family, unknown[0])) or ARGUMENTS.get(("", unknown[0]))
     if unknown[0] == "ndim" and family != layer:
-        hint = f"its name sets it to {layer[-2]}"
+        hint = f"its name says that it has {layer[-2]} axes"
     instead = f": {_in_full(hint)}" if hint else ""
     return TypeError(f"{layer} takes no argument {unknown[0]!r}{instead}; its arguments are ({its})")
 

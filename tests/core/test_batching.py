@@ -163,7 +163,7 @@ def entries(**changes: Any) -> dict[str, Any]:
             ValueError,
             r"D from 1 to 4, without a batch index, got .* 5\)",
         ),
-        ([sample(2), sample(2, 2)], ValueError, "'coordinates' has 2 axes in sample 1, 3 in sample 0"),
+        ([sample(2), sample(2, 2)], ValueError, "'coordinates' has 2 axes in sample 1, but 3 in sample 0"),
         (
             [sample(2), entries(features=torch.ones(2, 3))],
             ValueError,

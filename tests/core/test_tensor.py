@@ -190,7 +190,7 @@ def test_a_maximum_among_equals_is_the_first_and_not_a_number_wins() -> None:
 
 def test_from_points_refuses_duplicates_unless_told_how_to_merge_them() -> None:
     sites = torch.tensor([[0, 1], [0, 1]])
-    with pytest.raises(ValueError, match="coordinates hold 1 duplicate sites"):
+    with pytest.raises(ValueError, match="coordinates contain 1 duplicate sites"):
         SparseTensor.from_points(torch.zeros(2, 1), sites)
     with pytest.raises(ValueError, match="duplicates must be one of error, sum, mean, max, first, last, got 'median'"):
         SparseTensor.from_points(torch.zeros(2, 1), sites, duplicates="median")

@@ -10,7 +10,7 @@ import pytest
 
 from sscn_triton.lartpc import CLASS_COLORS, CLASS_NAMES, PARTICLE_DTYPE, Event, collate, crop, read_larcv, simulate
 from sscn_triton.lartpc.event import no_particles, particle_label
-from sscn_triton.lartpc.numbers import statistics
+from sscn_triton.lartpc.numbers.statistics import statistics
 
 
 def event_at(sites_given: object, shape: tuple[int, ...] = (16, 12, 10), **changes: object) -> Event:
@@ -164,7 +164,7 @@ def test_a_batch_keeps_events_in_order() -> None:
 def test_a_batch_of_nothing_or_of_mixed_dimensions_is_refused() -> None:
     with pytest.raises(ValueError, match="a batch needs at least one event, got none"):
         collate([])
-    with pytest.raises(ValueError, match=r"got 2 events of \[2, 3\]"):
+    with pytest.raises(ValueError, match=r"got 2 events of dimensions \[2, 3\]"):
         collate([cloud(0), cloud(0, shape=(9, 9))])
 
 

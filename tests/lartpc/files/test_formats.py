@@ -261,10 +261,10 @@ BAD_ROWS = {
     "too much": ("x,y,z,value\n1,2,3,1e39\n", "event 0: line 2: column value is '1e39'"),
     "label": (
         "x,y,z,value,label\n1,2,3,1,9\n",
-        r"event 0: line 2: column label is '9'; expected a label, .* to 4",
+        r"event 0: line 2: column label is '9'; expected an integer label, .* to 4",
     ),
     "bytes": ("x,y,z,value\n1,2,\udcff,1\n", "event 0: line 2: column z is "),
-    "empty cell": ("x,y,z,value,label\n1,2,3,1,\n", "event 0: line 2: column label is empty; expected a label"),
+    "empty cell": ("x,y,z,value,label\n1,2,3,1,\n", "event 0: line 2: column label is empty; expected an integer label"),
     "empty event": ("event,x,y,value\n1,2,3,1\n,1,2,3\n", "line 3: column event is empty; expected an event number"),
     "more cells": ("x,y,z,value\n1,2,3,1,5\n", "event 0: line 2: 5 cells in '1,2,3,1,5', but the header names 4"),
     "semicolons": ("x;y;z;value\n1;2;3;0,5\n", "line 1: columns are separated by semicolons; expected commas"),
@@ -277,7 +277,7 @@ BAD_ROWS = {
         "event,x,y,value\n7,0,0,1\n\n8,0,0,1\n7.0,1,1,1\n",
         "line 5: event 7, which began at line 2, continues after rows of event 8; .* sort the file by the column event",
     ),
-    "voxel again": ("x,y,value\n1,2,3\n0,0,1\n1,2,4\n", r"event 0: coordinates hold 1 voxels .* \[1, 2\] in row 2"),
+    "voxel again": ("x,y,value\n1,2,3\n0,0,1\n1,2,4\n", r"event 0: 1 duplicate voxels in coordinates, .* \[1, 2\] in row 2"),
 }
 
 
@@ -383,5 +383,5 @@ def test_a_foreign_file_is_refused(tmp_path: Path, name: str, content: bytes) ->
 
 
 def test_only_what_can_be_written_is(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"a\.root: files are written as \.h5, \.hdf5, \.npz, \.csv"):
+    with pytest.raises(ValueError, match=r"a\.root: the name must end with one of \.h5, \.hdf5, \.npz, \.csv"):
         create_events(tmp_path / "a.root")

@@ -85,9 +85,9 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "packed": (_packed, "packed with gzip; unpack it first"),
     "packed and cut short": (_packed_and_cut, "packed with gzip; unpack it first"),
     "zipped": (_zipped, r"an archive that contains events\.\w+, not npz: unpack it first"),
-    "in a tar archive": (_tarred, "packed by tar; unpack it first"),
+    "in a tar archive": (_tarred, "packed with tar; unpack it first"),
     "in a packed tar archive": (lambda path: (_tarred(path), _packed(path)), "packed with gzip; unpack it first"),
-    "cut short": (_halved, "cut short|cannot be read"),
+    "cut short": (_halved, "truncated|cannot be read"),
     "a folder": (_folder, "the folder contains no event files"),
     "a pipe": (_pipe, "not a readable file"),
     "a link to nothing": (_link_to_nothing, "no such file"),
@@ -165,15 +165,15 @@ def test_a_folder_is_relabelled_and_projected_too(tmp_path: Path) -> None:
 FOREIGN = {
     "an image": (
         {"images": np.zeros((3, 8, 8), np.float32), "labels": np.zeros(3, np.int64)},
-        r"no array x; it holds images float32\[3, 8, 8\], labels int64\[3\]; expected columns x, y, z",
+        r"no array x; it contains images float32\[3, 8, 8\], labels int64\[3\]; expected columns x, y, z",
     ),
-    "no arrays": ({}, "no array x; it holds no arrays; expected columns"),
+    "no arrays": ({}, "no array x; it contains no arrays; expected columns"),
     "many": ({f"a{i:02d}": np.zeros(i) for i in range(20)}, r"a00 float64\[0\], .*a11 float64\[11\], \.\.\.; expected"),
     "coordinates": (
         {"coords": np.zeros((5, 3), int), "feats": np.ones((5, 1))},
         r"coords int64\[5, 3\], feats float64\[",
     ),
-    "no energies": ({"x": np.arange(2), "y": np.arange(2)}, r"no array value; it holds x int64\[2\], y int64\[2\]"),
+    "no energies": ({"x": np.arange(2), "y": np.arange(2)}, r"no array value; it contains x int64\[2\], y int64\[2\]"),
 }
 
 
