@@ -47,11 +47,11 @@ def cfunc(signature: Any, cache: bool = False, **options: Any) -> Callable[..., 
 
 
 def fingerprint(*modules: ModuleType) -> int:
-    """A checksum over the files of the modules, in this order, for compiled code that is kept between runs.
+    """A checksum over the files of the modules, in the given order, for compiled code that is cached between runs.
 
-    Numba keeps machine code as long as the file of the outermost function is unchanged, whatever happens to the files
-    of the functions inside. It does look at what a function closes over: so a kept function that calls into other files
-    closes over their fingerprint.
+    Numba reuses cached machine code as long as the file of the outermost function is unchanged, even if the files of
+    the functions that it calls change. It does check the values that a function closes over, so a cached function that
+    calls into other files closes over their fingerprint.
     """
     code = 0
     for module in modules:

@@ -29,7 +29,7 @@ class Rulebook:
         return Rulebook(self.rules.read_backwards(), self.output_count, self.input_count)
 
     def pairs(self) -> list[tuple[Tensor, Tensor]]:
-        """For each tap its (input rows, output rows), int64."""
+        """For each tap, its (input rows, output rows), int64."""
         rules = self.rules
         return [(rules.input_rows[a:b].long(), rules.output_rows[a:b].long()) for a, b in rules.spans.tolist()]
 

@@ -300,7 +300,10 @@ BAD = {
     "foreign": (["inspect", "text.txt"], "sscn inspect: text.txt: not an event file: neither larcv2 ROOT, larcv3 HDF5"),
     "page": (["inspect", "three.h5", "--out", "page.pdf"], "sscn inspect: out must end with .html, got page.pdf"),
     "color": (["display", "three.h5", "--color", "red"], "sscn display: color must be energy, label, pred"),
-    "event": (["display", "three.h5", "--event", "3"], "sscn display: three.h5: there is no event 3; the file has 3, numbered"),
+    "event": (
+        ["display", "three.h5", "--event", "3"],
+        "sscn display: three.h5: there is no event 3; the file has 3, numbered",
+    ),
     "negative": (["display", "three.h5", "--event", "-1"], "sscn display: event must be 0 or more, got -1"),
     "picture": (["display", "three.h5", "--out", "a.gif"], "sscn display: out must end with .html or .png, got a.gif"),
     "guess": (["display", "three.h5", "--color", "prediction"], "sscn display: color=prediction needs a file labelled"),

@@ -92,7 +92,7 @@ def _pass(
     name: str,
     optimizer: torch.optim.Optimizer | None = None,
 ) -> str:
-    """One pass over a set, learning where there is an optimizer; what to print about it."""
+    """One pass over a set, with training if an optimizer is given; returns the line to print."""
     module: Any = sparseconvnet
     module.forward_pass_multiplyAdd_count = module.forward_pass_hidden_states = 0
     start, samples, top1, top5, loss_sum = time.time(), 0, 0, 0, 0.0

@@ -1,7 +1,7 @@
 """The loop that follows every particle of an event, compiled once and cached.
 
-Here, and nowhere else in this package, a compiled function that calls into other files is kept: it closes over their
-fingerprint (`sscn_triton.common.numba_cache.fingerprint` says why).
+Only here does this package cache a compiled function that calls into other files: it closes over their
+fingerprint (`sscn_triton.common.numba_cache.fingerprint` explains why).
 """
 
 from __future__ import annotations

@@ -264,7 +264,10 @@ BAD_ROWS = {
         r"event 0: line 2: column label is '9'; expected an integer label, .* to 4",
     ),
     "bytes": ("x,y,z,value\n1,2,\udcff,1\n", "event 0: line 2: column z is "),
-    "empty cell": ("x,y,z,value,label\n1,2,3,1,\n", "event 0: line 2: column label is empty; expected an integer label"),
+    "empty cell": (
+        "x,y,z,value,label\n1,2,3,1,\n",
+        "event 0: line 2: column label is empty; expected an integer label",
+    ),
     "empty event": ("event,x,y,value\n1,2,3,1\n,1,2,3\n", "line 3: column event is empty; expected an event number"),
     "more cells": ("x,y,z,value\n1,2,3,1,5\n", "event 0: line 2: 5 cells in '1,2,3,1,5', but the header names 4"),
     "semicolons": ("x;y;z;value\n1;2;3;0,5\n", "line 1: columns are separated by semicolons; expected commas"),
@@ -277,7 +280,10 @@ BAD_ROWS = {
         "event,x,y,value\n7,0,0,1\n\n8,0,0,1\n7.0,1,1,1\n",
         "line 5: event 7, which began at line 2, continues after rows of event 8; .* sort the file by the column event",
     ),
-    "voxel again": ("x,y,value\n1,2,3\n0,0,1\n1,2,4\n", r"event 0: 1 duplicate voxels in coordinates, .* \[1, 2\] in row 2"),
+    "voxel again": (
+        "x,y,value\n1,2,3\n0,0,1\n1,2,4\n",
+        r"event 0: 1 duplicate voxels in coordinates, .* \[1, 2\] in row 2",
+    ),
 }
 
 
