@@ -1,7 +1,7 @@
 """How time and memory grow with the image, its voxels and the batch, for each network, in two and three dimensions.
 
 Every point is measured on the same events: crops of ascending size, until a network's next size would not fit into its
-share of the time or of the memory. `scaling_fit` finds the laws, and computes by them what was not measured.
+share of the time or of the memory. `extrapolate` finds the laws, and computes by them what was not measured.
 """
 
 from __future__ import annotations
