@@ -1,6 +1,6 @@
 """Hypothesis profiles: the default draws the same cases every time; "deep" (`make test-deep`) many more, new ones.
-Where the real events are, and a build of the book. And what Triton and PyTorch must know before they are imported: that
-kernels are interpreted, and how threads wait."""
+Also the folder of the real events, a build of the book, and the settings that Triton and PyTorch need before they are
+imported: that kernels are interpreted, and how threads wait."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ settings.load_profile("default")
 
 @pytest.fixture(scope="session")
 def real_file() -> Path:
-    """The five real events; the folder they are in is named by the environment variable SSCN_DATA."""
+    """The five real events; the environment variable SSCN_DATA names their folder."""
     folder = os.environ.get("SSCN_DATA")
     if not folder:
         pytest.skip("SSCN_DATA is not set: it names the folder of small_192px.root, the real events")

@@ -1,4 +1,4 @@
-"""A command whose output nobody reads any longer ends without a word, as `sscn inspect events.h5 | head -1` does."""
+"""A command whose output is no longer read ends without a message, as in `sscn inspect events.h5 | head -1`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `sscn`: help that reads well, and one clear line with exit code 2 for whatever cannot be."""
+"""The command `sscn`: readable help, and one clear line with exit code 2 for bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Containerfile copies what the installation reads, and installs what pins and extras name."""
+"""The Containerfile copies the files that the installation reads, and installs the pins and extras."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command killed by SIGKILL at any call, and given again, ends with the files that it would have written."""
+"""A command that is killed by SIGKILL at any call and run again writes the same files as an uninterrupted run."""
 
 from __future__ import annotations
 

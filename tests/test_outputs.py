@@ -1,4 +1,4 @@
-"""Every command that writes keeps what is there, leaves nothing half done, and ends with one line on a full disk.
+"""Every writing command keeps existing files, leaves no incomplete ones, and ends with one line on a full disk.
 
 A command added to `sscn` needs an entry in CASES.
 """

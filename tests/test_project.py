@@ -1,4 +1,4 @@
-"""What the project says about itself holds: versions, pins, imports, the README's example and map."""
+"""The project's statements about itself are true: versions, pins, imports, the README's example and map."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference and the library state the one relation alike: one table of cases for both."""
+"""The reference and the library agree on the one relation: one table of cases for both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The book builds without a warning, and its pages are whole and need no network."""
+"""The book builds without a warning, and its pages are complete and need no network."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STUDY = (
 
 
 class Page(HTMLParser):
-    """What a page loads, where it leads, and how it describes its pictures."""
+    """A page's resources, links and picture descriptions."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ def test_every_command_and_the_studys_functions_are_in_the_reference(pages):
 
 
 def documented(pages: dict[Path, Page]) -> set[str]:
-    """The anchors of the reference's pages."""
+    """The anchors of the reference pages."""
     return {anchor for path, page in pages.items() if path.parent.name == "reference" for anchor in page.anchors}
 
 

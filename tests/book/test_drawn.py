@@ -1,4 +1,4 @@
-"""What the book draws when it is built is computed: the moving picture, the pages of results, their colours."""
+"""The build computes the book's drawings: the animation, the result pages, their colours."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from tests.support.browser import SETTINGS, open_chromium, visit
 
 
 class Seen(NamedTuple):
-    """What was found on one page."""
+    """The findings on one page."""
 
     outside: list[str]
     failed: list[str]
@@ -44,7 +44,7 @@ def pages(book, setting) -> dict[str, Seen]:
 
 
 def found(pages: dict[str, Seen], what: str) -> dict[str, Any]:
-    """The pages that have some of it, with all they have."""
+    """The pages with such findings, with the findings."""
     return {name: page.found[what] for name, page in pages.items() if page.found[what]}
 
 

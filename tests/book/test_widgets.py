@@ -1,4 +1,4 @@
-"""The widgets of the book, used as readers use them, against `sscn_ref`: in Chromium, by mouse, touch and keyboard."""
+"""The widgets of the book, checked against `sscn_ref` in Chromium: by mouse, touch and keyboard, as readers do."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture(params=["desktop", pytest.param("dark", marks=pytest.mark.deep), "phone"])
 def page(request, chromium, book) -> Iterator[Any]:
-    """The page with the widgets; at the end it has asked for nothing outside and has not complained."""
+    """The page with the widgets; checks at the end that it made no outside request and logged no error."""
     with visit(chromium, book / "interactive.html", request.param) as seen:
         yield seen.page
         seen.keep(request.param, f"interactive-{request.node.originalname}")
@@ -58,7 +58,7 @@ def numbers(text: str) -> list[float]:
 
 
 def press(page, widget, name: str) -> None:
-    """Choose a button: with the finger where there is one, else with the mouse."""
+    """Press a button: by touch if the device has it, otherwise with the mouse."""
     button = widget.get_by_role("button", name=name, exact=True)
     (button.tap if page.evaluate("navigator.maxTouchPoints") else button.click)()
 
@@ -199,7 +199,7 @@ def test_tiles_waste_what_is_counted_from_the_rulebook(page, event):
 
 
 def from_gray(code: int) -> int:
-    """The number whose reflected Gray code this is: each bit is the parity of those from it upwards."""
+    """The number with this reflected Gray code: each bit is the parity of the bits from it upwards."""
     return sum((code >> bit).bit_count() % 2 << bit for bit in range(code.bit_length()))
 
 

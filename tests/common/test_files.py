@@ -1,4 +1,4 @@
-"""A file has its name only when it is whole, two writers never meet in one file, and nothing is left of what failed."""
+"""A file gets its name only when complete, two writers never share a file, and failed writes leave nothing behind."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ SYSTEMS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 
 @pytest.fixture(params=SYSTEMS.values(), ids=SYSTEMS)
 def file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that can do all, or lacks something."""
+    """A file system that can do everything, or lacks something."""
     request.param(monkeypatch)
 
 
@@ -228,7 +228,7 @@ def test_a_lock_that_is_waited_for_is_had_in_turn(tmp_path: Path) -> None:
 
 
 class Full:
-    """A file on a disk that is full from some byte on."""
+    """A file on a disk that is full after some byte."""
 
     def __init__(self, file: object, room: int) -> None:
         self._file, self._room = file, room

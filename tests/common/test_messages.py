@@ -1,4 +1,4 @@
-"""What is quoted in a message is cut between words, and shows that it is cut."""
+"""Quoted text in a message is cut between words, and shows that it was cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Machine code that Numba keeps between runs never outlives an edit of the sources it was made from."""
+"""Machine code that Numba caches between runs never outlives an edit of its sources."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ print(weight_gradient(torch.ones(1, 4), torch.ones(1, 4), rules, 1).sum().item()
 
 
 def kept_functions():
-    """All functions of the two packages whose machine code Numba keeps."""
+    """All functions of the two packages whose machine code Numba caches."""
     for package in (sscn_ref, sscn_triton):
         for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if info.name.endswith("__main__") or ".compat" in info.name:
@@ -71,7 +71,7 @@ def test_an_edit_of_the_innermost_file_reaches_the_kept_kernels(tmp_path):
 
 
 def test_every_kept_function_may_lose_its_cache():
-    """None is decorated by Numba's own njit, which raises where there is no place for a cache."""
+    """None is decorated by Numba's own njit, which raises if there is no place for a cache."""
     for function in kept_functions():
         package = reference_cache if function.__module__.startswith("sscn_ref.") else numba_cache
         found = importlib.import_module(function.__module__)
@@ -125,7 +125,7 @@ DECORATORS = [(reference_cache, "njit"), (numba_cache, "njit"), (numba_cache, "c
 
 
 class Kept:
-    """A function whose code is kept in a folder of its own; calling it is what another process would do."""
+    """A function whose code is cached in a separate folder; calling it behaves like another process."""
 
     def __init__(self, folder, module, decorator):
         self.folder, self.module, self.decorator = folder, module, decorator
@@ -141,7 +141,7 @@ class Kept:
         )
 
     def call(self):
-        """The result for 1, and what was warned of."""
+        """The result for 1, and the warnings."""
         spec = importlib.util.spec_from_file_location("source", self.source)
         module = importlib.util.module_from_spec(spec)
         warned = warnings.catch_warnings(record=True)
@@ -187,7 +187,7 @@ def test_a_cache_folder_that_is_removed_is_made_again_or_done_without(kept):
 
 
 def test_a_full_disk_leaves_no_index_that_names_older_code(kept):
-    """Numba writes the index first, and names in it a file in whose place there may be code of another source."""
+    """Numba writes the index first, and it may name a file whose place holds code of another source."""
     assert kept.call() == (2, [])
     kept.write(2)
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

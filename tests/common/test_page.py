@@ -1,4 +1,4 @@
-"""Every page that a command writes has a title, says its language, fits a phone, and opens without a network."""
+"""Every page that a command writes has a title, declares its language, fits a phone, and opens without a network."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ STEPS = st.one_of(
 
 
 class Died(Exception):
-    """The process, at this moment."""
+    """The process at this moment."""
 
 
 @pytest.fixture(autouse=True)

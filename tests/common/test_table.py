@@ -1,4 +1,4 @@
-"""One table is the same rows as text, as Markdown and as HTML."""
+"""One table gives the same rows as text, as Markdown and as HTML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights that went from one engine's layout to another's compute the same there."""
+"""Weights converted from one engine's layout to another's compute the same results there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stand-in's tensor or package does not have is one line that says what to use."""
+"""A missing name of a stand-in's tensor or package gives one line that names the alternative."""
 
 from __future__ import annotations
 

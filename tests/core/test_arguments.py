@@ -1,4 +1,4 @@
-"""A wrong argument ends in one clear error before any work; what is given is not written to later."""
+"""A wrong argument ends in one clear error before any work; arguments are never written to later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A batch index that is missing or comes last is doubted once; ordinary data never is."""
+"""A missing or last batch index gives one warning; ordinary data gives none."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sites_of(events: list[lartpc.Event]) -> Tensor:
 
 
 def doubts(coordinates: Tensor, batch_size: int | None = None) -> list[str]:
-    """What is said of a tensor at these coordinates."""
+    """The warning for a tensor at these coordinates."""
     batch_column._warned.clear()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -78,7 +78,7 @@ def test_a_doubt_is_said_once_and_not_where_the_batch_size_is_named(events: list
 
 @pytest.mark.parametrize("count", [1, 2, 16, 20, 60])
 def test_simulated_events_are_not_doubted(events: list[lartpc.Event], count: int) -> None:
-    """60 of them are 20 three times, as a batch of copies is."""
+    """60 of them are 20 three times, as in a batch of copies."""
     sites = sites_of((events * 3)[:count])
     assert doubts(sites) == []
     assert doubts(sites.flip(0)) == []

@@ -1,4 +1,4 @@
-"""Samples of any shape become one batch: coordinates with the sample's number first, the rest one after the other."""
+"""Samples of any shape become one batch: coordinates with the sample's number first, the rest concatenated."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_loader_uses_it_with_and_without_processes(workers: int) -> None:
 
 
 def test_a_pinned_batch_is_pinned_in_every_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What DataLoader's pinning thread does to a batch, where there is a GPU; here a pinned tensor is a marked copy."""
+    """What DataLoader's pinning thread does to a batch if there is a GPU; here a pinned tensor is a marked copy."""
     from torch.utils.data._utils.pin_memory import pin_memory
 
     pinned: list[torch.Tensor] = []

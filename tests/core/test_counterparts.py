@@ -1,4 +1,4 @@
-"""A name that people bring from PyTorch or another engine is answered with ours, and ours exists."""
+"""A name from PyTorch or another engine gives an error with our counterpart, and the counterpart exists."""
 
 from __future__ import annotations
 

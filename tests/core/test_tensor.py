@@ -1,4 +1,4 @@
-"""A sparse tensor says what it holds, keeps its rows in order, and refuses at once what it cannot be made of."""
+"""A sparse tensor describes its content, keeps its rows in order, and refuses wrong arguments at once."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_merged_points_pass_gradients_on(how: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("how", ["sum", "mean", "max", "first", "last"])
 def test_merging_adds_in_the_order_of_the_rows_and_rounds_once(how: str, dtype: torch.dtype) -> None:
-    """Sums are float64's of each site's rows one after the other: the same bits whatever else is in the batch."""
+    """Sums add each site's rows one after another in float64: the same bits whatever else is in the batch."""
     generator = torch.Generator().manual_seed(0)
     sites = torch.randint(0, 5, (300, 3), generator=generator) * torch.tensor([0, 1, 1])
     features = torch.randn(300, 2, generator=generator, dtype=torch.float64).to(dtype)

@@ -1,5 +1,5 @@
-"""A sparse tensor is a value: PyTorch finds its features, nobody can make it inconsistent, and what its grid keeps
-serves every later pass, whatever pass asked first."""
+"""A sparse tensor is a value: PyTorch finds its features, it cannot become inconsistent, and what its grid stores
+serves every later pass, whichever pass needed it first."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def test_lightning_validates_in_inference_mode_and_then_trains() -> None:
 
 
 def test_threads_that_ask_at_the_same_time_get_one_rulebook(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first to build goes on when all have asked: they wait for it, or build one of their own."""
+    """The first thread to build continues when all have asked: they wait for it, or build another one."""
     from sscn_triton.core import rulebook
 
     grid, count = tensor(40).grid, 4

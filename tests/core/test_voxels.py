@@ -1,4 +1,4 @@
-"""Points become voxels, and voxels' features return to points, as loops over all points and voxels say."""
+"""Points become voxels, and voxels' features return to points, as computed by loops over all points and voxels."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_voxel_is_the_floor_of_the_distance_in_voxels(cloud: tuple[np.ndarray,
 
 @pytest.mark.parametrize("dtype", [*FLOATS, torch.int32, torch.uint8], ids=str)
 def test_positions_of_any_type_are_divided_in_float64(dtype: torch.dtype) -> None:
-    """In float32 the position 16777217 * 0.1 would be in another voxel than the one it is in."""
+    """In float32 the position 16777217 * 0.1 would be in another voxel."""
     positions = torch.tensor([[0.0, 1.0], [3.0, 7.0], [100.0, 96.0]]).to(dtype)
     sites, _ = quantize(positions, 0.1)
     assert sites.tolist() == [[floor_of(p, 0.1, 0.0) for p in row] for row in positions.double().tolist()]
@@ -90,7 +90,7 @@ def test_points_outside_the_limits_are_left_out_or_refused(cloud: Any, data: st.
 
 
 def test_limits_are_the_origin_and_the_extent_unless_another_origin_is_named() -> None:
-    """70.4 / 0.05 and 0.3 / 0.1 are whole numbers but for rounding, as numbers in float32 are."""
+    """70.4 / 0.05 and 0.3 / 0.1 are integers within rounding, as are numbers in float32."""
     points = torch.tensor([[0.0, -40.0, -3.0], [70.39, 39.9, 0.95]])
     limits = ([0, -40, -3], [70.4, 40, 1])
     voxels = voxelize(torch.ones(2, 1), points, [0.05, 0.05, 0.1], limits=limits)
@@ -105,7 +105,7 @@ def test_limits_are_the_origin_and_the_extent_unless_another_origin_is_named() -
 
 
 def test_the_last_point_below_the_upper_limit_is_in_the_last_voxel() -> None:
-    """Its quotient may round up to the whole number that the limit has."""
+    """Its quotient may round up to the integer of the limit."""
     for size, count in itertools.product([0.1, 1 / 3, 0.7, 1e-3], range(1, 200)):
         high = size * count
         last = torch.tensor([[math.nextafter(high, 0.0)]], dtype=torch.float64)
@@ -207,7 +207,7 @@ def test_voxels_merge_the_features_of_their_points_and_lead_back_to_them(
 @pytest.mark.parametrize("how", ["error", "sum", "mean", "max", "first", "last"])
 @given(sites=st.integers(1, 4).flatmap(points))
 def test_from_points_returns_the_row_of_each_point_on_request(how: str, sites: np.ndarray) -> None:
-    """As numpy.unique and torch.unique do."""
+    """As in numpy.unique and torch.unique."""
     if how == "error":
         sites = np.unique(sites, axis=0)
     coordinates = torch.from_numpy(sites)

@@ -1,4 +1,4 @@
-"""Every engine computes the sums that the rules demand, and their derivatives."""
+"""Every engine computes the sums over the rules, and their derivatives."""
 
 from collections.abc import Sequence
 
@@ -52,7 +52,7 @@ def test_outputs_and_gradients_are_the_oracles(
 
 
 def cloud_case(kind: str, count: int = 4000) -> Case:
-    """`count` sites, more than the oracle takes, in a space of which they fill about a tenth."""
+    """`count` sites, more than the oracle accepts, in a space that they fill to about a tenth."""
     spread = round((count / 0.3) ** (1 / 3) / 2)
     drawn = np.random.default_rng(5).integers(-spread, spread, (count, 4))
     drawn[:, 0] %= 3
@@ -66,7 +66,7 @@ def cloud_case(kind: str, count: int = 4000) -> Case:
 
 
 def turned(w: np.ndarray) -> np.ndarray:
-    """The weight of the transposed convolution: channels in and out change places."""
+    """The weight of the transposed convolution: input and output channels swapped."""
     return np.swapaxes(w, -1, -2)
 
 
@@ -220,7 +220,7 @@ def torch_weight(w: np.ndarray, kernel: tuple[int, ...]) -> torch.Tensor:
 
 
 def written_into_zeros(shape: Sequence[int], built: Rules, y: np.ndarray) -> np.ndarray:
-    """Output rows at their places in a dense image; what no input reaches is zero."""
+    """Output rows at their places in a dense image; places that no input reaches are zero."""
     dense = np.zeros(tuple(shape))
     dense[tuple(built.outputs.T)] = y
     return dense

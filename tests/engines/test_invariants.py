@@ -1,4 +1,4 @@
-"""What holds for every convolution, on 100,000 sites: far more than the oracle takes, checked by whole arrays.
+"""Invariants of every convolution, on 100,000 sites: far more than the oracle accepts, checked with whole arrays.
 
 Sites are looked up in an image of row numbers, which shares nothing with the engine's keys, sorts and merges.
 """
@@ -64,7 +64,7 @@ def offsets(kernel: tuple, padding: tuple, dilation: tuple) -> list[np.ndarray]:
 
 
 def check_rules(fine: np.ndarray, coarse: np.ndarray, pairs: list, window: tuple) -> None:
-    """Every rule obeys fine = stride * coarse + dilation * tap - padding, and every two sites that do are a rule."""
+    """Every rule obeys fine = stride * coarse + dilation * tap - padding, and every such pair of sites is a rule."""
     kernel, stride, padding, dilation = window
     assert len(pairs) == np.prod(kernel)
     image = Image(fine)

@@ -1,4 +1,4 @@
-"""Ten million voxels, and numbers that int32 does not hold."""
+"""Ten million voxels, and numbers that do not fit in int32."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 def memory() -> int:
-    """Bytes that are free on this machine."""
+    """Free memory of this machine in bytes."""
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.deep
 def test_ten_million_voxels_are_convolved_halved_and_brought_back_in_ten_gigabytes() -> None:
-    """Everything is one, so that outputs and gradients count neighbours, and are exact."""
+    """All values are one, so that outputs and gradients count neighbours and are exact."""
     if memory() < 10 * GIB:
         pytest.skip(f"needs 10 GiB of free memory, there are {memory() / GIB:.1f}")
     done = subprocess.run([sys.executable, "-c", TEN_MILLION], capture_output=True, text=True, check=False)
@@ -119,7 +119,7 @@ def test_rows_that_begin_beyond_two_to_the_31_elements_are_read() -> None:
 
 
 class Many:
-    """More sites than fit in memory: all that may be asked is their number."""
+    """More sites than fit in memory: only their number may be used."""
 
     def __len__(self) -> int:
         return FAR

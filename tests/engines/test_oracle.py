@@ -1,4 +1,4 @@
-"""The oracle itself, on examples small enough to be done by hand."""
+"""The oracle itself, on examples small enough to check by hand."""
 
 import numpy as np
 import pytest

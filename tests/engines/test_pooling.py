@@ -1,4 +1,4 @@
-"""Every engine pools what the rules say, gives gradients to those who made the output, and agrees with the oracle."""
+"""Every engine pools by the rules, gives gradients to the inputs that made the output, and agrees with the oracle."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ STRIDED = [name for name in NAMED if name.startswith("strided")]
 
 
 def few_values(seed: int, *shape: int) -> np.ndarray:
-    """Whole numbers from -2 to 2: the largest is often shared."""
+    """Integers from -2 to 2: the largest often occurs several times."""
     return np.random.default_rng(seed).integers(-2, 3, shape).astype(float)
 
 

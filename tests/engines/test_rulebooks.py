@@ -1,4 +1,4 @@
-"""Every engine builds the rules that the relation demands, on the sites that the kind of convolution chooses."""
+"""Every engine builds the rules of the relation, on the sites that the kind of convolution chooses."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ LARGE = {
 @every_engine
 @pytest.mark.parametrize("kind", LARGE)
 def test_on_many_sites_every_rule_obeys_the_relation_and_none_is_missing(engine: Engine, kind: str) -> None:
-    """Right: each rule obeys the relation. None missing: tap by tap there are as many as sites that have a partner."""
+    """Each rule obeys the relation, and none is missing: every tap has as many rules as sites with a partner."""
     case = LARGE[kind]
     built = engine.build(case)
     backwards = kind in ("inverse", "transposed")

@@ -1,4 +1,4 @@
-"""On sparse images every convolution, and its gradients, are those of PyTorch's dense one at active sites."""
+"""On sparse images every convolution and its gradients equal PyTorch's dense ones at active sites."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def drawn(*shape: int) -> Tensor:
 
 
 def image_of(features: Tensor, x: SparseTensor) -> Tensor:
-    """[batch, C, *shape], differentiable in features; zero where nothing is active."""
+    """[batch, C, *shape], differentiable in features; zero at inactive sites."""
     batch, *place = x.coordinates.long().unbind(1)
     image = torch.zeros(x.batch_size, *x.spatial_shape, features.shape[1], dtype=features.dtype)
     return image.index_put((batch, *place), features).movedim(-1, 1)

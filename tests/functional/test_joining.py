@@ -1,4 +1,4 @@
-"""Tensors of one grid are joined row by row; pruned ones live on a grid of their own and still find their way back."""
+"""Tensors of one grid are joined row by row; pruned ones have a new grid and can still go back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands on event files do what they say, and leave nothing half done."""
+"""The commands on event files do what they document, and leave no incomplete output."""
 
 from __future__ import annotations
 
@@ -269,7 +269,7 @@ def test_convert_projects_and_relabels(capsys: pytest.CaptureFixture[str], event
 def test_events_are_converted_one_at_a_time(
     capsys: pytest.CaptureFixture[str], events: EventFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No event is read before the one before it is written."""
+    """No event is read before the previous one is written."""
     from sscn_triton.lartpc import NpzWriter, PilarnetEvents
 
     log: list[str] = []

@@ -1,4 +1,4 @@
-"""An Event refuses what is not one; crops keep what lies inside; batches keep order; statistics count what they say."""
+"""An Event refuses invalid fields; crops keep what is inside; batches keep order; statistics are as documented."""
 
 from __future__ import annotations
 

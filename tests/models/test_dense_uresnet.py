@@ -15,7 +15,7 @@ def parameters(network: torch.nn.Module) -> int:
 
 
 def twins(ndim: int, **changes: int) -> tuple[SparseUResNet, DenseUResNet]:
-    """A sparse and a dense network of the same weights, all of them drawn at random, norms' and statistics included."""
+    """A sparse and a dense network with the same weights, all random, including norms and statistics."""
     torch.manual_seed(0)
     arguments = {"in_channels": 2, "num_classes": 3, "filters": 4, "depth": 3, "repetitions": 2, "ndim": ndim} | changes
     sparse, dense = SparseUResNet(**arguments).double(), DenseUResNet(**arguments).double()

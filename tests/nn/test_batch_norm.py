@@ -1,4 +1,4 @@
-"""Batch norm takes its statistics over active rows, and its gradient knows that they move with the rows."""
+"""Batch norm takes its statistics over active rows, and its gradient includes their dependence on the rows."""
 
 import copy
 
@@ -116,7 +116,7 @@ TYPES = {torch.float32: 2e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3, torch.f
 
 
 def normed(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor, r: torch.Tensor, leakiness: float) -> torch.Tensor:
-    """The definition, by operators of PyTorch's that it can differentiate."""
+    """The definition, in differentiable operators of PyTorch."""
     mean = x.sum(0) / max(len(x), 1)
     variance = (x - mean).square().sum(0) / max(len(x), 1)
     return torch.nn.functional.leaky_relu((x - mean) / (variance + EPS).sqrt() * w + b + r, leakiness)

@@ -1,4 +1,4 @@
-"""A convolution's weight begins as that of PyTorch's same layer, and PyTorch's tools work on its output channels."""
+"""A convolution's initial weight equals that of PyTorch's layer, and PyTorch's tools work on its output channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers that are done as one are what they are one by one, whoever watches them or stands in their place."""
+"""Fused layers give the results of separate layers, whatever watches or replaces them."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ Put = Callable[[Module], Module]
 
 
 def walked(make: Callable[[Put], Module], watch: Watch, x: SparseTensor, how: Any) -> tuple[dict[str, Any], Seen]:
-    """What a network gives, and what a watch on a part of it sees."""
+    """The output of a network, and what a watch on a part of it sees."""
     training, gradients, context = how
     torch.manual_seed(0)
     seen: Seen = []
@@ -191,7 +191,7 @@ def dimensions(name: str) -> int:
 
 
 def placed(name: str, place: Callable[[Module, int], Module]) -> Callable[[Put], Module]:
-    """A chain with the layer of that name in that place, watched."""
+    """A chain with the named layer at that place, watched."""
 
     def make(put: Put) -> Module:
         layer = LAYERS[name]()

@@ -1,4 +1,4 @@
-"""What a network returns may hold sparse tensors: PyTorch's data-parallel wrappers find them, and two processes have
+"""A network may return sparse tensors in containers: PyTorch's data-parallel wrappers find them, and two processes have
 the gradients of one."""
 
 from __future__ import annotations

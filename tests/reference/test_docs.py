@@ -1,4 +1,4 @@
-"""What the reference says about itself is true: its examples run, and its Numba twins have the same signatures."""
+"""The reference's documentation is true: its examples run, and its Numba twins have the same signatures."""
 
 import doctest
 import importlib

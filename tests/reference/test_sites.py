@@ -1,4 +1,4 @@
-"""Sites: keys that never wrap, a hash table that can be followed, duplicates joined as asked."""
+"""Sites: keys that never overflow, a hash table that can be followed, duplicates reduced as requested."""
 
 import numpy as np
 import pytest

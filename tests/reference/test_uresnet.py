@@ -18,7 +18,7 @@ def arrays(net: SparseUResNet) -> dict[str, np.ndarray]:
 
 
 def drawn(**settings: int) -> SparseUResNet:
-    """A network whose norms do something: weights, biases and running statistics are random too."""
+    """A network whose norms matter: weights, biases and running statistics are random too."""
     torch.manual_seed(0)
     net = SparseUResNet(**settings).double()
     for name, value in net.state_dict().items():

@@ -57,7 +57,7 @@ def open_chromium() -> Iterator[Any]:
 
 @dataclass
 class Visit:
-    """An open page, what it asked for and what it complained of."""
+    """An open page, its requests and its errors."""
 
     page: Any
     requested: list[str] = field(default_factory=list)
@@ -69,18 +69,18 @@ class Visit:
         return [address for address in self.requested if urlsplit(address).scheme not in LOCAL]
 
     def look(self) -> dict[str, Any]:
-        """What is on the page, by the script look.js."""
+        """The content of the page, found by the script look.js."""
         return self.page.evaluate(LOOK)
 
     def keep(self, setting: str, name: str) -> None:
-        """Leave a picture of the whole page in build/book."""
+        """Save a picture of the whole page in build/book."""
         path = SCREENSHOTS / setting / (name.replace("/", "-") + ".png")
         self.page.screenshot(path=path, full_page=True)
 
 
 @contextmanager
 def visit(browser: Any, path: Path, setting: str = "desktop", **more: Any) -> Iterator[Visit]:
-    """Open one page in a context of its own, with no network, and wait until its formulas are set."""
+    """Open one page in a separate context without network, and wait until its formulas are typeset."""
     context = browser.new_context(**SETTINGS[setting], offline=True, reduced_motion="reduce", **more)
     seen = Visit(context.new_page())
     page = seen.page

@@ -1,4 +1,4 @@
-"""One convolution to be built (its kind, sites and window), what the oracle says of it, and cases chosen by hand."""
+"""One convolution to build (its kind, sites and window), the oracle's result for it, and cases chosen by hand."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Expected:
 
 
 def expected(case: Case) -> Expected:
-    """What every engine has to build for a case."""
+    """What every engine must build for a case."""
     given = oracle.as_sites(case.coordinates)
     if case.kind == "submanifold":
         built = oracle.submanifold(case.coordinates, case.kernel_size, case.dilation)

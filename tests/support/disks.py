@@ -1,4 +1,4 @@
-"""Processes that run `sscn` on a disk with little room, and say how it ended and what is left there."""
+"""Processes that run `sscn` on a disk with little space, and report how it ended and what is left there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DISK = 2**21  # bytes
 
 
 class Ended(NamedTuple):
-    """A run of `sscn`: exit code (a signal's number below 0), what it printed, names of what is there afterwards."""
+    """A run of `sscn`: exit code (negative for a signal), output, names of the files afterwards."""
 
     code: int | None
     out: str

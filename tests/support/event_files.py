@@ -1,4 +1,4 @@
-"""Writes files as others would (PILArNet-M of three versions, larcv3), and compares events."""
+"""Writes files as other programs would (PILArNet-M of three versions, larcv3), and compares events."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def random_event(seed: int, count: int = 60, shape: tuple[int, ...] = (7, 11, 5)
 
 
 def same_event(one: Event, other: Event, particles: bool = True) -> bool:
-    """Whether two events are equal but for the order of their voxels."""
+    """Whether two events are equal except for the order of their voxels."""
     if one.spatial_shape != other.spatial_shape or len(one) != len(other) or one.voxel_size != other.voxel_size:
         return False
     orders = [np.lexsort(event.coordinates.T) for event in (one, other)]

@@ -1,4 +1,4 @@
-"""Memory with a wall on either side: a read or a write one element beyond a tensor ends the process."""
+"""Memory with guard pages on either side: a read or a write one element beyond a tensor ends the process."""
 
 from __future__ import annotations
 

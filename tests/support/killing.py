@@ -1,4 +1,4 @@
-"""Functions in the middle of which a process dies, as by a batch system that is out of patience."""
+"""Kill a process in the middle of a function, as a batch system would."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes files that look like larcv's, whole or damaged on purpose: all branches but `_part_v._process`, which uproot
+"""Writes files like larcv's, intact or deliberately damaged: all branches but `_part_v._process`, which uproot
 cannot write."""
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _POINTS = {"_vtx": "start", "_first_step": "first_step", "_last_step": "last_ste
 
 
 def trees_of(events: list[Event]) -> Trees:
-    """The content of a file: for each tree its branches, for each branch one item an event."""
+    """The content of a file: for each tree its branches, for each branch one item per event."""
     trees: Trees = {DATA: {}, LABELS: {}, PARTICLES: {}}
     for event in events:
         x, y, z = event.coordinates.T.astype(np.uint64)
@@ -36,7 +36,7 @@ def trees_of(events: list[Event]) -> Trees:
 
 
 def write_larcv(path: Path, events: list[Event], damage: Callable[[Trees], None] | None = None) -> Path:
-    """Writes events as larcv would, after `damage` has had its way with the content."""
+    """Write events as larcv would, after `damage` has changed the content."""
     trees = trees_of(events)
     if damage:
         damage(trees)
@@ -70,7 +70,7 @@ def _write_tree(file: Any, name: str, branches: dict[str, list[Any]]) -> None:
 
 
 def _column(items: list[Any]) -> ak.Array:
-    """Numbers, or arrays of them, one item an entry; awkward's own conversion would not keep 64-bit unsigned ones."""
+    """Numbers, or arrays of them, one item per entry; awkward's conversion would not keep 64-bit unsigned ones."""
     if np.ndim(items[0]) == 0:
         return ak.Array(np.array(items))
     return ak.unflatten(np.concatenate(items), [len(item) for item in items])

@@ -1,4 +1,4 @@
-"""Damages event files and reads them: run by test_damage in a process of its own, which prints a line of JSON a case.
+"""Damages event files and reads them: test_damage runs it in a separate process, which prints a line of JSON per case.
 
 Usage: mutations.py FOLDER SEED CASES_A_FILE [FILE ...], the files to damage, all if none is named.
 """
@@ -61,7 +61,7 @@ def larcv3_groups() -> dict[str, list[list[tuple[Event, np.ndarray]]]]:
 
 
 def damaged_bytes(content: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
-    """Cut short, some bits turned over, a block lost or blank."""
+    """Truncated, with flipped bits, or with a block lost or blank."""
     kind = ("cut", "bits", "bits", "bits", "lost", "blank")[rng.integers(6)]
     data = np.frombuffer(content, np.uint8).copy()
     place = int(rng.integers(len(data)))
@@ -96,7 +96,7 @@ def _heaps(content: bytes) -> list[int]:
 
 
 def wrong_content(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Files that are sound as files and hold what cannot be."""
+    """Files that are intact but contain impossible values."""
     larcv2: dict[str, Callable[[Trees], None]] = {
         "wrong tree": lambda trees: trees.update(sparse3d_other_tree=trees.pop(DATA)),
         "no labels": lambda trees: trees.update({"sparse3d_labels_tree": trees.pop(LABELS)}),

@@ -1,4 +1,4 @@
-"""What every engine must agree with, derived from one relation by Python loops in float64.
+"""The result that every engine must agree with, derived from one relation by Python loops in float64.
 
     input = stride * output + dilation * tap - padding        (per axis, same batch index)
 
@@ -96,7 +96,7 @@ def rules_between(
 
 
 def submanifold(coordinates: np.ndarray, kernel_size: Sequence[int], dilation: Sequence[int]) -> Built:
-    """Outputs are the inputs; the window is placed as PyTorch's padding="same" places it."""
+    """Outputs are the inputs; the window is placed as with PyTorch's padding="same"."""
     sites = as_sites(coordinates)
     padding = [(d * (k - 1)) // 2 for k, d in zip(kernel_size, dilation, strict=True)]
     return Built(sites, rules_between(sites, sites, kernel_size, [1] * len(padding), padding, dilation))
@@ -251,7 +251,7 @@ def of_events(coordinates: np.ndarray) -> Rules:
 
 
 def batch_norm(features: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> np.ndarray:
-    """Each channel less its mean, over the root of its biased variance plus eps; then scaled and moved."""
+    """Each channel minus its mean, divided by the root of its biased variance plus eps; then scaled and shifted."""
     rows, channels = np.shape(features)
     result = np.zeros((rows, channels))
     for c in range(channels):
@@ -264,7 +264,7 @@ def batch_norm(features: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: 
 
 
 def reduce_duplicates(coordinates: np.ndarray, features: np.ndarray, how: str) -> tuple[list[Site], np.ndarray]:
-    """One row for each site, in the order of first appearance, its duplicates joined."""
+    """One row per site, in order of first appearance, with duplicates reduced."""
     rows_at: dict[Site, list[int]] = {}
     for row, site in enumerate(as_sites(coordinates)):
         rows_at.setdefault(site, []).append(row)

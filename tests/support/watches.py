@@ -1,4 +1,4 @@
-"""Every way to watch a module's calls or to put other code in the place of its forward.
+"""Every way to watch a module's calls or to replace its forward.
 
 Each is a context: given a module and a list, it yields the module to use instead, usually the same one. Every call
 that must not be skipped leaves an entry in the list: what it was, how many positional arguments came, and which
@@ -26,7 +26,7 @@ Watch = Callable[[torch.nn.Module, Seen], contextlib.AbstractContextManager[torc
 
 
 def changed(y: Any) -> Any:
-    """Other numbers, whatever holds them."""
+    """Different numbers, whatever contains them."""
     return y.map(lambda features: features * 2 + 1) if isinstance(y, SparseTensor) else y * 2 + 1
 
 

@@ -1,4 +1,4 @@
-"""The notebooks are committed whole, and their exercises know a wrong answer when they see one.
+"""The notebooks are committed with outputs, and their exercises detect wrong answers.
 
 That their outputs are true is shown by `pytest --nbval tutorial/`.
 """

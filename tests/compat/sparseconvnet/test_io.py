@@ -1,4 +1,4 @@
-"""Rows become sites and come back in their order, sizes that do not fit are refused, scripts run without an edit."""
+"""Rows become sites and return in their order, sizes that do not match are refused, scripts run unedited."""
 
 from __future__ import annotations
 

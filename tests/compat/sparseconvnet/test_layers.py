@@ -17,13 +17,13 @@ DIMENSIONS = [1, 2, 3, 4]
 
 
 def size_of(filter_size, stride, dimension):
-    """A spatial size that the filters fill exactly."""
+    """A spatial size that the filters cover exactly."""
     outputs = 2 if dimension == 4 else 4
     return (outputs - 1) * stride + filter_size
 
 
 def given(dimension, size, planes=2, seed=0):
-    """A tensor of random sites in two events, its coordinates batch first, and its features with gradients."""
+    """A tensor of random sites in two events, its coordinates (batch index first), and its features with gradients."""
     count = min(14, 2 * size**dimension)
     sites = random_sites(count, dimension, size, 2, seed)
     features = torch.randn(len(sites), planes, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -33,7 +33,7 @@ def given(dimension, size, planes=2, seed=0):
 
 
 def check(layer, x, features, sites, rules, output_sites, shape):
-    """Hold output, sites, size and all gradients of a convolution on ``x`` against the oracle."""
+    """Check output, sites, size and all gradients of a convolution on ``x`` against the oracle."""
     layer.double()
     y = layer(x)
     weight = layer.weight.detach().numpy()

@@ -1,4 +1,4 @@
-"""Each layer and network gives what SparseConvNet itself gives, where that can be imported."""
+"""Each layer and network gives SparseConvNet's own results, if SparseConvNet can be imported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ real = pytest.importorskip("sparseconvnet", reason="SparseConvNet is not install
 
 
 def cloud(dimension=3, size=13, count=150, planes=4, seed=0):
-    """Points of two events, several to a site, batch index last, and their features."""
+    """Points of two events, several per site, batch index last, and their features."""
     generator = torch.Generator().manual_seed(seed)
     places = torch.randint(0, size, (count, dimension), generator=generator)
     events = torch.randint(0, 2, (count, 1), generator=generator)

@@ -44,7 +44,7 @@ def by_tap(layer, weight):
 
 
 def check(layer, x, features, rules, output_sites, shape):
-    """Hold output, sites, extent and all gradients of a convolution on ``x`` against the oracle; returns the output."""
+    """Check output, sites, extent and all gradients of a convolution on ``x`` against the oracle; return the output."""
     layer.double()
     y = layer(x)
     weight = by_tap(layer, layer.weight.detach()).numpy()

@@ -1,4 +1,4 @@
-"""Networks of the kinds that are built on spconv, reduced, give what PyTorch's dense layers give on masked images.
+"""Small versions of networks that are built on spconv give the results of PyTorch's dense layers on masked images.
 
 Outputs and gradients, in float64. `test_compat_public_networks.py` compares the public ones themselves.
 """

@@ -1,4 +1,4 @@
-"""spconv's functions on sizes and sites, and its hash table, give what is written down for them.
+"""spconv's functions on sizes and sites, and its hash table, give the documented results.
 
 `test_compat_real_spconv.py` compares them with spconv's own.
 """

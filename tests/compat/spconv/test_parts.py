@@ -1,4 +1,4 @@
-"""Tensors, keys, tables and checkpoints as spconv has them; what cannot be is refused."""
+"""Tensors, keys, tables and checkpoints behave as in spconv; impossible ones are refused."""
 
 from __future__ import annotations
 

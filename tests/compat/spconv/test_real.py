@@ -1,4 +1,4 @@
-"""Each layer, function and name gives what spconv itself gives, where that can be imported.
+"""Each layer, function and name gives spconv's own results, if spconv can be imported.
 
 Its CPU build runs in one thread, because the sums of two overwrite each other. Its backward pass asks for a CUDA
 stream: it is given the number 0.

@@ -1,4 +1,4 @@
-"""SPINE's contract with a sparse backend, written down: what `spine.model.sparse` asks of one, without SPINE."""
+"""SPINE's contract with a sparse backend: what `spine.model.sparse` needs from it, tested without SPINE."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def places(x):
 
 
 def hold(y, features, kernel, found, sites, groups=1):
-    """Hold ``y``, made from ``features`` with ``kernel``, and both gradients against the oracle."""
+    """Check ``y``, made from ``features`` with ``kernel``, and both gradients against the oracle."""
     weight, values = kernel.detach().numpy(), features.detach().numpy()
     weight = weight.reshape(weight.shape[0], -1, 1, 1) if groups > 1 else weight
     np.testing.assert_allclose(y.F.detach(), oracle.convolve(values, weight, found, len(sites)), atol=1e-12)

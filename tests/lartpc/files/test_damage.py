@@ -1,6 +1,6 @@
-"""A damaged event file gives an error that names it, or the events as they were: no crash, no hang, no other data.
+"""A damaged event file gives an error that names it, or the original events: no crash, no hang, no other data.
 
-What cannot be found: turned bits in files without checksums, which are public PILArNet-M files, CSV files of others,
+Not detectable: flipped bits in files without checksums, which are public PILArNet-M files, CSV files of others,
 in larcv2 files what ROOT stored uncompressed (short lists of particles' numbers that do not shrink), and in larcv3
 files the structure (one case in a thousand, none of those tried by default).
 """
@@ -28,7 +28,7 @@ Cases = list[dict[str, str]]
 
 
 def run(folder: Path, seed: int, cases: int, files: tuple[str, ...] = ()) -> Cases:
-    """Outcomes of all cases, from a process that may die: it ends itself where a case takes too long."""
+    """Outcomes of all cases, from a process that may die: it exits if a case takes too long."""
     program = [
         sys.executable,
         "-m",
@@ -84,7 +84,7 @@ def test_there_are_enough_mutations_of_every_kind(cases: Cases) -> None:
 
 
 def test_most_damage_is_found(cases: Cases) -> None:
-    """Else the cases would prove little."""
+    """Otherwise the cases would prove little."""
     found = Counter(case["file"] for case in cases if case["outcome"] == "error")
     assert all(found[file] > CASES / 3 for file in FILES), found
 

@@ -1,4 +1,4 @@
-"""A writer that is dropped without its `with` block says nothing, and leaves nothing behind."""
+"""A writer that is dropped without its `with` block prints nothing and leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every file format gives the events that were put into it, one at a time, through one entrance."""
+"""Every file format returns the events written to it, one at a time, through `open_events`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HDF5 files of the old format are read by a child process: what ends it does not end the program."""
+"""A child process reads HDF5 files of the old format: whatever ends it does not end the program."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.event_files import public_rows, random_event, same_event, wri
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    """A child process of this test's own."""
+    """A separate child process for this test."""
     yield
     for child in hdf5._the_child:
         child.stop()
@@ -37,7 +37,7 @@ def public(tmp_path: Path) -> Path:
 
 
 def child() -> int:
-    """Number of the process that reads."""
+    """The id of the reading process."""
     process = hdf5._child()._process
     assert process is not None
     return process.process.pid
@@ -199,7 +199,7 @@ def test_an_exception_crosses_whole(error: Exception) -> None:
 
 
 class Awkward(Exception):
-    """Cannot be made anew from its arguments."""
+    """An exception that cannot be constructed from its arguments."""
 
     def __init__(self, one: int, other: int) -> None:
         super().__init__(f"{one} and {other}")

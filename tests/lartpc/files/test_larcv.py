@@ -1,4 +1,4 @@
-"""larcv files are read as written, and a damaged one is refused in words that name file, entry and field."""
+"""larcv files are read as written, and the error for a damaged one names file, entry and field."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_the_real_events_are_read(real_file: Path) -> None:
 
 
 def test_real_voxels_lie_where_their_particle_went(real_file: Path) -> None:
-    """Fails if the axes of a voxel's number are taken in another order."""
+    """Fails if the axes of a voxel's number are in another order."""
     (event,) = read_larcv(real_file, entries=[0])
     proton = event.particles[0]
     assert (proton["pdg"], proton["process"], proton["label"]) == (2212, "primary", 0)

@@ -1,4 +1,4 @@
-"""The project's own files: whole or not there, read by other tools' rules, and theirs by ours."""
+"""The project's own files: complete or absent, readable by other tools' rules, and theirs by ours."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_file_tells_seed_configuration_and_version(written: Path) -> None:
 
 
 def test_the_rows_are_pilarnets(written: Path) -> None:
-    """As public tools read them: points follow the clusters, of which the first is nobody's."""
+    """As public tools read them: points follow the clusters, of which the first belongs to no particle."""
     event = simulate(3, 1, 32)
     with h5py.File(written, "r", libver="latest", swmr=True) as file:
         points = file["point"][5].reshape(-1, 8)
@@ -227,7 +227,7 @@ def _energies(events: PilarnetEvents) -> list[float]:
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_many_processes_read_one_file(written: Path, method: str) -> None:
-    """Forked ones inherit the file open; spawned ones get a pickled path."""
+    """Forked processes inherit the open file; spawned ones get a pickled path."""
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"{method} is not to be had here")
     events = open_events(written)

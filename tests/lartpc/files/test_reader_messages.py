@@ -1,4 +1,4 @@
-"""What cannot be read ends every command by one line that names the file and says what to do, with exit code 2."""
+"""An unreadable file ends every command with one line that names the file and the remedy, and exit code 2."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def issubclass_of(options: object, base: type) -> bool:
 
 
 def ended(capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, path: Path) -> str:
-    """The line by which a command ends that cannot use a file; nothing is left behind but a training's folder."""
+    """The last line of a command that cannot use a file; only a training's folder is left behind."""
     checkpoint = make_checkpoint(tmp_path / "a.ckpt", image=16)
     words = [{"FILE": path, "CHECKPOINT": checkpoint}.get(word, word) for word in WORDS[name]]
     before = sorted(tmp_path.iterdir())

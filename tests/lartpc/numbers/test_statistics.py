@@ -1,4 +1,4 @@
-"""The numbers by which simulated events are held against real ones, and the real ones' ranges."""
+"""The statistics that compare simulated events with real ones, and the ranges of the real ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures show every voxel in its class's colour, still ones and ones to turn; wrong requests are refused."""
+"""Static and interactive pictures show every voxel in its class's colour; wrong requests are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real particles, simulated again from where they began and with their momentum, leave what they really left.
+"""Real particles, simulated again from their start and momentum, leave the energy that they really left.
 
 Of events 0 and 1 alone. What a track loses depends on its energy, and each of these events has one track that can be
 measured: so it is compared with the same particle, not with the mean of all.

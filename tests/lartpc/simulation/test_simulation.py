@@ -1,4 +1,4 @@
-"""Simulated particles go as far and lose as much as they should; an event depends on its seed and index alone."""
+"""Simulated particles have the right range and energy loss; an event depends only on its seed and index."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_followed_particles_stop_after_their_range(pdg: int, mass: float, kineti
 
 
 def test_a_stopped_proton_leaves_its_energy() -> None:
-    """But for what the threshold cuts."""
+    """Except for what the threshold cuts."""
     shares = []
     for index in range(40):
         event = simulate(4, index, 96, recipe=single(2212, 100.0))
@@ -245,7 +245,7 @@ def test_the_stream_is_splitmix64() -> None:
 
 
 def test_an_event_of_this_version_is_pinned() -> None:
-    """Another number here means that the same seeds give other events than before: say so in the changelog."""
+    """A different number here means that the same seeds give different events than before: say so in the changelog."""
     event = simulate(1, 0, 64)
     assert (len(event), np.bincount(event.labels, minlength=5).tolist()) == PINNED[:2]
     assert event.energy.sum() == pytest.approx(PINNED[2], abs=1e-3)
