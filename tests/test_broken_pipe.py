@@ -49,7 +49,7 @@ def events(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("unbuffered", BUFFERS.values(), ids=BUFFERS)
 @pytest.mark.parametrize("words", [["inspect", "events.npz"], ["--help"], ["inspect", "--help"]], ids=str)
-def test_a_command_whose_reader_has_gone_says_nothing(
+def test_a_command_whose_reader_has_ended_prints_nothing(
     events: Path, gone: int, words: list[str], unbuffered: str
 ) -> None:
     helped = unbuffered and words != ["inspect", "events.npz"]  # argparse ignores that it cannot write

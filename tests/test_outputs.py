@@ -115,7 +115,7 @@ def test_every_command_has_a_case_here_and_says_where_it_writes() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_is_there_is_refused_before_any_work(
+def test_an_existing_file_is_refused_before_any_work(
     capsys: pytest.CaptureFixture[str], inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -134,7 +134,7 @@ def test_a_file_that_is_there_is_refused_before_any_work(
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name in QUICK])
-def test_a_file_that_is_there_is_replaced_if_that_is_wanted(
+def test_an_existing_file_is_replaced_on_request(
     capsys: pytest.CaptureFixture[str], inputs: Path, tmp_path: Path, name: str
 ) -> None:
     output = tmp_path / f"there{CASES[name].suffix}"
@@ -145,7 +145,7 @@ def test_a_file_that_is_there_is_replaced_if_that_is_wanted(
     assert list(content(tmp_path)) == [output.name]
 
 
-def test_a_report_that_is_there_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_an_existing_report_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text('{"files": ["report.json"]}')
     code, _, err = sscn(capsys, "study", "--out", tmp_path)
     assert code == 2

@@ -63,7 +63,7 @@ def inside(address: str) -> bool:
     return not urlsplit(address).scheme and not address.startswith("//")
 
 
-def test_every_chapter_is_there(pages):
+def test_every_chapter_exists(pages):
     names = {path.stem for path in pages}
     assert {"index", "relation", "sscn_ref", "sscn_triton"} <= names
     assert {path.stem for path in (ROOT / "tutorial").glob("*.ipynb")} <= names

@@ -56,7 +56,7 @@ def test_the_pictures_colours_stand_out_from_the_page():
             assert (high + 0.05) / (low + 0.05) >= 3, (color, page)
 
 
-def test_what_has_no_result_is_said_to_be_not_measured(tmp_path):
+def test_a_missing_result_is_reported_as_not_measured(tmp_path):
     assert study.text(tmp_path).count("**not measured yet**") == len(study.WANTED)
 
 

@@ -68,7 +68,7 @@ def test_every_formula_is_set(pages):
     assert found(pages, "wrong") == {}
 
 
-def test_every_picture_is_there_and_described(pages):
+def test_every_picture_exists_and_is_described(pages):
     assert len(found(pages, "images")) > 10
     assert found(pages, "blank") == {}
     assert found(pages, "undescribed") == {}

@@ -55,7 +55,7 @@ def test_nothing_is_left_of_a_file_that_is_forgotten(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(tmp_path: Path) -> None:
+def test_an_existing_file_is_kept_unless_overwrite_is_set(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
     with pytest.raises(FileExistsError, match="file already exists and is kept"):
@@ -268,7 +268,7 @@ def fill(path: Path) -> None:
             writer.append(random_event(seed))
 
 
-def test_a_place_that_cannot_be_written_is_named_by_the_file_that_was_asked_for(tmp_path: Path) -> None:
+def test_an_error_about_an_unwritable_place_names_the_requested_file(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 250)  # fits, but not with the letters that the files beside it have more
     for overwrite in (False, True):
         with pytest.raises(OSError, match="File name too long") as refused:

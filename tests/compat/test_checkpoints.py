@@ -109,7 +109,7 @@ def test_minkowskiengines_layers(kernel, stride):
     torch.testing.assert_close(ours(x).features, y.F)
 
 
-def test_sparseconvnets_flat_weights_are_told_apart():
+def test_sparseconvnets_flat_weights_are_distinguished():
     net = torch.nn.Sequential(scn.NetworkInNetwork(2, 3, True), torch.nn.Linear(3, 4), scn.BatchNormalization(4))
     state = net.state_dict()
     with pytest.raises(ValueError, match=r"0.weight \[2, 3\].*1.weight \[4, 3\]"):
@@ -130,7 +130,7 @@ def refused(match, state, *arguments, **settings):
         convert_weights(state, Conversion(*arguments, **settings))
 
 
-def test_what_cannot_be_told_is_an_error():
+def test_unidentifiable_weights_are_an_error():
     study = Study().state_dict()
     refused("one of source and target must be sscn", {}, "spconv", "sparseconvnet")
     refused("one of source and target must be sscn", {}, "sscn", "minkowski")

@@ -53,7 +53,7 @@ def test_a_batch_of_dicts_holds_every_row_in_its_order(counts: list[int], ndim: 
     assert x.batch_size == len(counts)
 
 
-def test_tuples_and_lists_stay_what_they_are() -> None:
+def test_tuples_and_lists_keep_their_type() -> None:
     parts = [(one["coordinates"], one["features"], one["name"]) for one in (sample(2), sample(3))]
     sites, features, names = collate(parts)
     assert (sites.shape, features.shape, names) == ((5, 4), (5, 2), ["event 2", "event 3"])
@@ -172,12 +172,14 @@ def entries(**changes: Any) -> dict[str, Any]:
         ([entries(name=np.array(["a", "b"]))], TypeError, "entry 'name' is an array of <U1, which no tensor can hold"),
     ],
 )
-def test_what_makes_no_batch_is_refused_by_entry_and_sample(samples: Any, error: type[Exception], message: str) -> None:
+def test_samples_that_make_no_batch_are_refused_by_entry_and_sample(
+    samples: Any, error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         collate(samples)
 
 
-def test_events_have_a_collate_of_their_own_which_takes_a_list() -> None:
+def test_events_have_their_own_collate_which_takes_a_list() -> None:
     event = lartpc.simulate(1, 0, 16, minimum_voxels=10)
     with pytest.raises(TypeError, match=r"got Event \(sscn_triton.lartpc.collate takes liquid-argon events\)"):
         collate([event])

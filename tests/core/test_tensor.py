@@ -120,7 +120,7 @@ def given_as(**changes: Any) -> Callable[[], SparseTensor]:
         (given_as(coordinates=SITES[[1, 1]]), ValueError, r"rows 0 and 1 are both \[1, -4, 5, 6\]; merge them with"),
     ],
 )
-def test_what_makes_no_tensor_is_refused(
+def test_arguments_that_make_no_tensor_are_refused(
     make: Callable[[], SparseTensor], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):

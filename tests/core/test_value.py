@@ -184,7 +184,7 @@ def in_no_grad(net: torch.nn.Module, x: SparseTensor) -> None:
 
 
 @pytest.mark.parametrize("first", [in_inference_mode, prepared_in_inference_mode, in_a_transform, in_no_grad])
-def test_what_a_grid_keeps_serves_a_training_step_whoever_asked_first(first: Callable[..., None]) -> None:
+def test_data_cached_on_a_grid_serves_a_later_training_step(first: Callable[..., None]) -> None:
     net, x = stack(), tensor(40)
     first(net.eval(), x)
     assert_trains(net.train(), x)

@@ -271,7 +271,7 @@ def test_shapes_that_do_not_fit_are_refused(reference, message: str) -> None:
 
 
 @every_reference
-def test_what_is_not_real_numbers_is_refused(reference) -> None:
+def test_values_that_are_not_real_numbers_are_refused(reference) -> None:
     book = reference.submanifold_rulebook(block(3, 3), 3)
     with pytest.raises(TypeError, match="features must be real numbers, not <U1"):
         reference.convolve(np.full((9, 2), "a"), ones(9, 2, 3), book)

@@ -70,13 +70,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_no_event_is_refused(name: str) -> None:
+def test_other_objects_than_events_are_refused(name: str) -> None:
     changes, error, message = WRONG[name]
     with pytest.raises(error, match=message):
         event_at([[1, 2, 3], [4, 5, 6]], **changes)
 
 
-def test_every_class_has_a_colour_of_its_own() -> None:
+def test_every_class_has_its_own_colour() -> None:
     assert len(CLASS_NAMES) == len(set(CLASS_COLORS)) == 5
 
 
@@ -168,7 +168,7 @@ def test_a_batch_of_nothing_or_of_mixed_dimensions_is_refused() -> None:
         collate([cloud(0), cloud(0, shape=(9, 9))])
 
 
-def test_statistics_count_what_they_say() -> None:
+def test_statistics_are_as_documented() -> None:
     event = cloud(3, 80, (9, 7, 8))
     rows = {name: values[0] for name, values in statistics([event]).items()}
     sites = {tuple(site) for site in event.coordinates.tolist()}

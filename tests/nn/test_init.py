@@ -42,7 +42,7 @@ def test_a_weight_without_groups_and_those_of_other_types_are_filled() -> None:
     assert float(low.float().std()) == pytest.approx(math.sqrt(2 / (8 * 64)), rel=0.05)
 
 
-def test_what_is_no_weight_of_a_convolution_is_refused() -> None:
+def test_other_tensors_than_convolution_weights_are_refused() -> None:
     with pytest.raises(TypeError, match=r"the tensor of a convolution, layer\.weight, got SubmanifoldConv"):
         nn.init.kaiming_normal_(nn.SubmanifoldConv(1, 1, 3))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"\[taps, in, out\].*torch\.nn\.init has functions for others.*\(5, 4\)"):

@@ -73,7 +73,7 @@ def test_transposed_convolution_has_right_derivatives(groups: int, count: int) -
     assert gradgradcheck(function, leaves)
 
 
-def test_transposed_convolution_starts_a_path_of_its_own() -> None:
+def test_transposed_convolution_starts_a_new_path() -> None:
     x = random_cloud(10)
     y = nn.TransposedConv(3, 3, 2, stride=2).double()(nn.SparseConv(3, 3, 2, stride=2).double()(x))
     assert y.spatial_shape == x.spatial_shape
@@ -196,7 +196,7 @@ def test_an_inverse_layer_is_pytorchs_transposed_one_at_the_sites_it_came_from()
     torch.testing.assert_close(again, wanted)
 
 
-def test_conversion_keeps_type_and_mode_and_takes_the_kind_that_is_asked_for() -> None:
+def test_conversion_keeps_type_and_mode_and_gives_the_requested_kind() -> None:
     layer = torch.nn.Conv2d(2, 2, 3, padding=1).to(torch.bfloat16).eval()
     sparse = nn.from_torch(layer, nn.SubmanifoldConv2d)
     assert type(sparse) is nn.SubmanifoldConv2d

@@ -359,7 +359,7 @@ NOT_COPIED = ("forward_patched_on_the_class", "compiled_wrapper", "compiled_in_p
 
 @pytest.mark.parametrize("kind", [kind for kind in WATCHES if kind not in NOT_COPIED])
 @pytest.mark.parametrize("part", ["convolution", "norm", "chain"])
-def test_norms_are_folded_only_where_nobody_can_tell(part: str, kind: str) -> None:
+def test_norms_are_folded_only_if_no_code_can_notice(part: str, kind: str) -> None:
     torch.manual_seed(0)
     chain: Any = nn.Sequential(conv(), nn.BatchNormReLU(CHANNELS)).double()
     torch.nn.init.normal_(chain[1].running_mean)
@@ -396,7 +396,7 @@ class Branches(torch.nn.Sequential):
         return self[0](x) + self[1](x)
 
 
-def test_a_container_that_is_no_chain_is_not_folded() -> None:
+def test_a_container_other_than_a_chain_is_not_folded() -> None:
     net = Branches(conv(), nn.BatchNorm(CHANNELS)).double().eval()
     x = given("", 2)
     torch.testing.assert_close(fold_batch_norm(net)(x).features, net(x).features)

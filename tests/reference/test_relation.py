@@ -57,7 +57,7 @@ def test_transposed_output_shape_undoes_output_shape(size: int, window: tuple[in
             assert output_shape((right,), (kernel,), stride, padding, dilation) == (size,)
 
 
-def test_one_number_stands_for_all_axes_and_numpys_integers_are_integers() -> None:
+def test_one_number_applies_to_all_axes_and_numpy_integers_are_accepted() -> None:
     assert per_axis(3, 2, "stride") == (3, 3)
     assert per_axis([1, np.int64(2)], 2, "stride") == (1, 2)
     assert per_axis(np.array([4, 5]), 2, "stride") == (4, 5)

@@ -62,7 +62,7 @@ def test_no_site_and_one_site_are_the_librarys(count: int, training: bool) -> No
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_a_shape_that_halving_does_not_divide_is_cut_off_alike(training: bool) -> None:
+def test_a_shape_that_halving_does_not_divide_is_truncated_alike(training: bool) -> None:
     net = drawn(filters=2, depth=3, repetitions=1)
     check(net, random_sites(100, size=7), training, spatial_shape=7)
 
@@ -72,7 +72,7 @@ def test_the_studys_network_is_the_same_on_hundreds_of_voxels(training: bool) ->
     check(drawn(), random_sites(400, size=10), training)
 
 
-def test_backward_may_be_asked_twice_and_training_moves_the_running_statistics() -> None:
+def test_backward_can_run_twice_and_training_updates_the_running_statistics() -> None:
     net = sscn_ref.UResNet(arrays(drawn(filters=2, depth=2, repetitions=1)))
     sites, x = random_sites(20).numpy(), values(0, 20, 1)
     g = values(1, *net.forward(x, sites, training=False).shape)

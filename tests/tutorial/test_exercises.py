@@ -100,7 +100,7 @@ def test_the_solution_is_accepted(exercise, capsys):
 
 
 @ONE_BY_ONE
-def test_an_unwritten_answer_is_told_so(exercise, capsys):
+def test_an_unwritten_answer_is_reported(exercise, capsys):
     text = re.sub(r"### BEGIN SOLUTION.*### END SOLUTION", "raise NotImplementedError", source(exercise), flags=re.S)
     check(exercise, written(exercise, text))
     assert capsys.readouterr().out == f"[todo] {exercise.function} is not written yet\n"

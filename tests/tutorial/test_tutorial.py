@@ -160,7 +160,7 @@ def test_the_solution_is_accepted(check_reached, capsys):
     assert capsys.readouterr().out.startswith("[ok] solved: 32 cases")
 
 
-def test_an_unwritten_answer_is_told_so(check_reached, capsys):
+def test_an_unwritten_answer_is_reported(check_reached, capsys):
     def reached(sites, kernel_size, stride, padding):
         raise NotImplementedError
 

@@ -205,7 +205,7 @@ def test_losses_of_the_studys_network_over_ten_steps_and_its_checkpoint():
     close(one, other, 1e-4)
 
 
-def test_the_counters_count_alike():
+def test_the_counters_agree_with_sparseconvnets():
     coords, features = cloud()
     counted = []
     for scn in (ours, real):

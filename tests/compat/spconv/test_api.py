@@ -50,7 +50,7 @@ def split(line):
 
 
 @pytest.mark.parametrize(("module", "name"), NAMES)
-def test_a_name_is_there_with_its_parameters_or_names_an_alternative(module, name):
+def test_a_name_exists_with_its_parameters_or_names_an_alternative(module, name):
     theirs = TABLE[module][name]
     if not hasattr(module_of(module), name):
         with pytest.raises(AttributeError, match=name if theirs == "value" else f"{name}; use "):
@@ -80,7 +80,7 @@ def test_an_object_has_what_spconvs_has(path):
     assert lacking == []
 
 
-def test_what_is_copied_from_one_tensor_to_the_next_is_there():
+def test_members_that_code_copies_between_tensors_exist():
     x = spconv.SparseConvTensor(torch.ones(1, 2), torch.zeros(1, 3, dtype=torch.int32), [2, 2], 1)
     y = spconv.SparseConvTensor(
         x.features, x.indices, x.spatial_shape, x.batch_size, x.grid, x.voxel_num, x.indice_dict
@@ -220,7 +220,7 @@ except ModuleNotFoundError as error:
     assert foreign == "No module named 'spconv_that_is_not_there'"
 
 
-def test_every_file_of_a_stand_in_is_there_after_its_import():
+def test_every_file_of_a_stand_in_is_loaded_by_its_import():
     """So that `install` finds it, and none is imported twice under two names."""
     for engine in missing.ENGINES:
         package = importlib.import_module(f"sscn_triton.compat.{engine}")

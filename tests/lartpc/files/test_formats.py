@@ -104,7 +104,7 @@ def test_larcv3_images_are_read(tmp_path: Path) -> None:
             assert event.name == f"larcv3.h5:{number}"
 
 
-def test_larcv3_planes_are_events_of_their_own(tmp_path: Path) -> None:
+def test_larcv3_planes_are_separate_events(tmp_path: Path) -> None:
     planes = [random_event(seed, shape=(20, 9)) for seed in range(5)]
     images = [[(plane, plane.energy) for plane in planes[:3]], [], [(plane, plane.energy) for plane in planes[3:]]]
     with open_events(write_larcv3(tmp_path / "planes.h5", {"sparse2d_wire_group": images})) as events:
@@ -388,6 +388,6 @@ def test_a_foreign_file_is_refused(tmp_path: Path, name: str, content: bytes) ->
     assert "\n" not in str(caught.value)
 
 
-def test_only_what_can_be_written_is(tmp_path: Path) -> None:
+def test_only_supported_formats_are_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a\.root: the name must end with one of \.h5, \.hdf5, \.npz, \.csv"):
         create_events(tmp_path / "a.root")

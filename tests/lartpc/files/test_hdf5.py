@@ -93,7 +93,7 @@ def test_a_read_that_does_not_come_back_is_ended(public: Path, monkeypatch: pyte
         open_events(public)
 
 
-def test_a_file_that_takes_the_place_of_another_is_read_anew(public: Path) -> None:
+def test_a_file_that_replaces_another_is_read_again(public: Path) -> None:
     events = open_events(public)
     assert len(events[0]) == 7
     points, clusters, extra = public_rows(3)
@@ -107,7 +107,7 @@ def _read_in_a_fork(events: object, answers: multiprocessing.Queue) -> None:
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
-def test_a_forked_process_has_a_reader_of_its_own(public: Path) -> None:
+def test_a_forked_process_has_its_own_reader(public: Path) -> None:
     events, context = open_events(public), multiprocessing.get_context("fork")
     answers = context.Queue()
     worker = context.Process(target=_read_in_a_fork, args=(events, answers))
@@ -205,7 +205,7 @@ class Awkward(Exception):
         super().__init__(f"{one} and {other}")
 
 
-def test_what_cannot_cross_leaves_its_words() -> None:
+def test_an_unpicklable_exception_leaves_its_text() -> None:
     found = hdf5_calls.unpacked(hdf5_calls.packed(Awkward(1, 2)))
     assert isinstance(found, OSError)
     assert str(found) == "Awkward: 1 and 2"

@@ -96,7 +96,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("name", SPOILT)
-def test_what_is_no_file_of_events_is_refused_by_one_line(
+def test_a_file_without_events_is_refused_in_one_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, kind: Format, name: str
 ) -> None:
     path = make(kind, tmp_path, EVENTS)
@@ -294,7 +294,7 @@ def test_every_command_says_that_a_file_holds_no_events(
 
 
 @pytest.mark.parametrize("name", ["evaluate", "study"])
-def test_what_needs_labels_says_that_there_are_none(
+def test_commands_that_need_labels_report_that_there_are_none(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
