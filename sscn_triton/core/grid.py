@@ -42,6 +42,7 @@ class Grid:
     the same or a later pass and in any thread. A grid keeps the coarser grids made from it, never the finer grid it was
     made from. Unpickling restores the sites and the coarser grids; the copy builds its rulebooks again when they are
     needed.
+
     Args:
         coordinates: ``[N, 1 + D]`` int32, batch index first, each site once. They must not be changed in place,
             because rulebooks are built from them when a layer first needs one. Layers refuse a grid that was changed.
