@@ -12,6 +12,8 @@ from typing import Any
 from sscn_triton.common.files import write_whole
 from sscn_triton.common.output import as_json
 
+OUT_OF_MEMORY = "out of memory"
+"""What `failed` of a cell says that will fail again on the same device, so that it is not tried again."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -34,7 +36,7 @@ class Results:
 
     def __contains__(self, name: str) -> bool:
         cell = self.record["cells"].get(name, {"failed": ""})
-        return cell.get("failed", "out of memory") == "out of memory" and "wrong" not in cell
+        return cell.get("failed", OUT_OF_MEMORY) == OUT_OF_MEMORY and "wrong" not in cell
 
     def __len__(self) -> int:
         return len(self.record["cells"])

@@ -7,6 +7,7 @@ from typing import Literal
 
 from sscn_triton.common.options import check_least, check_positive, check_types
 from sscn_triton.lartpc.files.reading_options import ReadingOptions
+from sscn_triton.study.training.networks import NetworkSettings
 
 MINUTES, EVENTS, IMAGE = 10.0, 200, 192
 EVENTS_PER_MINUTE = 20
@@ -81,8 +82,9 @@ class StudyConfig(ReadingOptions):
             object.__setattr__(self, "out", "study" if self.scale == "laptop" else "study-gpu")
         check_least(self, events=2, batch=1, filters=1, depth=1, seed=0, steps=1)
         check_positive(self, "minutes", "learning_rate")
-        divisor = 2**self.depth
-        if self.size <= divisor or self.size % divisor:
+        largest = NetworkSettings("study", depth=self.depth)
+        if not largest.takes(self.size):
+            divisor = largest.divisor
             raise ValueError(
                 f"size must be a multiple of {divisor} (2 ** depth, depth {self.depth}) and more than that, "
                 f"got {self.size}"

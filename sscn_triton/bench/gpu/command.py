@@ -26,11 +26,11 @@ from typing import Any
 
 from sscn_triton.bench.gpu.cells import QUICK, TOY, Cell, full_grid
 from sscn_triton.common import machine
+from sscn_triton.common.results import OUT_OF_MEMORY
 
 Checked = set[tuple[str, str]]
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "book" / "results"
-MEMORY = "out of memory"
 AHEAD = 40
 """Cells whose kernels are compiled before anything is timed."""
 WARNING = "*** NO CUDA DEVICE: kernels are interpreted on the CPU. These are NOT timings of a GPU. ***"
@@ -144,7 +144,7 @@ def _times(options: argparse.Namespace, start: float) -> int:
         if time.perf_counter() - start > options.seconds:
             break
         record = _one(cell, lambda: _batch(cell, options, device), device, watch, ceilings, checked, options.tune)  # noqa: B023
-        bad += "wrong" in record or record.get("failed", MEMORY) != MEMORY
+        bad += "wrong" in record or record.get("failed", OUT_OF_MEMORY) != OUT_OF_MEMORY
         results.add(str(cell), record)
         print(line(str(cell), record), flush=True)
     print(table(results.record))
@@ -174,7 +174,7 @@ def _one(
         return {"cell": cell._asdict(), "wrong": str(error)}
     except Exception as error:  # the other cells are measured all the same
         if isinstance(error, torch.OutOfMemoryError):
-            return {"cell": cell._asdict(), "failed": MEMORY}
+            return {"cell": cell._asdict(), "failed": OUT_OF_MEMORY}
         if "CUDA error" in str(error):  # nothing that follows could be trusted
             raise
         traceback.print_exc()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import count, islice, product
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from torch import Tensor
 from sscn_triton.common.progress import Progress
 from sscn_triton.lartpc import CLASS_NAMES, Event, Recipe, collate, crop
 from sscn_triton.study.config import StudyConfig
+from sscn_triton.study.data.sampling import split
+from sscn_triton.study.data.tiling import fitting
 
 ENERGY_UNIT = 0.05
 """MeV. The networks read a voxel's energy in this unit, about the median voxel's, so that the dense network's
@@ -96,9 +98,8 @@ def load(config: StudyConfig) -> Split:
 
 def split_events(events: list[Event], seed: int, source: str) -> Split:
     """One in five of the events, at least one, is held out; which, the seed says."""
-    order = np.random.default_rng(seed).permutation(len(events))
-    held = max(1, len(events) // 5)
-    return Split([events[i] for i in sorted(order[held:])], [events[i] for i in sorted(order[:held])], source)
+    train, held_out = split(len(events), seed)
+    return Split([events[i] for i in train], [events[i] for i in held_out], source)
 
 
 def _check(events: list[Event], config: StudyConfig) -> None:
@@ -179,15 +180,9 @@ def training_events(events: list[Event], seed: int, images: int = 1) -> Iterator
         yield as_batch([events[i] for i in islice(order, images)])
 
 
-def tiles(event: Event, size: int) -> Iterator[Event]:
-    """The crops of this edge that tile the event from its lowest corner on; what is left at the far ends is in none."""
-    corners = (range(0, whole - size + 1, size) for whole in event.spatial_shape)
-    return (crop(event, size, corner=corner) for corner in product(*corners))
-
-
 def held_out_crops(events: list[Event], size: int, seed: int) -> list[Event]:
     """At most HELD_OUT_CROPS of the crops that tile the events, drawn by the seed from those with enough voxels."""
-    crops = [tile for event in events for tile in tiles(event, size)]
+    crops = [tile for event in events for tile in fitting(event, size)]
     usable = [tile for tile in crops if (tile.labels >= 0).sum() >= LEAST_VOXELS]
     if not usable:
         usable = [max(crops, key=lambda tile: int((tile.labels >= 0).sum()))]

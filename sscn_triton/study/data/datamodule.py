@@ -30,11 +30,11 @@ from sscn_triton.study.data.batches import (
     held_out_crops,
     random_crop,
     simulated,
-    tiles,
 )
 from sscn_triton.study.data.event_memory import EventMemory, MadeAhead, event_bytes, memory_for_events
 from sscn_triton.study.data.labels import class_names, project, relabel
-from sscn_triton.study.data.sampling import Batches
+from sscn_triton.study.data.sampling import Batches, split
+from sscn_triton.study.data.tiling import fitting
 from sscn_triton.study.training.config import TrainConfig
 
 
@@ -215,9 +215,7 @@ def load_sources(config: TrainConfig) -> tuple[Source, Source]:
         other = open_events(config.held_out, **config.reading())
         _at_least(other, 1, config.held_out)
         return Source(events, range(len(events)), config, memory), Source(other, range(len(other)), config)
-    order = np.random.default_rng(config.seed).permutation(len(events))
-    held = max(1, len(events) // 5)
-    mine, theirs = sorted(order[held:].tolist()), sorted(order[:held].tolist())
+    mine, theirs = split(len(events), config.seed)
     return Source(events, mine, config, memory), Source(events, theirs, config)
 
 
@@ -277,7 +275,7 @@ def check_judged(source: Source) -> None:
     for number in range(events):
         event = source[number]
         check_image(event, config)
-        images = tiles(event, config.crop) if config.crop is not None and not usable else [event]
+        images = fitting(event, config.crop) if config.crop is not None and not usable else [event]
         usable = usable or any((image.labels >= 0).sum() >= (1 if config.crop else LEAST_VOXELS) for image in images)
         if usable and isinstance(source.events, Streamed):
             return

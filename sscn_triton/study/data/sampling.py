@@ -23,6 +23,13 @@ def event_of(seed: int, sample: int, events: int) -> int:
     return int(_order(seed, sample // events, events)[sample % events])
 
 
+def split(events: int, seed: int) -> tuple[list[int], list[int]]:
+    """Numbers of the events to learn from and of those held out: one in five, at least one, drawn by the seed."""
+    order = np.random.default_rng(seed).permutation(events)
+    held = max(1, events // 5)
+    return sorted(order[held:].tolist()), sorted(order[:held].tolist())
+
+
 def deal(voxels: Sequence[int], processes: int) -> list[list[int]]:
     """Which images of a batch each process takes: as many each, their voxels as even as a greedy hand makes them.
 

@@ -91,7 +91,7 @@ def _do(piece: Piece, seconds: float, results: Results) -> bool:
     if record is None:
         print(f"{piece.name}: goes on in the next call")
         return False
-    results.add(piece.name, {**record, "seconds": took})
+    results.add(piece.name, {"kind": piece.kind, **record, "seconds": took})
     print(f"{piece.name}: done, {took:.0f} s")
     return True
 

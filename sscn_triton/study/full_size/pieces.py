@@ -17,29 +17,33 @@ import torch
 
 from sscn_triton.common.errors import RunError
 from sscn_triton.common.progress import Progress
+from sscn_triton.common.results import OUT_OF_MEMORY
 from sscn_triton.lartpc import CLASS_NAMES, open_events
 from sscn_triton.lartpc.simulation.production import simulate_folder
-from sscn_triton.study.full_size.setting import Setting
+from sscn_triton.study.full_size.setting import Kind, Setting
 from sscn_triton.study.runs.trained import read_trained
 from sscn_triton.study.scaling.measure import Job, Plan, measure
 from sscn_triton.study.scaling.measure import run as run_scaling
-from sscn_triton.study.training.config import CONFIGS, FINAL, SCORES, STEPS, TrainConfig
+from sscn_triton.study.training.config import FINAL, SCORES, STEPS, TrainConfig, packaged_options
 from sscn_triton.study.training.networks import NetworkSettings
 from sscn_triton.study.training.steplog import read_rows
 from sscn_triton.study.training.trainer import train
 
 RESERVE = 60.0
 """Seconds at the end of a call in which nothing is begun: files and checkpoints are finished in it."""
-MEMORY = "out of memory"
-"""What `gpu_results.Results` takes for an answer: such a piece is not tried again."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One of the pieces. do: takes the seconds there are, gives its record, or None where it has to go on in another
-    call; seconds: that it needs to come anywhere."""
+    """One of the pieces.
+
+    kind: what it does; its record says so too
+    do: takes the seconds there are, gives its record, or None where it has to go on in another call
+    seconds: the least time in which it makes progress
+    """
 
     name: str
+    kind: Kind
     do: Callable[[float], dict[str, Any] | None]
     seconds: float
 
@@ -49,25 +53,31 @@ def pieces(setting: Setting, done: Mapping[str, Any]) -> list[Piece]:
     scale = setting.scale
     found: list[Piece] = []
 
-    def add(name: str, do: Callable[[float], dict[str, Any] | None], seconds: float) -> None:
-        found.append(Piece(name, do, seconds))
+    def add(name: str, kind: Kind, do: Callable[[float], dict[str, Any] | None], seconds: float) -> None:
+        found.append(Piece(name, kind, do, seconds))
 
     def add_training(config: str, size: int, events: int, stream: bool = False) -> None:
         where = f"{config}: {events} events of {size} px{', streamed' if stream else ''}"
         base = _config(setting, config, size, events, stream)
-        add(f"pace of {where}", lambda seconds: _pace(setting, base), 150)
+        add(f"pace of {where}", "pace", lambda seconds: _pace(setting, base), 150)
         pace = done.get(f"pace of {where}", {})
-        add(f"training {where}", lambda seconds: _training(base, pace, seconds), 2 * RESERVE + 30)
+        add(
+            f"training {where}",
+            "training",
+            lambda seconds: _training(base, pace, seconds, where, size),
+            2 * RESERVE + 30,
+        )
 
     for i, (size, config) in enumerate(zip(scale.sizes, scale.configs, strict=True)):
-        add(f"events of {size} px", _events_piece(setting, i, scale.events), 2 * RESERVE)
+        add(f"events of {size} px", "events", _events_piece(setting, i, scale.events), 2 * RESERVE)
         add_training(config, size, scale.events)
-        add(f"costs at {size} px", _costs_piece(setting, size), 60)
+        add(f"costs at {size} px", "costs", _costs_piece(setting, size), 60)
         if i == 0:
-            add("scaling", lambda seconds: _scaling(setting), scale.scaling_seconds)
+            add("scaling", "scaling", lambda seconds: _scaling(setting), scale.scaling_seconds)
     for config in scale.dense:
         add_training(config, scale.sizes[0], scale.events)
-    add(f"{scale.more_events} events of {scale.sizes[0]} px", _events_piece(setting, 0, scale.more_events), 2 * RESERVE)
+    more = f"{scale.more_events} events of {scale.sizes[0]} px"
+    add(more, "events", _events_piece(setting, 0, scale.more_events), 2 * RESERVE)
     add_training(scale.configs[0], scale.sizes[0], scale.more_events)
     for size, config in zip(scale.sizes[1:], scale.configs[1:], strict=True):  # too many for most disks
         add_training(config, size, scale.more_events, stream=True)
@@ -76,9 +86,7 @@ def pieces(setting: Setting, done: Mapping[str, Any]) -> list[Piece]:
 
 def _config(setting: Setting, name: str, size: int, events: int, stream: bool) -> TrainConfig:
     """The packaged configuration on the events of this study."""
-    import yaml  # type: ignore[import-untyped]  # comes with Lightning
-
-    values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()) | {"workers": setting.workers}
+    values = packaged_options(name) | {"workers": setting.workers}
     values |= setting.scale.changes
     source = {"data": str(setting.events(size))}
     if stream:
@@ -131,7 +139,7 @@ def _pace(setting: Setting, base: TrainConfig) -> dict[str, Any]:
             if not isinstance(error.__cause__, torch.OutOfMemoryError):
                 raise
             if batch == 1:
-                return {"failed": MEMORY}
+                return {"failed": OUT_OF_MEMORY}
             batch = max(1, batch // 2)
             torch.cuda.empty_cache()
     walls = [float(row["wall"]) for row in read_rows(scratch / STEPS)]
@@ -146,8 +154,11 @@ def _changed(config: TrainConfig, **changes: Any) -> TrainConfig:
     return TrainConfig(**{**asdict(config), **changes})
 
 
-def _training(base: TrainConfig, pace: dict[str, Any], seconds: float) -> dict[str, Any] | None:
-    """A training of the time that is asked for; its learning curve, and its accuracies on events it has not seen."""
+def _training(base: TrainConfig, pace: dict[str, Any], seconds: float, label: str, size: int) -> dict[str, Any] | None:
+    """A training of the time that is asked for; its learning curve, and its accuracies on events it has not seen.
+
+    label, size: of the training and of its events' edge in voxels, for tables and figures.
+    """
     if "failed" in pace:
         return {"failed": pace["failed"]}
     config = _changed(base, steps=pace["steps"], batch=pace["batch"])
@@ -157,6 +168,8 @@ def _training(base: TrainConfig, pace: dict[str, Any], seconds: float) -> dict[s
         return None
     trained = read_trained(folder)
     return {
+        "label": label,
+        "size": size,
         "config": {name: value for name, value in asdict(config).items() if name not in ("out", "data", "held_out")},
         "training_accuracy": trained.training_accuracy,
         "held_out": trained.scores,

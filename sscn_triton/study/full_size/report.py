@@ -7,6 +7,7 @@ from typing import Any
 from sscn_triton.common.table import Table
 from sscn_triton.common.units import memory, percent, seconds
 from sscn_triton.study import published
+from sscn_triton.study.full_size.setting import Kind
 
 GOAL = {"training": 0.993, "held out": 0.98, "size": 192, "seconds": 600.0}
 """What a GPU is to reach: the accuracies of the study in ten minutes of training."""
@@ -19,11 +20,15 @@ ALT = (
 
 def table(record: dict[str, Any]) -> str:
     """Trainings, classes, costs; what is not there yet is left out."""
-    cells = record["cells"]
-    trainings = {name: cell for name, cell in cells.items() if "training_accuracy" in cell}
-    costs = [cell for name, cell in cells.items() if name.startswith("costs")]
+    trainings = _of_kind(record, "training")
+    costs = _of_kind(record, "costs")
     parts = [_trainings(trainings), _goal(trainings), _classes(trainings), _costs(costs)]
     return "\n\n".join(part for part in parts if part)
+
+
+def _of_kind(record: dict[str, Any], kind: Kind) -> list[dict[str, Any]]:
+    """The finished pieces of a kind."""
+    return [cell for cell in record["cells"].values() if cell["kind"] == kind and "failed" not in cell]
 
 
 def figure(record: dict[str, Any]) -> Any:
@@ -31,11 +36,10 @@ def figure(record: dict[str, Any]) -> Any:
     import matplotlib.pyplot as plt
 
     drawn, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.6), sharey=True)
-    for name, cell in record["cells"].items():
-        if "training_accuracy" in cell:
-            curve, label = cell["curve"], name.removeprefix("training ")
-            left.plot(curve["iteration"], curve["accuracy"], lw=1.5, label=label)
-            right.plot([wall / 60 for wall in curve["wall"]], curve["accuracy"], lw=1.5)
+    for cell in _of_kind(record, "training"):
+        curve = cell["curve"]
+        left.plot(curve["iteration"], curve["accuracy"], lw=1.5, label=cell["label"])
+        right.plot([wall / 60 for wall in curve["wall"]], curve["accuracy"], lw=1.5)
     for panel, what in ((left, "iterations"), (right, "wall time (min)")):
         panel.axhline(GOAL["training"], color="0.5", lw=1, ls=":")
         panel.set_xlabel(what, fontsize=8)
@@ -45,14 +49,14 @@ def figure(record: dict[str, Any]) -> Any:
     return drawn
 
 
-def _trainings(trainings: dict[str, dict[str, Any]]) -> str:
+def _trainings(trainings: list[dict[str, Any]]) -> str:
     if not trainings:
         return ""
     header = ["training", "steps", "batch", "time", "training accuracy", "held out", "peak memory"]
     rows = []
-    for name, cell in trainings.items():
+    for cell in trainings:
         config, scores = cell["config"], cell["held_out"]
-        row = [name.removeprefix("training "), str(config["steps"]), str(config["batch"] * config["accumulate"])]
+        row = [cell["label"], str(config["steps"]), str(config["batch"] * config["accumulate"])]
         row += [seconds(cell["training_seconds"]), percent(cell["training_accuracy"], 2)]
         rows.append([*row, percent(scores["nonzero_accuracy"], 2), memory(cell["peak_memory"])])
     for one in published.NETWORKS:
@@ -65,11 +69,12 @@ def _trainings(trainings: dict[str, dict[str, Any]]) -> str:
     return Table(header, rows).markdown()
 
 
-def _goal(trainings: dict[str, dict[str, Any]]) -> str:
+def _goal(trainings: list[dict[str, Any]]) -> str:
     """Whether the goal was reached, and how soon."""
     lines = []
-    for name, cell in trainings.items():
-        if cell["config"]["network"] == "sparse" and name.endswith(f"of {GOAL['size']} px"):
+    for cell in trainings:
+        config = cell["config"]
+        if config["network"] == "sparse" and cell["size"] == GOAL["size"] and not config["stream"]:
             reached = (
                 cell["training_accuracy"] >= GOAL["training"],
                 cell["held_out"]["nonzero_accuracy"] >= GOAL["held out"],
@@ -77,20 +82,20 @@ def _goal(trainings: dict[str, dict[str, Any]]) -> str:
             words = ["reached" if one else "not reached" for one in reached]
             within = "" if cell["training_seconds"] <= GOAL["seconds"] else ", in more than ten minutes"
             lines.append(
-                f"{name}: {percent(GOAL['training'])} in training {words[0]}, {percent(GOAL['held out'])} held out "
-                f"{words[1]}{within}."
+                f"training {cell['label']}: {percent(GOAL['training'])} in training {words[0]}, "
+                f"{percent(GOAL['held out'])} held out {words[1]}{within}."
             )
     return "\n\n".join(lines)
 
 
-def _classes(trainings: dict[str, dict[str, Any]]) -> str:
+def _classes(trainings: list[dict[str, Any]]) -> str:
     if not trainings:
         return ""
-    header = ["class", *(name.removeprefix("training ") for name in trainings), "2018", "share", "share, 2018"]
+    header = ["class", *(cell["label"] for cell in trainings), "2018", "share", "share, 2018"]
     rows = []
-    first = next(iter(trainings.values()))["held_out"]
+    first = trainings[0]["held_out"]
     for i, theirs in enumerate(published.CLASSES):
-        found = [percent(cell["held_out"]["class_accuracy"][i]) for cell in trainings.values()]
+        found = [percent(cell["held_out"]["class_accuracy"][i]) for cell in trainings]
         rows.append(
             [theirs.name, *found, percent(theirs.accuracy), percent(first["class_share"][i]), percent(theirs.share)]
         )

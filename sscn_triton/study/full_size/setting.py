@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sscn_triton.common import machine
+
+Kind = Literal["events", "pace", "training", "costs", "scaling"]
+"""What a piece of the study does."""
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ from sscn_triton.common.progress import Progress
 from sscn_triton.lartpc import Event
 from sscn_triton.study.config import IMAGE, StudyConfig
 from sscn_triton.study.data.batches import LEAST_VOXELS, Split
+from sscn_triton.study.data.tiling import covering
 from sscn_triton.study.questions.equal_memory import Contender, crops_that_fit
 from sscn_triton.study.questions.particles import ENERGIES, SPECIES, FlavourTrial, single_particles
 from sscn_triton.study.questions.receptive_field import Joining
 from sscn_triton.study.questions.trials import IMAGES, REPETITIONS, Trial
 from sscn_triton.study.runs.run import Outcome
-from sscn_triton.study.training.evaluation import tiles
 from sscn_triton.study.training.loop import Limit
 from sscn_triton.study.training.metrics import ClassWeights
 
@@ -133,7 +133,7 @@ def _images(event: Event, config: StudyConfig) -> list[Event]:
     """Events that were simulated for it are small enough to be taken whole; those of a file are cut into crops."""
     if config.data is None:
         return [event]
-    return [tile for tile in tiles(event, config.size) if (tile.labels >= 0).sum() >= LEAST_VOXELS]
+    return [tile for tile in covering(event, config.size) if (tile.labels >= 0).sum() >= LEAST_VOXELS]
 
 
 def _spread(images: list[Event], number: int) -> list[Event]:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import islice
 from typing import Any
 
-import numpy as np
 import torch
 
 from sscn_triton.common.memory import PeakMemory
-from sscn_triton.lartpc import CLASS_NAMES, Event, crop
+from sscn_triton.lartpc import CLASS_NAMES, Event
 from sscn_triton.study.config import StudyConfig
 from sscn_triton.study.data.batches import Batch, as_batch, training_crops
+from sscn_triton.study.data.tiling import sharing
 from sscn_triton.study.runs.curves import curve
 from sscn_triton.study.runs.run import STATISTICS_BATCHES, Outcome, make_network, warm_up
 from sscn_triton.study.training.loop import Limit, estimate_statistics, train
 from sscn_triton.study.training.metrics import Tally
-from sscn_triton.study.training.networks import Kind
+from sscn_triton.study.training.networks import Kind, NetworkSettings
 from sscn_triton.study.training.segmentation import voxel_logits
 
 STATE_BYTES = 16
@@ -34,7 +34,7 @@ def crops_that_fit(config: StudyConfig, sparse: Outcome, dense: Outcome) -> tupl
     state = STATE_BYTES * dense.parameters
     room = sparse.training_memory - state
     place = max(1.0, dense.training_memory - state) / (config.batch * config.size**3)
-    divisor = 2 ** (config.depth - 1)
+    divisor = NetworkSettings("matched", depth=config.depth).divisor
     for edge in range(config.size, 0, -divisor):
         number = int(room / (place * edge**3))
         if number >= 2:
@@ -86,19 +86,7 @@ def judge_in_pieces(network: torch.nn.Module, images: list[Event], edge: int) ->
     tally = Tally(len(CLASS_NAMES))
     with torch.no_grad():
         for image in images:
-            found = [voxel_logits(network, as_batch([piece])) for piece in pieces(image, edge)]
-            labels = [torch.from_numpy(piece.labels).long() for piece in pieces(image, edge)]
+            found = [voxel_logits(network, as_batch([piece])) for piece in sharing(image, edge)]
+            labels = [torch.from_numpy(piece.labels).long() for piece in sharing(image, edge)]
             tally.add(torch.cat(found), torch.cat(labels))
     return tally.scores().nonzero_accuracy
-
-
-def pieces(image: Event, edge: int) -> list[Event]:
-    """The parts of an image that hold a voxel; pieces at the far ends are moved inwards and keep what is new."""
-    found = []
-    for corner in product(*(range(0, whole, edge) for whole in image.spatial_shape)):
-        low = tuple(min(a, whole - edge) for a, whole in zip(corner, image.spatial_shape, strict=True))
-        piece = crop(image, edge, corner=low)
-        inside = ((piece.coordinates + low) >= corner).all(1)
-        if inside.any():
-            found.append(piece.replace(labels=np.where(inside, piece.labels, -1)))
-    return found

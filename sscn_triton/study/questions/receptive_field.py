@@ -15,6 +15,7 @@ import torch
 from sscn_triton import SparseTensor
 from sscn_triton.lartpc import CLASS_NAMES, Event
 from sscn_triton.models import SparseUResNet
+from sscn_triton.study.training.networks import NetworkSettings
 
 _MIP, _MICHEL = CLASS_NAMES.index("MIP"), CLASS_NAMES.index("Michel")
 
@@ -42,7 +43,7 @@ def receptive_field(depth: int, repetitions: int = 2) -> int:
     Counted on a line that is active throughout, one source at a time; it depends on where a voxel lies in the coarsest
     one, so the largest of them is taken.
     """
-    stride = 2 ** (depth - 1)
+    stride = 2 ** NetworkSettings(depth=depth).halvings
     line = np.arange(-40 * stride, 40 * stride)[:, None]
     network = counting_network(depth, repetitions, ndim=1)
     extents = [int(reached(network, line, line[:, 0] == place).sum()) for place in range(stride)]

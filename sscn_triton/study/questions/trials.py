@@ -11,6 +11,7 @@ import torch
 
 from sscn_triton.lartpc import CLASS_NAMES, Event
 from sscn_triton.study.data.batches import training_events
+from sscn_triton.study.runs.curves import last_tenth
 from sscn_triton.study.runs.run import STATISTICS_BATCHES, judge
 from sscn_triton.study.training.loop import Limit, estimate_statistics, train
 from sscn_triton.study.training.metrics import ClassWeights, Tally
@@ -50,13 +51,12 @@ class Trial:
         steps = train(network, batches, None, self.limit, LEARNING_RATE, objective)
         again = training_events(self.train, self.seed, IMAGES)
         estimate_statistics(network, list(islice(again, min(STATISTICS_BATCHES, len(steps)))))
-        last = steps[-max(1, len(steps) // 10) :]
         return {
             "seed": self.seed,
             "steps": len(steps),
             "seconds": steps[-1].wall,
-            "training_accuracy": float(np.mean([step.accuracy for step in last])),
-            "training_loss": float(np.mean([step.loss for step in last])),
+            "training_accuracy": last_tenth([step.accuracy for step in steps]),
+            "training_loss": last_tenth([step.loss for step in steps]),
             "shifted": judge_shifted(network, self.train, self.held_out),
         }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sscn_triton.common.files import check_new
 from sscn_triton.common.options import check_least, check_positive, check_suffix, check_types
@@ -30,6 +30,13 @@ moved: the checkpoint knows them by their contents. Another file of held-out eve
 def packaged_configs() -> list[str]:
     """Names of the configurations that come with the package."""
     return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
+def packaged_options(name: str) -> dict[str, Any]:
+    """The options that a packaged configuration sets."""
+    import yaml  # type: ignore[import-untyped]  # comes with Lightning
+
+    return yaml.safe_load((CONFIGS / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def config_path(name: str) -> str:

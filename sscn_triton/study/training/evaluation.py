@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,11 @@ from sscn_triton.common.files import write_whole
 from sscn_triton.common.output import as_json
 from sscn_triton.common.progress import Progress
 from sscn_triton.common.units import percent
-from sscn_triton.lartpc import Event, EventFile, crop, open_events
+from sscn_triton.lartpc import Event, EventFile, open_events
 from sscn_triton.study.analysis.predictions import Closer
 from sscn_triton.study.data.batches import LEAST_VOXELS
 from sscn_triton.study.data.labels import project, relabel
+from sscn_triton.study.data.tiling import covering
 from sscn_triton.study.runs.run import judge
 from sscn_triton.study.training.checkpoint import Checkpoint, load_checkpoint, network_of, training_options
 from sscn_triton.study.training.config import EvaluateConfig, TrainConfig
@@ -58,7 +58,7 @@ def _images(
     found = False
     for i in range(number):
         event = project(relabel(events[i], training.classes, training.labels), training.ndim)
-        for image in [event] if size is None else tiles(event, size):
+        for image in [event] if size is None else covering(event, size):
             for edge in image.spatial_shape:
                 training.check_size(f"{image.name}: image", edge)
             if (image.labels >= 0).sum() >= LEAST_VOXELS:
@@ -70,17 +70,6 @@ def _images(
             f"{events.path}: no image of its {number} events has {LEAST_VOXELS} voxels of known label: there is "
             "nothing to judge a network by"
         )
-
-
-def tiles(event: Event, size: int) -> list[Event]:
-    """The crops of this edge that cover the event; those at the far ends overlap others where the image is no multiple.
-
-    Raises ValueError for tiles larger than the image.
-    """
-    if min(event.spatial_shape) < size:
-        raise ValueError(f"crop must fit into the images of {event.name}, {event.spatial_shape}, got {size}")
-    corners = [sorted({*range(0, whole - size + 1, size), whole - size}) for whole in event.spatial_shape]
-    return [crop(event, size, corner=corner) for corner in product(*corners)]
 
 
 def scores_record(scores: Scores, checkpoint: Checkpoint) -> dict[str, Any]:

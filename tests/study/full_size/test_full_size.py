@@ -158,7 +158,7 @@ def test_memory_that_does_not_do_even_for_one_image_is_an_answer(tmp_path: Path,
     config = TrainConfig(data="x", batch=4, tensorboard=False)
     assert at_scale_pieces._pace(setting, config) == {"failed": "out of memory"}
     assert tried == [4, 2, 1]
-    assert at_scale_pieces._training(config, {"failed": "out of memory"}, 9.0) == {"failed": "out of memory"}
+    assert at_scale_pieces._training(config, {"failed": "out of memory"}, 9.0, "a", 24) == {"failed": "out of memory"}
 
 
 def test_a_training_stops_at_a_checkpoint_when_its_time_is_up(tmp_path: Path, monkeypatch: Any) -> None:

@@ -14,6 +14,7 @@ import torch
 from sscn_triton.lartpc import PARTICLE_DTYPE, Event
 from sscn_triton.models import DenseUResNet
 from sscn_triton.study.config import StudyConfig
+from sscn_triton.study.data import tiling
 from sscn_triton.study.questions import equal_memory, particles, trials
 from sscn_triton.study.questions.figures import spread, values
 from sscn_triton.study.questions.receptive_field import counting_network, joined_share, reached, receptive_field
@@ -162,7 +163,7 @@ def test_the_dense_network_gets_the_largest_crops_that_fit(sparse: float, expect
 
 def test_pieces_cover_an_image_once_and_hold_a_voxel() -> None:
     sites = [(0, 0, 0), (11, 0, 0), (12, 0, 0), (19, 19, 19)]
-    found = equal_memory.pieces(event(sites, [MIP, HIP, SHOWER, MICHEL], edge=20), 12)
+    found = tiling.sharing(event(sites, [MIP, HIP, SHOWER, MICHEL], edge=20), 12)
     assert [piece.spatial_shape for piece in found] == [(12, 12, 12)] * 3
     known = [label for piece in found for label in piece.labels[piece.labels >= 0]]
     assert sorted(known) == [HIP, MIP, SHOWER, MICHEL]

@@ -21,10 +21,11 @@ from sscn_triton.study.data import labels
 from sscn_triton.study.data.augmentation import random_shift, symmetries, transform
 from sscn_triton.study.data.datamodule import EventImages
 from sscn_triton.study.data.sampling import Batches, deal, event_of
+from sscn_triton.study.data.tiling import covering
 from sscn_triton.study.training import steplog
 from sscn_triton.study.training.checkpoint import load_checkpoint, load_network
 from sscn_triton.study.training.config import CONFIGS, EvaluateConfig, TrainConfig, packaged_configs
-from sscn_triton.study.training.evaluation import evaluate, tiles
+from sscn_triton.study.training.evaluation import evaluate
 from sscn_triton.study.training.metrics import event_losses, voxel_weights
 from sscn_triton.study.training.networks import make_network
 from sscn_triton.study.training.segmentation import WARM_UP, Segmentation, scheduled
@@ -332,11 +333,11 @@ def test_evaluation_repeats_the_scores_of_the_training(tmp_path: Path, event_fil
 
 def test_tiles_cover_an_image(event: Event) -> None:
     for size in (16, 12):
-        covered = sum(len(tile) for tile in tiles(event, size))
+        covered = sum(len(tile) for tile in covering(event, size))
         assert covered >= len(event)
         assert (covered == len(event)) == (size == 16)
     with pytest.raises(ValueError, match="crop must fit into the images"):
-        tiles(event, 33)
+        covering(event, 33)
 
 
 BAD = {
