@@ -74,8 +74,8 @@ COMMANDS = {
     "statistics": Command(
         "compare simulated events with those of a file", f"{EVENTS}:Statistics", f"{EVENTS}:statistics"
     ),
-    "inspect": Command("say what is in an event file", f"{EVENTS}:Inspect", f"{EVENTS}:inspect"),
-    "display": Command("draw an event, to turn or as a still picture", f"{EVENTS}:Display", f"{EVENTS}:display"),
+    "inspect": Command("summarise an event file", f"{EVENTS}:Inspect", f"{EVENTS}:inspect"),
+    "display": Command("draw an event, as an interactive page or a picture", f"{EVENTS}:Display", f"{EVENTS}:display"),
     "predict": Command(
         "label the voxels of a file by a trained network",
         "study.training.config:Predict",

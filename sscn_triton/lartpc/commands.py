@@ -24,9 +24,9 @@ class Simulate:
         out: new file to write, in PILArNet-M's HDF5 layout.
         events: number of events.
         size: edge of the image in voxels of 3 mm, 8 to 4096.
-        seed: that names the sequence of events.
+        seed: the seed of the sequence of events.
         workers: processes that simulate.
-        overwrite: replace a file that is there, once the new one is whole.
+        overwrite: replace an existing file, once the new one is complete.
     """
 
     out: str = "events.h5"
@@ -93,15 +93,15 @@ def _kept(options: Simulate) -> str:
 class Statistics(ReadingOptions):
     """Compare simulated events with those of a file, in numbers.
 
-    Writes a page of voxels, occupancy, texture, class shares, tracks, mean and median, one list beside the other.
+    Writes a page that compares voxels, occupancy, texture, class shares and tracks, with mean and median.
 
     Args:
-        file: event file, of any format that `sscn inspect` reads; real events, say.
+        file: event file, of any format that `sscn inspect` reads, such as one of real events.
         out: new HTML page to write; it needs no network.
         events: number of events to simulate.
         size: edge of their images in voxels of 3 mm, 8 to 4096.
-        seed: that names their sequence.
-        overwrite: replace a file that is there, once the new one is whole.
+        seed: the seed of their sequence.
+        overwrite: replace an existing file, once the new one is complete.
     """
 
     file: str
@@ -131,14 +131,14 @@ def statistics(options: Statistics) -> None:
 
 @dataclass(frozen=True)
 class Inspect(ReadingOptions):
-    """Say what is in an event file: counts, occupancy, class shares, energies.
+    """Summarise an event file: counts, occupancy, class shares, energies.
 
     Reads larcv2 ROOT, PILArNet-M and larcv3 HDF5, npz and CSV.
 
     Args:
         file: the event file.
-        out: new HTML page to write too; it needs no network.
-        overwrite: replace a file that is there, once the new one is whole.
+        out: new HTML page to write as well; it needs no network.
+        overwrite: replace an existing file, once the new one is complete.
     """
 
     file: str
@@ -166,21 +166,21 @@ def inspect(options: Inspect) -> None:
 
 @dataclass(frozen=True)
 class Display(ReadingOptions):
-    """Draw an event: a page to turn it in, or a still picture.
+    """Draw an event: an interactive page, or a static picture.
 
-    Circles mark where particles first left energy, where the file tells.
+    Circles mark where particles first left energy, if the file contains this.
 
     Args:
         file: the event file, of any format that `sscn inspect` reads, or one labelled by `sscn predict`.
         event: number of the event in the file, from 0.
-        color: what the colours say, energy (MeV, on a logarithmic scale), label, prediction, or difference, where
-            prediction and label differ; left out, energy and label side by side, of a labelled file label and
-            prediction.
-        project: wire plane, y, u or v, whose two-dimensional image is drawn.
-        labels: slides for the labels as they are, attached to call detached delta rays and Michel electrons shower.
-        out: new picture to write, .html (turned with the mouse, needs no network) or .png; left out, a page named after
-            file and event, events-3.html.
-        overwrite: replace a file that is there, once the new one is whole.
+        color: what the colours show, energy (MeV, on a logarithmic scale), label, prediction, or difference, where
+            prediction and label differ; by default energy and label side by side, or label and prediction for a
+            labelled file.
+        project: wire plane, y, u or v, whose two-dimensional image to draw.
+        labels: slides for the labels as they are, attached to label detached delta rays and Michel electrons shower.
+        out: new picture to write, .html (interactive, needs no network) or .png; by default a page named after file and
+            event, events-3.html.
+        overwrite: replace an existing file, once the new one is complete.
     """
 
     file: str
@@ -230,15 +230,15 @@ def display(options: Display) -> None:
 class Convert(ReadingOptions):
     """Copy events from one file format to another, one at a time.
 
-    PILArNet-M keeps everything of three-dimensional events; npz keeps voxels, energies, labels and predictions, CSV the
+    PILArNet-M stores all of a three-dimensional event; npz stores voxels, energies, labels and predictions, CSV the
     first three.
 
     Args:
         source: the event file, of any format that `sscn inspect` reads.
         target: new file to write, .h5 (PILArNet-M), .npz or .csv.
         project: wire plane, y, u or v, whose two-dimensional images are written (.npz or .csv) in place of the events.
-        labels: slides for the labels as they are, attached to call detached delta rays and Michel electrons shower.
-        overwrite: replace a file that is there, once the new one is whole.
+        labels: slides for the labels as they are, attached to label detached delta rays and Michel electrons shower.
+        overwrite: replace an existing file, once the new one is complete.
     """
 
     source: str
