@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -21,8 +22,8 @@ from sscn_triton.lartpc import Event, Recipe, simulate
 from sscn_triton.models import SparseEncoder
 from sscn_triton.nn import GlobalPool
 from sscn_triton.study.data.batches import as_batch
-from sscn_triton.study.training.loop import Limit
-from sscn_triton.study.training.segmentation import one_cycle
+from sscn_triton.study.training.loop import Limit, train_module
+from sscn_triton.study.training.segmentation import Seen
 
 SPECIES = {"electron": 11, "photon": 22, "muon": 13, "pion": 211, "proton": 2212}
 ENERGIES = (50.0, 300.0)
@@ -74,6 +75,37 @@ class Flavour(nn.Module):
         return answer[:, :-1], answer[:, -1]
 
 
+class FlavourModule(lightning.LightningModule):
+    """`Flavour`, its loss and its optimiser."""
+
+    def __init__(self, network: Flavour, learning_rate: float) -> None:
+        super().__init__()
+        self.network, self.learning_rate = network, learning_rate
+        self.seen: Seen | None = None
+
+    def training_step(self, batch: list[Single], batch_index: int) -> Tensor:
+        start = time.perf_counter()
+        scores, ratio = self.network(_tensor(batch))
+        value = loss(scores, ratio, batch)
+        true = torch.tensor([single.species for single in batch])
+        right, events = float((scores.argmax(1) == true).sum()), float(len(batch))
+        voxels = float(self.voxels_of(batch))
+        seconds = time.perf_counter() - start
+        self.seen = Seen(float(value.detach()) * events, right, events, voxels, (), (), seconds)
+        return value
+
+    def voxels_of(self, batch: list[Single]) -> int:
+        """Active voxels of a batch."""
+        return sum(len(single.image) for single in batch)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """As it is: images become tensors in `training_step`."""
+        return batch
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.network.parameters(), lr=self.learning_rate)
+
+
 @dataclass(frozen=True)
 class FlavourTrial:
     """seed: of the weights and of the order; the particles are the same for all."""
@@ -89,7 +121,8 @@ class FlavourTrial:
     def run(self) -> dict[str, Any]:
         torch.manual_seed(self.seed)
         network = Flavour(self.channels)
-        steps = self._train(network)
+        module = FlavourModule(network, self.learning_rate)
+        steps = len(train_module(module, self._batches(), None, self.limit, self.learning_rate))
         with torch.no_grad():
             for batch in islice(self._batches(), min(64, steps)):  # enough for momentum 0.1 to forget the start
                 network(_tensor(batch))
@@ -118,19 +151,6 @@ class FlavourTrial:
         while True:
             yield [self.train[i] for i in generator.integers(len(self.train), size=IMAGES)]
 
-    def _train(self, network: Flavour) -> int:
-        optimizer = torch.optim.Adam(network.parameters())
-        start, steps = time.monotonic(), 0
-        batches = self._batches()
-        while (progress := self.limit.progress(time.monotonic() - start, steps)) < 1:
-            for group in optimizer.param_groups:
-                group["lr"] = one_cycle(progress, self.learning_rate)
-            optimizer.zero_grad()
-            loss(network, next(batches)).backward()
-            optimizer.step()
-            steps += 1
-        return steps
-
     def _judge(self, network: Flavour) -> tuple[list[int], list[float]]:
         species, energies = list[int](), list[float]()
         with torch.no_grad():
@@ -147,9 +167,8 @@ def _tensor(batch: list[Single]) -> SparseTensor:
     return SparseTensor(images.features, images.coordinates, images.spatial_shape, images.images)
 
 
-def loss(network: Flavour, batch: list[Single]) -> Tensor:
-    """Cross-entropy of the species plus the mean absolute error of the energy's logarithm."""
-    scores, ratio = network(_tensor(batch))
+def loss(scores: Tensor, ratio: Tensor, batch: list[Single]) -> Tensor:
+    """Cross-entropy of the species plus the mean absolute error of the energy's logarithm; of what `Flavour` gives."""
     wanted = torch.tensor([np.log(single.energy / single.visible) for single in batch], dtype=torch.float32)
     return F.cross_entropy(scores, torch.tensor([single.species for single in batch])) + F.l1_loss(ratio, wanted)
 

@@ -1,4 +1,4 @@
-"""Training by Lightning: one network, for a time or for a number of steps, with a record of every step."""
+"""The one training loop: a module of Lightning's, for a time or for a number of steps, with a record of every step."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import math
 import time
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,12 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from sscn_triton.common.progress import Progress
 from sscn_triton.study.data.batches import Batch
-from sscn_triton.study.training.segmentation import Objective, Segmentation, one_cycle, set_learning_rate, voxel_logits
+from sscn_triton.study.training.config import Schedule
+from sscn_triton.study.training.recorder import Measured, Recorder
+from sscn_triton.study.training.segmentation import Objective, Segmentation, scheduled, set_learning_rate, voxel_logits
+
+RECENT = 20
+"""Steps that the accuracy shown with the progress is averaged over."""
 
 
 @dataclass(frozen=True)
@@ -46,54 +52,90 @@ class Limit:
         return min(1.0, seconds / self.seconds) if self.seconds > 0 else float(steps > 0)
 
 
-class Recorder(lightning.Callback):
-    """Sets the learning rate, writes down every step, shows progress and stops at the limit."""
+class Steps(Recorder):
+    """Keeps every step in memory."""
 
-    def __init__(self, name: str | None, limit: Limit) -> None:
-        self.limit = limit
+    def __init__(self) -> None:
+        super().__init__()
         self.steps: list[Step] = []
-        total = limit.steps if limit.steps is not None else limit.seconds
-        self._show = None if name is None else Progress(name, total)
-        self._start = self._step_start = math.nan
+
+    def keep(self, trainer: Any, module: Any, step: Measured) -> None:
+        seconds = step.seconds_forward + step.seconds_backward
+        accuracy, loss = step.seen.nonzero_accuracy, step.seen.mean_loss
+        self.steps.append(Step(step.step, step.wall, accuracy, loss, seconds, step.voxels))
+
+
+class Pace(lightning.Callback):
+    """Sets the learning rate of every step, shows progress, and stops at the limit.
+
+    name: shown with the progress, if any
+    last_step: the number of the last step of the training before
+    """
+
+    def __init__(
+        self, limit: Limit, rate: float, name: str | None, schedule: Schedule = "one-cycle", last_step: int = 0
+    ) -> None:
+        self.limit, self.rate, self.name, self.schedule = limit, rate, name, schedule
+        self.last_step = self.step = last_step
+        self._show: Progress | None = None
+        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._began = math.nan
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
-        self._start = time.perf_counter()
+        if self.name is not None and trainer.is_global_zero:
+            total = self.limit.seconds if self.limit.steps is None else self.limit.steps
+            self._show = Progress(self.name, total)
+        self._began = time.perf_counter()
 
-    def on_train_batch_start(self, trainer: Any, module: Any, batch: Batch, batch_index: int) -> None:
-        self._step_start = time.perf_counter()
-        progress = self.limit.progress(self._step_start - self._start, len(self.steps))
-        set_learning_rate(trainer, one_cycle(progress, module.learning_rate))
+    def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_index: int) -> None:
+        progress = self.limit.progress(time.perf_counter() - self._began, self.step)
+        set_learning_rate(trainer, scheduled(self.schedule, self.step, progress, self.rate))
 
-    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Batch, batch_index: int) -> None:
-        now = time.perf_counter()
-        step = Step(
-            iteration=len(self.steps) + 1,
-            wall=now - self._start,
-            accuracy=module.seen.nonzero_accuracy,
-            loss=module.seen.mean_loss,
-            seconds=now - self._step_start,
-            voxels=len(batch.labels),
-        )
-        self.steps.append(step)
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_index: int) -> None:
+        if (batch_index + 1) % trainer.accumulate_grad_batches:
+            return
+        self.step = self.last_step + trainer.global_step
+        wall = time.perf_counter() - self._began
+        self._recent.append(module.seen.nonzero_accuracy)
         if self._show is not None:
-            done = step.iteration if self.limit.steps is not None else step.wall
-            recent = self.steps[-20:]
-            mean = sum(s.accuracy for s in recent) / len(recent)
-            self._show.to(done, f"step {step.iteration}, accuracy {mean:.3f}, {step.seconds:.2f} s a step")
-        if self.limit.progress(step.wall, step.iteration) >= 1:
+            mean = sum(self._recent) / len(self._recent)
+            remark = f"step {self.step}, loss {module.seen.mean_loss:.3f}, accuracy {mean:.3f}"
+            self._show.to(wall if self.limit.steps is None else self.step, remark)
+        if self.limit.progress(wall, self.step) >= 1:
             trainer.should_stop = True
 
-    def on_train_end(self, trainer: Any, module: Any) -> None:
+    def teardown(self, trainer: Any, module: Any, stage: str) -> None:
         if self._show is not None:
             self._show.__exit__()
 
 
 class _Stream(IterableDataset):
-    def __init__(self, batches: Iterator[Batch]) -> None:
+    def __init__(self, batches: Iterator[Any]) -> None:
         self.batches = batches
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         return self.batches
+
+
+def quiet_trainer(**options: Any) -> lightning.Trainer:
+    """Lightning's trainer, which here neither logs nor saves nor shows progress: callbacks do."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    return lightning.Trainer(
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **options,
+    )
+
+
+def fit(trainer: lightning.Trainer, module: lightning.LightningModule, callbacks: list[Any], **data: Any) -> None:
+    """Train the module. data: what `Trainer.fit` takes it from. Callbacks are called in their order."""
+    trainer.callbacks += callbacks  # type: ignore[attr-defined]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's advice on workers and progress bars
+        trainer.fit(module, **data)
 
 
 def train(
@@ -105,21 +147,20 @@ def train(
     objective: Objective | None = None,
 ) -> list[Step]:
     """Train `network` in place by Adam, until the limit; returns its steps. name: shown with the progress, if any."""
-    recorder = Recorder(name, limit)
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    return train_module(Segmentation(network, learning_rate, objective), batches, name, limit, learning_rate)
+
+
+def train_module(
+    module: lightning.LightningModule, batches: Iterator[Any], name: str | None, limit: Limit, learning_rate: float
+) -> list[Step]:
+    """Train a module, whose `seen` and `voxels_of` are those of `Segmentation`, on the CPU."""
+    steps = Steps()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Lightning's advice on workers and progress bars
-        trainer = lightning.Trainer(
-            accelerator="cpu",
-            max_epochs=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            callbacks=[recorder],
-        )
-        trainer.fit(Segmentation(network, learning_rate, objective), DataLoader(_Stream(batches), batch_size=None))
-    return recorder.steps
+        warnings.simplefilter("ignore")
+        trainer = quiet_trainer(accelerator="cpu")
+    loader = DataLoader(_Stream(batches), batch_size=None)
+    fit(trainer, module, [steps, Pace(limit, learning_rate, name)], train_dataloaders=loader)
+    return steps.steps
 
 
 def estimate_statistics(network: nn.Module, batches: list[Batch]) -> None:

@@ -43,13 +43,13 @@ WARM_UP = 500
 """Steps over which the constant schedule rises to its learning rate."""
 
 
-def scheduled(schedule: Schedule, step: int, steps: int, peak: float) -> float:
-    """Learning rate of a step, counted from 0, of a training of so many steps."""
+def scheduled(schedule: Schedule, step: int, progress: float, peak: float) -> float:
+    """Learning rate of a step, counted from 0; progress of the training before it, from 0 to 1."""
     if schedule == "constant":
         return peak * min(1.0, (step + 1) / WARM_UP)
     if schedule == "decay":
-        return peak * max(1e-3, 1 - step / steps)
-    return one_cycle(step / steps, peak)
+        return peak * max(1e-3, 1 - progress)
+    return one_cycle(progress, peak)
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,10 @@ class Segmentation(lightning.LightningModule):
         seconds = time.perf_counter() - start  # the numbers have waited for a GPU
         self.seen = Seen(summed, accuracy, events, voxels, *classes, seconds)
         return loss
+
+    def voxels_of(self, batch: Batch) -> int:
+        """Active voxels of a batch."""
+        return len(batch.labels)
 
     @property
     def _processes(self) -> int:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import csv
-import time
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
 
 from sscn_triton.common.files import named, write_all, write_whole
 from sscn_triton.common.memory import resident_memory
 from sscn_triton.study.training.board import Board
 from sscn_triton.study.training.config import STEPS
-from sscn_triton.study.training.segmentation import Seen
+from sscn_triton.study.training.recorder import Measured, Recorder
 
 FIELDS = ("step", "loss", "nonzero_accuracy", "voxels", "events", "learning_rate")
 TIMES = ("seconds_data", "seconds_forward", "seconds_backward", "wall")
@@ -28,24 +26,17 @@ def columns(classes: tuple[str, ...]) -> list[str]:
     return [*FIELDS, *(f"accuracy_{name}" for name in classes), *TIMES, "memory"]
 
 
-class StepLog(lightning.Callback):
+class StepLog(Recorder):
     """Writes the rows. last_step: of the rows kept from before; what is beyond it was made again."""
 
     def __init__(self, folder: Path, classes: tuple[str, ...], last_step: int, tensorboard: bool) -> None:
-        self.folder, self.columns, self.last_step = folder, columns(classes), last_step
-        self.tensorboard = tensorboard
+        super().__init__(last_step)
+        self.folder, self.columns, self.tensorboard = folder, columns(classes), tensorboard
         self._board: Board | None = None
         self._file: Any = None
-        self._seen: Seen | None = None
-        self._times = dict.fromkeys(TIMES, 0.0)
-        self._began = self._mark = 0.0
 
-    def on_train_start(self, trainer: Any, module: Any) -> None:
-        before = 0.0
-        if trainer.is_global_zero:
-            before = self._open()
-        self._mark = time.perf_counter()
-        self._began = self._mark - before
+    def begin(self, trainer: Any) -> float:
+        return self._open() if trainer.is_global_zero else 0.0
 
     def _open(self) -> float:
         """Drops the rows beyond the last step; gives the wall time of the last one that stays."""
@@ -59,34 +50,13 @@ class StepLog(lightning.Callback):
             self._board = Board(self.folder / "tensorboard", self.last_step + 1)
         return float(kept[-1]["wall"]) if kept else 0.0
 
-    def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_index: int) -> None:
-        now = time.perf_counter()
-        self._times["seconds_data"] += now - self._mark
-        self._mark = now
-
-    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_index: int) -> None:
-        if module.device.type == "cuda":
-            torch.cuda.synchronize(module.device)
-        now = time.perf_counter()
-        seen: Seen = module.seen
-        self._times["seconds_forward"] += seen.forward
-        self._times["seconds_backward"] += now - self._mark - seen.forward
-        self._mark = now
-        self._seen = seen if self._seen is None else self._seen + seen
-        if (batch_index + 1) % trainer.accumulate_grad_batches == 0:
-            self._times["wall"] = now - self._began
-            if trainer.is_global_zero:
-                self._write(self._row(trainer, module))
-            self._seen, self._times = None, dict.fromkeys(TIMES, 0.0)
-
-    def _row(self, trainer: Any, module: Any) -> dict[str, float]:
-        seen = self._seen
-        assert seen is not None
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
-        step = self.last_step + trainer.global_step
-        values = [step, seen.mean_loss, seen.nonzero_accuracy, int(seen.voxels), int(seen.events), rate]
-        values += [*seen.class_accuracies, *self._times.values(), step_memory(module.device)]
-        return dict(zip(self.columns, values, strict=True))
+    def keep(self, trainer: Any, module: Any, step: Measured) -> None:
+        if not trainer.is_global_zero:
+            return
+        seen, rate = step.seen, trainer.optimizers[0].param_groups[0]["lr"]
+        values = [step.step, seen.mean_loss, seen.nonzero_accuracy, int(seen.voxels), int(seen.events), rate]
+        values += [*seen.class_accuracies, *(getattr(step, name) for name in TIMES), step_memory(module.device)]
+        self._write(dict(zip(self.columns, values, strict=True)))
 
     def _write(self, row: dict[str, float]) -> None:
         """Raises WriteError if there is no room."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import logging
 import math
 import os
 import shutil
@@ -12,7 +11,6 @@ import signal
 import sys
 import tempfile
 import time
-import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,6 @@ from sscn_triton.common.errors import Interrupted, RunError
 from sscn_triton.common.files import only_writer, write_whole
 from sscn_triton.common.optional import INSTALL
 from sscn_triton.common.output import as_json
-from sscn_triton.common.progress import Progress
 from sscn_triton.lartpc import EventFileError
 from sscn_triton.study.data.batches import ENERGY_UNIT
 from sscn_triton.study.data.datamodule import EventImages
@@ -48,9 +45,9 @@ from sscn_triton.study.training.checkpoint import (
 )
 from sscn_triton.study.training.config import CHANGEABLE, FINAL, LAST, SCORES, TrainConfig
 from sscn_triton.study.training.evaluation import scores_record, summary
-from sscn_triton.study.training.loop import estimate_statistics
+from sscn_triton.study.training.loop import Limit, Pace, estimate_statistics, fit, quiet_trainer
 from sscn_triton.study.training.networks import Network, make_network
-from sscn_triton.study.training.segmentation import Objective, Segmentation, scheduled, set_learning_rate
+from sscn_triton.study.training.segmentation import Objective, Segmentation
 from sscn_triton.study.training.steplog import StepLog
 
 
@@ -234,27 +231,21 @@ def make_trainer(config: TrainConfig, device: str) -> lightning.Trainer:
     if config.processes > 1:
         unused = config.network == "study"  # it has shortcuts that take part in nothing
         strategy = DDPStrategy(find_unused_parameters=unused)
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     plugins: list[Any] = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
-    return lightning.Trainer(
+    return quiet_trainer(
         accelerator="gpu" if device == "cuda" else "cpu",
         devices=config.devices,
         num_nodes=config.nodes,
         strategy=strategy,
         plugins=plugins,
         precision="bf16-mixed" if config.precision == "bf16" else "32-true",
-        max_epochs=1,
         accumulate_grad_batches=config.accumulate,
         use_distributed_sampler=False,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
     )
 
 
 class Keeper(lightning.Callback):
-    """Sets the learning rate, keeps checkpoints, shows progress. Starts where `before` stopped, stops when the clock
+    """Keeps checkpoints, and averages of the weights if asked to. Starts where `before` stopped, stops when the clock
     passes `end`. identity: of the data, kept in the checkpoints. start_weights: of a new training, instead of random
     ones."""
 
@@ -271,7 +262,6 @@ class Keeper(lightning.Callback):
         self.identity, self.start_weights = identity, start_weights
         self.averaged: dict[str, torch.Tensor] | None = None
         self.start = self.step = before.step if before else 0
-        self._show: Progress | None = None
 
     def network(self) -> Network:
         """The network as it was, or a fresh one; in the mode for training."""
@@ -291,14 +281,8 @@ class Keeper(lightning.Callback):
             values = dict(module.network.named_parameters()) if self.before is None else self.before.averaged
             assert values is not None
             self.averaged = {name: value.detach().clone().to(module.device) for name, value in values.items()}
-        if trainer.is_global_zero:
-            if self.before is None:
-                self.save(module, trainer)
-            self._show = Progress("training", self.config.steps)
-
-    def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_index: int) -> None:
-        c = self.config
-        set_learning_rate(trainer, scheduled(c.schedule, self.step, c.steps, c.learning_rate))
+        if trainer.is_global_zero and self.before is None:
+            self.save(module, trainer)
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_index: int) -> None:
         if (batch_index + 1) % self.config.accumulate:
@@ -313,10 +297,6 @@ class Keeper(lightning.Callback):
         if time_is_up or self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps:
             self._refuse_broken(module, trainer.optimizers[0], batch.names)
             self.save(module, trainer)
-        if self._show is not None:
-            seen = module.seen
-            remark = f"step {self.step}, loss {seen.mean_loss:.3f}, accuracy {seen.nonzero_accuracy:.3f}"
-            self._show.to(self.step, remark)
 
     def _average(self, averaged: dict[str, torch.Tensor], parameters: dict[str, torch.Tensor]) -> None:
         """Moves the averages towards the parameters; by more in the first steps, to forget the first weights."""
@@ -348,10 +328,6 @@ class Keeper(lightning.Callback):
         )
         save_checkpoint(checkpoint, self.path)
 
-    def teardown(self, trainer: Any, module: Any, stage: str) -> None:
-        if self._show is not None:
-            self._show.__exit__()
-
 
 def _fit(trainer: lightning.Trainer, config: TrainConfig, data: EventImages, last: Keeper) -> None:
     network: torch.nn.Module = last.network()
@@ -367,12 +343,10 @@ def _fit(trainer: lightning.Trainer, config: TrainConfig, data: EventImages, las
         optimizer_state=last.before.optimizer if last.before else None,
     )
     log = StepLog(last.path.parent, class_names(config.classes), last.step, config.tensorboard)
-    trainer.callbacks += [log, last]  # type: ignore[attr-defined]
+    pace = Pace(Limit(0.0, config.steps), config.learning_rate, "training", config.schedule, last.step)
     ctrl_c = signal.getsignal(signal.SIGINT)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Lightning's advice on workers and progress bars
-            trainer.fit(module, datamodule=data)
+        fit(trainer, module, [log, pace, last], datamodule=data)
     except SystemExit:  # Lightning's answer to Ctrl-C
         signal.signal(signal.SIGINT, ctrl_c)
         raise Interrupted(f"interrupted; {_kept(last.path)}") from None

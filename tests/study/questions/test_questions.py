@@ -206,7 +206,8 @@ def test_single_particles_are_what_they_are_called(singles: list[particles.Singl
 
 def test_a_flavour_network_learns_its_particles_and_repeats_exactly(singles: list[particles.Single]) -> None:
     torch.manual_seed(0)
-    before = float(particles.loss(particles.Flavour(2), singles).detach())
+    answers = particles.Flavour(2)(particles._tensor(singles))
+    before = float(particles.loss(*answers, singles).detach())
     trial = particles.FlavourTrial("one", singles, singles, 2, 1e-2, 0, Limit(0, 25))
     found = trial.run()
     assert found["steps"] == 25

@@ -1,0 +1,82 @@
+"""What every optimiser step was: its numbers and its times, measured in one place for all trainings."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import lightning
+import torch
+
+from sscn_triton.study.training.segmentation import Seen
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An optimiser step, of one batch or of several whose gradients are added up.
+
+    step: its number, from 1
+    seen: what its batches said before the weights moved
+    voxels: active voxels of its batches, also those of unknown label, in this process
+    seconds_data, seconds_forward, seconds_backward: until the batches were there; forward pass and loss; backward pass
+    and optimiser
+    wall: seconds since the training began, pauses left out
+    """
+
+    step: int
+    seen: Seen
+    voxels: int
+    seconds_data: float
+    seconds_forward: float
+    seconds_backward: float
+    wall: float
+
+
+class Recorder(lightning.Callback):
+    """Measures every step and hands it to `keep`. last_step: the number of the last step of the training before."""
+
+    def __init__(self, last_step: int = 0) -> None:
+        self.last_step = last_step
+        self._began = self._mark = 0.0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._seen: Seen | None = None
+        self._voxels = 0
+        self._data = self._forward = self._backward = 0.0
+
+    def begin(self, trainer: Any) -> float:
+        """Called before the first step; gives the seconds that the training before took."""
+        return 0.0
+
+    def keep(self, trainer: Any, module: Any, step: Measured) -> None:
+        """Called after every step, in every process."""
+        raise NotImplementedError
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        before = self.begin(trainer)
+        self._mark = time.perf_counter()
+        self._began = self._mark - before
+
+    def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_index: int) -> None:
+        now = time.perf_counter()
+        self._data += now - self._mark
+        self._mark = now
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_index: int) -> None:
+        if module.device.type == "cuda":
+            torch.cuda.synchronize(module.device)
+        now = time.perf_counter()
+        seen: Seen = module.seen
+        self._forward += seen.forward
+        self._backward += now - self._mark - seen.forward
+        self._mark = now
+        self._seen = seen if self._seen is None else self._seen + seen
+        self._voxels += module.voxels_of(batch)
+        if (batch_index + 1) % trainer.accumulate_grad_batches == 0:
+            step, wall = self.last_step + trainer.global_step, now - self._began
+            times = self._data, self._forward, self._backward
+            measured = Measured(step, self._seen, self._voxels, *times, wall)
+            self._forget()
+            self.keep(trainer, module, measured)
