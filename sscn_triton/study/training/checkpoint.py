@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import io
 import os
-import random
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from sscn_triton.common.messages import first_line
@@ -39,7 +37,6 @@ class Checkpoint:
     step: optimiser steps done
     samples: images taken from the sampler
     weights, optimizer: state dictionaries
-    random: states of the generators, of `random_states`
     sscn: the version of this package that wrote it
     data: what the training learns from, `data_identity.identify`; None in checkpoints of older versions
     averaged: moving averages of the parameters, by name, of an unfinished training with `average`; else None
@@ -53,7 +50,6 @@ class Checkpoint:
     samples: int
     weights: dict[str, Any]
     optimizer: dict[str, Any]
-    random: dict[str, Any]
     sscn: str
     data: dict[str, Any] | None = None
     averaged: dict[str, Any] | None = None
@@ -67,6 +63,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Non
     """
     content: dict[str, Any] = {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)}
     content["network"] = asdict(checkpoint.network)
+    content["random"] = {}  # versions that kept states of generators, which decided nothing, look for it
     save_tensors({"format": FORMAT, "version": VERSION, **content}, path, overwrite=True)
 
 
@@ -102,7 +99,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
 def _check_kinds(values: dict[str, Any], path: Path) -> None:
     """The entries are what `Checkpoint` says, as far as it can be said without a network."""
-    kinds: dict[str, Any] = dict.fromkeys(("settings", "network", "weights", "optimizer", "random"), dict)
+    kinds: dict[str, Any] = dict.fromkeys(("settings", "network", "weights", "optimizer"), dict)
     kinds.update(classes=(tuple, list), energy_unit=float, step=int, samples=int, sscn=str)
     for name, kind in kinds.items():
         if not isinstance(values[name], kind):
@@ -195,32 +192,3 @@ def network_of(checkpoint: Checkpoint) -> Network:
         network = make_network(checkpoint.network)
     network.load_state_dict(checkpoint.weights)
     return network.eval()
-
-
-def random_states() -> dict[str, Any]:
-    """States of the generators of Python, NumPy and PyTorch (CPU and every GPU) in this process."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002
-    return {
-        "python": random.getstate(),
-        "numpy": (kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def seed_random_states(seed: int) -> None:
-    """Put the generators of `random_states` into states that the seed decides."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
-    torch.manual_seed(seed)
-
-
-def restore_random_states(states: dict[str, Any]) -> None:
-    """Put the generators into the states of `random_states`; of GPUs, as many as there are here."""
-    version, keys, gauss = states["python"]
-    random.setstate((version, tuple(keys), gauss))
-    kind, numbers, *rest = states["numpy"]
-    np.random.set_state((kind, numbers.numpy().astype(np.uint32), *rest))  # noqa: NPY002
-    torch.set_rng_state(states["torch"])
-    if torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(states["cuda"][: torch.cuda.device_count()])

@@ -36,10 +36,7 @@ from sscn_triton.study.training.checkpoint import (
     final_weights,
     load_checkpoint,
     network_of,
-    random_states,
-    restore_random_states,
     save_checkpoint,
-    seed_random_states,
     start_weights,
     training_options,
 )
@@ -180,25 +177,20 @@ def _check_same_training(config: TrainConfig, then: TrainConfig, folder: Path) -
 
 
 def _check_continuable(config: TrainConfig, before: Checkpoint, path: Path) -> None:
-    """This version can continue from the states of the optimiser and the generators, and from the averages."""
+    """This version can continue from the state of the optimiser and from the averages."""
     network = network_of(before)
     optimizer = torch.optim.Adam(network.parameters())
-    states = random_states()
     try:
         optimizer.load_state_dict(before.optimizer)
         for parameter, state in optimizer.state.items():
             if any(value.shape != parameter.shape for name, value in state.items() if name != "step"):
                 raise ValueError("moments of another shape than their parameter")
-        restore_random_states(before.random)
         if config.average and before.averaged is None:
             raise ValueError("it has no averages of the weights")
-    except Exception as error:  # whatever torch, numpy or random say of values that are not theirs
+    except Exception as error:  # whatever torch says of values that are not its own
         raise ValueError(
-            f"{path}: its optimizer, averages or generator states cannot be continued from "
-            f"({type(error).__name__}: {error})"
+            f"{path}: its optimizer or averages cannot be continued from ({type(error).__name__}: {error})"
         ) from error
-    finally:
-        restore_random_states(states)
 
 
 def _check_same_data(config: TrainConfig, before: Checkpoint | None, identity: dict[str, Any]) -> None:
@@ -273,10 +265,6 @@ class Keeper(lightning.Callback):
         return network.train()
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
-        if self.before is not None:
-            restore_random_states(self.before.random)
-        else:
-            seed_random_states(self.config.seed)
         if self.config.average:
             values = dict(module.network.named_parameters()) if self.before is None else self.before.averaged
             assert values is not None
@@ -321,7 +309,6 @@ class Keeper(lightning.Callback):
             samples=self.step * self.config.accumulate * self.config.batch,
             weights=module.network.state_dict(),
             optimizer=trainer.optimizers[0].state_dict(),
-            random=random_states(),
             sscn=__version__,
             data=self.identity,
             averaged=self.averaged,

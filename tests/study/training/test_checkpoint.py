@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import random
 import resource
 import signal
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -17,8 +15,6 @@ from sscn_triton.study.training.checkpoint import (
     Checkpoint,
     load_checkpoint,
     load_network,
-    random_states,
-    restore_random_states,
     save_checkpoint,
 )
 from sscn_triton.study.training.networks import NetworkSettings, make_network
@@ -41,7 +37,6 @@ def checkpoint(settings: NetworkSettings = SMALL, step: int = 3) -> Checkpoint:
         samples=2 * step,
         weights=network.state_dict(),
         optimizer=optimizer.state_dict(),
-        random=random_states(),
         sscn=__version__,
     )
 
@@ -84,16 +79,16 @@ def test_a_checkpoint_gives_its_network_ready_to_predict(tmp_path: Path, kind: s
             network(torch.ones(1, 1, 8, 8, 8))
 
 
-def test_random_states_continue_where_they_were() -> None:
-    def draw() -> list[float]:
-        return [random.random(), random.gauss(0, 1), np.random.normal(), float(torch.rand(()))]  # noqa: NPY002
-
-    draw()
-    states = random_states()
-    first = draw()
-    assert draw() != first
-    restore_random_states(states)
-    assert draw() == first
+def test_a_checkpoint_with_states_of_generators_is_read(tmp_path: Path) -> None:
+    """Earlier versions kept them, and look for the entry."""
+    save_checkpoint(checkpoint(), tmp_path / "a.ckpt")
+    plain = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    assert plain["random"] == {}
+    torch.save({**plain, "random": {"torch": torch.get_rng_state()}}, tmp_path / "old.ckpt")
+    del plain["averaged"]
+    torch.save(plain, tmp_path / "older.ckpt")
+    for name in ("old.ckpt", "older.ckpt"):
+        assert same(dict(load_checkpoint(tmp_path / name).weights), dict(plain["weights"]))
 
 
 def test_a_write_that_fails_loses_nothing_saved_before(tmp_path: Path) -> None:

@@ -359,12 +359,10 @@ def test_a_checkpoint_whose_optimizer_does_not_fit_is_not_continued_from(
         swap_options,
         lambda content: content.update(optimizer={}),
         lambda content: content["optimizer"]["param_groups"][0]["params"].pop(),
-        lambda content: content["random"].update(python=(3, 4)),
-        lambda content: content["random"].pop("numpy"),
     ):
         path.write_bytes(whole)
         edit(path, change)
-        with pytest.raises(ValueError, match=r"last\.ckpt: its optimizer, averages or generator states cannot be"):
+        with pytest.raises(ValueError, match=r"last\.ckpt: its optimizer or averages cannot be"):
             trainer.train(config())
 
 
@@ -379,7 +377,7 @@ def test_a_training_with_averages_is_not_continued_without_them(
     with pytest.raises(ValueError, match=r"averaged weight .* has values that are not finite"):
         trainer.train(config(average=0.9))
     edit(tmp_path / "out" / "last.ckpt", lambda content: content.update(averaged=None))
-    with pytest.raises(ValueError, match=r"last\.ckpt: its optimizer, averages or .*it has no averages of the weights"):
+    with pytest.raises(ValueError, match=r"last\.ckpt: its optimizer or averages .*it has no averages of the weights"):
         trainer.train(config(average=0.9))
 
 

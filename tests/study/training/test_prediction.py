@@ -25,7 +25,7 @@ from sscn_triton.lartpc import (
 )
 from sscn_triton.study.data.batches import ENERGY_UNIT
 from sscn_triton.study.data.labels import class_names, project
-from sscn_triton.study.training.checkpoint import Checkpoint, load_network, random_states, save_checkpoint
+from sscn_triton.study.training.checkpoint import Checkpoint, load_network, save_checkpoint
 from sscn_triton.study.training.config import TrainConfig
 from sscn_triton.study.training.networks import NetworkSettings, make_network
 from tests.support.event_files import random_event, same_event
@@ -52,9 +52,7 @@ def make_checkpoint(path: Path, **options: object) -> Path:
         if isinstance(module, torch.nn.Linear | torch.nn.Conv3d):
             torch.nn.init.normal_(module.weight)
     save_checkpoint(
-        Checkpoint(
-            asdict(config), settings, names, ENERGY_UNIT, 1, 1, network.state_dict(), {}, random_states(), __version__
-        ),
+        Checkpoint(asdict(config), settings, names, ENERGY_UNIT, 1, 1, network.state_dict(), {}, __version__),
         path,
     )
     return path
