@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from sscn_triton.common.page import figure, heading, paragraph
 from sscn_triton.common.table import Table
 from sscn_triton.common.units import percent
+from sscn_triton.study.runs.roles import networks
 
 ONE_SIGMA = math.erf(math.sqrt(0.5))
 """Probability within one standard deviation of a normal distribution."""
@@ -28,7 +29,7 @@ def rows(record: dict[str, Any]) -> Table:
     ]  # fmt: skip
     michel = record["classes"].index("Michel")
     table = []
-    for network in (record["networks"][-1], record["michel"]["network"]):
+    for network in (networks(record)["whole"], record["michel"]["network"]):
         closer = network["closer"]
         scores = {"slides": network["held_out"], "attached": closer["attached"]}
         for labels, found in (("slides", closer["michel"]), ("attached", closer["attached"]["michel"])):

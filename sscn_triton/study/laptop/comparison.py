@@ -22,7 +22,8 @@ from sscn_triton.study.config import StudyConfig
 from sscn_triton.study.data.batches import ENERGY_UNIT, Split, held_out_crops, load
 from sscn_triton.study.laptop.budget import LEAST_QUESTIONS, Budget
 from sscn_triton.study.questions import ask
-from sscn_triton.study.runs.run import STATISTICS_BATCHES, Job, Outcome, run
+from sscn_triton.study.runs.roles import Role
+from sscn_triton.study.runs.run import STATISTICS_BATCHES, Job, Outcome, Run, run
 from sscn_triton.study.runs.stopping_muons import stopping_muons
 from sscn_triton.study.scaling import measure
 from sscn_triton.study.scaling.extrapolate import KINDS
@@ -57,20 +58,19 @@ def _run(config: StudyConfig, split: Split, muons: Split, output: OutputFolder, 
     busy = machine.load_average()
     try:
         crops = _shuffled(held_out_crops(split.held_out, config.size, config.seed), config.seed)
-        jobs, outcomes = _crop_runs(config, split, crops, output, budget)
-        crops = jobs[0].held_out
-        for job in _whole_runs(config, split, muons, budget):
-            outcomes.append(_measure(job, output))
-            jobs.append(_as_judged(job, outcomes[-1]))
-        grown = _scale(config, split, budget, outcomes)
+        runs = _crop_runs(config, split, crops, output, budget)
+        for role, job in _whole_runs(config, split, muons, budget):
+            runs[role] = _measure(job, output)
+        grown = _scale(config, split, budget, runs)
         answers = None
         if budget.asks_questions() and (config.minutes is None or budget.seconds("questions") >= LEAST_QUESTIONS):
-            answers = ask.ask(config, split, muons, crops, outcomes, budget.seconds("questions"))
+            answers = ask.ask(config, split, muons, runs["sparse"], runs["matched"], budget.seconds("questions"))
         elif config.questions:
             print("the open questions are left out: there is no time for them; give more minutes", file=sys.stderr)
-        record = _record(config, split, outcomes[:-1], budget.spent())
-        record |= {"load_before": busy, "michel": _michel_record(muons, outcomes[-1])}
-        _write(output, jobs, outcomes, record | {"scaling": grown, "questions": answers})
+        outcomes = [run.outcome for role, run in runs.items() if role != "muons"]
+        record = _record(config, split, outcomes, budget.spent())
+        record |= {"load_before": busy, "michel": _michel_record(muons, runs["muons"].outcome)}
+        _write(output, runs, record | {"scaling": grown, "questions": answers})
     except (RunError, OSError) as error:
         raise RunError(f"{error}; {_kept(output)}") from error
 
@@ -90,45 +90,40 @@ def _shuffled(crops: list[Event], seed: int) -> list[Event]:
 
 def _crop_runs(
     config: StudyConfig, split: Split, crops: list[Event], output: OutputFolder, budget: Budget
-) -> tuple[list[Job], list[Outcome]]:
+) -> dict[Role, Run]:
     """The networks on crops, in the order of the report. The largest is trained first: the crops that it has time to
     be judged by are those that the others are judged by."""
     names = {"sparse": "sparse", "matched": "dense, matched", "study": "dense of 2018"}
     limit, judging = Limit(budget.seconds("crops"), config.steps), budget.judging()
-    jobs, outcomes = list[Job](), list[Outcome]()
+    runs: dict[Role, Run] = {}
     for kind in KINDS[::-1]:
         name = f"{names[kind]}, {config.size} px crops"
         job = Job(name, kind, config, split.train, crops, False, limit, config.batch, judging=judging)
-        outcomes.insert(0, _measure(job, output))
-        jobs.insert(0, _as_judged(job, outcomes[0]))
-        crops, judging = jobs[0].held_out, None
-    return jobs, outcomes
+        runs[kind] = _measure(job, output)
+        crops, judging = runs[kind].job.held_out, None
+    return {kind: runs[kind] for kind in KINDS}
 
 
-def _whole_runs(config: StudyConfig, split: Split, muons: Split, budget: Budget) -> Iterator[Job]:
+def _whole_runs(config: StudyConfig, split: Split, muons: Split, budget: Budget) -> Iterator[tuple[Role, Job]]:
     """The runs on whole events, in the order of the report; how long one may take is asked when its turn has come."""
     judging = budget.judging()
     limit = Limit(budget.seconds("whole", ("michel", "scaling", "questions")), config.steps)
-    yield Job("sparse, whole events", "sparse", config, split.train, split.held_out, True, limit, 1, judging=judging)
+    images = split.train, split.held_out
+    yield "whole", Job("sparse, whole events", "sparse", config, *images, True, limit, 1, judging=judging)
     limit = Limit(budget.seconds("michel", ("scaling", "questions")), config.steps)
     images = muons.train, muons.held_out
     name = "sparse, stopping muons"
-    yield Job(name, "sparse", config, *images, True, limit, MUON_IMAGES, MUON_WEIGHTS, judging)
+    yield "muons", Job(name, "sparse", config, *images, True, limit, MUON_IMAGES, MUON_WEIGHTS, judging)
 
 
-def _as_judged(job: Job, outcome: Outcome) -> Job:
-    """The job with the images that there was time to judge."""
-    return replace(job, held_out=job.held_out[: len(outcome.predictions)])
-
-
-def _measure(job: Job, output: OutputFolder) -> Outcome:
+def _measure(job: Job, output: OutputFolder) -> Run:
     """In a process of its own."""
     outcome = run_apart(job, run)
     output.keep(job.name.replace(", ", "-").replace(" ", "-") + ".json", outcome.as_record())
-    return outcome
+    return Run(replace(job, held_out=job.held_out[: len(outcome.predictions)]), outcome)
 
 
-def _scale(config: StudyConfig, split: Split, budget: Budget, outcomes: list[Outcome]) -> dict[str, Any]:
+def _scale(config: StudyConfig, split: Split, budget: Budget, runs: dict[Role, Run]) -> dict[str, Any]:
     """How costs grow, on the fullest of the events to learn from. What a dense network's first point will cost is known
     from its run on crops."""
     seconds = budget.seconds("scaling", ("questions",))
@@ -136,7 +131,7 @@ def _scale(config: StudyConfig, split: Split, budget: Budget, outcomes: list[Out
     memory = 1e9 * (machine.memory_gb() or 8.0)
     known: dict[Kind, float] = {}
     if config.minutes is not None:
-        for outcome in outcomes[1:3]:
+        for outcome in (runs["matched"].outcome, runs["study"].outcome):
             once = outcome.step_seconds / config.batch + float(np.median(outcome.forward_seconds))
             known[outcome.kind] = once / config.size**3
     plan = measure.Plan("scaling", events, config.filters, config.depth, seconds, memory, known=known)
@@ -180,10 +175,10 @@ def _event_record(event: Event) -> dict[str, Any]:
     }
 
 
-def _write(output: OutputFolder, jobs: list[Job], outcomes: list[Outcome], record: dict[str, Any]) -> None:
+def _write(output: OutputFolder, runs: dict[Role, Run], record: dict[str, Any]) -> None:
     from sscn_triton.study.laptop import figures, report, summary
 
-    drawn = figures.draw_all(output.work, record, outcomes, [job.held_out for job in jobs])
+    drawn = figures.draw_all(output.work, record, runs)
     record["files"] = sorted([RECORD, SUMMARY, "report.html", *drawn])
     write_whole(output.work / RECORD, as_json(record))
     write_whole(output.work / SUMMARY, as_json(summary.summarise(record)) + "\n")

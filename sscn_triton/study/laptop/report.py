@@ -14,6 +14,7 @@ from sscn_triton.common.units import memory, percent, seconds
 from sscn_triton.study.analysis import michel_report, mistakes_report
 from sscn_triton.study.laptop.figures import WORST, worst_name
 from sscn_triton.study.questions import report as questions_report
+from sscn_triton.study.runs.roles import Role, networks
 from sscn_triton.study.runs.tables import confusion_rows, curve_rows
 from sscn_triton.study.scaling import report as scaling_report
 from sscn_triton.study.scaling.size_table import size_rows
@@ -46,13 +47,12 @@ def main_rows(record: dict[str, Any]) -> Rows:
 
 def class_rows(record: dict[str, Any]) -> Table:
     """Accuracy of each class for each network, with the mean shares, and the study's."""
-    networks = record["networks"]
-    header = ["class", "share", *(n["name"] for n in networks), "2018: share", "2018: sparse"]
-    whole = next(n for n in networks if n["whole"])
+    runs = networks(record)
+    header = ["class", "share", *(n["name"] for n in runs.values()), "2018: share", "2018: sparse"]
     rows = []
     for c, theirs in enumerate(record["published"]["classes"]):
-        ours = [percent(n["held_out"]["class_accuracy"][c]) for n in networks]
-        share = percent(whole["held_out"]["class_share"][c])
+        ours = [percent(n["held_out"]["class_accuracy"][c]) for n in runs.values()]
+        share = percent(runs["whole"]["held_out"]["class_share"][c])
         rows.append([theirs["name"], share, *ours, percent(theirs["share"], 0), percent(theirs["accuracy"])])
     return Table(header, rows)
 
@@ -67,7 +67,8 @@ def table(record: dict[str, Any]) -> str:
 
 def sentences(record: dict[str, Any]) -> list[str]:
     """What the numbers say, in words made from the numbers."""
-    sparse, dense, large, _ = record["networks"]
+    runs = networks(record)
+    sparse, dense, large = runs["sparse"], runs["matched"], runs["study"]
     size = sparse["spatial_shape"][0]
     labelled = [
         f"{name} {percent(n['held_out']['nonzero_accuracy'])} ({n['step_count']:,} steps)"
@@ -88,14 +89,14 @@ def sentences(record: dict[str, Any]) -> list[str]:
 def notes(record: dict[str, Any]) -> list[str]:
     """What a reader must know to weigh the numbers."""
     config, data, machine = record["config"], record["data"], record["machine"]
-    sparse = record["networks"][0]
+    sparse, large = networks(record)["sparse"], networks(record)["study"]
     by_steps = config["steps"] is not None
     limit = f"{config['steps']:,} steps each" if by_steps else "the same wall time for the three networks on crops"
     return [
         f"Events: {data['source']}; {data['train_events']} to learn from, {data['held_out_events']} held out.",
         f"Networks: UResNet of {config['depth']} levels, {config['filters']} filters, {sparse['parameters']:,} "
         "parameters. The matched dense one is the sparse one layer by layer with ordinary convolutions; both start "
-        f"from the same weights. The dense one of the 2018 study has {record['networks'][2]['parameters']:,} "
+        f"from the same weights. The dense one of the 2018 study has {large['parameters']:,} "
         "parameters. All three see the same crops in the same order.",
         f"Training: Adam, one-cycle learning rate up to {config['learning_rate']:g}, {config['batch']} crop(s) a step "
         f"(whole events one by one), {limit}. Loss: cross-entropy on active voxels only, for all, averaged per "
@@ -180,24 +181,24 @@ def _cost_parts(record: dict[str, Any], folder: Path) -> list[Markup]:
 
 
 def _mistake_parts(record: dict[str, Any], folder: Path) -> list[Markup]:
-    worst = record["networks"][3]["closer"]["mistakes"]["worst"][:WORST]
+    mistakes = networks(record)["whole"]["closer"]["mistakes"]
     pictures = [
         figure(folder, worst_name(number), f"Number {number} of the held-out whole events with the lowest accuracy: "
                "truth and the sparse network's answer.",
                Table(["event", "nonzero accuracy"], [[one["name"], percent(one["nonzero_accuracy"])]]))
-        for number, one in enumerate(worst, 1)
+        for number, one in enumerate(mistakes["worst"][:WORST], 1)
     ]  # fmt: skip
     return [
-        *mistakes_report.parts(record["networks"][3]["closer"]["mistakes"], record["classes"], folder),
+        *mistakes_report.parts(mistakes, record["classes"], folder),
         figure(folder, "event.png", "A held-out whole event: truth and the sparse network's answer. "
                "event.html, beside this page, shows it to turn and zoom, and where it errs.",
-               _confusion(record, 3)),
+               _confusion(record, "whole")),
         *pictures,
         figure(folder, "crop-sparse.png", "A held-out crop: truth and the sparse network's answer.",
-               _confusion(record, 0)),
-        figure(folder, "crop-dense.png", "The same crop by its dense twin.", _confusion(record, 1)),
+               _confusion(record, "sparse")),
+        figure(folder, "crop-dense.png", "The same crop by its dense twin.", _confusion(record, "matched")),
         figure(folder, "crop-dense-2018.png", "The same crop by the dense network of 2018.",
-               _confusion(record, 2)),
+               _confusion(record, "study")),
     ]  # fmt: skip
 
 
@@ -207,5 +208,5 @@ def _cost_rows(record: dict[str, Any]) -> Table:
     return Table([COLUMNS[i] for i in picked], [[row[i] for i in picked] for row in main_rows(record)])
 
 
-def _confusion(record: dict[str, Any], run: int) -> Table:
-    return confusion_rows(record["networks"][run]["held_out"], record["classes"])
+def _confusion(record: dict[str, Any], role: Role) -> Table:
+    return confusion_rows(networks(record)[role]["held_out"], record["classes"])

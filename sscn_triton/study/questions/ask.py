@@ -24,7 +24,7 @@ from sscn_triton.study.questions.equal_memory import Contender, crops_that_fit
 from sscn_triton.study.questions.particles import ENERGIES, SPECIES, FlavourTrial, single_particles
 from sscn_triton.study.questions.receptive_field import Joining
 from sscn_triton.study.questions.trials import IMAGES, REPETITIONS, Trial
-from sscn_triton.study.runs.run import Outcome
+from sscn_triton.study.runs.run import Run
 from sscn_triton.study.training.loop import Limit
 from sscn_triton.study.training.metrics import ClassWeights
 
@@ -60,15 +60,12 @@ def do(experiment: Experiment) -> dict[str, Any]:
     return experiment.run()
 
 
-def ask(
-    config: StudyConfig, split: Split, muons: Split, crops: list[Event], outcomes: list[Outcome], seconds: float
-) -> dict[str, Any]:
-    """The answers' record. crops: held-out ones of the study; outcomes: its runs, the sparse and the matched dense
-    network first."""
+def ask(config: StudyConfig, split: Split, muons: Split, sparse: Run, dense: Run, seconds: float) -> dict[str, Any]:
+    """The answers' record. sparse, dense: the study's runs on crops of the sparse network and of its dense twin."""
     workers = machine.cores()
     train, held_out = ([images for event in part if (images := _images(event, config))] for part in _parts(muons))
     judged = _spread([image for images in held_out for image in images], JUDGED)
-    pair = _pair(config, split, crops, outcomes, Limit(PAIR_SHARE * seconds, config.steps))
+    pair = _pair(config, split, sparse, dense, Limit(PAIR_SHARE * seconds, config.steps))
     singles = _singles(config, Limit(SINGLES_SHARE * seconds, config.steps))
     joining = [
         Joining(f"receptive field, depth {depth}", judged, depth, REPETITIONS) for depth in range(1, config.depth + 1)
@@ -161,11 +158,10 @@ def _trial(config: StudyConfig, train: list[list[Event]], judged: list[Event], p
     return Trial(name, images, judged, filters, depth, seed, limit, weights)
 
 
-def _pair(
-    config: StudyConfig, split: Split, crops: list[Event], outcomes: list[Outcome], limit: Limit
-) -> list[Contender]:
+def _pair(config: StudyConfig, split: Split, sparse: Run, dense: Run, limit: Limit) -> list[Contender]:
     """The sparse network as in the study, and the dense one with crops that fit into the same memory."""
-    edge, images = crops_that_fit(config, outcomes[0], outcomes[1])
+    edge, images = crops_that_fit(config, sparse.outcome, dense.outcome)
+    crops = sparse.job.held_out
     return [
         Contender("sparse", "sparse", config, split.train, crops, config.size, config.batch, limit),
         Contender("dense, matched", "matched", config, split.train, crops, edge, images, limit),

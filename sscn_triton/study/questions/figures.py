@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from sscn_triton.study.analysis.mistakes_report import heat
+from sscn_triton.study.runs.roles import COLORS, on_crops
 
 BLUE, RED, VIOLET, GREEN = "#0B6E99", "#C8553D", "#8A5A9E", "#5B8E3E"
 MARKERS = {"none": ("o", BLUE), "sqrt": ("s", GREEN), "balanced": ("^", RED)}
@@ -49,7 +50,8 @@ def _line(axes: Axes, x: list[int], series: list[np.ndarray], color: str, label:
 def equal(record: dict[str, Any]) -> Figure:
     """Left: accuracy against time at equal memory. Right: peak memory against accuracy of all that had equal time."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 4.2))
-    for one, color in zip(record["questions"]["equal"], (BLUE, RED), strict=True):
+    for one in record["questions"]["equal"]:
+        color = COLORS[one["kind"]]
         label = f"{one['name']}, {one['images']} crops of {one['edge']} px"
         curve = one["curve"]
         left.plot(curve["wall"], 100 * np.array(curve["accuracy"]), color=color, label=label)
@@ -57,7 +59,8 @@ def equal(record: dict[str, Any]) -> Figure:
             curve["wall"][-1], 100 * one["held_out"], "D", color=color, mec="white", ms=6, clip_on=False, zorder=5
         )
         right.plot(one["memory"] / 1e6, 100 * one["held_out"], "D", color=color, mec="white", ms=8, label=f"{label}")
-    for network, color in zip(record["networks"][:3], (BLUE, RED, VIOLET), strict=True):
+    for role, network in on_crops(record).items():
+        color = COLORS[role]
         accuracy = 100 * network["held_out"]["nonzero_accuracy"]
         right.plot(network["training_memory"] / 1e6, accuracy, "o", color=color, ms=8, label=network["name"])
     left.set(xlabel="wall time of training (s)", ylabel="nonzero accuracy (%)", ylim=(0, 102), title="equal memory")

@@ -13,6 +13,7 @@ from sscn_triton.common.table import Rows, Table
 from sscn_triton.common.units import memory, percent, seconds
 from sscn_triton.study.questions.figures import values
 from sscn_triton.study.questions.particles import typical_error
+from sscn_triton.study.runs.roles import on_crops
 
 
 def parts(record: dict[str, Any], folder: Path) -> list[Markup]:
@@ -64,7 +65,8 @@ def introduction(answers: dict[str, Any]) -> str:
 
 
 def equal_sentence(record: dict[str, Any]) -> str:
-    sparse, dense = record["questions"]["equal"]
+    equal = {one["kind"]: one for one in record["questions"]["equal"]}
+    sparse, dense = equal["sparse"], equal["matched"]
     return (
         f"Accuracy at equal time and equal memory: in {memory(sparse['memory'])} the sparse network learns from "
         f"{sparse['images']} crops of {sparse['edge']} px a step; into {memory(dense['memory'])} go, of the dense one, "
@@ -78,7 +80,7 @@ def equal_rows(record: dict[str, Any]) -> Table:
     header = ["network", "comparison", "crops a step", "steps", "trained", "peak memory", "accuracy, held out"]
     size, batch = record["config"]["size"], record["config"]["batch"]
     rows = []
-    for n in record["networks"][:3]:
+    for n in on_crops(record).values():
         rows.append([
             n["name"], "equal time", f"{batch} of {size} px", f"{n['step_count']:,}",
             seconds(n["training_seconds"]), memory(n["training_memory"]), percent(n["held_out"]["nonzero_accuracy"]),

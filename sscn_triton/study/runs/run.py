@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -86,6 +86,13 @@ class Outcome:
         del record["predictions"]
         record["steps"] = {name: [getattr(step, name) for step in self.steps] for name in Step.__dataclass_fields__}
         return record
+
+
+class Run(NamedTuple):
+    """A job that is done; its held-out images are those that there was time to judge."""
+
+    job: Job
+    outcome: Outcome
 
 
 def make_network(kind: Kind, config: StudyConfig, ndim: int) -> networks.Network:

@@ -411,10 +411,10 @@ def test_without_questions_none_is_asked(tmp_path: Path, monkeypatch: pytest.Mon
         raise AssertionError("asked")
 
     monkeypatch.setattr(questions, "ask", refuse_to_answer)
-    monkeypatch.setattr(comparison, "_measure", lambda *given: SimpleNamespace(predictions=[]))
+    monkeypatch.setattr(comparison, "_measure", lambda job, output: run.Run(job, SimpleNamespace(predictions=[])))
     for name in ("_scale", "_record", "_michel_record"):
         monkeypatch.setattr(comparison, name, lambda *given: {})
-    monkeypatch.setattr(comparison, "_write", lambda output, jobs, outcomes, record: written.append(record))
+    monkeypatch.setattr(comparison, "_write", lambda output, runs, record: written.append(record))
     comparison.study(StudyConfig(out=str(tmp_path / "out"), questions=False, **TINY))
     assert written[0]["questions"] is None
     with pytest.raises(AssertionError, match="asked"):
@@ -447,7 +447,7 @@ def test_a_short_study_makes_few_events_and_leaves_the_open_questions_out(
     asking = [Budget(StudyConfig(minutes=minutes)).asks_questions() for minutes in (1.0, 3.9, 4.0)]
     assert asking == [False, False, True]
     assert Budget(StudyConfig(minutes=1.0)).seconds("whole") == pytest.approx(60 * SHARES["whole"] / 0.75)
-    monkeypatch.setattr(comparison, "_measure", lambda *given: SimpleNamespace(predictions=[]))
+    monkeypatch.setattr(comparison, "_measure", lambda job, output: run.Run(job, SimpleNamespace(predictions=[])))
     for name in ("_scale", "_record", "_michel_record", "_write"):
         monkeypatch.setattr(comparison, name, lambda *given: {})
     tiny = {name: value for name, value in TINY.items() if name != "steps"}
