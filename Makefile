@@ -31,7 +31,7 @@ study: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS) tests
-	$(BIN)/pytest $(ARGS) --nbval tutorial
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS) --nbval tutorial
 
 test-deep: $(READY)
 	$(BIN)/pytest -m "deep or not deep" --hypothesis-profile=deep $(ARGS) tests

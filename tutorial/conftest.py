@@ -39,4 +39,4 @@ def pytest_configure(config: pytest.Config) -> None:
             Path(__file__).with_name("sanitize.cfg")
         )
         config.option.nbval_current_env = True
-        config.option.nbval_cell_timeout = 120
+        config.option.nbval_cell_timeout = 1200  # ends a cell that hangs
