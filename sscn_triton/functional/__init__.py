@@ -8,7 +8,6 @@ from sscn_triton.functional.convolution import convolve, inverse_conv, sparse_co
 from sscn_triton.functional.fused_inputs import NOTHING, Fused
 from sscn_triton.functional.joining import UnknownSitesError, add, concatenate, prune
 from sscn_triton.functional.normalization import (
-    Norm,
     batch_norm,
     batch_norm_of,
     group_norm,
@@ -18,6 +17,7 @@ from sscn_triton.functional.normalization import (
 from sscn_triton.functional.points import find_rows, interpolate, nearest
 from sscn_triton.functional.pooling import Count, Reduction, average_pool, global_pool, max_pool, unpool
 from sscn_triton.functional.steps import strided_step, transposed_step
+from sscn_triton.ops.norm import Norm
 from sscn_triton.relation import Size
 
 __all__ = [

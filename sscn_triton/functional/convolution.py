@@ -16,6 +16,7 @@ from sscn_triton.functional.normalization import normalize_by
 from sscn_triton.functional.steps import Path, step_back, strided_step, transposed_step
 from sscn_triton.ops.convolution import convolution
 from sscn_triton.ops.fused import fused_convolution
+from sscn_triton.ops.norm import flattened
 from sscn_triton.relation import Axes, Size, per_axis, volume
 
 
@@ -146,11 +147,10 @@ def _convolved(
     last = residual if residual is not None and residual.dtype == weight.dtype else None
     arguments: Any = weight, rules.rules, rules.output_count, bias, last
     moments = along.moments is not None and not features.is_meta and last is residual
-    norm: Any = along.norm or (None, None, None, None, 0.0, 1.0, False)
     if along.norm is None and not moments:
         output, moments_buffer = convolution(rows, *arguments), None
     else:
-        arguments = (*arguments, *norm, moments)
+        arguments = (*arguments, *flattened(along.norm), moments)
         output, moments_buffer = fused_convolution(rows if along.norm is None else features, *arguments)
     if last is not residual and residual is not None:
         output = output + residual

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from sscn_triton.core.tensor import SparseTensor
-from sscn_triton.functional.normalization import Norm
+from sscn_triton.ops.norm import Norm
 
 
 class Fused(NamedTuple):

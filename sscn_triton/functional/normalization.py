@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -12,21 +12,7 @@ from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.ops import normalization as kernels
 from sscn_triton.ops.dtypes import widened
 from sscn_triton.ops.events import spread_events, sum_events
-
-
-class Norm(NamedTuple):
-    """A norm of rows: ``(x - mean) / sqrt(variance + eps) * weight + bias``, times ``leakiness`` if negative.
-
-    ``moving``: whether mean and variance are those of the rows themselves, so that gradients flow through them.
-    """
-
-    mean: Tensor
-    variance: Tensor
-    weight: Tensor | None
-    bias: Tensor | None
-    eps: float
-    leakiness: float
-    moving: bool
+from sscn_triton.ops.norm import Norm
 
 
 def batch_norm(

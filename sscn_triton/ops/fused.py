@@ -21,6 +21,7 @@ from sscn_triton.ops.checks import line_size
 from sscn_triton.ops.convolution import convolution, weight_gradient
 from sscn_triton.ops.cpu import convolution as cpu
 from sscn_triton.ops.dtypes import widened
+from sscn_triton.ops.norm import Norm
 from sscn_triton.ops.normalization import (
     moments_cpu,
     norm_gradients,
@@ -51,7 +52,7 @@ def _fused_cpu(
     with_moments: bool,
 ) -> tuple[Tensor, Tensor]:
     if mean is not None and variance is not None:
-        features = normalized_cpu(features, mean, variance, norm_weight, norm_bias, None, eps, leakiness)
+        features = normalized_cpu(features, Norm(mean, variance, norm_weight, norm_bias, eps, leakiness, moving))
     output = cpu.convolve(features, weight, as_rules(rules), output_count, bias, residual, weight.dtype)
     return output, moments_cpu(output) if with_moments else widened(output).new_empty(0)
 
@@ -75,10 +76,12 @@ def _fused_backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[An
     if grad is None:
         return (None,) * 14
     by = ctx.needs_input_grad
-    norm: Any = mean, variance, norm_weight, norm_bias
+    norm = None
+    if mean is not None:
+        norm = Norm(mean, variance, norm_weight, norm_bias, ctx.eps, ctx.leakiness, ctx.moving)
     grad_features = grad_weight = grad_norm_weight = grad_norm_bias = None
     if by[1]:
-        grad_weight = _weight_gradient(ctx, grad, features, norm, rules, weight.shape[1])
+        grad_weight = _weight_gradient(grad, features, norm, rules, weight.shape[1])
     if by[0] or by[8] or by[9]:
         grad_features, grad_norm_weight, grad_norm_bias = _row_gradients(ctx, grad, features, weight, norm, rules)
     return (
@@ -88,41 +91,38 @@ def _fused_backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[An
 
 
 def _row_gradients(
-    ctx: Any, grad: Tensor, features: Tensor, weight: Tensor, norm: Any, rules: Sequence[Tensor]
+    ctx: Any, grad: Tensor, features: Tensor, weight: Tensor, norm: Norm | None, rules: Sequence[Tensor]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """For the features, and for weight and bias of the norm."""
-    by, (mean, variance, norm_weight, norm_bias) = ctx.needs_input_grad, norm
+    by = ctx.needs_input_grad
     backwards: Any = grad, weight.transpose(2, 3), read_backwards(rules), features.shape[0]
-    if mean is None:
+    if norm is None:
         return convolution(*backwards).to(features.dtype), None, None
     if torch.is_grad_enabled():
         needed = (by[0], False, False, by[8], by[9], False)
-        settings: Any = (*norm, None, ctx.eps, ctx.leakiness, ctx.moving, needed)
-        return norm_gradients(convolution(*backwards), features, *settings)[:3]
-    backwards = (*backwards, features, *norm, ctx.eps, ctx.leakiness)
+        return norm_gradients(convolution(*backwards), features, norm, None, needed)[:3]
+    backwards = (*backwards, features, *norm[:6])
     rising, sums = norm_input_gradient(*backwards)
     grad_features = None
     if by[0]:
-        known, count = sums if ctx.moving else None, features.shape[0]
-        grad_features, _ = slope(rising, features, mean, variance, norm_weight, None, None, known, count, ctx.eps, 1.0)
+        known, count = sums if norm.moving else None, features.shape[0]
+        grad_features, _ = slope(
+            rising, features, norm.mean, norm.variance, norm.weight, None, None, known, count, norm.eps, 1.0
+        )
     return (
         grad_features,
-        sums[1].to(norm_weight.dtype) if norm_weight is not None else None,
-        sums[0].to(norm_bias.dtype) if norm_bias is not None else None,
+        sums[1].to(norm.weight.dtype) if norm.weight is not None else None,
+        sums[0].to(norm.bias.dtype) if norm.bias is not None else None,
     )
 
 
-def _weight_gradient(
-    ctx: Any, grad: Tensor, features: Tensor, norm: Any, rules: Sequence[Tensor], groups: int
-) -> Tensor:
-    if norm[0] is None:
+def _weight_gradient(grad: Tensor, features: Tensor, norm: Norm | None, rules: Sequence[Tensor], groups: int) -> Tensor:
+    if norm is None:
         return weight_gradient(features.to(grad.dtype), grad, rules, groups)
     if torch.is_grad_enabled():
-        settings: Any = (*norm, None, ctx.eps, ctx.leakiness, ctx.moving)
-        rows = normalize(features, *settings)
+        rows = normalize(features, *norm[:4], None, *norm[4:])
         return weight_gradient(rows.to(grad.dtype), grad, rules, groups)
-    settings = (*norm, ctx.eps, ctx.leakiness)
-    return norm_weight_gradient(features, grad, rules, groups, *settings)
+    return norm_weight_gradient(features, grad, rules, groups, *norm[:6])
 
 
 @operator(
@@ -154,7 +154,6 @@ def fused_convolution(
     The norm's numbers are those of `sscn_triton.ops.normalization.normalize`; without a mean there is no norm.
     """
     from sscn_triton.ops.triton import convolution as triton
-    from sscn_triton.ops.triton.normalization import Norm
     from sscn_triton.ops.triton.statistics import line
 
     norm = None
@@ -171,8 +170,7 @@ def fused_convolution(
 def _norm_weight_gradient_cpu(
     features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int, *norm: Any
 ) -> Tensor:
-    mean, variance, weight, bias, eps, leakiness = norm
-    rows = normalized_cpu(features, mean, variance, weight, bias, None, eps, leakiness)
+    rows = normalized_cpu(features, Norm(*norm))
     return cpu.weight_gradient(rows, grad_output, as_rules(rules), groups, grad_output.dtype)
 
 
@@ -198,7 +196,6 @@ def norm_weight_gradient(
 ) -> Tensor:
     """The weight gradient of `fused_convolution`, rows normalised again while they are gathered."""
     from sscn_triton.ops.triton import weight_gradient as triton
-    from sscn_triton.ops.triton.normalization import Norm
 
     norm = Norm(mean, variance, norm_weight, norm_bias, eps, leakiness)
     return triton.weight_gradient(features, grad_output, as_rules(rules), groups, norm=norm)
@@ -209,7 +206,7 @@ def _norm_input_gradient_cpu(
 ) -> tuple[Tensor, Tensor]:
     kind = torch.promote_types(grad_output.dtype, torch.float32)
     gradient = cpu.convolve(grad_output, weight, as_rules(rules), output_count, dtype=kind)
-    rising, sums = rising_and_sums_cpu(gradient, features, *norm, over=True)
+    rising, sums = rising_and_sums_cpu(gradient, features, Norm(*norm), over=True)
     return rising.to(grad_output.dtype), sums
 
 
@@ -237,14 +234,11 @@ def norm_input_gradient(
     ``[2, C]`` that `sscn_triton.ops.normalization.slopes` gives; weight and rules are those read backwards."""
     from sscn_triton.ops.triton import convolution as triton
     from sscn_triton.ops.triton import statistics
-    from sscn_triton.ops.triton.normalization import Norm
 
-    norm = mean, variance, norm_weight, norm_bias
+    norm = Norm(mean, variance, norm_weight, norm_bias, eps, leakiness)
     if weight.dtype == torch.float64:
         gradient = triton.convolve(grad_output, weight, as_rules(rules), output_count)
-        return rising_and_sums(gradient, features, *norm, eps, leakiness)
+        return rising_and_sums(gradient, features, norm)
     line, rows = statistics.line(grad_output.new_empty(features.shape[0], 0), features.shape[1]), features.contiguous()
-    rising = triton.convolve(
-        grad_output, weight, as_rules(rules), output_count, norm=Norm(*norm, eps, leakiness), moments=line, rows=rows
-    )
+    rising = triton.convolve(grad_output, weight, as_rules(rules), output_count, norm=norm, moments=line, rows=rows)
     return rising, statistics.add(line, *rows.shape)

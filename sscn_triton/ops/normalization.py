@@ -21,6 +21,7 @@ from sscn_triton.ops import checks
 from sscn_triton.ops.checks import HEAD, line_size
 from sscn_triton.ops.cpu import normalization as cpu
 from sscn_triton.ops.dtypes import widened
+from sscn_triton.ops.norm import Norm
 from sscn_triton.ops.registration import operator
 
 
@@ -115,21 +116,38 @@ def _before_leak(distance: Tensor, weight: Tensor | None, bias: Tensor | None, r
     return distance
 
 
-def normalized_cpu(features: Tensor, *norm: Any) -> Tensor:
-    """`normalize` by compiled loops, in the type that it is computed in; the last argument may be left out."""
-    *tensors, eps, leakiness = norm[:7]
+def normalized_cpu(features: Tensor, norm: Norm, residual: Tensor | None = None) -> Tensor:
+    """`normalize` by compiled loops, in the type that it is computed in."""
     x = _wide(features)
-    return cpu.normalize(x, cpu.Terms(*_of_type(x, *tensors)), eps, leakiness)
+    (added,) = _of_type(x, residual)
+    return cpu.normalize(x, _norm_of_type(x, norm), added)
 
 
-def _normalize_cpu(features: Tensor, *norm: Any) -> Tensor:
-    return normalized_cpu(features, *norm).to(features.dtype)
+def _normalize_cpu(
+    features: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    eps: float,
+    leakiness: float,
+    moving: bool,
+) -> Tensor:
+    norm = Norm(mean, variance, weight, bias, eps, leakiness, moving)
+    return normalized_cpu(features, norm, residual).to(features.dtype)
 
 
 def _of_type(x: Tensor, *terms: Tensor | None) -> list[Any]:
     """The terms of a norm as the rows are: of their type, contiguous."""
     kind = x.dtype
     return [t if t is None or (t.dtype is kind and t.is_contiguous()) else t.to(kind).contiguous() for t in terms]
+
+
+def _norm_of_type(x: Tensor, norm: Norm) -> Norm:
+    """The norm with its tensors as the rows are: of their type, contiguous."""
+    mean, variance, weight, bias = _of_type(x, *norm[:4])
+    return Norm(mean, variance, weight, bias, norm.eps, norm.leakiness, norm.moving)
 
 
 def _normalize_fake(features: Tensor, *_: Any) -> Tensor:
@@ -143,10 +161,9 @@ def _save_norm(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _normalize_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     features, mean, variance, weight, bias, residual = ctx.saved_tensors
-    by_features, by_weight, by_bias, by_residual = norm_gradients(
-        grad, features, mean, variance, weight, bias, residual, ctx.eps, ctx.leakiness, ctx.moving,
-        ctx.needs_input_grad[:6],
-    )  # fmt: skip
+    norm = Norm(mean, variance, weight, bias, ctx.eps, ctx.leakiness, ctx.moving)
+    needed = ctx.needs_input_grad[:6]
+    by_features, by_weight, by_bias, by_residual = norm_gradients(grad, features, norm, residual, needed)
     return by_features, None, None, by_weight, by_bias, by_residual, None, None, None
 
 
@@ -172,53 +189,81 @@ def normalize(
     knows that they move with them; else they are constants."""
     from sscn_triton.ops.triton import normalization as triton
 
-    return triton.normalize(features, triton.Norm(mean, variance, weight, bias, eps, leakiness), residual)
+    return triton.normalize(features, Norm(mean, variance, weight, bias, eps, leakiness), residual)
 
 
 def norm_gradients(
-    grad: Tensor,
-    features: Tensor,
-    mean: Tensor,
-    variance: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    residual: Tensor | None,
-    eps: float,
-    leakiness: float,
-    moving: bool,
-    needed: tuple[bool, ...],
+    grad: Tensor, features: Tensor, norm: Norm, residual: Tensor | None, needed: tuple[bool, ...]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
     """The gradients for features, weight, bias and residual; ``needed`` says which of `normalize`'s first six
     arguments want one. Differentiable again where gradients are being recorded."""
     if torch.is_grad_enabled():
-        return _plain_gradients(grad, features, mean, variance, weight, bias, residual, eps, leakiness, moving)
+        return _plain_gradients(grad, features, norm, residual)
     by_features, _, _, by_weight, by_bias, by_residual = needed
-    norm, sums = (mean, variance, weight, bias, residual), None
-    if by_weight or by_bias or (by_features and moving):
-        sums = slopes(grad, features, *norm, eps, leakiness)
+    given: Any = (grad, features, *norm[:4], residual)
+    numbers: Any = (norm.eps, norm.leakiness)
+    sums = None
+    if by_weight or by_bias or (by_features and norm.moving):
+        sums = slopes(*given, *numbers)
     grad_features = grad_residual = None
     if by_features or by_residual:
-        known = sums if moving else None
-        grad_features, grad_residual = slope(grad, features, *norm, known, features.shape[0], eps, leakiness)
+        known = sums if norm.moving else None
+        given = (*given, known, features.shape[0])
+        grad_features, grad_residual = slope(*given, *numbers)
     return (
         grad_features,
-        sums[1].to(weight.dtype) if sums is not None and weight is not None else None,
-        sums[0].to(bias.dtype) if sums is not None and bias is not None else None,
+        sums[1].to(norm.weight.dtype) if sums is not None and norm.weight is not None else None,
+        sums[0].to(norm.bias.dtype) if sums is not None and norm.bias is not None else None,
         grad_residual if by_residual else None,
     )
 
 
-def _rising(
-    grad: Tensor, features: Tensor, norm: tuple[Any, ...], eps: float, leakiness: float
-) -> tuple[Tensor, Tensor]:
+def _rising(grad: Tensor, features: Tensor, norm: Norm, residual: Tensor | None) -> tuple[Tensor, Tensor]:
     """The gradient before the rectifier, and the normalised distance from the mean."""
-    mean, variance, *terms = norm
-    distance = _distance(features, mean, variance, eps)
+    distance = _distance(features, norm.mean, norm.variance, norm.eps)
     wide = grad.to(distance.dtype)
-    return torch.where(_before_leak(distance, *terms) <= 0, wide * leakiness, wide), distance
+    negative = _before_leak(distance, norm.weight, norm.bias, residual) <= 0
+    return torch.where(negative, wide * norm.leakiness, wide), distance
 
 
 def _plain_gradients(
+    grad: Tensor, features: Tensor, norm: Norm, residual: Tensor | None
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """The same by operators that PyTorch can differentiate."""
+    wide, count = widened(features), max(features.shape[0], 1)
+    if norm.moving:
+        mean = wide.sum(0) / count
+        norm = norm._replace(mean=mean, variance=(wide - mean).square().sum(0) / count)
+    rising, distance = _rising(grad, wide, norm, residual)
+    by_bias, by_weight = rising.sum(0), (rising * distance).sum(0)
+    by_features = rising - (by_bias + by_weight * distance) / count if norm.moving else rising
+    by_features = _before_leak(by_features * (norm.variance + norm.eps).rsqrt(), norm.weight, None, None)
+    return (
+        by_features.to(features.dtype),
+        None if norm.weight is None else by_weight.to(norm.weight.dtype),
+        None if norm.bias is None else by_bias.to(norm.bias.dtype),
+        None if residual is None else rising.to(residual.dtype),
+    )
+
+
+def rising_and_sums(grad: Tensor, features: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
+    """The gradient before the rectifier, in the type of ``grad``, and what `slopes` gives of it."""
+    rising, distance = _rising(grad, features, norm, None)
+    return rising.to(grad.dtype), torch.stack([rising.sum(0), (rising * distance).sum(0)])
+
+
+def rising_and_sums_cpu(
+    grad: Tensor, features: Tensor, norm: Norm, residual: Tensor | None = None, over: bool = False
+) -> tuple[Tensor, Tensor]:
+    """`rising_and_sums` by compiled loops, the first in the type of the second; ``over`` allows them to write it over
+    ``grad``."""
+    x, wide = _wide(features), _wide(grad)
+    into = wide if over or wide is not grad else torch.empty_like(wide)
+    (added,) = _of_type(x, residual)
+    return into, cpu.rising(wide, x, _norm_of_type(x, norm), added, into)
+
+
+def _slopes_cpu(
     grad: Tensor,
     features: Tensor,
     mean: Tensor,
@@ -228,45 +273,10 @@ def _plain_gradients(
     residual: Tensor | None,
     eps: float,
     leakiness: float,
-    moving: bool,
-) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-    """The same by operators that PyTorch can differentiate."""
-    wide, count = widened(features), max(features.shape[0], 1)
-    if moving:
-        mean = wide.sum(0) / count
-        variance = (wide - mean).square().sum(0) / count
-    rising, distance = _rising(grad, wide, (mean, variance, weight, bias, residual), eps, leakiness)
-    by_bias, by_weight = rising.sum(0), (rising * distance).sum(0)
-    by_features = rising - (by_bias + by_weight * distance) / count if moving else rising
-    by_features = _before_leak(by_features * (variance + eps).rsqrt(), weight, None, None)
-    return (
-        by_features.to(features.dtype),
-        None if weight is None else by_weight.to(weight.dtype),
-        None if bias is None else by_bias.to(bias.dtype),
-        None if residual is None else rising.to(residual.dtype),
-    )
-
-
-def rising_and_sums(grad: Tensor, features: Tensor, *norm: Any) -> tuple[Tensor, Tensor]:
-    """The gradient before the rectifier, in the type of ``grad``, and what `slopes` gives of it."""
-    *tensors, eps, leakiness = norm
-    rising, distance = _rising(grad, features, (*tensors, *[None] * (5 - len(tensors))), eps, leakiness)
-    return rising.to(grad.dtype), torch.stack([rising.sum(0), (rising * distance).sum(0)])
-
-
-def rising_and_sums_cpu(grad: Tensor, features: Tensor, *norm: Any, over: bool = False) -> tuple[Tensor, Tensor]:
-    """`rising_and_sums` by compiled loops, the first in the type of the second; ``over`` allows them to write it over
-    ``grad``."""
-    *tensors, eps, leakiness = norm
-    x, wide = _wide(features), _wide(grad)
-    into = wide if over or wide is not grad else torch.empty_like(wide)
-    return into, cpu.rising(wide, x, cpu.Terms(*_of_type(x, *tensors)), eps, leakiness, into)
-
-
-def _slopes_cpu(grad: Tensor, features: Tensor, *norm: Any) -> Tensor:
-    *tensors, eps, leakiness = norm
-    x = _wide(features)
-    return cpu.rising(_wide(grad), x, cpu.Terms(*_of_type(x, *tensors)), eps, leakiness, None)
+) -> Tensor:
+    x, norm = _wide(features), Norm(mean, variance, weight, bias, eps, leakiness)
+    (added,) = _of_type(x, residual)
+    return cpu.rising(_wide(grad), x, _norm_of_type(x, norm), added, None)
 
 
 def _slopes_fake(grad: Tensor, features: Tensor, *_: Any) -> Tensor:
@@ -288,16 +298,16 @@ def slopes(
     """``[2, C]``: the gradients of `normalize` for bias and weight."""
     from sscn_triton.ops.triton import normalization as triton
 
-    return triton.slopes(grad, features, triton.Norm(mean, variance, weight, bias, eps, leakiness), residual)
+    return triton.slopes(grad, features, Norm(mean, variance, weight, bias, eps, leakiness), residual)
 
 
 def _slope_cpu(grad: Tensor, features: Tensor, *norm: Any) -> tuple[Tensor, Tensor]:
-    *tensors, sums, count, eps, leakiness = norm
-    residual, x, rising = tensors[4], _wide(features), grad
+    mean, variance, weight, bias, residual, sums, count, eps, leakiness = norm
+    x, rising, given = _wide(features), grad, Norm(mean, variance, weight, bias, eps, leakiness)
     if leakiness != 1:
-        rising, _ = rising_and_sums_cpu(grad, features, *tensors, eps, leakiness)
-    terms, (known,) = cpu.Terms(*_of_type(x, *tensors[:3])), _of_type(x, sums)
-    slope = cpu.slope(_wide(rising), x, terms, known, count, eps).to(features.dtype)
+        rising, _ = rising_and_sums_cpu(grad, features, given, residual)
+    (known,) = _of_type(x, sums)
+    slope = cpu.slope(_wide(rising), x, _norm_of_type(x, given), known, count).to(features.dtype)
     return slope, features.new_empty(0) if residual is None else rising.to(residual.dtype, copy=True)
 
 
@@ -327,5 +337,5 @@ def slope(
     """
     from sscn_triton.ops.triton import normalization as triton
 
-    norm = triton.Norm(mean, variance, weight, bias, eps, leakiness)
+    norm = Norm(mean, variance, weight, bias, eps, leakiness)
     return triton.gradient(grad, features, norm, residual, sums, count)

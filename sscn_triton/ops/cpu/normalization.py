@@ -8,7 +8,7 @@ comes with them are contiguous and of one type, float32 or float64.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,21 +18,12 @@ from torch import Tensor
 from sscn_triton.common.numba_cache import fingerprint
 from sscn_triton.ops.cpu import jobs
 from sscn_triton.ops.cpu.jobs import inlined, inner, job, number, pointer, run
+from sscn_triton.ops.norm import Norm
 
 Array = np.ndarray
 TILE = 512  # rows
 PERIOD = 512  # numbers of the inner loops, about
 REAL = {torch.float32: types.float32, torch.float64: types.float64}
-
-
-class Terms(NamedTuple):
-    """``leaky((x - mean) / sqrt(variance + eps) * weight + bias + residual)``: ``[C]`` each, the last ``[N, C]``."""
-
-    mean: Tensor
-    variance: Tensor
-    weight: Tensor | None = None
-    bias: Tensor | None = None
-    residual: Tensor | None = None
 
 
 # LLVM compares a few addresses before it takes a loop many numbers at a time; with more arrays in a loop it gives up,
@@ -300,32 +291,33 @@ def statistics(
     return mean, variance
 
 
-def normalize(x: Tensor, terms: Terms, eps: float, leakiness: float) -> Tensor:
-    """The norm of `Terms` done to rows."""
+def normalize(x: Tensor, norm: Norm, residual: Tensor | None = None) -> Tensor:
+    """The norm done to rows, a residual ``[N, C]`` added before negative values are multiplied."""
     y = torch.empty_like(x)
     if x.numel():
-        run(_normalize_job(REAL[x.dtype]), 2 * x.numel(), x, y, *_words(*terms), float(leakiness), float(eps))
+        given = _words(*norm[:4], residual)
+        run(_normalize_job(REAL[x.dtype]), 2 * x.numel(), x, y, *given, float(norm.leakiness), float(norm.eps))
     return y
 
 
-def rising(grad: Tensor, x: Tensor, terms: Terms, eps: float, leakiness: float, into: Tensor | None) -> Tensor:
+def rising(grad: Tensor, x: Tensor, norm: Norm, residual: Tensor | None, into: Tensor | None) -> Tensor:
     """``[2, C]``: the sums of the gradient before the rectifier, and of its products with the normalised distance from
     the mean. That gradient is written to ``into``, which may be ``grad``, if there is one."""
     tiles = x.new_zeros(max(-(-len(x) // TILE), 1), 2 * x.shape[1])
     if x.numel():
-        given = _words(*terms, into)
-        run(_rising_job(REAL[x.dtype]), 4 * x.numel(), grad, x, *given, tiles, float(leakiness), float(eps))
+        given = _words(*norm[:4], residual, into)
+        run(_rising_job(REAL[x.dtype]), 4 * x.numel(), grad, x, *given, tiles, float(norm.leakiness), float(norm.eps))
     run(_total_job(REAL[x.dtype]), 0, tiles)
     return tiles[0].view(2, -1)
 
 
-def slope(rising: Tensor, x: Tensor, terms: Terms, sums: Tensor | None, count: int, eps: float) -> Tensor:
+def slope(rising: Tensor, x: Tensor, norm: Norm, sums: Tensor | None, count: int) -> Tensor:
     """``(rising - (sums[0] + sums[1] * d) / count) * weight / sqrt(variance + eps)``, ``d`` the normalised distance
     from the mean; without sums the first bracket is ``rising``."""
     y = torch.empty_like(x)
     if x.numel():
-        given = _words(terms.mean, terms.variance, terms.weight, sums)
-        run(_slope_job(REAL[x.dtype]), 2 * x.numel(), rising, x, y, *given, float(eps), max(count, 1))
+        given = _words(norm.mean, norm.variance, norm.weight, sums)
+        run(_slope_job(REAL[x.dtype]), 2 * x.numel(), rising, x, y, *given, float(norm.eps), max(count, 1))
     return y
 
 

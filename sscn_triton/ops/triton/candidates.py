@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sscn_triton.ops.norm import Norm
 from sscn_triton.ops.triton import convolution, tuning, weight_gradient
-from sscn_triton.ops.triton.normalization import Norm
 from sscn_triton.ops.triton.tuning import Call, Key, Numbers
 
 ERRORS = {"ieee": 1e-5, "tf32x3": 1e-4, "bf16x3": 1e-4, "tf32": 2e-3, "float16": 2e-3, "bfloat16": 1e-2}

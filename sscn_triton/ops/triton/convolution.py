@@ -17,13 +17,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from sscn_triton.ops.norm import Norm
 from sscn_triton.ops.precision import float32_precision
 from sscn_triton.ops.rules import Reading, Rules, read_forward
 from sscn_triton.ops.triton import statistics
 from sscn_triton.ops.triton.epilogue import finish
 from sscn_triton.ops.triton.launch import ceil_div, is_interpreted, launch
 from sscn_triton.ops.triton.layout import UNIT, WORD, rows_or_zero
-from sscn_triton.ops.triton.normalization import NO_NORM, Norm, normalize, normalized
+from sscn_triton.ops.triton.normalization import NO_NORM, normalize, normalized
 from sscn_triton.ops.triton.statistics import HEAD
 from sscn_triton.ops.triton.taps import is_row, lowest_bit, popcount, tile_mask
 from sscn_triton.ops.triton.tuning import tile_for

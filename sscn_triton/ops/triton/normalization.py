@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from sscn_triton.ops.norm import Norm
 from sscn_triton.ops.triton import statistics
 from sscn_triton.ops.triton.launch import ceil_div, launch
 from sscn_triton.ops.triton.statistics import HEAD, store_height, store_pair, tile_of, tile_size, wide_type
-
-
-class Norm(NamedTuple):
-    """What is done to a row: ``(x - mean) / sqrt(variance + eps) * weight + bias``, negative values times a number."""
-
-    mean: Tensor
-    variance: Tensor
-    weight: Tensor | None
-    bias: Tensor | None
-    eps: float
-    leakiness: float
 
 
 @triton.jit

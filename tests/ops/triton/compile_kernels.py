@@ -34,6 +34,7 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import JITFunction
 
 from sscn_triton.bench.gpu import gather_kernel
+from sscn_triton.ops.norm import Norm
 from sscn_triton.ops.rules import TableRules
 from sscn_triton.ops.triton import convolution, events, normalization, pooling, sites, statistics, weight_gradient
 from sscn_triton.ops.triton.launch import ceil_div
@@ -109,9 +110,9 @@ def convolve(dtype: torch.dtype, groups: int, channels_in: int, channels_out: in
     weight_gradient.weight_gradient(x, g, rules, groups)
 
 
-def a_norm(dtype: torch.dtype, channels: int) -> normalization.Norm:
+def a_norm(dtype: torch.dtype, channels: int) -> Norm:
     numbers = torch.zeros(4, channels, dtype=torch.promote_types(dtype, torch.float32))
-    return normalization.Norm(*numbers.unbind(), eps=1e-4, leakiness=0.0)
+    return Norm(*numbers.unbind(), eps=1e-4, leakiness=0.0)
 
 
 def fuse(dtype: torch.dtype, groups: int, channels_in: int, channels_out: int, rows: int) -> None:
