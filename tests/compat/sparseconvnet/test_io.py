@@ -113,7 +113,7 @@ def test_wrong_arguments_are_named():
     refused("test_reps", lambda: scn.ClassificationTrainValidate(torch.nn.Linear(1, 1), {}, {"test_reps": 2}))
     refused("InputLayer", lambda: scn.OutputLayer(2)(scn.FullConvolution(2, 1, 1, 2, 2, False)(x)))
     refused("InputLayer", lambda: scn.BLOutputLayer(2)(x))
-    refused("equally many", lambda: scn.AddTable()([x, scn.NetworkInNetwork(1, 2, False)(x)]))
+    refused("the same number of", lambda: scn.AddTable()([x, scn.NetworkInNetwork(1, 2, False)(x)]))
     refused("use Convolution", lambda: scn.RandomizedStrideConvolution, AttributeError)
 
 

@@ -125,7 +125,7 @@ def test_wrong_arguments_are_named():
     refused("subm", lambda: spconv.SparseMaxPool(2, 3, subm=True))
     refused("same sites", lambda: spconv.JoinTable()([x, spconv.SparseMaxPool2d(2)(x)]))
     refused("same sites", lambda: x + tensor(indices=INDICES.flip(0)))
-    refused("equally many", lambda: spconv.AddTable()([x, spconv.SubMConv2d(1, 2, 1)(x)]))
+    refused("the same number of", lambda: spconv.AddTable()([x, spconv.SubMConv2d(1, 2, 1)(x)]))
     refused("use the layers", lambda: spconv.functional.implicit_gemm, AttributeError)
     refused("use PyTorch's quantisation", lambda: spconv.quantization, AttributeError)
 
