@@ -85,8 +85,8 @@ def test_rows_can_be_selected():
 def test_a_key_is_shared_by_submanifold_layers_of_one_geometry():
     x = spconv.SubMConv2d(1, 1, 3, indice_key="a")(tensor())
     assert spconv.SubMConv2d(1, 1, 3, indice_key="a")(x).indice_dict["a"] is x.indice_dict["a"]
-    refused("one kernel_size", lambda: spconv.SubMConv2d(1, 1, 5, indice_key="a")(x))
-    refused("one dilation", lambda: spconv.SubMConv2d(1, 1, 3, dilation=2, indice_key="a")(x))
+    refused("the same kernel_size", lambda: spconv.SubMConv2d(1, 1, 5, indice_key="a")(x))
+    refused("the same dilation", lambda: spconv.SubMConv2d(1, 1, 3, dilation=2, indice_key="a")(x))
     refused("already exists", lambda: spconv.SparseConv2d(1, 1, 3, indice_key="a")(x))
     refused("already exists", lambda: spconv.SparseMaxPool2d(2, indice_key="a")(x))
     refused("submanifold layer stored it", lambda: spconv.SparseInverseConv2d(1, 1, 3, "a")(x))
