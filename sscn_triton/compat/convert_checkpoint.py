@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from sscn_triton.common.errors import first_line
 from sscn_triton.common.files import check_new
-from sscn_triton.common.messages import first_line
 from sscn_triton.common.tensors import save_tensors
 from sscn_triton.compat.checkpoints import Conversion, convert_weights
 

@@ -11,8 +11,8 @@ from typing import Any, overload
 
 import numpy as np
 
+from sscn_triton.common.errors import first_line
 from sscn_triton.common.files import WholeFile
-from sscn_triton.common.messages import first_line
 from sscn_triton.lartpc.event import CLASS_NAMES, Event
 
 LARGEST_AXIS = 2**20

@@ -8,7 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from sscn_triton.common.messages import first_line
+from sscn_triton.common.errors import first_line
 from sscn_triton.lartpc.event import Event
 from sscn_triton.lartpc.files.base import EventFile, EventFileError
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sscn_triton.common.child import Child
-from sscn_triton.common.messages import first_line
+from sscn_triton.common.errors import first_line
 from sscn_triton.common.optional import require
 from sscn_triton.lartpc.files.base import EventFileError
 from sscn_triton.lartpc.files.hdf5_calls import Calls, unpacked

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sscn_triton.common.messages import first_line
+from sscn_triton.common.errors import first_line
 from sscn_triton.common.optional import require
 from sscn_triton.lartpc.event import PARTICLE_DTYPE, UNKNOWN_LABEL, Event, no_particles, particle_label
 from sscn_triton.lartpc.files.base import (

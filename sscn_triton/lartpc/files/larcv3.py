@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sscn_triton.common.messages import first_line
+from sscn_triton.common.errors import first_line
 from sscn_triton.lartpc.event import UNKNOWN_LABEL, Event, no_particles
 from sscn_triton.lartpc.files.base import (
     LARGEST_AXIS,

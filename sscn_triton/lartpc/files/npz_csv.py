@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sscn_triton.common.messages import first_line, shortened
+from sscn_triton.common.errors import first_line, shortened
 from sscn_triton.lartpc.event import CLASS_NAMES, UNKNOWN_LABEL, Event, Prediction, no_particles
 from sscn_triton.lartpc.files.base import LARGEST_AXIS, VOXEL_SIZE, EventFile, EventFileError, EventWriter
 from sscn_triton.lartpc.files.csv_rows import (

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sscn_triton.common.messages import first_line
+from sscn_triton.common.errors import first_line
 from sscn_triton.common.optional import require
 from sscn_triton.lartpc.event import Event
 from sscn_triton.lartpc.files.base import ChangedEvents, EventFile, EventFileError, EventWriter, first_bytes

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from sscn_triton.common.messages import first_line
+from sscn_triton.common.errors import first_line
 from sscn_triton.lartpc.event import PARTICLE_DTYPE, Event, Prediction
 from sscn_triton.lartpc.files.base import EventFile, EventFileError
 from sscn_triton.lartpc.files.hdf5 import Reading, open_hdf5

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from sscn_triton.common.messages import first_line
+from sscn_triton.common.errors import first_line
 from sscn_triton.common.options import read_options
 from sscn_triton.common.tensors import save_tensors
 from sscn_triton.study.data.batches import ENERGY_UNIT

@@ -225,7 +225,7 @@ def test_shapes_have_their_names_and_tell_tracks_from_showers(spine: Path) -> No
     two = numbering.as_named(np.arange(-1, 6), numbering.TWO_CLASSES, numbering.SHAPE_NAMES)
     assert two.tolist() == [-1, 1, 0, 1, 1, -1, -1]
     for names in (numbering.SHAPE_NAMES, numbering.NUMBERS):
-        with pytest.raises(ValueError, match="which do not tell HIP, MIP"):
+        with pytest.raises(ValueError, match="which do not determine HIP, MIP"):
             numbering.as_named(np.zeros(3, int), CLASS_NAMES, names)
 
 
@@ -307,7 +307,7 @@ def test_a_training_reads_files_of_others(spine: Path) -> None:
         "shower",
     }
     config = dataclasses.replace(config, classes="five")
-    with pytest.raises(ValueError, match=r"spine\.root:\d: labels are shower, track.*which do not tell HIP"):
+    with pytest.raises(ValueError, match=r"spine\.root:\d: labels are shower, track.*which do not determine HIP"):
         load_sources(config)[0][0]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sscn_triton.common.messages import first_line, shortened
+from sscn_triton.common.errors import first_line, shortened
 from sscn_triton.compat.convert_checkpoint import ConvertCheckpoint, convert_checkpoint
 from sscn_triton.study.training.checkpoint import load_checkpoint
 
