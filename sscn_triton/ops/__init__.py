@@ -1,1 +1,1 @@
-"""One room per operation: the registered operator, its engines, its gradients."""
+"""One module per operation; it contains the registered operator, its engines and its gradients."""

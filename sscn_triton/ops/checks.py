@@ -1,10 +1,10 @@
-"""Arguments of operators, checked against each other before a kernel reads an address.
+"""Checks of operators' arguments against each other, before a kernel reads an address.
 
 A check looks at shapes, types, devices and strides, which costs the host a few microseconds and a device nothing. The
-numbers inside rules are looked at by the kernels: those of the CPU report a row that is not there (`foreign_rows`),
-those of a GPU leave it out, because the host does not wait for a GPU.
+kernels check the numbers inside rules: CPU kernels report a row that does not exist (`foreign_rows`), and GPU kernels
+skip it, because the host does not wait for a GPU.
 
-Each check takes whether the operator runs its GPU code, then the operator's arguments.
+The first argument of each check says whether the operator runs its GPU code; the operator's own arguments follow.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ LEAST_ROWS, HEAD = 32, 4  # as in sscn_triton.ops.triton.statistics
 
 
 def line_size(rows: int, channels: int) -> int:
-    """How many numbers the moments of ``rows`` rows have."""
+    """The number of elements in the moments of ``rows`` rows."""
     return HEAD + (rows + LEAST_ROWS - 1) // LEAST_ROWS * 2 * channels
 
 
 def foreign_rows(what: str) -> ValueError:
-    """The error for numbers inside rules or events that name what is not there, or come in another order."""
+    """The error for numbers inside rules or events that name a missing row or are in the wrong order."""
     return ValueError(
         f"{what} name rows that are not there, or are not in their order: they belong to other sites, or were changed"
     )
@@ -50,7 +50,7 @@ def _refuse(name: str, wanted: str, value: Any) -> NoReturn:
 def _rows(
     name: str, rows: Tensor, place: int, count: int | None = None, channels: int | None = None
 ) -> tuple[int, int]:
-    """Floating point, ``[count, channels]``, on the device ``place``; returns the shape."""
+    """Check that rows are floating point ``[count, channels]`` on the device ``place``; returns their shape."""
     shape = rows.shape
     if (
         len(shape) != 2
@@ -66,7 +66,7 @@ def _rows(
 
 
 def _terms(place: int, channels: int, **terms: Tensor | None) -> None:
-    """Each None, or one number per channel."""
+    """Check that each term is None or has one number per channel."""
     for name, term in terms.items():
         if term is not None and (
             term.dim() != 1
@@ -84,19 +84,19 @@ def _count(name: str, number: int, least: int = 0) -> None:
 
 
 def _whole(tensor: Tensor, dtype: torch.dtype, ndim: int, place: int) -> bool:
-    """Whether a tensor of numbers can be read by its address and shape."""
+    """Whether a kernel can read the tensor given only its address and shape."""
     return tensor.dtype is dtype and tensor.dim() == ndim and tensor.get_device() == place and tensor.is_contiguous()
 
 
 def _rules(gpu: bool, rules: Sequence[Tensor], place: int) -> int:
-    """Rules as `sscn_triton.ops.rules` describes them; returns the number of taps."""
+    """Check that rules are as `sscn_triton.ops.rules` describes them; returns the number of taps."""
     kind = KINDS.get(len(rules))
     if kind is None or (kind is TableRules) != gpu:
         lengths = "9 tensors on a GPU" if gpu else "3 or 5 tensors on the CPU"
         raise ValueError(f"rules must be those that a grid built on this device, {lengths}, got {len(rules)}")
     inputs, outputs, spans = rules[0], rules[1], rules[2]
     shape = spans.shape
-    if (  # `_whole` of each, written out: every layer comes here
+    if (  # `_whole` of each, inlined because every layer runs this
         inputs.dtype is not INT32
         or outputs.dtype is not INT32
         or spans.dtype is not INT64
@@ -121,7 +121,7 @@ def _rules(gpu: bool, rules: Sequence[Tensor], place: int) -> int:
 
 
 def _reading(rules: Sequence[Tensor], forward: bool, taps: int, rows: int, place: int) -> None:
-    """The table of a GPU that names, for each of the `rows` written, the row to read at each tap."""
+    """Check the GPU table that names, for each of the `rows` written, the row to read at each tap."""
     table, order, masks, _ = (read_forward if forward else read_backward)(as_rules(rules))
     if (
         not _whole(table, torch.int32, 2, place)
@@ -140,7 +140,7 @@ def _reading(rules: Sequence[Tensor], forward: bool, taps: int, rows: int, place
 def _convolved(
     gpu: bool, features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int, bias: Any, residual: Any
 ) -> tuple[int, int]:
-    """What every convolution takes; returns the channels in and out."""
+    """Check the arguments that all convolutions share; returns the channels in and out."""
     place = weight.get_device()
     shape = weight.shape
     if len(shape) != 4 or weight.dtype not in FLOATS or shape[1] < 1:
@@ -170,7 +170,7 @@ def convolution(
     bias: Tensor | None = None,
     residual: Tensor | None = None,
 ) -> None:
-    """Of `sscn_triton.ops.convolution.convolution`."""
+    """Check the arguments of `sscn_triton.ops.convolution.convolution`."""
     _convolved(gpu, features, weight, rules, output_count, bias, residual)
     if features.dtype is not weight.dtype:
         raise TypeError(f"features and weight must have one type, got {features.dtype} and {weight.dtype}")
@@ -179,7 +179,7 @@ def convolution(
 def weight_gradient(
     gpu: bool, features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int
 ) -> tuple[int, int]:
-    """Of `sscn_triton.ops.convolution.weight_gradient`; returns the shape of the features."""
+    """Check the arguments of `sscn_triton.ops.convolution.weight_gradient`; returns the shape of the features."""
     place = features.get_device()
     shape = _rows("features", features, place)
     count, channels_out = _rows("grad_output", grad_output, place)
@@ -205,7 +205,7 @@ def fused_convolution(
     norm_bias: Tensor | None,
     *_: Any,
 ) -> None:
-    """Of `sscn_triton.ops.fused.fused_convolution`."""
+    """Check the arguments of `sscn_triton.ops.fused.fused_convolution`."""
     channels, _out = _convolved(gpu, features, weight, rules, output_count, bias, residual)
     if (mean is None) != (variance is None):
         raise ValueError("a norm has a mean and a variance: give both, or neither")
@@ -225,7 +225,7 @@ def norm_weight_gradient(
     norm_bias: Tensor | None,
     *_: Any,
 ) -> None:
-    """Of `sscn_triton.ops.fused.norm_weight_gradient`."""
+    """Check the arguments of `sscn_triton.ops.fused.norm_weight_gradient`."""
     _count_in, channels = weight_gradient(gpu, features, grad_output, rules, groups)
     terms = {"mean": mean, "variance": variance, "norm_weight": norm_weight, "norm_bias": norm_bias}
     _terms(features.get_device(), channels, **terms)
@@ -244,7 +244,7 @@ def norm_input_gradient(
     norm_bias: Tensor | None,
     *_: Any,
 ) -> None:
-    """Of `sscn_triton.ops.fused.norm_input_gradient`."""
+    """Check the arguments of `sscn_triton.ops.fused.norm_input_gradient`."""
     _in, channels = _convolved(gpu, grad_output, weight, rules, output_count, None, None)
     place = weight.get_device()
     _rows("features", features, place, output_count, channels)
@@ -253,7 +253,7 @@ def norm_input_gradient(
 
 
 def rows(gpu: bool, features: Tensor) -> None:
-    """Of an operator on rows alone."""
+    """Check the only argument of an operator on rows."""
     _rows("features", features, features.get_device())
 
 
@@ -267,7 +267,7 @@ def statistics(
     batches: Tensor | None,
     momentum: float | None,
 ) -> None:
-    """Of `sscn_triton.ops.normalization.statistics`."""
+    """Check the arguments of `sscn_triton.ops.normalization.statistics`."""
     _count("rows", rows)
     _count("channels", channels)
     place, size = moments.get_device(), line_size(rows, channels)
@@ -294,7 +294,7 @@ def normalize(
     residual: Tensor | None,
     *_: Any,
 ) -> None:
-    """Of `sscn_triton.ops.normalization.normalize`."""
+    """Check the arguments of `sscn_triton.ops.normalization.normalize`."""
     place = features.get_device()
     count, channels = _rows("features", features, place)
     _terms(place, channels, mean=mean, variance=variance, weight=weight, bias=bias)
@@ -303,7 +303,7 @@ def normalize(
 
 
 def slopes(gpu: bool, grad: Tensor, features: Tensor, *norm: Any) -> None:
-    """Of `sscn_triton.ops.normalization.slopes`."""
+    """Check the arguments of `sscn_triton.ops.normalization.slopes`."""
     normalize(gpu, features, *norm)
     _rows("grad", grad, features.get_device(), *features.shape)
 
@@ -321,7 +321,7 @@ def slope(
     count: int,
     *_: Any,
 ) -> None:
-    """Of `sscn_triton.ops.normalization.slope`."""
+    """Check the arguments of `sscn_triton.ops.normalization.slope`."""
     slopes(gpu, grad, features, mean, variance, weight, bias, residual)
     if sums is not None:
         _rows("sums", sums, features.get_device(), 2, features.shape[1])
@@ -331,7 +331,7 @@ def slope(
 
 
 def pooled(gpu: bool, features: Tensor, rules: Sequence[Tensor], output_count: int) -> None:
-    """Of `sscn_triton.ops.pooling.pool_sum` and `pool_max`."""
+    """Check the arguments of `sscn_triton.ops.pooling.pool_sum` and `pool_max`."""
     place = features.get_device()
     _rows("features", features, place)
     _count("output_count", output_count)
@@ -347,7 +347,7 @@ def _winners(winners: Tensor, place: int, channels: int) -> None:
 
 
 def pool_take(gpu: bool, features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> None:
-    """Of `sscn_triton.ops.pooling.pool_take`."""
+    """Check the arguments of `sscn_triton.ops.pooling.pool_take`."""
     place = features.get_device()
     _, channels = _rows("features", features, place)
     _winners(winners, place, channels)
@@ -355,7 +355,7 @@ def pool_take(gpu: bool, features: Tensor, winners: Tensor, rules: Sequence[Tens
 
 
 def pool_return(gpu: bool, values: Tensor, winners: Tensor, rules: Sequence[Tensor], input_count: int) -> None:
-    """Of `sscn_triton.ops.pooling.pool_return`."""
+    """Check the arguments of `sscn_triton.ops.pooling.pool_return`."""
     place = values.get_device()
     count, channels = _rows("values", values, place)
     _winners(winners, place, channels)
@@ -368,7 +368,7 @@ def pool_return(gpu: bool, values: Tensor, winners: Tensor, rules: Sequence[Tens
 
 
 def _events(events: Sequence[Tensor], place: int) -> tuple[int, int]:
-    """Events as `sscn_triton.ops.events` describes them; returns the number of rows and of events."""
+    """Check that events are as `sscn_triton.ops.events` describes them; returns the number of rows and of events."""
     if len(events) != 3 or not all(_whole(tensor, torch.int64, 1, place) for tensor in events):
         raise ValueError(
             "events must be event [N], order [N] and starts [B + 1], int64, contiguous, on one device with the "
@@ -381,14 +381,14 @@ def _events(events: Sequence[Tensor], place: int) -> tuple[int, int]:
 
 
 def of_events(gpu: bool, features: Tensor, events: Sequence[Tensor]) -> None:
-    """Of `sscn_triton.ops.events.sum_events` and `largest_of_events`."""
+    """Check the arguments of `sscn_triton.ops.events.sum_events` and `largest_of_events`."""
     place = features.get_device()
     count, _ = _events(events, place)
     _rows("features", features, place, count)
 
 
 def spread_events(gpu: bool, values: Tensor, events: Sequence[Tensor]) -> None:
-    """Of `sscn_triton.ops.events.spread_events`."""
+    """Check the arguments of `sscn_triton.ops.events.spread_events`."""
     place = values.get_device()
     _, count = _events(events, place)
     if values.dim() != 2 or values.shape[0] != count:
@@ -396,13 +396,13 @@ def spread_events(gpu: bool, values: Tensor, events: Sequence[Tensor]) -> None:
 
 
 def unique_sites(gpu: bool, coordinates: Tensor) -> None:
-    """Of `sscn_triton.ops.sites.unique_sites`."""
+    """Check the arguments of `sscn_triton.ops.sites.unique_sites`."""
     if coordinates.dtype is not torch.int32 or coordinates.dim() != 2 or not 2 <= coordinates.shape[1] <= 1 + MAX_NDIM:
         _refuse("coordinates", f"int32 [N, 1 + D], D from 1 to {MAX_NDIM}", coordinates)
 
 
 def submanifold_rules(gpu: bool, coordinates: Tensor, kernel_size: Sequence[int], dilation: Sequence[int]) -> None:
-    """Of `sscn_triton.ops.sites.submanifold_rules`."""
+    """Check the arguments of `sscn_triton.ops.sites.submanifold_rules`."""
     unique_sites(gpu, coordinates)
     ndim = coordinates.shape[1] - 1
     _axes("kernel_size", kernel_size, ndim, 1)
@@ -418,7 +418,7 @@ def window_rules(
     dilation: Sequence[int],
     bounds: Sequence[int],
 ) -> None:
-    """Of `sscn_triton.ops.sites.strided_rules` and `transposed_rules`."""
+    """Check the arguments of `sscn_triton.ops.sites.strided_rules` and `transposed_rules`."""
     submanifold_rules(gpu, coordinates, kernel_size, dilation)
     ndim = coordinates.shape[1] - 1
     _axes("stride", stride, ndim, 1)

@@ -5,8 +5,8 @@ With rules (i, o) of tap v, features x, weight w and gradient g of the output:
     convolution:      y[o] += x[i] w[v]
     weight gradient:  W[v] += x[i]^T g[o]
 
-The gradient of a convolution for its input is a convolution over the rules read backwards with transposed weights, so
-these two are closed under differentiation and gradients of any order exist.
+The input gradient of a convolution is a convolution with transposed weights over the rules read backwards. The two
+operators are therefore closed under differentiation, and gradients of any order exist.
 
 ``rules`` are those of `sscn_triton.ops.rules`; ``weight`` is ``[V, groups, in, out]`` with
 ``in`` and ``out`` counted per group.

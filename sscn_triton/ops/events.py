@@ -1,10 +1,10 @@
-"""Sums over the rows of each event, and the values of each event spread over its rows.
+"""Operators that sum the rows of each event, and that copy each event's values to its rows.
 
 Each is the derivative of the other, so gradients of any order exist. ``events`` is a list of three int64 tensors
 (`sort_events`):
 
     event    ``[N]``: the event of each row
-    order    ``[N]``: the rows, those of event 0 first, within an event in ascending order
+    order    ``[N]``: the rows sorted by event, in ascending order within an event
     starts   ``[B + 1]``: the rows of event b are ``order[starts[b]:starts[b + 1]]``
 """
 
@@ -23,7 +23,7 @@ from sscn_triton.ops.registration import operator
 
 
 def sort_events(event: Tensor, batch_size: int) -> list[Tensor]:
-    """``[event, order, starts]`` of rows whose events, ``[N]`` in ``0 <= event < batch_size``, come in any order."""
+    """``[event, order, starts]`` for the events of rows: ``[N]`` in ``0 <= event < batch_size``, in any order."""
     event = event.long()
     ranked, order = torch.sort(event, stable=True)
     starts = torch.searchsorted(ranked, torch.arange(batch_size + 1, device=event.device))
@@ -32,7 +32,7 @@ def sort_events(event: Tensor, batch_size: int) -> list[Tensor]:
 
 @njit(nogil=True, cache=True)
 def _are_events(order: Array, starts: Array) -> bool:
-    """Whether the order names rows that are there, and the starts cut it up."""
+    """Whether ``order`` names existing rows only, and ``starts`` cuts it into consecutive parts."""
     known = True
     for place in range(len(order)):
         known &= 0 <= order[place] < len(order)
@@ -97,7 +97,7 @@ def _sum_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 def sum_events(features: Tensor, events: Sequence[Tensor]) -> Tensor:
     """``y[b] = sum of x[n] over the rows n of event b``: ``[N, C]`` to ``[B, C]``; zeros for an empty event.
 
-    Sums are float64 whatever the features are, in the order of the rows.
+    Rows are added in order, in float64 for every type of features.
     """
     from sscn_triton.ops.triton import events as triton
 
@@ -133,9 +133,9 @@ def _largest_of_events_fake(features: Tensor, events: Sequence[Tensor]) -> Tenso
 
 @operator(check=checks.of_events, cpu=_largest_of_events_cpu, fake=_largest_of_events_fake)
 def largest_of_events(features: Tensor, events: Sequence[Tensor]) -> Tensor:
-    """``[N, C]`` to ``[B, C]`` int64: which row of an event has the largest value; -1 for an empty event.
+    """``[N, C]`` to ``[B, C]`` int64: the row of each event with the largest value; -1 for an empty event.
 
-    Among equals the first row; not a number is larger than any.
+    The first of several equal rows wins; NaN is larger than every number.
     """
     from sscn_triton.ops.triton import events as triton
 

@@ -1,11 +1,11 @@
-"""A convolution with what stands around it in a network: one operator for all of it.
+"""A convolution fused with its neighbours in a network: the norm before it, bias, residual and moments after it.
 
     y[o] = bias + residual[o] + sum over the rules (i, o) of tap v of norm(x[i]) w[v]
 
-with the norm of `sscn_triton.ops.normalization`, done to rows while they are gathered on a GPU, and to a copy that is
-not kept on the CPU; and the moments of y, for the norm that comes next. Rows that are not there stay zero.
+The norm is that of `sscn_triton.ops.normalization`. A GPU normalises rows while it gathers them; the CPU normalises a
+temporary copy. The operator also returns the moments of y for the next norm. Missing rows stay zero.
 
-Where gradients of gradients are wanted, the gradient is that of the norm and the convolution one after the other.
+When PyTorch records gradients of gradients, the norm and the convolution are differentiated one after the other.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _fused_backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[An
 def _row_gradients(
     ctx: Any, grad: Tensor, features: Tensor, weight: Tensor, norm: Norm | None, rules: Sequence[Tensor]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """For the features, and for weight and bias of the norm."""
+    """The gradients for the features and for the norm's weight and bias."""
     by = ctx.needs_input_grad
     backwards: Any = grad, weight.transpose(2, 3), read_backwards(rules), features.shape[0]
     if norm is None:
@@ -149,9 +149,9 @@ def fused_convolution(
     with_moments: bool,
 ) -> tuple[Tensor, Tensor]:
     """``[N_in, groups * in]``, ``[V, groups, in, out]`` to ``[output_count, groups * out]`` in the type of the weight,
-    and the moments of that (empty unless asked for).
+    and the moments of that output (empty unless ``with_moments``).
 
-    The norm's numbers are those of `sscn_triton.ops.normalization.normalize`; without a mean there is no norm.
+    The norm's arguments are those of `sscn_triton.ops.normalization.normalize`; without a mean there is no norm.
     """
     from sscn_triton.ops.triton import convolution as triton
     from sscn_triton.ops.triton.statistics import line
@@ -194,7 +194,7 @@ def norm_weight_gradient(
     eps: float,
     leakiness: float,
 ) -> Tensor:
-    """The weight gradient of `fused_convolution`, rows normalised again while they are gathered."""
+    """The weight gradient of `fused_convolution`, which normalises rows again while it gathers them."""
     from sscn_triton.ops.triton import weight_gradient as triton
 
     norm = Norm(mean, variance, norm_weight, norm_bias, eps, leakiness)
@@ -230,8 +230,8 @@ def norm_input_gradient(
     eps: float,
     leakiness: float,
 ) -> tuple[Tensor, Tensor]:
-    """The input gradient of `fused_convolution` for the norm's output, taken back before the rectifier, and the sums
-    ``[2, C]`` that `sscn_triton.ops.normalization.slopes` gives; weight and rules are those read backwards."""
+    """The gradient of `fused_convolution` for the norm's preactivation (before the rectifier), and the sums ``[2, C]``
+    that `sscn_triton.ops.normalization.slopes` returns. ``weight`` and ``rules`` are those read backwards."""
     from sscn_triton.ops.triton import convolution as triton
     from sscn_triton.ops.triton import statistics
 

@@ -1,4 +1,4 @@
-"""What a norm does to rows: one value for functions, operators and both engines."""
+"""The parameters of a norm, as one value that functions, operators and both engines share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 class Norm(NamedTuple):
     """A norm of rows: ``(x - mean) / sqrt(variance + eps) * weight + bias``, times ``leakiness`` if negative.
 
-    ``moving``: whether mean and variance are those of the rows themselves, so that gradients flow through them.
+    ``moving``: whether mean and variance were computed from these rows, so that gradients flow through them.
     """
 
     mean: Tensor
@@ -26,5 +26,5 @@ Flat = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, float, 
 
 
 def flattened(norm: Norm | None) -> Flat:
-    """A norm as operators take it: number by number. Without a mean there is no norm."""
+    """The norm as the separate arguments that operators take; a mean of None means no norm."""
     return (None, None, None, None, 0.0, 1.0, False) if norm is None else norm

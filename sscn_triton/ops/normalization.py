@@ -1,13 +1,13 @@
-"""Batch norm over rows, in the parts that a convolution can take along.
+"""Batch norm over rows, split into parts that a convolution can fuse.
 
-    moments       of rows, tile by tile (`sscn_triton.ops.triton.statistics`); a convolution can give its output's
-    statistics    mean and variance from moments; running statistics follow
+    moments       moments of rows per tile (`sscn_triton.ops.triton.statistics`); a convolution can compute its output's
+    statistics    mean and variance from moments; also updates running statistics
     normalize     ``leaky((x - mean) / sqrt(variance + eps) * weight + bias + residual)``
-    slopes        the sums over all rows that its gradient needs
-    slope         its gradient for the rows
+    slopes        the sums over all rows that the gradient of `normalize` needs
+    slope         the gradient of `normalize` for the rows
 
-``leaky`` multiplies negative values by ``leakiness``. All is computed in float32, in float64 for float64 rows, and
-rounded once. Where gradients of gradients are wanted, the gradient is taken by PyTorch's own operators.
+``leaky`` multiplies negative values by ``leakiness``. Everything is computed in float32, or in float64 for float64
+rows, and rounded once. When PyTorch records gradients of gradients, its own operators compute the gradient.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _moments_fake(features: Tensor) -> Tensor:
 
 
 def moments_cpu(features: Tensor) -> Tensor:
-    """`moments` by compiled loops."""
+    """`moments`, computed by compiled loops."""
     rows, channels = features.shape
     line = _moments_fake(features)
     if rows:
@@ -41,7 +41,7 @@ def moments_cpu(features: Tensor) -> Tensor:
 
 
 def _wide(features: Tensor) -> Tensor:
-    """As the compiled loops want rows."""
+    """The rows in a type that the compiled loops accept."""
     return widened(features).contiguous()
 
 
@@ -95,11 +95,11 @@ def statistics(
     batches: Tensor | None,
     momentum: float | None,
 ) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance ``[C]`` of the rows whose moments these are; zeros without rows.
+    """Mean and biased variance ``[C]`` of the rows that have these moments; zeros without rows.
 
-    Running statistics move a step ``momentum`` towards mean and unbiased variance, and ``batches`` counts one more;
-    where momentum is None the step is ``1 / batches``, and the caller has already incremented
-    ``batches``. Without rows they stay as they are.
+    Running statistics move by the fraction ``momentum`` towards mean and unbiased variance, and ``batches`` increases
+    by one. If momentum is None, the fraction is ``1 / batches``, and the caller has already incremented ``batches``.
+    Without rows all of these stay unchanged.
     """
     from sscn_triton.ops.triton import statistics as triton
 
@@ -117,7 +117,7 @@ def _before_leak(distance: Tensor, weight: Tensor | None, bias: Tensor | None, r
 
 
 def normalized_cpu(features: Tensor, norm: Norm, residual: Tensor | None = None) -> Tensor:
-    """`normalize` by compiled loops, in the type that it is computed in."""
+    """`normalize` by compiled loops; the result has the type of the computation."""
     x = _wide(features)
     (added,) = _of_type(x, residual)
     return cpu.normalize(x, _norm_of_type(x, norm), added)
@@ -139,13 +139,13 @@ def _normalize_cpu(
 
 
 def _of_type(x: Tensor, *terms: Tensor | None) -> list[Any]:
-    """The terms of a norm as the rows are: of their type, contiguous."""
+    """The terms of a norm as contiguous tensors of the rows' type."""
     kind = x.dtype
     return [t if t is None or (t.dtype is kind and t.is_contiguous()) else t.to(kind).contiguous() for t in terms]
 
 
 def _norm_of_type(x: Tensor, norm: Norm) -> Norm:
-    """The norm with its tensors as the rows are: of their type, contiguous."""
+    """The norm with its tensors contiguous and of the rows' type."""
     mean, variance, weight, bias = _of_type(x, *norm[:4])
     return Norm(mean, variance, weight, bias, norm.eps, norm.leakiness, norm.moving)
 
@@ -185,8 +185,8 @@ def normalize(
     leakiness: float,
     moving: bool,
 ) -> Tensor:
-    """``[N, C]``, in the type of the features. ``moving``: mean and variance are those of these rows, and its gradient
-    knows that they move with them; else they are constants."""
+    """``[N, C]``, in the type of the features. ``moving``: mean and variance were computed from these rows, and the
+    gradient flows through them; else they are constants."""
     from sscn_triton.ops.triton import normalization as triton
 
     return triton.normalize(features, Norm(mean, variance, weight, bias, eps, leakiness), residual)
@@ -196,7 +196,7 @@ def norm_gradients(
     grad: Tensor, features: Tensor, norm: Norm, residual: Tensor | None, needed: tuple[bool, ...]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
     """The gradients for features, weight, bias and residual; ``needed`` says which of `normalize`'s first six
-    arguments want one. Differentiable again where gradients are being recorded."""
+    arguments need one. They can be differentiated again if PyTorch is recording gradients."""
     if torch.is_grad_enabled():
         return _plain_gradients(grad, features, norm, residual)
     by_features, _, _, by_weight, by_bias, by_residual = needed
@@ -219,7 +219,7 @@ def norm_gradients(
 
 
 def _rising(grad: Tensor, features: Tensor, norm: Norm, residual: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The gradient before the rectifier, and the normalised distance from the mean."""
+    """The gradient for the preactivation (before the rectifier), and the normalised distance from the mean."""
     distance = _distance(features, norm.mean, norm.variance, norm.eps)
     wide = grad.to(distance.dtype)
     negative = _before_leak(distance, norm.weight, norm.bias, residual) <= 0
@@ -229,7 +229,7 @@ def _rising(grad: Tensor, features: Tensor, norm: Norm, residual: Tensor | None)
 def _plain_gradients(
     grad: Tensor, features: Tensor, norm: Norm, residual: Tensor | None
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-    """The same by operators that PyTorch can differentiate."""
+    """The gradients of `norm_gradients`, computed by operators that PyTorch can differentiate."""
     wide, count = widened(features), max(features.shape[0], 1)
     if norm.moving:
         mean = wide.sum(0) / count
@@ -247,7 +247,7 @@ def _plain_gradients(
 
 
 def rising_and_sums(grad: Tensor, features: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
-    """The gradient before the rectifier, in the type of ``grad``, and what `slopes` gives of it."""
+    """The gradient for the preactivation (before the rectifier), in the type of ``grad``, and its `slopes`."""
     rising, distance = _rising(grad, features, norm, None)
     return rising.to(grad.dtype), torch.stack([rising.sum(0), (rising * distance).sum(0)])
 
@@ -255,8 +255,8 @@ def rising_and_sums(grad: Tensor, features: Tensor, norm: Norm) -> tuple[Tensor,
 def rising_and_sums_cpu(
     grad: Tensor, features: Tensor, norm: Norm, residual: Tensor | None = None, over: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """`rising_and_sums` by compiled loops, the first in the type of the second; ``over`` allows them to write it over
-    ``grad``."""
+    """`rising_and_sums` by compiled loops; the gradient has the type of the sums. ``over`` allows the loops to
+    overwrite ``grad`` with it."""
     x, wide = _wide(features), _wide(grad)
     into = wide if over or wide is not grad else torch.empty_like(wide)
     (added,) = _of_type(x, residual)
@@ -332,8 +332,8 @@ def slope(
 ) -> tuple[Tensor, Tensor]:
     """The gradients of `normalize` for features and residual (empty without one).
 
-    ``sums`` are those of `slopes` over the ``count`` rows that mean and variance were taken from; None where mean and
-    variance are constants.
+    ``sums`` are the result of `slopes` over the ``count`` rows from which mean and variance were computed; None if mean
+    and variance are constants.
     """
     from sscn_triton.ops.triton import normalization as triton
 

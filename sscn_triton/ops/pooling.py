@@ -1,12 +1,12 @@
 """Pooling: the rules of a convolution with another reduction than a product with weights.
 
-    sum:      y[o] += x[i]              its derivative is the same over the rules read backwards
-    max:      y[o] = x[w[o]], w[o] the i of the largest x[i], channel by channel; its derivative is return
-    return:   x[i] += y[o] where w[o] = i
-    take:     y[o] = x[w[o]]            the derivative of return, whose own is return
+    sum:      y[o] += x[i]              its derivative is sum over the rules read backwards
+    max:      y[o] = x[w[o]], w[o] the i of the largest x[i], per channel; its derivative is return
+    return:   x[i] += y[o] where w[o] = i; its derivative is take
+    take:     y[o] = x[w[o]]; its derivative is return
 
-Sum is closed under differentiation, and so are return and take, so gradients of any order exist. Every row of a
-result has one owner and takes its taps in order: the same bits twice, with any number of threads.
+Sum is closed under differentiation, and so are return and take together, so gradients of any order exist. One thread
+owns each row of a result and processes its taps in order, so the result has the same bits for any number of threads.
 
 ``rules`` are those of `sscn_triton.ops.rules`.
 """
@@ -29,7 +29,7 @@ from sscn_triton.ops.rules import as_rules, read_backwards
 
 @njit(nogil=True, cache=True)
 def _are_rows(rows: Array, count: int) -> bool:
-    """Whether all are from 0 to count - 1."""
+    """Whether all row numbers are from 0 to count - 1."""
     furthest = np.uint32(0)
     for place in range(len(rows)):
         furthest = max(furthest, np.uint32(rows[place]))
@@ -142,8 +142,8 @@ def _max_backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Any, ...]:
 def pool_max(features: Tensor, rules: Sequence[Tensor], output_count: int) -> tuple[Tensor, Tensor]:
     """``[N_in, C]`` to ``[output_count, C]`` twice: the largest value, and the input row (int32) that has it.
 
-    Among equals the first tap; not a number is larger than any: as in `torch.nn.functional.max_pool3d`. Where no rule
-    leads the value is 0 and the row -1.
+    The first of several equal taps wins, and NaN is larger than every number, as in `torch.nn.functional.max_pool3d`.
+    An output without rules gets value 0 and row -1.
     """
     from sscn_triton.ops.triton import pooling as triton
 
@@ -179,7 +179,7 @@ def _take_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 def pool_take(features: Tensor, winners: Tensor, rules: Sequence[Tensor]) -> Tensor:
     """``y[o, c] = x[w[o, c], c]``, 0 where ``w`` is -1: ``[N_in, C]`` and ``[N_out, C]`` to ``[N_out, C]``.
 
-    ``rules`` are those that chose the winners; the derivative walks them.
+    ``rules`` are those that chose the winners; the derivative uses them.
     """
     from sscn_triton.ops.triton import pooling as triton
 

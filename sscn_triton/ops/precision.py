@@ -1,4 +1,4 @@
-"""How float32 products are taken, as PyTorch was told: the only place where its settings are read."""
+"""The precision of float32 products that the user set in PyTorch. Only this module reads these settings."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ def float32_precision() -> str:
 
     ``torch.set_float32_matmul_precision``: "highest" (the default) multiplies in IEEE float32, "high" takes three
     products of split operands, "medium" one in TF32. ``torch.backends.cuda.matmul.fp32_precision``: "ieee" or "tf32";
-    while it is not set, ``torch.backends.fp32_precision`` holds. What was set last counts, with one exception that
-    PyTorch's own state does not tell: "high", followed by the new setting "tf32", stays "high", the more exact.
+    if it is not set, ``torch.backends.fp32_precision`` applies. The last setting wins, with one exception that
+    PyTorch's own state does not reveal: "high", followed by the new setting "tf32", stays "high", the more exact one.
 
-    On the CPU none of this is asked: there float32 is always multiplied in IEEE float32.
+    The CPU engine ignores these settings and always multiplies float32 in IEEE float32.
     """
-    # The old way writes the new setting too, and reading the old one raises where the two differ.
+    # Setting the old option also writes the new one, and reading the old one raises if the two differ.
     if torch.backends.cuda.matmul.fp32_precision != "tf32":
         return "ieee"
     try:

@@ -1,4 +1,4 @@
-"""How an operator is declared: once, with all that PyTorch has to know of it."""
+"""The declaration of an operator: one decorator gives PyTorch everything it must know about it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NOTHING = contextlib.nullcontext()
 
 
 class Engines(NamedTuple):
-    """What an operator runs on the tensors of each device."""
+    """The functions that an operator runs on the tensors of each device."""
 
     cpu: Callable[..., Any]
     gpu: Callable[..., Any]
@@ -37,18 +37,18 @@ def operator(
 ) -> Callable[[Function], Function]:
     """Declare ``torch.ops.sscn.<name of the function>``, which takes the function's place.
 
-    The decorated function is what runs on GPU tensors (PyTorch built for ROCm uses CUDA's key too). Its annotations
-    make the schema: an ``int`` may be symbolic in a compiled graph, and no result may share memory with an argument.
+    The decorated function runs on GPU tensors (PyTorch built for ROCm uses CUDA's key too). Its annotations define
+    the schema: an ``int`` may be symbolic in a compiled graph, and no result may share memory with an argument.
 
     Args:
-        check: called with whether the GPU's code runs and with the arguments, before them; raises unless they fit each
-            other (`sscn_triton.ops.checks`).
-        cpu: the same on CPU tensors; None where the function does for them too.
-        fake: results without values, for the meta device and for tracing. None where shapes depend on values: such an
-            operator runs before a graph is compiled, never inside.
-        setup_context, backward: as `torch.library.register_autograd` takes them. None where nothing has a derivative:
-            a backward pass through it is refused. A list of tensors has none.
-        mutates: names of the arguments that are written to.
+        check: called before the engines with a flag, whether the GPU's code runs, and with the arguments; raises unless
+            the arguments fit each other (`sscn_triton.ops.checks`).
+        cpu: the implementation for CPU tensors; None if the decorated function also handles them.
+        fake: returns results without values, for the meta device and for tracing. None if shapes depend on values: such
+            an operator runs before a graph is compiled, never inside it.
+        setup_context, backward: as for `torch.library.register_autograd`. None if nothing has a derivative; a backward
+            pass through the operator then raises. Lists of tensors have no derivative.
+        mutates: names of the arguments that the operator writes to.
     """
 
     def declare(gpu: Function) -> Function:
@@ -84,8 +84,9 @@ def _after(check: Callable[..., Any], on_gpu: bool, engine: Callable[..., Any]) 
 
 
 def _recording(overload: Any, setup_context: Any, backward: Any) -> Callable[..., Any]:
-    """The operator with its derivative: what `torch.library.register_autograd` makes, at a third of its time per call,
-    and for the transforms of `torch.func` too. Forward mode, which that function answers with zeros, is refused."""
+    """The operator with its derivative, as `torch.library.register_autograd` makes it, but in a third of the time per
+    call and with support for the transforms of `torch.func`. Forward mode raises; that function returns zeros for it.
+    """
     name = overload._schema.name.split("::")[1]
     below = torch._C._after_autograd_keyset
     defaults = [a.default_value if a.has_default_value() else None for a in overload._schema.arguments]
@@ -101,7 +102,7 @@ def _recording(overload: Any, setup_context: Any, backward: Any) -> Callable[...
     def back(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
         return *backward(ctx, *gradients), None
 
-    # PyTorch's own operators are of this kind: each transform of torch.func records them by itself, at its level.
+    # PyTorch's own operators behave like this: each transform of torch.func records them itself, at its own level.
     members = {"forward": staticmethod(forward), "backward": staticmethod(back)}
     kind: Any = type(f"sscn_{name}", (torch.autograd.function._SingleLevelFunction,), members)
     record = kind.apply
@@ -131,8 +132,11 @@ def _no_backward(name: str) -> Callable[..., Any]:
 
 
 def _recorded_around() -> contextlib.AbstractContextManager[Any]:
-    """Inside the forward of an autograd function, which PyTorch runs with gradients off: lets the transforms around
-    this one, and the plain backward pass around them all, record the operator too. They know whether they are on."""
+    """Let the outer transforms, and the plain backward pass outside all of them, record the operator too.
+
+    For use inside the forward of an autograd function, which PyTorch runs with gradients off. The outer transforms
+    know themselves whether they record.
+    """
     if torch._C._functorch.peek_interpreter_stack() is None:
         return _NOTHING
     around = contextlib.ExitStack()
@@ -142,9 +146,9 @@ def _recorded_around() -> contextlib.AbstractContextManager[Any]:
 
 
 def _hide_from_compiler(function: Callable[..., Any]) -> None:
-    """Keep `torch.compile` from tracing a function, and what it calls, where a graph broke before it.
+    """Keep `torch.compile` from tracing a function, and the functions it calls, after a graph break.
 
-    As `torch.compiler.disable` does, which imports the whole compiler.
+    `torch.compiler.disable` does the same, but imports the whole compiler.
     """
     frames: Any = torch._C._dynamo.eval_frame
     if hasattr(frames, "set_code_exec_strategy"):
@@ -190,7 +194,7 @@ def _slice(argument: Any, dim: Any, place: int) -> Any:
 
 
 def _counting_versions(overload: Any, mutates: tuple[str, ...]) -> Callable[..., Any]:
-    """The operator with its writes noted, so that a backward pass refuses what was overwritten since."""
+    """The operator with version counters for its writes, so that a backward pass refuses overwritten tensors."""
     places = [place for place, argument in enumerate(overload._schema.arguments) if argument.name in mutates]
 
     def noted(keys: Any, *arguments: Any) -> Any:

@@ -1,12 +1,12 @@
 """Rules as each engine reads them, as named values. PyTorch's operators take and return them as plain lists of tensors.
 
-All begin with the rules themselves:
+Each value begins with the rules themselves:
 
-    input_rows, output_rows   ``[R]`` int32, by tap, then in ascending order of the output row
+    input_rows, output_rows   ``[R]`` int32, sorted by tap, then by output row, ascending
     spans                     ``[V, 2]`` int64: the rules of tap v are ``spans[v, 0]:spans[v, 1]``
 
-A convolution reads them forwards; its input gradient, and an inverse convolution, read them backwards, where inputs and
-outputs change places.
+A convolution reads them forwards. Its input gradient and an inverse convolution read them backwards, with inputs and
+outputs exchanged.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from torch import Tensor
 
 
 class MirroredRules(NamedTuple):
-    """Rules on the CPU of a kernel whose taps lie opposite each other, from the sites to themselves.
+    """Rules on the CPU from the sites to themselves, for a kernel whose taps lie opposite each other.
 
-    Tap V - 1 - v contains the rules of tap v with inputs and outputs exchanged, so these rules are their own reading
-    backwards with the taps in reverse order.
+    Tap V - 1 - v contains the rules of tap v with inputs and outputs exchanged. Reading these rules backwards therefore
+    gives the same rules with the taps in reverse order.
     """
 
     input_rows: Tensor
@@ -34,9 +34,9 @@ class MirroredRules(NamedTuple):
 
 
 class SortedRules(NamedTuple):
-    """Rules on the CPU in the order of either side.
+    """Rules on the CPU, sorted by output row and again by input row.
 
-    ``outputs_by_input`` and ``inputs_by_input`` are the same rules, by tap, then in ascending order of the input row.
+    ``outputs_by_input`` and ``inputs_by_input`` are the same rules, sorted by tap, then by input row, ascending.
     """
 
     input_rows: Tensor
@@ -59,7 +59,7 @@ class SortedRules(NamedTuple):
 class Reading(NamedTuple):
     """One reading of the rules on a GPU, as the kernels take it.
 
-    ``mirrored``: tap v is in line V - 1 - v of the table.
+    ``mirrored``: line V - 1 - v of the table contains tap v.
     """
 
     table: Tensor
@@ -72,8 +72,8 @@ class TableRules(NamedTuple):
     """Rules on a GPU, with a table for each reading (`sscn_triton.ops.triton.layout`).
 
     ``table``, ``order`` and ``masks`` read from inputs to outputs, for the convolution; ``table_back``, ``order_back``
-    and ``masks_back`` from outputs to inputs, for its input gradient. One of the two tables is empty where it is the
-    other with its taps reversed.
+    and ``masks_back`` read from outputs to inputs, for its input gradient. If one table is the other with its taps
+    reversed, it is left empty.
     """
 
     input_rows: Tensor
@@ -87,7 +87,7 @@ class TableRules(NamedTuple):
     masks_back: Tensor
 
     def read_backwards(self) -> TableRules:
-        """The same rules with inputs and outputs exchanged; their order stays that of the output row before."""
+        """The same rules with inputs and outputs exchanged; they stay sorted by the old output row."""
         return TableRules(
             input_rows=self.output_rows,
             output_rows=self.input_rows,
@@ -106,9 +106,9 @@ KINDS: dict[int, type[Rules]] = {len(kind._fields): kind for kind in (MirroredRu
 
 
 def as_rules(tensors: Sequence[Tensor]) -> Rules:
-    """The named value of a list that crossed the border of PyTorch's operators.
+    """The named value of a list that a PyTorch operator took or returned.
 
-    Raises ValueError for a list of another length than an engine makes.
+    Raises ValueError if no engine makes lists of this length.
     """
     kind = KINDS.get(len(tensors))
     if kind is None:

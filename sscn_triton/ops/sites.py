@@ -1,7 +1,7 @@
 """Operators on sites: find distinct sites and build the rules between them.
 
-Each takes ``coordinates`` ``[N, 1 + D]`` int32 (batch first). Rules come as a list of tensors, which
-`sscn_triton.ops.rules.as_rules` gives its names.
+Each operator takes ``coordinates`` ``[N, 1 + D]`` int32 (batch first). It returns rules as a list of tensors;
+`sscn_triton.ops.rules.as_rules` turns the list into a named value.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sscn_triton.ops.registration import operator
 
 
 def _on_cpu(build: Callable[..., Iterable[Tensor]]) -> Callable[..., list[Tensor]]:
-    """A function of NumPy coordinates and numbers as one of tensors."""
+    """Wrap a function of NumPy coordinates and numbers as a function of tensors."""
 
     def built(coordinates: Tensor, *geometry: Sequence[int]) -> list[Tensor]:
         return list(build(coordinates.numpy(), *geometry))
@@ -32,8 +32,8 @@ def _unique_on_cpu(coordinates: Tensor) -> tuple[Tensor, Tensor]:
 
 @operator(check=checks.unique_sites, cpu=_unique_on_cpu)
 def unique_sites(coordinates: Tensor) -> tuple[Tensor, Tensor]:
-    """``(first, inverse)``: the row where each distinct site first appears (ascending), and for every row the
-    position of its site in ``first``; int64."""
+    """``(first, inverse)``: the row of each distinct site's first appearance (ascending), and every row's position of
+    its site in ``first``; int64."""
     from sscn_triton.ops.triton import sites as triton
 
     return triton.unique_sites(coordinates)
@@ -41,7 +41,7 @@ def unique_sites(coordinates: Tensor) -> tuple[Tensor, Tensor]:
 
 @operator(check=checks.submanifold_rules, cpu=_on_cpu(sites.submanifold_rules))
 def submanifold_rules(coordinates: Tensor, kernel_size: Sequence[int], dilation: Sequence[int]) -> list[Tensor]:
-    """Rules from the sites to themselves, stride 1, the kernel centred (`relation.submanifold_padding`)."""
+    """Rules from the sites to themselves for stride 1 and a centred kernel (`relation.submanifold_padding`)."""
     from sscn_triton.ops.triton import sites as triton
 
     return triton.submanifold_rules(coordinates, kernel_size, dilation)
@@ -58,8 +58,8 @@ def strided_rules(
 ) -> list[Tensor]:
     """Rules to every site that some input reaches: ``output = (input - dilation * tap + padding) / stride``.
 
-    Returns ``[output_coordinates, *rules]``, the sites in lexicographic order. ``bounds``, if not empty, keeps the
-    outputs in ``0 <= output < bounds``.
+    Returns ``[output_coordinates, *rules]``, with the sites in lexicographic order. ``bounds``, if not empty, restricts
+    the outputs to ``0 <= output < bounds``.
     """
     from sscn_triton.ops.triton import sites as triton
 
@@ -75,8 +75,8 @@ def transposed_rules(
     dilation: Sequence[int],
     bounds: Sequence[int],
 ) -> list[Tensor]:
-    """Rules to every site reached by the relation read backwards: ``output = stride * input + dilation * tap -
-    padding``. Returns as `strided_rules` does."""
+    """Rules to every site reached by the relation read backwards, ``output = stride * input + dilation * tap -
+    padding``. Returns the same list as `strided_rules`."""
     from sscn_triton.ops.triton import sites as triton
 
     return triton.transposed_rules(coordinates, kernel_size, stride, padding, dilation, bounds)

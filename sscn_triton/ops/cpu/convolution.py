@@ -1,12 +1,12 @@
 """Sparse convolution and its weight gradient on the CPU.
 
-Within a tap, rules are in ascending order of the output row. Output rows are worked through in chunks that stay in
-cache, each over all taps; every output row belongs to one thread and takes its taps in order, so the result has the
-same bits for any number of threads. The weight gradient is split by weight element and, where there are many rules,
-into segments of output rows whose number depends on the rules alone.
+Within a tap, rules are in ascending order of the output row. A thread processes output rows in chunks that stay in
+cache, each chunk over all taps. Every output row belongs to one thread and adds its taps in order, so the result has
+the same bits for any number of threads. The weight gradient is split by weight element and, if there are many rules,
+into segments of output rows; the number of segments depends on the rules alone.
 
-Rules are looked at before the rows they name are read: one pass over a few hundred numbers that are about to be used. A
-kernel that finds a row that is not there, or not in its order, stops and says so in its last word.
+A kernel checks rules before it reads the rows that they name: one pass over a few hundred numbers that it is about to
+use. If it finds a row that does not exist or is out of order, it stops and sets its last word.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from sscn_triton.ops.cpu.jobs import inlined, inner, job, pointer, run
 from sscn_triton.ops.cpu.products import Array, Rules, add_outer, multiply
 from sscn_triton.ops.rules import Rules as TensorRules
 
-CHUNK = 512  # rows worked on together
-SEGMENT = 1 << 17  # rules of a partial weight gradient, at least
+CHUNK = 512  # output rows processed together
+SEGMENT = 1 << 17  # minimum number of rules in a partial weight gradient
 MAX_SEGMENTS = 16
 UNIT_ROWS = 16  # rows of the weight in one unit of its gradient
 REAL = {torch.float32: types.float32, torch.float64: types.float64}
@@ -35,7 +35,7 @@ REAL = {torch.float32: types.float32, torch.float64: types.float64}
 
 @inner
 def _from_to(rows: Array, start: int, stop: int, low: int, high: int) -> bool:
-    """Whether the rows start:stop are all from low to high - 1."""
+    """Whether all of the rows start:stop are from low to high - 1."""
     reach, furthest = np.uint32(high - low), np.uint32(0)
     for place in range(start, stop):
         furthest = max(furthest, np.uint32(rows[place] - np.int32(low)))
@@ -44,7 +44,7 @@ def _from_to(rows: Array, start: int, stop: int, low: int, high: int) -> bool:
 
 @inner
 def _are_spans(spans: Array, rules: int) -> bool:
-    """Whether these are spans that cut `rules` rules."""
+    """Whether the spans cut `rules` rules into consecutive parts."""
     cut = True
     for start, stop in spans:
         cut &= 0 <= start <= stop <= rules
@@ -53,7 +53,7 @@ def _are_spans(spans: Array, rules: int) -> bool:
 
 @inner
 def _first_at_least(rows: Array, start: int, stop: int, bound: int) -> int:
-    """The first position in the ascending rows start:stop whose row is bound or more."""
+    """The first position in the ascending rows start:stop with a row of at least ``bound``."""
     while start < stop:
         middle = (start + stop) // 2
         if rows[middle] < bound:
@@ -65,7 +65,7 @@ def _first_at_least(rows: Array, start: int, stop: int, bound: int) -> int:
 
 @inner
 def _split_row(outputs: Array, spans: Array, row_count: int, part: int, parts: int) -> int:
-    """The row where a part begins, when parts have about equally many rules."""
+    """The row where a part begins if all parts have about the same number of rules."""
     if part == parts:
         return row_count
     low, high = 0, row_count
@@ -85,9 +85,9 @@ def _split_row(outputs: Array, spans: Array, row_count: int, part: int, parts: i
 def _convolve_rows(
     x: Array, w: Array, y: Array, rules: Rules, spans: Array, first: Array, residual: Array, low: int, high: int
 ) -> bool:
-    """Output rows low:high; each begins as its row of the residual and `first`, where these are not empty.
+    """Compute output rows low:high; each starts as its row of the residual plus `first`, if these are not empty.
 
-    Returns whether the rules are some: rows that are there, outputs in ascending order.
+    Returns whether the rules are valid: all rows exist, and outputs are in ascending order.
     """
     outputs, taps, groups = rules[1], len(spans), x.shape[1] // w.shape[1]
     position = np.empty(taps, np.int64)
@@ -162,7 +162,7 @@ def _unit_costs(outputs: Array, spans: Array, row_count: int, segments: int, uni
 
 @inner
 def _split_unit(costs: Array, part: int, parts: int) -> int:
-    """The unit where a part begins, when parts cost about the same."""
+    """The unit where a part begins if all parts cost about the same."""
     if part == parts:
         return len(costs)
     total = 0
@@ -179,9 +179,9 @@ def _split_unit(costs: Array, part: int, parts: int) -> int:
 def _weight_units(
     x: Array, g: Array, w: Array, rules: Rules, spans: Array, low: int, high: int, first: int, last: int
 ) -> bool:
-    """Units first:last of one segment, the output rows low:high. A unit is UNIT_ROWS rows of a block of the weight.
+    """Compute units first:last of one segment, which is the output rows low:high.
 
-    Returns whether the rules are some, as `_convolve_rows` does.
+    A unit is UNIT_ROWS rows of a block of the weight. Returns whether the rules are valid, as `_convolve_rows` does.
     """
     outputs, groups = rules[1], x.shape[1] // w.shape[1]
     strips = (w.shape[1] + UNIT_ROWS - 1) // UNIT_ROWS
@@ -249,8 +249,8 @@ def convolve(
 
     ``[N_in, groups * in]``, ``[V, groups, in, out]`` to ``[output_count, groups * out]``, the shape of ``residual``.
 
-    Within a tap, ``rules`` are in ascending order of the output row. Sums are
-    float32, or float64 for float64 features; the result has the type ``dtype``, by default that of ``x``.
+    Within a tap, ``rules`` are in ascending order of the output row. Sums are float32, or float64 for float64
+    features; the result has the type ``dtype``, by default that of ``x``.
     """
     _, groups, channels_in, channels_out = weight.shape
     kind = torch.promote_types(x.dtype, torch.float32)
@@ -271,7 +271,7 @@ def weight_gradient(
 ) -> Tensor:
     """``W[v] = sum x[i]^T g[o]``: ``[N_in, groups * in]``, ``[N_out, groups * out]`` to ``[V, groups, in, out]``.
 
-    ``rules`` and precision are those of `convolve`.
+    ``rules`` and precision are as in `convolve`.
     """
     taps, channels_in, channels_out = len(rules.spans), x.shape[1] // groups, gradient.shape[1] // groups
     kind = torch.promote_types(x.dtype, torch.float32)

@@ -1,8 +1,8 @@
-"""Work shared by threads: a kernel is compiled once, to an address, and any number of threads call it.
+"""Work shared by threads: Numba compiles a kernel once, to an address, and any number of threads call it.
 
-A kernel is a Numba ``cfunc`` of type `JOB`: it gets the packed arguments, the number of its part and the number of
-parts. Compiling the thread loop once for all kernels, instead of each kernel with a loop of its own, is what keeps
-the first call short: Numba compiles a parallel function several times over.
+A kernel is a Numba ``cfunc`` of type `JOB`, called with the packed arguments, the number of its part and the number of
+parts. All kernels share one compiled thread loop. This keeps the first call short, because Numba compiles a parallel
+function several times.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from sscn_triton.common.numba_cache import cfunc, njit
 
-MIN_OPERATIONS = 1_000_000  # about ten microseconds of one core: less is not worth a second thread
+MIN_OPERATIONS = 1_000_000  # about ten microseconds on one core; less work does not justify a second thread
 JOB = types.void(types.CPointer(types.intp), types.intp, types.intp)
 
 _options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
@@ -32,7 +32,7 @@ compiled: Any = njit(nogil=True, cache=True, error_model="numpy")
 job: Any = cfunc(JOB, cache=True, error_model="numpy")
 
 _MAX_THREADS: int = vars(numba.config)["NUMBA_NUM_THREADS"]
-_launch = threading.Lock()  # Numba's portable thread pool takes one caller at a time
+_launch = threading.Lock()  # because Numba's portable thread pool accepts one caller at a time
 _forked = False
 
 
@@ -46,7 +46,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _pointer(typingctx: Any, address: Any) -> Any:
-    """An integer address as a pointer, for `numba.carray`."""
+    """Convert an integer address to a pointer, for `numba.carray`."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
@@ -58,7 +58,7 @@ pointer: Any = intrinsic(_pointer)
 
 
 def _number(typingctx: Any, word: Any) -> Any:
-    """A float64 that was packed as a word."""
+    """Convert a word back to the float64 that was packed into it."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], ir.DoubleType())
@@ -104,12 +104,12 @@ def _bits(value: float) -> int:
 
 
 def run(kernel: Any, operations: float, *arguments: Tensor | int | float) -> int:
-    """Call a `JOB` once for each part of the work, on as many of PyTorch's threads as the operations are worth.
+    """Call a `JOB` once for each part of the work; the number of operations decides how many of PyTorch's threads run.
 
-    Tensors must be contiguous; each is packed as its address, then its shape; a float as its bits (`number`). Returns
-    the last word, which a kernel may have written to.
+    Tensors must be contiguous. Each is packed as its address and its shape, and a float as its bits (`number`). Returns
+    the last word, which a kernel may write.
 
-    A process forked from one that had threads has none of them and works alone.
+    A process that was forked from one with threads does not inherit them and runs all parts itself.
     """
     words: list[int] = []
     for argument in arguments:
@@ -121,7 +121,7 @@ def run(kernel: Any, operations: float, *arguments: Tensor | int | float) -> int
             tensor: Any = argument
             words.append(tensor.data_ptr())
             words.extend(tensor.shape)
-    packed = array("q", words)  # half the time of a NumPy array
+    packed = array("q", words)  # takes half the time of a NumPy array
     where = packed.buffer_info()[0]
     threads = 1 if operations < MIN_OPERATIONS or _forked else min(torch.get_num_threads(), _MAX_THREADS)
     if threads == 1:

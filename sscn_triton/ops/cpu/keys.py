@@ -1,4 +1,4 @@
-"""Sites packed into one int64 key each, in lexicographic order; sorting them; who is the same."""
+"""Functions that pack each site into one int64 key (in lexicographic order), sort keys and find equal sites."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 from sscn_triton.ops.cpu.jobs import compiled
 
 Array = np.ndarray
-DIGIT = 11  # bits sorted by at a time
+DIGIT = 11  # bits per pass of the radix sort
 
 
 def check_count(count: int) -> None:
-    """Raise ValueError if there are more sites than rules can name."""
+    """Raise ValueError if there are more sites than the row numbers in rules can represent."""
     if count >= 2**31:
         raise ValueError(f"{count} sites: rows are numbered by int32, so at most {2**31 - 1} are possible")
 
 
 @compiled
 def limits(coordinates: Array) -> tuple[Array, Array]:
-    """Least and greatest coordinate of every column; zeros where there is no site."""
+    """Least and greatest coordinate of every column; zeros if there is no site."""
     rows, columns = coordinates.shape
     low, high = np.zeros(columns, np.int64), np.zeros(columns, np.int64)
     if rows:
@@ -36,7 +36,7 @@ def limits(coordinates: Array) -> tuple[Array, Array]:
 
 @compiled
 def pack(coordinates: Array, low: Array, radix: Array) -> tuple[Array, bool]:
-    """One key for each site, and whether the keys ascend."""
+    """One key per site, and whether the keys ascend."""
     keys = np.empty(len(coordinates), np.int64)
     ascending = True
     for row in range(len(coordinates)):
@@ -62,9 +62,9 @@ def unpack(keys: Array, low: Array, radix: Array) -> Array:
 
 
 def radix_of(low: Sequence[int], high: Sequence[int], margin: Sequence[int]) -> Array:
-    """What one step along each column adds to a key, columns having room for low..high and a margin.
+    """The amount that one step along each column adds to a key; each column has room for low..high and a margin.
 
-    Raises ValueError where keys would pass int64.
+    Raises ValueError if keys would overflow int64.
     """
     extents = [int(b) - int(a) + 1 + int(m) for a, b, m in zip(low, high, margin, strict=True)]
     if math.prod(extents) >= 2**63:
@@ -77,7 +77,7 @@ def radix_of(low: Sequence[int], high: Sequence[int], margin: Sequence[int]) -> 
 
 @compiled
 def sort_keys(keys: Array) -> tuple[Array, Array]:
-    """Keys in ascending order and the rows they come from, equal keys in the order of their rows (a radix sort)."""
+    """The keys in ascending order and the rows they come from, by a radix sort; equal keys keep the order of rows."""
     greatest = np.int64(0)
     for key in keys:
         greatest = max(greatest, key)
@@ -100,7 +100,7 @@ def sort_keys(keys: Array) -> tuple[Array, Array]:
 
 
 def ranked(coordinates: Array, margin: Sequence[int]) -> tuple[Array, Array, Array]:
-    """The keys in ascending order, the rows (int32) they come from, and the radix, of sites that are all different."""
+    """The keys of distinct sites in ascending order, the rows (int32) they come from, and the radix."""
     check_count(len(coordinates))
     low, high = limits(coordinates)
     radix = radix_of(low, high, margin)
@@ -115,7 +115,7 @@ def ranked(coordinates: Array, margin: Sequence[int]) -> tuple[Array, Array, Arr
 
 @compiled
 def distinct(keys: Array) -> Array:
-    """The different ones among ascending keys."""
+    """The distinct keys among ascending keys."""
     found, count = np.empty_like(keys), 0
     for i in range(len(keys)):
         if i == 0 or keys[i] != keys[i - 1]:
@@ -125,8 +125,8 @@ def distinct(keys: Array) -> Array:
 
 
 def unique_sites(coordinates: Array) -> tuple[Array, Array]:
-    """``(first, inverse)``: the row where each distinct site first appears (ascending), and for every row the position
-    of its site in ``first``; int64."""
+    """``(first, inverse)``: the row of each distinct site's first appearance (ascending), and every row's position of
+    its site in ``first``; int64."""
     check_count(len(coordinates))
     low, high = limits(coordinates)
     keys, ascending = pack(coordinates, low, radix_of(low, high, [0] * len(low)))
@@ -139,7 +139,7 @@ def unique_sites(coordinates: Array) -> tuple[Array, Array]:
 
 
 def _numbered(rows: Array, new: Array) -> tuple[Array, Array]:
-    """`unique_sites` of rows in the order of their keys, ``new`` where the key is not the one before."""
+    """`unique_sites` of rows sorted by key; ``new`` marks each row whose key differs from the one before."""
     starting = rows[new].astype(np.int64)
     first = np.sort(starting)
     inverse = np.empty(len(rows), np.int64)

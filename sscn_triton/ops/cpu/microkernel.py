@@ -1,9 +1,9 @@
 """Register-blocked inner products of gathered rows, as two Numba intrinsics.
 
-A block of ``rows`` x ``vectors`` sums stays in vector registers over the whole inner loop, and rows are read where
-they lie: nothing is gathered into a buffer, nothing scattered from one. LLVM's vector types are portable; only the
-register file is looked up. Each element is summed in the same order in every tile, so results do not depend on how
-rows are split into tiles, or tiles into threads.
+A block of ``rows`` x ``vectors`` sums stays in vector registers during the whole inner loop. The kernels read and write
+rows in place, without buffers for gather or scatter. LLVM's vector types are portable; only the size of the register
+file depends on the machine. Every tile sums an element in the same order, so results do not depend on how rows are
+split into tiles, or tiles into threads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 
 
 def _register_file() -> tuple[int, int]:
-    """Bytes of a vector register of this machine, and how many it has."""
+    """The size of a vector register of this machine in bytes, and the number of such registers."""
     if platform.machine().lower() in ("arm64", "aarch64"):
         return 16, 32
     features = llvm.get_host_cpu_features()
@@ -30,19 +30,19 @@ def _register_file() -> tuple[int, int]:
 
 
 VECTOR_BYTES, REGISTERS = _register_file()
-HALF_BYTES = 16  # a narrow vector, for channels that do not fill a register
+HALF_BYTES = 16  # size of a narrow vector, for channels that do not fill a register
 MAX_VECTORS = 5 if REGISTERS == 32 else 3
 _CONTRACT = ("contract",)  # lets LLVM fuse a product and a sum
 _I64 = ir.IntType(64)
 
 
 def product_rows(vectors: int) -> int:
-    """Rows of a tile of `multiply_tile`: sums, one row of the weight and one feature fit the registers."""
+    """Rows of a tile of `multiply_tile`: its sums, one row of the weight and one feature fit into the registers."""
     return min(8 if vectors == 1 else 6, (REGISTERS - 2 - vectors) // vectors)
 
 
 def outer_rows(vectors: int) -> int:
-    """Rows of a tile of `outer_tile`: a power of two, since channel counts mostly are multiples of one."""
+    """Rows of a tile of `outer_tile`: a power of two, because most channel counts are multiples of one."""
     return next(rows for rows in (16, 8, 4, 2, 1) if (rows + 1) * vectors + 1 <= REGISTERS)
 
 
@@ -62,7 +62,7 @@ class _Matrix:
         return self.builder.gep(self.data, [offset])
 
     def row_number(self, index: Any) -> Any:
-        """An element that is itself an index."""
+        """Load an element that is itself an index."""
         return self.builder.sext(self.builder.load(self.at(index)), _I64)
 
 
@@ -101,7 +101,7 @@ class _Vectors:
 def _accumulate(
     builder: Any, totals: list[Any], start: Any, stop: Any, step: Callable[[Any, list[Any]], list[Any]]
 ) -> list[Any]:
-    """``for i in range(start, stop): totals = step(i, totals)``, the totals in registers; start < stop."""
+    """``for i in range(start, stop): totals = step(i, totals)``, with the totals in registers; start < stop."""
     before = builder.block
     loop, after = builder.append_basic_block("sum"), builder.append_basic_block("summed")
     builder.branch(loop)

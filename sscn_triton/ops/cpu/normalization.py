@@ -1,8 +1,8 @@
-"""Batch norm on the CPU: passes over rows, in tiles whose size depends on nothing but their number.
+"""Batch norm on the CPU: passes over rows, in tiles whose size depends only on the number of rows.
 
-Sums are taken tile by tile and added in order, so they have the same bits for any number of threads. What is known by
-channel is repeated for some rows, so that the inner loops run over many numbers at a time. Rows ``[N, C]`` and all that
-comes with them are contiguous and of one type, float32 or float64.
+Each tile has its own sums, which are added in order, so results have the same bits for any number of threads. Values
+per channel are repeated for several rows, so that the inner loops are long. Rows ``[N, C]`` and all other arrays are
+contiguous and have one type, float32 or float64.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from sscn_triton.ops.norm import Norm
 
 Array = np.ndarray
 TILE = 512  # rows
-PERIOD = 512  # numbers of the inner loops, about
+PERIOD = 512  # approximate length of the inner loops
 REAL = {torch.float32: types.float32, torch.float64: types.float64}
 
 
-# LLVM compares a few addresses before it takes a loop many numbers at a time; with more arrays in a loop it gives up,
-# so the loops below are short.
+# LLVM compares a few addresses before it runs a vectorised loop. It does not vectorise a loop with more arrays, so the
+# loops below use few arrays each.
 
 
 @inner
 def _repeat(values: Array, otherwise: float, into: Array) -> None:
-    """Fill the rows of ``into`` with the values, or if there are none with a number."""
+    """Fill the rows of ``into`` with the values or, if there are none, with the number ``otherwise``."""
     for row in range(into.shape[0]):
         for channel in range(into.shape[1]):
             into[row, channel] = values[channel] if len(values) else otherwise
@@ -40,7 +40,7 @@ def _repeat(values: Array, otherwise: float, into: Array) -> None:
 
 @inner
 def _fold(sums: Array) -> None:
-    """Add the rows of `sums` to the first of them."""
+    """Add the other rows of `sums` to its first row."""
     for row in range(1, sums.shape[0]):
         for channel in range(sums.shape[1]):
             sums[0, channel] += sums[row, channel]
@@ -48,8 +48,8 @@ def _fold(sums: Array) -> None:
 
 @inlined
 def _tile_moments(x: Array, sums: Array, mean: Array) -> None:
-    """Of the rows of a tile, one after the other in ``x``: the mean by channel into `mean`, the squares of distances
-    from it into the first row of `sums`."""
+    """Write each channel's mean over the rows of one tile into `mean`, and its sum of squared deviations into the first
+    row of `sums`. ``x`` contains the rows one after the other."""
     flat, centre, channels = sums.reshape(-1), mean.reshape(-1), sums.shape[1]
     rows = len(x) // channels
     flat[:] = 0
@@ -95,7 +95,7 @@ def _moments_job(real: Any) -> Any:
 
 @cache
 def _statistics_job(real: Any) -> Any:
-    """Counts and means of tiles joined: Chan, Golub and LeVeque, The American Statistician 37 (1983) 242."""
+    """The job that combines the moments of tiles: Chan, Golub and LeVeque, The American Statistician 37 (1983) 242."""
     sources = fingerprint(jobs)
 
     @job
@@ -127,7 +127,7 @@ def _statistics_job(real: Any) -> Any:
 
 @inner
 def _norm(line: Array, mean: Array, variance: Array, weight: Array, eps: float) -> None:
-    """Rows of numbers to normalise by: mean, one over the deviation, weight."""
+    """Fill ``line`` with the numbers to normalise by: rows of mean, reciprocal deviation and weight."""
     _repeat(mean, 0.0, line[0])
     _repeat(variance, 0.0, line[1])
     for row in range(line.shape[1]):
@@ -274,7 +274,7 @@ def _slope_job(real: Any) -> Any:
 
 
 def moments(x: Tensor, tiles: Tensor) -> None:
-    """Write the mean and the squares of distances from it, by tile, of rows ``[N, C]`` into ``[tiles, 2 * C]``."""
+    """Write the mean and the sum of squared deviations of each tile of rows ``[N, C]`` into ``[tiles, 2 * C]``."""
     run(_moments_job(REAL[x.dtype]), 2 * x.numel(), x, tiles)
 
 
@@ -283,7 +283,7 @@ def statistics(
 ) -> tuple[Tensor, Tensor]:
     """Mean and biased variance ``[C]`` of rows whose tiles have these moments.
 
-    Running statistics, if given, move a ``step`` towards mean and unbiased variance.
+    Running statistics, if given, move by the fraction ``step`` towards mean and unbiased variance.
     """
     mean, variance = torch.empty(2, tiles.shape[1] // 2, dtype=tiles.dtype)
     given = _words(mean, variance, running_mean, running_var)
@@ -292,7 +292,7 @@ def statistics(
 
 
 def normalize(x: Tensor, norm: Norm, residual: Tensor | None = None) -> Tensor:
-    """The norm done to rows, a residual ``[N, C]`` added before negative values are multiplied."""
+    """Normalise rows; the residual ``[N, C]`` is added before negative values are multiplied by the leakiness."""
     y = torch.empty_like(x)
     if x.numel():
         given = _words(*norm[:4], residual)
@@ -301,8 +301,8 @@ def normalize(x: Tensor, norm: Norm, residual: Tensor | None = None) -> Tensor:
 
 
 def rising(grad: Tensor, x: Tensor, norm: Norm, residual: Tensor | None, into: Tensor | None) -> Tensor:
-    """``[2, C]``: the sums of the gradient before the rectifier, and of its products with the normalised distance from
-    the mean. That gradient is written to ``into``, which may be ``grad``, if there is one."""
+    """``[2, C]``: the sums of the preactivation's gradient (before the rectifier) and of its products with the
+    normalised distance from the mean. Writes the gradient to ``into`` if given, which may be ``grad``."""
     tiles = x.new_zeros(max(-(-len(x) // TILE), 1), 2 * x.shape[1])
     if x.numel():
         given = _words(*norm[:4], residual, into)
@@ -312,8 +312,8 @@ def rising(grad: Tensor, x: Tensor, norm: Norm, residual: Tensor | None, into: T
 
 
 def slope(rising: Tensor, x: Tensor, norm: Norm, sums: Tensor | None, count: int) -> Tensor:
-    """``(rising - (sums[0] + sums[1] * d) / count) * weight / sqrt(variance + eps)``, ``d`` the normalised distance
-    from the mean; without sums the first bracket is ``rising``."""
+    """``(rising - (sums[0] + sums[1] * d) / count) * weight / sqrt(variance + eps)``, where ``d`` is the normalised
+    distance from the mean; without sums the first bracket is ``rising``."""
     y = torch.empty_like(x)
     if x.numel():
         given = _words(norm.mean, norm.variance, norm.weight, sums)
@@ -322,5 +322,5 @@ def slope(rising: Tensor, x: Tensor, norm: Norm, sums: Tensor | None, count: int
 
 
 def _words(*terms: Tensor | None) -> list[int]:
-    """Each term as an address and a number of elements; zeros where there is none."""
+    """Each term as an address and a number of elements; zeros for None."""
     return [word for t in terms for word in ((0, 0) if t is None else (t.data_ptr(), t.numel()))]

@@ -1,7 +1,8 @@
-"""Products of gathered rows with a block of the weight: any number of channels, cut into tiles.
+"""Products of gathered rows with a block of the weight, for any number of channels, split into tiles.
 
-Compiled code only: ``x`` and ``y`` are ``[rows, channels]``, ``w`` is ``[blocks, in, out]``, and a block works on the
-columns of x and y that begin at ``x_column`` and ``y_column``. ``rules`` are (input rows, output rows).
+Only compiled code calls these functions. ``x`` and ``y`` are ``[rows, channels]``, ``w`` is ``[blocks, in, out]``, and
+a block uses the columns of x and y that begin at ``x_column`` and ``y_column``. ``rules`` are (input rows, output
+rows).
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ _outer_narrow, _outer_single = _outer_strip(1, HALF_BYTES), _outer_strip(1, 0)
 
 @inner
 def _strip(channels: int, itemsize: int) -> tuple[int, int]:
-    """How the first of these channels are best taken: in how many vectors (0: a narrow one, -1: a number), and how
-    many channels that is."""
+    """The best tile for the first of these channels: its number of vectors (0: one narrow vector, -1: one number), and
+    its number of channels."""
     full = channels * itemsize // VECTOR_BYTES
     if full:
         strips = (full + MAX_VECTORS - 1) // MAX_VECTORS

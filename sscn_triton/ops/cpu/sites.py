@@ -1,7 +1,7 @@
 """Rulebooks on the CPU: packed keys, one sort, and merges of ascending lists.
 
-Moving every site by one tap's offset keeps the order of the keys, so the rules of a tap are found by walking two
-ascending lists side by side. Coordinates are NumPy arrays; rules are those of `sscn_triton.ops.rules`, on the CPU.
+Shifting every site by a tap's offset keeps the order of the keys, so a merge of two ascending lists finds the rules of
+the tap. Coordinates are NumPy arrays; rules are the CPU rules of `sscn_triton.ops.rules`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from sscn_triton.ops.rules import MirroredRules, SortedRules
 from sscn_triton.relation import fine_from_coarse, is_mirrored, submanifold_padding
 
 Forward = list[Array]  # input rows, output rows, spans
-TABLE = 1 << 26  # neighbours looked up at a time: int32, a quarter of a GB
+TABLE = 1 << 26  # neighbours looked up at a time, as int32: a quarter of a GB
 
 
 @compiled
 def _meet(keys: Array, rows: Array, deltas: Array, line: int, mirrored: bool, found: Array, counts: Array) -> None:
-    """``found[t, o] = i`` wherever the key of row i is that of row o plus ``deltas[t]``; how many there are per tap.
+    """Set ``found[t, o] = i`` if the key of row i is that of row o plus ``deltas[t]``, and count the matches per tap.
 
-    Taps come in lines of ``line`` with ascending deltas: a line's first neighbour is found by walking along, the
-    others from there. Where ``mirrored``, tap V - 1 - t gets what tap t has, read backwards.
+    Taps are grouped in lines of ``line`` taps with ascending deltas. A merge finds the first neighbour of a line, and
+    the search for the others starts there. If ``mirrored``, tap V - 1 - t gets the matches of tap t read backwards.
     """
     taps, count = len(found), len(keys)
     for first in range(0, len(deltas), line):
@@ -53,7 +53,7 @@ def _meet(keys: Array, rows: Array, deltas: Array, line: int, mirrored: bool, fo
 
 @compiled
 def _write(found: Array, spans: Array, inputs: Array, outputs: Array) -> None:
-    """The rules of every tap, in ascending order of the output row."""
+    """Write the rules of every tap, in ascending order of the output row."""
     for tap in range(len(spans)):
         rule, stop = spans[tap]
         for row in range(found.shape[1]):
@@ -69,7 +69,7 @@ def _spans(counts: Array) -> Array:
 
 @compiled
 def _sorted_by(rows: Array, others: Array, spans: Array, row_count: int) -> tuple[Array, Array]:
-    """The rules with each tap's in ascending order of ``rows``, of which a tap has each once at most."""
+    """The rules, sorted by ``rows`` within each tap; a tap contains each of ``rows`` at most once."""
     sorted_rows, sorted_others = np.empty_like(rows), np.empty_like(others)
     other = np.full(row_count, -1, np.int32)
     for start, stop in spans:
@@ -92,8 +92,8 @@ def _sorted_by(rows: Array, others: Array, spans: Array, row_count: int) -> tupl
 def submanifold_rules(
     coordinates: Array, kernel_size: Sequence[int], dilation: Sequence[int]
 ) -> MirroredRules | SortedRules:
-    """Rules from the sites ``[N, 1 + D]`` to themselves: tap v joins output u with input ``u + offset``,
-    ``offset = dilation * tap - padding``, and half of the taps are searched where offsets mirror each other."""
+    """Rules from the sites ``[N, 1 + D]`` to themselves: tap v joins output u with input ``u + offset``, where
+    ``offset = dilation * tap - padding``. If offsets mirror each other, only half of the taps are searched."""
     kernel, spread = tuple(kernel_size), tuple(dilation)
     padding = submanifold_padding(kernel, spread)
     geometry = zip(kernel, padding, spread, strict=True)
@@ -109,8 +109,8 @@ def submanifold_rules(
 
 
 def _search(keys: Array, rows: Array, deltas: Array, line: int, mirrored: bool, centre: int) -> Forward:
-    """The rules of the taps at ``deltas``; where ``mirrored``, then of ``centre`` taps (0 or 1) that join each site to
-    itself, and of the taps opposite. Taps are searched in slabs of as many lines as `TABLE` has room for."""
+    """The rules of the taps at ``deltas``. If ``mirrored``, the rules of ``centre`` taps (0 or 1), which join each site
+    to itself, and of the opposite taps follow. Taps are searched in slabs of as many lines as fit into `TABLE`."""
     count, width = len(keys), 2 if mirrored else 1
     slab = max(TABLE // max(count, 1) // width // line, 1) * line
     front: list[Forward] = []
@@ -138,7 +138,7 @@ def _search(keys: Array, rows: Array, deltas: Array, line: int, mirrored: bool, 
 
 
 def _both_ways(inputs: Array, outputs: Array, spans: Array, input_count: int) -> SortedRules:
-    """The rules, and the rules in ascending order of the input row within each tap."""
+    """The rules, and the rules sorted by input row within each tap."""
     by_input, others = _sorted_by(inputs, outputs, spans, input_count)
     return SortedRules(*map(torch.from_numpy, (inputs, outputs, spans, others, by_input)))
 
@@ -155,10 +155,10 @@ def _digits(
     radix: int,
     digits: Array,
 ) -> None:
-    """``digits[t, r]``: what the coordinate adds to the key of the output that it reaches by tap t of its axis,
-    ``(coordinate * multiply + shift) / divide``; -1 if that is no integer or not from low to high.
+    """Fill ``digits[t, r]`` with the contribution of row r's coordinate to the key of the output it reaches by tap t.
 
-    ``shifts[t]`` is the shift's quotient and remainder by ``divide``.
+    The output's coordinate on this axis is ``(coordinate * multiply + shift) / divide``; the digit is -1 if that is not
+    an integer or not from low to high. ``shifts[t]`` is the shift's quotient and remainder by ``divide``.
     """
     for rank in range(len(rows)):
         moved = column[rows[rank]] * multiply
@@ -173,9 +173,9 @@ def _digits(
 
 @compiled
 def _reach(digits: Array, choices: Array, counts: Array, keys: Array, ranks: Array) -> int:
-    """Keys of the sites reached by tap after tap, and the ranks they are reached from; returns their number.
+    """Write, per tap, the keys of the sites reached and the ranks they are reached from; returns their number.
 
-    ``choices[v]`` says which rows of ``digits`` tap v adds up.
+    ``choices[v]`` are the rows of ``digits`` that are added for tap v.
     """
     total = 0
     for tap in range(len(choices)):
@@ -195,7 +195,7 @@ def _reach(digits: Array, choices: Array, counts: Array, keys: Array, ranks: Arr
 
 @compiled
 def _join(reached: Array, keys: Array, spans: Array, rows: Array) -> None:
-    """``rows[r]``: where the r-th key lies in the ascending ``reached``; keys ascend within a tap."""
+    """Set ``rows[r]`` to the position of the r-th key in the ascending ``reached``; keys ascend within a tap."""
     for start, stop in spans:
         row = np.int32(0)
         for rule in range(start, stop):
@@ -213,7 +213,7 @@ def strided_rules(
     bounds: Sequence[int],
 ) -> list[Tensor]:
     """``[sites, *rules]``: the sites reached by ``output = (input + padding - dilation * tap) / stride``, in
-    lexicographic order, and the rules to them. ``bounds``, if not empty, keeps ``0 <= output < bounds``."""
+    lexicographic order, and the rules to them. ``bounds``, if not empty, requires ``0 <= output < bounds``."""
     axes = [
         _Axis(1, s, [-fine_from_coarse(0, tap, s, p, d) for tap in range(k)], math.ceil(k / (s // math.gcd(s, d))))
         for k, s, p, d in zip(kernel_size, stride, padding, dilation, strict=True)
@@ -229,7 +229,7 @@ def transposed_rules(
     dilation: Sequence[int],
     bounds: Sequence[int],
 ) -> list[Tensor]:
-    """The same for ``output = stride * input + dilation * tap - padding``."""
+    """As `strided_rules`, for ``output = stride * input + dilation * tap - padding``."""
     axes = [
         _Axis(s, 1, [fine_from_coarse(0, tap, s, p, d) for tap in range(k)], k)
         for k, s, p, d in zip(kernel_size, stride, padding, dilation, strict=True)
@@ -238,8 +238,8 @@ def transposed_rules(
 
 
 class _Axis(NamedTuple):
-    """Where a coordinate leads, ``(coordinate * multiply + shift) / divide`` with a shift for each tap of the axis, and
-    how many of these give an integer at most."""
+    """The outputs of a coordinate on one axis, ``(coordinate * multiply + shift) / divide`` with one shift per tap of
+    the axis, and the maximum number of taps for which this is an integer."""
 
     multiply: int
     divide: int
@@ -247,7 +247,7 @@ class _Axis(NamedTuple):
     most: int
 
     def limits(self, low: int, high: int) -> tuple[int, int]:
-        """The least and the greatest coordinate reached from those of low to high, if all were integers."""
+        """The least and the greatest coordinate reached from low to high, as if every quotient were an integer."""
         ends = low * self.multiply + min(self.shifts), high * self.multiply + max(self.shifts)
         return ends[0] // self.divide, ends[1] // self.divide
 
@@ -281,7 +281,7 @@ def _rules_to_reached(coordinates: Array, axes: list[_Axis], bounds: Sequence[in
 def _reached_limits(coordinates: Array, axes: list[_Axis], bounds: Sequence[int]) -> tuple[list[int], list[int]]:
     """The least and greatest coordinates that outputs may have, batch first.
 
-    Raises ValueError where an axis would leave int32.
+    Raises ValueError if coordinates on an axis would overflow int32.
     """
     low, high = (limit.tolist() for limit in limits(coordinates))
     for column, axis in enumerate(axes, 1):

@@ -1,4 +1,4 @@
-"""The search for fast tiles: what is tried, how it is checked, how it is timed."""
+"""The search for fast tiles: the candidates, the check of their results and the timing."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Timer = Callable[[Callable[[], Any]], float]
 
 @dataclasses.dataclass
 class Trial:
-    """What came of one key: the untuned tile and the best, with their times in milliseconds, and how many candidates
-    were tried, gave something wrong, or did not fit the device."""
+    """The result for one key: the untuned and the best tile with their times in milliseconds, and the numbers of
+    candidates that were tried, gave wrong results or did not fit the device."""
 
     key: Key
     untuned: Numbers
@@ -40,14 +40,14 @@ class Trial:
 
 
 def seconds_on_device(run: Callable[[], Any]) -> float:
-    """Milliseconds of a run on an idle device, its cache emptied: the median of many."""
+    """Milliseconds of a run on an idle device with an empty cache: the median of many runs."""
     from triton.testing import do_bench
 
     return float(do_bench(run, warmup=10, rep=50, return_mode="median"))
 
 
 class Problem:
-    """A call made again, on random numbers: its untuned tile, its candidates, its right answer."""
+    """A recorded call, repeated on random numbers: its untuned tile, its candidates and its expected result."""
 
     def __init__(self, key: Key, call: Call, device: torch.device) -> None:
         self.key, self.call = key, call
@@ -78,7 +78,7 @@ class Problem:
         return weight_gradient.choose_tile(self.other, width_in, width_out, precision)
 
     def run(self, tile: Any, dtype: torch.dtype | None = None) -> Tensor:
-        """The answer with a tile; in another type of numbers for the right one."""
+        """The result with a tile; ``dtype`` computes the expected result in another type."""
         x, other = (self.x, self.other) if dtype is None else (self.x.to(dtype), self.other.to(dtype))
         if self.forward:
             count = self.call.output_count
@@ -96,7 +96,7 @@ class Problem:
                 yield tile
 
     def is_right(self, tile: Any) -> bool:
-        """Whether a tile gives the right answer, every number of it; memory it does not write holds no number."""
+        """Whether every number of a tile's result is right; the memory it gets is filled with NaN before."""
         poison = torch.full_like(self.right, torch.nan, dtype=self.call.dtype)
         del poison
         off = (self.run(tile).double() - self.right).norm()
@@ -128,7 +128,7 @@ def search(problem: Problem, timer: Timer) -> Trial:
 
 
 def tune(run: Callable[[], Any], device: torch.device, timer: Timer = seconds_on_device) -> list[Trial]:
-    """Run something, find the fastest tile of every convolution in it, and keep those that beat the untuned ones."""
+    """Run a function, find the fastest tile of every convolution in it, and keep tiles that beat the untuned ones."""
     with tuning.meeting() as met:
         run()
     trials = [search(Problem(key, call, device), timer) for key, call in met.items()]

@@ -1,11 +1,11 @@
 """Convolution: an implicit matrix product that stays at its output.
 
-A program owns a tile of positions of a reading (`sscn_triton.ops.triton.layout`) and a block of output channels. It
-walks through the taps that are active in its tile, gathers the rows they name, multiplies them with the weight of the
-tap and adds up in float32. Each output is written once, by one program, in a fixed order of taps.
+A program owns a tile of positions of a reading (`sscn_triton.ops.triton.layout`) and a block of output channels. For
+each tap that is active in its tile, it gathers the rows that the tap names, multiplies them with the weight of the tap
+and adds the products in float32. One program writes each output once and adds the taps in a fixed order.
 
-What stands around a convolution rides along: rows can be normalised while they are gathered (`normalization`), and
-bias, residual and the moments of the output (`statistics`) belong to the last step of a tile.
+The kernels also fuse the neighbours of a convolution: they can normalise rows while they gather them (`normalization`),
+and the last step of a tile adds bias and residual and computes the moments of the output (`statistics`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sscn_triton.ops.triton.tuning import tile_for
 
 
 class Tile(NamedTuple):
-    """Shape of a program: positions, channels in per product, channels out; warps; stages of the pipeline."""
+    """Shape of a program: positions, input channels per product, output channels; warps; stages of the pipeline."""
 
     rows: int
     depth: int
@@ -79,9 +79,9 @@ def convolution_kernel(
     """``output[order[p], group] = bias + residual[order[p], group] + sum over taps of
     features[table[tap, p], group] @ weight[tap, group]``.
 
-    IN and OUT are channels per group. TRANSPOSED: the weight lies in memory as ``[taps, groups, OUT, IN]``. With a
-    mean, rows are normalised on their way; what is None is left out. With ``rows`` the output is the gradient of a norm
-    of these: `finish`.
+    IN and OUT are channels per group. TRANSPOSED: the weight's layout in memory is ``[taps, groups, OUT, IN]``. If
+    there is a mean, rows are normalised while they are gathered. Terms that are None are left out. If there are
+    ``rows``, the output is the gradient of their norm: see `finish`.
     """
     blocks: tl.constexpr = (OUT + WIDTH - 1) // WIDTH
     parts: tl.constexpr = (IN + DEPTH - 1) // DEPTH if DEPTH > 1 else 1
@@ -100,7 +100,7 @@ def convolution_kernel(
             named, row = is_row(row, sources), row.to(tl.int64)
             tap = TAPS - 1 - line if MIRRORED else line
             block = weight + (tap * GROUPS + group).to(tl.int64) * (IN * OUT)
-            if DEPTH == 1:  # so few channels that a matrix unit would mostly multiply padding
+            if DEPTH == 1:  # with so few channels, a matrix unit would mostly multiply padding
                 for channel in tl.static_range(IN):
                     a = tl.load(features + row * (GROUPS * IN) + group * IN + channel, mask=named, other=0)
                     if mean is not None and rows is None:
@@ -163,7 +163,10 @@ def depthwise_kernel(
     UNIT: tl.constexpr,
     WORD: tl.constexpr,
 ):
-    """The same for groups of one channel in and MULTIPLE out, CHANNELS out together: no sum over channels."""
+    """As `convolution_kernel`, for groups of one input and MULTIPLE output channels, without a sum over channels.
+
+    CHANNELS is the number of output channels of all groups.
+    """
     column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     position = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     inside = position < positions
@@ -194,7 +197,7 @@ def depthwise_kernel(
 def choose_tile(
     features: Tensor, rows: int, channels_in: int, channels_out: int, precision: str, fused: bool = False
 ) -> Tile:
-    """A shape that works untuned: small where there are few rows, and where a product, or a norm, takes much room."""
+    """A shape that works untuned: small for few rows, and where a product or a norm needs many registers."""
     width = min(max(triton.next_power_of_2(channels_out), 16), 128)
     full = features.dtype == torch.float32 and precision != "tf32"
     depth = _depth(channels_in, 16 if full else 128 // features.element_size())
@@ -203,7 +206,7 @@ def choose_tile(
     if full:
         return Tile(32 if rows < 1 << 13 else 64, depth, width, 8 if width > (32 if fused else 64) else 4, 3)
     tile = 32 if rows < 1 << 13 else 64 if (rows < 1 << 16 or width < 64) and (depth > 1 or width > 16) else 128
-    # With NVIDIA's asynchronous copies five stages keep two or three tiles in flight; AMD has 64 KiB for all of them.
+    # With NVIDIA's asynchronous copies, five stages keep two or three tiles in flight; AMD has 64 KiB for all stages.
     stages = 5 if features.element_size() == 2 and torch.version.hip is None and not fused else 3
     if fused and features.element_size() == 4 and width == 128:
         return Tile(min(tile, 64), depth, width, 8, stages)
@@ -211,7 +214,7 @@ def choose_tile(
 
 
 def _depth(channels: int, most: int) -> int:
-    """Channels of one product: the largest block that leaves little padding."""
+    """Input channels per product: the largest block that leaves little padding."""
     if channels <= 4:
         return 1
     blocks = [size for size in (16, 32, 64) if size <= most]
@@ -233,9 +236,9 @@ def convolve(
     """``y[o] = bias + residual[o] + sum x[i] w[v]``: ``[N_in, groups * in]``, ``[V, groups, in, out]`` to
     ``[output_count, groups * out]``, in the type of the weight. Sums are float32, or float64 for float64 weights.
 
-    Rules that name rows which are not there add nothing. ``norm`` is done to each ``x[i]`` first; ``moments``
-    (`statistics.line`) are filled, tiles of LEAST_ROWS or more. With ``rows`` the norm is one of these, y its
-    gradient, which is taken back before its rectifier; the moments are then the sums that `statistics.add` adds up.
+    Rules that name missing rows add nothing. ``norm`` is applied to each ``x[i]`` first. The kernel fills ``moments``
+    (`statistics.line`), in tiles of at least LEAST_ROWS rows. If there are ``rows``, the norm is that of these rows, y
+    is the gradient of its preactivation (before the rectifier), and the moments are the sums for `statistics.add`.
     """
     reading = read_forward(rules)
     groups, channels_in, channels_out = weight.shape[1:]
@@ -283,7 +286,7 @@ def _convolve_float64(
     norm: Norm | None,
     moments: Tensor | None,
 ) -> Tensor:
-    """Gather, multiply, add, tap after tap: each output row is written once by each tap."""
+    """Gather, multiply and add tap by tap; each tap writes each output row once."""
     features = features if norm is None else normalize(features, norm)
     _, groups, channels_in, channels_out = weight.shape
     table = reading.table.flip(0) if reading.mirrored else reading.table

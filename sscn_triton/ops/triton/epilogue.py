@@ -1,4 +1,4 @@
-"""The last step of a tile of a convolution: what is added, written, and summed up of it."""
+"""The last step of a convolution's tile: it adds bias and residual, writes the rows and computes their moments."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ def finish(
     column, there, EPS: tl.constexpr, LEAKINESS: tl.constexpr, CHANNELS: tl.constexpr, HEAD: tl.constexpr,
     ROWS: tl.constexpr,
 ):  # fmt: skip
-    """Add bias and residual, write the rows, and the moments of what was written.
+    """Add bias and residual, then write the rows and their moments.
 
-    Where there are ``rows``, the tile is the gradient of their norm: it is taken back before the rectifier, and what is
-    written to ``moments`` are the sums that the norm's own gradient needs. An order that names rows outside is clamped.
+    If there are ``rows``, the tile is the gradient of their norm's output: the gradient of the preactivation (before
+    the rectifier) is written instead, and ``moments`` gets the sums that the norm's own gradient needs. Out-of-range
+    rows in ``order`` are clamped.
     """
     inside = position < positions
     if bias is not None:

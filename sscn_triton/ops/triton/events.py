@@ -1,7 +1,7 @@
 """Reductions over the rows of each event.
 
-A program takes a part of an event's rows and a block of channels; where events are long there are several parts, whose
-results are then joined in order. How many depends on the sizes alone, so a run repeats itself bit for bit.
+A program reduces one part of an event's rows for a block of channels. Long events have several parts, whose results a
+second kernel joins in order. The number of parts depends on the sizes alone, so every run gives the same bits.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from torch import Tensor
 from sscn_triton.ops.triton.launch import ceil_div, launch
 
 ROWS, WIDTH = 64, 16
-LONG, MOST_PARTS = 2048, 64  # rows that are one part's; parts of an event
+LONG, MOST_PARTS = 2048, 64  # rows of one part; maximum number of parts of an event
 
 
 @triton.jit
 def part_of_event(starts, event, part, count, PARTS: tl.constexpr, ROWS: tl.constexpr):
-    """The first rank of a part of an event, and the rank after its last, of ``count`` ranks."""
+    """The first rank of a part of an event, and the rank after its last one; there are ``count`` ranks in all."""
     start = tl.minimum(tl.maximum(tl.load(starts + event), 0), count)
     stop = tl.minimum(tl.maximum(tl.load(starts + event + 1), start), count)
     length = ((stop - start + PARTS - 1) // PARTS + ROWS - 1) // ROWS * ROWS
@@ -49,7 +49,7 @@ def sum_kernel(
 
 @triton.jit
 def add_parts_kernel(parts, sums, CHANNELS: tl.constexpr, PARTS: tl.constexpr, WIDTH: tl.constexpr):
-    """``sums[event]``: the sums of its parts, in their order."""
+    """``sums[event]``: the sums of the event's parts, added in order."""
     event, column = tl.program_id(0).to(tl.int64), tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     total = tl.zeros([WIDTH], tl.float64)
     for part in range(PARTS):
@@ -59,7 +59,7 @@ def add_parts_kernel(parts, sums, CHANNELS: tl.constexpr, PARTS: tl.constexpr, W
 
 @triton.jit
 def store_sum(place, total, mask):
-    """To anything but float64 by way of float32."""
+    """Store a float64 sum; unless the target is float64, it is rounded to float32 first."""
     if place.dtype.element_ty != tl.float64:
         total = total.to(tl.float32)
     tl.store(place, total.to(place.dtype.element_ty), mask=mask)
@@ -78,8 +78,8 @@ def largest_kernel(
     ROWS: tl.constexpr,
     WIDTH: tl.constexpr,
 ):
-    """``winners[event, part]``: which of its rows, in ascending order, is first to have the largest value; -1 for none.
-    The last that is not a number is larger than any."""
+    """``winners[event, part]``: the first of the part's rows with the largest value; -1 for a part without rows.
+    NaN beats every number; of several NaNs the last wins."""
     event, part = tl.program_id(0).to(tl.int64), tl.program_id(2)
     column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     start, stop = part_of_event(starts, event, part, count, PARTS, ROWS)
@@ -104,7 +104,7 @@ def largest_kernel(
 def join_winners_kernel(
     values, parts, winners, CHANNELS: tl.constexpr, WIDE: tl.constexpr, PARTS: tl.constexpr, WIDTH: tl.constexpr
 ):
-    """``winners[event]``: the winner among those of its parts, by the same rule."""
+    """``winners[event]``: the winner among the winners of the event's parts, by the rule of `largest_kernel`."""
     event, column = tl.program_id(0).to(tl.int64), tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     best, winner = tl.zeros([WIDTH], WIDE), tl.full([WIDTH], -1, tl.int64)
     for part in range(PARTS):
@@ -117,7 +117,7 @@ def join_winners_kernel(
 
 
 def choose_parts(rows: int, events: int) -> int:
-    """Into how many parts each event is cut: a power of two, so that few numbers occur."""
+    """The number of parts of each event: a power of two, so that few different numbers occur."""
     return min(triton.next_power_of_2(max(ceil_div(rows, LONG * max(events, 1)), 1)), MOST_PARTS)
 
 

@@ -1,6 +1,6 @@
-"""Triton's kernels on CPU tensors: for a while, what runs on a GPU stands where the CPU's own code was.
+"""Triton's kernels on CPU tensors: inside `interpreted`, the GPU's code replaces the CPU's own code.
 
-Triton must be told to interpret before it is imported: tests/conftest.py does.
+Interpretation must be switched on before Triton is imported; tests/conftest.py does so.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from sscn_triton.ops.registration import ENGINES
 
 @contextlib.contextmanager
 def interpreted() -> Iterator[None]:
-    """Inside, operators on CPU tensors run their Triton kernels interpreted."""
+    """Inside this context, operators on CPU tensors run their Triton kernels in Triton's interpreter."""
     with torch.library._scoped_library("sscn", "IMPL") as library:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PyTorch's, that a kernel takes the place of another
+            warnings.simplefilter("ignore")  # PyTorch warns that a kernel replaces another
             for name, engines in ENGINES.items():
                 if engines.cpu is not engines.gpu:
                     library.impl(name, engines.gpu, "CPU", allow_override=True)

@@ -1,8 +1,9 @@
-"""One int64 key for each site, in lexicographic order.
+"""One int64 key per site, in lexicographic order.
 
-A *frame* is the box that the keys number: int64 ``[2, 1 + D]``, its lowest site and its extents. It is computed and
-used on the device; the host reads it together with the sizes it has to wait for anyway, and only then refuses a box
-with more sites than an int64 can number. Until then a wrapped key can mislead no one: it is compared, never followed.
+A *frame* is the box whose sites the keys number: int64 ``[2, 1 + D]``, its lowest site and its extents. The device
+computes and uses it. The host reads it together with the sizes for which it must wait anyway, and only then refuses a
+box with more sites than an int64 can number. Until then an overflowed key is harmless: it is only compared, never used
+as an index.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from torch import Tensor
 
 from sscn_triton.ops.triton.launch import BLOCK, ceil_div, launch
 
-NOWHERE = tl.constexpr(2**63 - 1)  # the key of no site; sorts behind all others
+NOWHERE = tl.constexpr(2**63 - 1)  # the key that means no site; it sorts after all others
 
 
 @triton.jit
 def axis_key(key, coordinate, frame, axis: tl.constexpr, AXES: tl.constexpr):
-    """A key with one more axis; NOWHERE once a coordinate is outside the frame."""
+    """Extend a key by one axis; NOWHERE if this or an earlier coordinate is outside the frame."""
     low = tl.load(frame + axis)
     extent = tl.load(frame + AXES + axis)
     digit = coordinate - low
@@ -50,7 +51,7 @@ def frame_of(coordinates: Tensor) -> Tensor:
 
 
 def pack(coordinates: Tensor, frame: Tensor) -> Tensor:
-    """``[N]`` int64."""
+    """The keys of the sites, ``[N]`` int64."""
     count, axes = coordinates.shape
     keys = torch.empty(count, dtype=torch.int64, device=coordinates.device)
     grid = (ceil_div(count, BLOCK),)
@@ -59,7 +60,7 @@ def pack(coordinates: Tensor, frame: Tensor) -> Tensor:
 
 
 def check_frame(frame: Sequence[int]) -> None:
-    """Refuse a frame, given as its ``2 (1 + D)`` numbers, whose sites no int32 can hold or no int64 key can number."""
+    """Refuse a frame, given as its ``2 (1 + D)`` numbers, if its sites overflow int32 or its keys overflow int64."""
     axes = len(frame) // 2
     low, extent = frame[:axes], [max(n, 0) for n in frame[axes:]]
     high = [a + n - 1 for a, n in zip(low, extent, strict=True)]

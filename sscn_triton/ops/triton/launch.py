@@ -1,4 +1,4 @@
-"""What every launch shares."""
+"""Helpers that launch kernels and list launches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-BLOCK = 1024  # elements of a program that works element by element
+BLOCK = 1024  # elements per program in elementwise kernels
 
 
 def ceil_div(value: int, divisor: int) -> int:
@@ -18,12 +18,12 @@ def ceil_div(value: int, divisor: int) -> int:
 
 
 def is_interpreted(tensor: Tensor) -> bool:
-    """Whether kernels on this tensor run under Triton's interpreter: nothing else takes CPU tensors."""
+    """Whether kernels on this tensor run in Triton's interpreter; only the interpreter accepts CPU tensors."""
     return tensor.device.type == "cpu"
 
 
 class Launch(NamedTuple):
-    """A kernel that was launched, and the bytes of the tensors that it was given."""
+    """A kernel that was launched, and the bytes of its tensor arguments."""
 
     kernel: str
     memory: int
@@ -35,7 +35,7 @@ _skipped = False
 
 @contextmanager
 def count_launches(skip: bool = False) -> Iterator[list[Launch]]:
-    """Inside, the kernels of this library that are launched are listed; with ``skip`` they are not run, and results are
+    """List this library's kernel launches inside the context. With ``skip`` the kernels do not run, and results contain
     whatever was in memory."""
     global _listed, _skipped
     before = _listed, _skipped
@@ -47,7 +47,7 @@ def count_launches(skip: bool = False) -> Iterator[list[Launch]]:
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **options: Any) -> None:
-    """Run a kernel on the device of its first argument, if there is anything to do."""
+    """Run a kernel on the device of its first argument, unless its grid is empty."""
     if 0 in grid:
         return
     if _listed is not None:

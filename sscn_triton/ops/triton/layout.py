@@ -1,17 +1,17 @@
-"""How the kernels want a rulebook (`sscn_triton.ops.rules.TableRules`): a reading each way.
+"""The layout of a rulebook for the kernels (`sscn_triton.ops.rules.TableRules`): one reading in each direction.
 
-The weight gradient takes the rules themselves, the convolution the reading from inputs to outputs, its input gradient
-the one from outputs to inputs.
+The weight gradient uses the rules themselves, the convolution uses the reading from inputs to outputs, and its input
+gradient uses the reading from outputs to inputs.
 
 A reading lists the sites it writes in an order that puts rows with the same active taps together, so that a tile of
-consecutive positions can leave out the taps that none of its rows has:
+consecutive positions can skip the taps that none of its rows has:
 
-    table  ``[V, N]`` int32: the row to read at each tap for the site at each position, -1 where there is none
+    table  ``[V, N]`` int32: the row to read at each tap for the site at each position, -1 if there is none
     order  ``[N]`` int32: the row to write for each position
-    masks  ``[words, units]`` int64: which taps are active in each unit of UNIT positions, WORD taps to a word
+    masks  ``[words, units]`` int64: which taps are active in each unit of UNIT positions, WORD taps per word
 
-Where one reading is the other with its taps reversed (a submanifold convolution whose taps lie opposite each other), it
-is left empty.
+If one reading is the other with its taps reversed (a submanifold convolution whose taps lie opposite each other), it is
+left empty.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from torch import Tensor
 
 from sscn_triton.ops.triton.launch import BLOCK, ceil_div, launch
 
-UNIT = 16  # positions that share a mask: the least rows of a matrix instruction
+UNIT = 16  # positions that share a mask: the minimum number of rows of a matrix instruction
 WORD = 63  # taps in a word of a mask
-UNITS = 128  # units of a program that makes masks
+UNITS = 128  # units per program of the kernel that makes masks
 
 
 @triton.jit
 def table_place(rows, BLOCK: tl.constexpr):
-    """Place, tap and row of the program's elements of a table ``[V, rows]``, taken as one line."""
+    """Flat position, tap and row of the program's elements of a table ``[V, rows]``."""
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     return place, place // rows, place % rows
 
@@ -44,7 +44,7 @@ def count_kernel(table, counts, size, BLOCK: tl.constexpr):
 
 @triton.jit(do_not_specialize=["size", "rows"])
 def fill_kernel(table, ends, input_rows, output_rows, spans, size, rows, BLOCK: tl.constexpr):
-    """The entries of the table that name a row, in their order, and where those of each tap are."""
+    """Write the table's entries that name a row, in their order, and the span of each tap's entries."""
     place, tap, row = table_place(rows, BLOCK)
     found = tl.load(table + place, mask=place < size, other=-1)
     active = (found >= 0).to(tl.int64)
@@ -105,7 +105,7 @@ def unit_masks_kernel(row_masks, order, masks, rows, units, UNIT: tl.constexpr, 
 
 
 def rule_ends(table: Tensor) -> Tensor:
-    """How many entries of a table ``[V, N]`` name a row, up to the end of each block of it and of the whole."""
+    """The cumulative number of entries of a table ``[V, N]`` that name a row, at the end of each block and in total."""
     blocks = ceil_div(table.numel(), BLOCK)
     counts = torch.zeros(blocks + 1, dtype=torch.int64, device=table.device)
     launch(count_kernel, (blocks,), table, counts, table.numel(), BLOCK=BLOCK)
@@ -123,7 +123,7 @@ def pairs(table: Tensor, ends: Tensor, rule_count: int) -> tuple[Tensor, Tensor,
 
 
 def transposed_table(table: Tensor, columns: int) -> Tensor:
-    """``[V, columns]``: which row of the table names each of its entries."""
+    """``[V, columns]``: for each tap and each row that the table names, the column that names it."""
     taps, rows = table.shape
     transposed = table.new_full((taps, columns), -1)
     grid = (ceil_div(table.numel(), BLOCK),)
@@ -151,13 +151,13 @@ def reading(table: Tensor) -> list[Tensor]:
 
 
 def no_reading(device: torch.device) -> list[Tensor]:
-    """What stands for the reading that is the other one with its taps reversed."""
+    """The empty placeholder for a reading that is the other one with its taps reversed."""
     shapes = (((0, 0), torch.int32), ((0,), torch.int32), ((0, 0), torch.int64))
     return [torch.empty(shape, dtype=dtype, device=device) for shape, dtype in shapes]
 
 
 def rows_or_zero(features: Tensor, rows: Tensor) -> Tensor:
-    """The rows named by a line of a table, zero where it names none that is there."""
+    """The rows that a line of a table names; zeros for entries that name no existing row."""
     if not features.shape[0]:
         return features.new_zeros(rows.shape[0], features.shape[1])
     there = (rows >= 0) & (rows < features.shape[0])

@@ -1,4 +1,4 @@
-"""Batch norm: normalising rows with what may follow it, and its gradient."""
+"""Batch norm: kernels that normalise rows, optionally with residual and rectifier, and their gradients."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def rectified(value, LEAKINESS: tl.constexpr):
 def normalized(
     value, there, mean, variance, weight, bias, channel, known, EPS: tl.constexpr, LEAKINESS: tl.constexpr
 ):  # fmt: skip
-    """Gathered numbers of a block of channels, normalised in float32; zero where no row is there."""
+    """Gathered numbers of a block of channels, normalised in float32; zero for a missing row."""
     middle, scale = scaling(mean, variance, channel, known, EPS, tl.float32)
     value = scaled((value.to(tl.float32) - middle) * scale, weight, bias, channel, known)
     return tl.where(there, rectified(value, LEAKINESS), 0)
@@ -85,7 +85,7 @@ def slope_and_distance(
     grad, features, residual, weight, bias, middle, scale, column, there, place, mask,
     LEAKINESS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
-    """The gradient before the rectifier, and the normalised distance from the mean."""
+    """The gradient for the preactivation (before the rectifier), and the normalised distance from the mean."""
     slope = tl.load(grad + place, mask=mask, other=0).to(WIDE)
     distance = tl.where(mask, (tl.load(features + place, mask=mask, other=0).to(WIDE) - middle) * scale, 0)
     if LEAKINESS != 1:
@@ -115,7 +115,7 @@ def slopes_kernel(
     ROWS: tl.constexpr,
     WIDTH: tl.constexpr,
 ):
-    """Of each tile: the sum of the slopes, and of slopes times distances."""
+    """For each tile, write the sum of the slopes and the sum of slopes times distances."""
     column, inside, there, place = tile_of(rows, CHANNELS, ROWS, WIDTH)
     middle, scale = scaling(mean, variance, column, there, EPS, WIDE)
     slope, distance = slope_and_distance(
@@ -147,7 +147,7 @@ def gradient_kernel(
     ROWS: tl.constexpr,
     WIDTH: tl.constexpr,
 ):
-    """The gradient for the rows; with ``sums``, mean and variance are those of ``count`` rows that these are among."""
+    """The gradient for the rows. With ``sums``, mean and variance were computed from ``count`` rows including these."""
     column, inside, there, place = tile_of(rows, CHANNELS, ROWS, WIDTH)
     mask = inside[:, None] & there
     middle, scale = scaling(mean, variance, column, there, EPS, WIDE)
@@ -163,11 +163,11 @@ def gradient_kernel(
     tl.store(output + place, scaled(slope * scale, weight, None, column, there).to(output.dtype.element_ty), mask=mask)
 
 
-NO_NORM = (None, None, None, None)  # for kernels that can normalise while gathering, and need not
+NO_NORM = (None, None, None, None)  # for a kernel that can normalise while gathering, if there is no norm
 
 
 def normalize(features: Tensor, norm: Norm, residual: Tensor | None = None) -> Tensor:
-    """``[N, C]``: the rows normalised, the residual added before negative values are multiplied."""
+    """``[N, C]``: the normalised rows; the residual is added before negative values are multiplied by the leakiness."""
     features = features.contiguous()
     output = torch.empty_like(features)
     grid, options = _walk(features, norm, 2)
@@ -191,8 +191,8 @@ def slopes(grad: Tensor, features: Tensor, norm: Norm, residual: Tensor | None) 
 def gradient(
     grad: Tensor, features: Tensor, norm: Norm, residual: Tensor | None, sums: Tensor | None, count: int
 ) -> tuple[Tensor, Tensor]:
-    """The gradients for the rows and, where there is one, for the residual. ``sums`` are those of `slopes` over the
-    ``count`` rows that mean and variance were taken from, None where these are constants."""
+    """The gradients for the rows and for the residual, if there is one. ``sums`` are the result of `slopes` over the
+    ``count`` rows from which mean and variance were computed; None if these are constants."""
     grad, features = grad.contiguous(), features.contiguous()
     output = torch.empty_like(features)
     residual = None if residual is None else residual.contiguous()
@@ -206,7 +206,7 @@ def gradient(
 
 
 def _walk(features: Tensor, norm: Norm, split: int = 1) -> tuple[tuple[int, int], dict[str, Any]]:
-    """The grid of a kernel that walks over rows, and the options that all of them take; tiles may be split."""
+    """The grid of a kernel that iterates over rows, and the options of all such kernels; ``split`` divides tiles."""
     (rows, channels), (height, width) = features.shape, tile_size(features.shape[1])
     height //= split
     options = {"EPS": norm.eps, "LEAKINESS": norm.leakiness, "CHANNELS": channels, "WIDE": wide_type(features)}

@@ -1,4 +1,4 @@
-"""Pooling: reductions over the rows that a reading names, one program for a tile of positions and channels."""
+"""Pooling: reductions over the rows that a reading names, with one program per tile of positions and channels."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def sum_kernel(
     UNIT: tl.constexpr,
     WORD: tl.constexpr,
 ):
-    """``output[order[p]] = sum over taps of values[table[tap, p]]``; with OWN only where ``winners`` there name the row
-    written. Sums are WIDE."""
+    """``output[order[p]] = sum over taps of values[table[tap, p]]``; with OWN, only the values whose ``winners`` name
+    the row written. Sums have the type WIDE."""
     column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     position = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     inside = position < positions
@@ -78,7 +78,7 @@ def max_kernel(
     UNIT: tl.constexpr,
     WORD: tl.constexpr,
 ):
-    """The largest value and the row that has it, the first tap's among equals, the last tap's among NaNs."""
+    """The largest value and the row that has it; of equal values the first tap wins, of several NaNs the last tap."""
     column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     position = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     inside = position < positions
@@ -93,7 +93,7 @@ def max_kernel(
             there = ((row >= 0) & (row < sources))[:, None] & (column < CHANNELS)
             place = values + row.to(tl.int64)[:, None] * CHANNELS + column
             value = tl.load(place, mask=there, other=0).to(WIDE)
-            if MIRRORED:  # the lines come in the opposite order of the taps
+            if MIRRORED:  # the lines are in the opposite order of the taps
                 better = (winner < 0) | (value >= best) | ((value != value) & (best == best))
             else:
                 better = (winner < 0) | (value > best) | (value != value)
@@ -117,7 +117,7 @@ def take_kernel(values, winners, output, size, sources, CHANNELS: tl.constexpr, 
 
 
 def _launch(kernel: Any, reading: Reading, rows: int, channels: int, *tensors: Tensor, **options: Any) -> None:
-    """A tile of about 1024 elements for each program."""
+    """Launch a kernel with a tile of about 1024 elements per program."""
     width = min(triton.next_power_of_2(max(channels, 1)), 64)
     tile = 256 if is_interpreted(tensors[0]) else max(1024 // width, UNIT)
     wide = tl.float64 if tensors[0].dtype == torch.float64 else tl.float32

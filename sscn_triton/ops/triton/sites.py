@@ -1,6 +1,6 @@
-"""Operators on sites: which are distinct, and which rules join them.
+"""Operators on sites: find distinct sites and build the rules between them.
 
-Host synchronisations, where the host waits for the device to learn sizes: one in each operator, at `_read`.
+Each operator synchronises once: in `_read`, the host waits for the device to learn sizes.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from sscn_triton.relation import is_mirrored, submanifold_padding, volume
 
 
 def _read(*values: Tensor) -> list[int]:
-    """The numbers of some tensors, on the host: this waits for the device."""
+    """Copy the numbers of the tensors to the host; this waits for the device."""
     return torch.cat([value.reshape(-1).long() for value in values]).tolist()
 
 
 def unique_sites(coordinates: Tensor) -> tuple[Tensor, Tensor]:
-    """``(first, inverse)``: the row where each distinct site first appears (ascending), and for every row the
-    position of its site in ``first``; int64."""
+    """``(first, inverse)``: the row of each distinct site's first appearance (ascending), and every row's position of
+    its site in ``first``; int64."""
     count = len(coordinates)
     rows = torch.arange(count, device=coordinates.device)
     if not count:
@@ -37,7 +37,7 @@ def unique_sites(coordinates: Tensor) -> tuple[Tensor, Tensor]:
     keys, order = torch.sort(pack(coordinates, frame), stable=True)
     new = torch.ones(count, dtype=torch.bool, device=keys.device)
     new[1:] = keys[1:] != keys[:-1]
-    # A stable sort keeps equal sites in their order, so the first of a run is the first appearance of its site.
+    # A stable sort keeps equal sites in order, so the first row of a run is the first appearance of its site.
     run_start = torch.where(new, rows, 0).cummax(0).values
     first_row = torch.empty_like(rows)
     first_row[order] = order[run_start]
@@ -68,9 +68,9 @@ def search_kernel(
     MIRROR: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """``table[tap, row]``: the row of the site at this tap of the row's site, found by bisection of the sorted keys.
+    """``table[tap, row]``: the row of the neighbouring site at this tap, found by bisection of the sorted keys.
 
-    With MIRROR the opposite tap is written too: if i feeds j through a tap, j feeds i through the opposite one.
+    With MIRROR the kernel also writes the opposite tap: if i feeds j through a tap, j feeds i through the opposite one.
     """
     place, tap, row = table_place(count, BLOCK)
     inside = place < size
@@ -100,7 +100,7 @@ def search_kernel(
 
 
 def submanifold_rules(coordinates: Tensor, kernel_size: Sequence[int], dilation: Sequence[int]) -> list[Tensor]:
-    """Rules from the sites to themselves, stride 1, the kernel centred."""
+    """Rules from the sites to themselves, for stride 1 and a centred kernel."""
     kernel, spread = tuple(kernel_size), tuple(dilation)
     count, axes = coordinates.shape
     taps, padding = volume(kernel), submanifold_padding(kernel, spread)
@@ -132,7 +132,7 @@ def floor_mod(value, divisor):
 def reached_key(
     coordinates, row, inside, choice, frame, AXES: tl.constexpr, GEOMETRY: tl.constexpr, BACKWARD: tl.constexpr
 ):
-    """Key of a site that a row reaches, by which tap; NOWHERE if there is none. ``GEOMETRY``: see `_geometry`."""
+    """The key of a site that a row reaches, and the tap; NOWHERE if there is none. ``GEOMETRY``: see `_geometry`."""
     site = coordinates + row * AXES
     key = axis_key(tl.zeros_like(row), tl.load(site, mask=inside, other=-1).to(tl.int64), frame, 0, AXES)
     tap = tl.zeros_like(row)
@@ -165,7 +165,7 @@ def reached_key(
 def reached_frame_kernel(
     frame, reached, AXES: tl.constexpr, GEOMETRY: tl.constexpr, BOUNDS: tl.constexpr, BACKWARD: tl.constexpr
 ):
-    """The frame of all sites that sites in ``frame`` can reach; one program."""
+    """The frame of all sites that sites in ``frame`` can reach; runs as one program."""
     tl.store(reached, tl.load(frame))
     tl.store(reached + AXES, tl.load(frame + AXES))
     for axis in tl.static_range(1, AXES):
@@ -224,7 +224,7 @@ def join_kernel(
     BACKWARD: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Number the distinct keys: their sites, and both tables of the rules that reach them."""
+    """Write the sites of the distinct keys, and both tables of the rules that reach them."""
     position = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     key = tl.load(keys + position, mask=position < total, other=NOWHERE)
     there = key != NOWHERE
@@ -255,11 +255,12 @@ class Window(NamedTuple):
 
 
 def _geometry(window: Window) -> tuple[Any, ...]:
-    """For `reached_key`: how many sites a row can reach, then for each axis the kernel, stride, padding, dilation and
+    """For `reached_key`: the number of sites a row can reach, then for each axis the kernel, stride, padding, dilation
+    and
 
-    - the common divisor g of stride and dilation: ``x + padding`` has to be a multiple of it;
-    - the inverse of ``dilation / g`` modulo ``stride / g``, which gives the first tap; others follow ``stride / g``
-      apart;
+    - the greatest common divisor g of stride and dilation: ``x + padding`` must be a multiple of g;
+    - the inverse of ``dilation / g`` modulo ``stride / g``, which gives the first tap; the distance between taps is
+      ``stride / g``;
     - the number of taps that can be reached from one coordinate.
     """
     axes = []
@@ -292,7 +293,7 @@ def transposed_rules(
     dilation: Sequence[int],
     bounds: Sequence[int],
 ) -> list[Tensor]:
-    """The same for the sites reached by the relation read backwards."""
+    """As `strided_rules`, for the sites reached by the relation read backwards."""
     kernel, steps, margins, spread, limits = map(tuple, (kernel_size, stride, padding, dilation, bounds))
     return _rules_to_reached(coordinates, Window(kernel, steps, margins, spread, limits, backward=True))
 

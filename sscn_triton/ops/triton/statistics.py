@@ -1,13 +1,13 @@
-"""Statistics of many rows: moments of tiles, and their sum.
+"""Statistics of many rows: moments per tile, and their sum.
 
-Moments of a table of rows are one line of numbers, in float32, or float64 for float64 rows:
+The moments of a table of rows are one buffer of numbers, in float32, or float64 for float64 rows:
 
     ``HEAD`` numbers, of which the first is the number of rows of a tile
     for each tile: the mean of each channel, then the sum of each channel's squared distances from that mean
 
-so no large mean drowns a variance. A kernel that writes rows can write their moments with them. The slopes of a norm's
-parameters are a line of the same shape, with two sums for each tile. Tiles are added up in order, in float64: the same
-bits on every run.
+With this layout a large mean does not cancel the digits of a variance. A kernel that writes rows can also write their
+moments. The slopes of a norm's parameters are a buffer of the same shape, with two sums per tile. Tiles are added in
+order, in float64, so every run gives the same bits.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from torch import Tensor
 from sscn_triton.ops.triton.launch import ceil_div, launch
 
 HEAD = 4
-LEAST_ROWS = 32  # of a tile of moments
-LANES, LANE_WIDTH = 128, 16  # tiles and channels that a program adds up together
-ELEMENTS = 4096  # of a program
+LEAST_ROWS = 32  # minimum number of rows in a tile of moments
+LANES, LANE_WIDTH = 128, 16  # tiles and channels that a program adds together
+ELEMENTS = 4096  # elements per program
 
 
 def wide_type(features: Tensor) -> Any:
-    """What rows are computed in."""
+    """The type in which rows are computed."""
     return tl.float64 if features.dtype == torch.float64 else tl.float32
 
 
 @triton.jit
 def tile_of(rows, CHANNELS: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr):
-    """Of a program's block of ``[rows, CHANNELS]``: the columns, which rows and columns are there, the offsets."""
+    """A program's block of ``[rows, CHANNELS]``: its columns, masks of existing rows and columns, and offsets."""
     column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     return column, row < rows, column < CHANNELS, row[:, None] * CHANNELS + column
@@ -42,7 +42,7 @@ def tile_of(rows, CHANNELS: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexp
 
 @triton.jit
 def store_pair(line, tile, first, second, column, there, CHANNELS: tl.constexpr, HEAD: tl.constexpr):
-    """A tile's two numbers for each of a block of channels, where a line of moments keeps them."""
+    """Store a tile's two numbers per channel, for a block of channels, at their places in a buffer of moments."""
     place = line + HEAD + tile.to(tl.int64) * (2 * CHANNELS) + column
     tl.store(place, first, mask=there)
     tl.store(place + CHANNELS, second, mask=there)
@@ -50,7 +50,7 @@ def store_pair(line, tile, first, second, column, there, CHANNELS: tl.constexpr,
 
 @triton.jit
 def store_height(line, ROWS: tl.constexpr):
-    """How many rows a tile has."""
+    """Store the number of rows per tile."""
     if (tl.program_id(0) == 0) & (tl.program_id(1) == 0):
         tl.store(line, ROWS)
 
@@ -59,7 +59,7 @@ def store_height(line, ROWS: tl.constexpr):
 def store_moments(
     moments, value, inside, rows, column, there, CHANNELS: tl.constexpr, HEAD: tl.constexpr, ROWS: tl.constexpr
 ):
-    """The moments of the program's tile: ``value`` ``[ROWS, WIDTH]``, of which the rows ``inside`` count."""
+    """Store the moments of the program's tile ``value`` ``[ROWS, WIDTH]``, over the rows ``inside`` only."""
     tile = tl.program_id(0)
     count = tl.minimum(rows - tile.to(tl.int64) * ROWS, ROWS).to(value.dtype)
     mean = tl.sum(tl.where(inside[:, None], value, 0), 0) / count
@@ -86,7 +86,7 @@ def moments_kernel(
 
 @triton.jit
 def follow(place, value, step, mask):
-    """Move what is stored a step of the way towards a value."""
+    """Move the stored number towards a value, by the fraction ``step`` of the distance."""
     before = tl.load(place, mask=mask, other=0).to(tl.float64)
     tl.store(place, (before + step * (value - before)).to(place.dtype.element_ty), mask=mask)
 
@@ -107,9 +107,9 @@ def statistics_kernel(
     LANES: tl.constexpr,
     WIDTH: tl.constexpr,
 ):
-    """Mean and biased variance of all tiles; running statistics follow them, unless there is no row.
+    """Mean and biased variance over all tiles; also updates running statistics, unless there are no rows.
 
-    Distances are from the first tile's mean, so that float64 rows too keep their digits.
+    Distances are relative to the first tile's mean, so that float64 rows keep their digits too.
     """
     column = tl.program_id(0) * WIDTH + tl.arange(0, WIDTH)
     there, rows = column < CHANNELS, rows.to(tl.int64)
@@ -140,7 +140,7 @@ def statistics_kernel(
         there = there & (rows > 0)
         follow(running_mean + column, middle, step, there)
         follow(running_var + column, unbiased, step, there)
-    if batches is not None and MOMENTUM is not None:  # without momentum, others may be reading it
+    if batches is not None and MOMENTUM is not None:  # without momentum, other programs may be reading it
         first = tl.program_id(0) == 0
         tl.store(batches, tl.load(batches, mask=first, other=0) + (rows > 0).to(tl.int64), mask=first)
 
@@ -149,7 +149,7 @@ def statistics_kernel(
 def add_kernel(
     slopes, sums, rows, CHANNELS: tl.constexpr, HEAD: tl.constexpr, LANES: tl.constexpr, WIDTH: tl.constexpr
 ):
-    """``sums`` ``[2, CHANNELS]``: the numbers of all tiles added up."""
+    """``sums`` ``[2, CHANNELS]``: the sums over all tiles."""
     column, rows = tl.program_id(0) * WIDTH + tl.arange(0, WIDTH), rows.to(tl.int64)
     height = tl.load(slopes, mask=rows > 0, other=1).to(tl.int64)
     tiles = (rows + height - 1) // height
@@ -162,7 +162,7 @@ def add_kernel(
 
 
 def tile_size(channels: int) -> tuple[int, int]:
-    """Rows and channels of a program that walks over a table: the widest block that leaves the least padding."""
+    """Rows and channels per program of a kernel over a table: the widest block that leaves the least padding."""
     width = triton.next_power_of_2(channels)
     if width > 16:
         width = min((16, 32, 64, 128), key=lambda size: (ceil_div(channels, size) * size, -size))
@@ -170,7 +170,7 @@ def tile_size(channels: int) -> tuple[int, int]:
 
 
 def line(features: Tensor, channels: int) -> Tensor:
-    """Room for the moments of a table with as many rows as ``features``, whatever the tiles of the kernel."""
+    """A buffer for the moments of a table with as many rows as ``features``, large enough for any kernel's tiles."""
     wide = torch.float64 if features.dtype == torch.float64 else torch.float32
     tiles = ceil_div(features.shape[0], LEAST_ROWS)
     return features.new_empty(HEAD + tiles * 2 * channels, dtype=wide)
@@ -197,9 +197,12 @@ def statistics(
     batches: Tensor | None = None,
     momentum: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance ``[C]`` of the rows whose moments these are. Running statistics move a step
-    ``momentum`` towards them and ``batches`` counts one more; where momentum is None the step is ``1 / batches``, and
-    the caller has already incremented it. Without rows all stay as they are."""
+    """Mean and biased variance ``[C]`` of the rows that have these moments.
+
+    Running statistics move by the fraction ``momentum`` towards mean and unbiased variance, and ``batches`` increases
+    by one. If momentum is None, the fraction is ``1 / batches``, and the caller has already incremented ``batches``.
+    Without rows all of these stay unchanged.
+    """
     mean, variance = moments.new_empty(channels), moments.new_empty(channels)
     launch(
         statistics_kernel, (ceil_div(channels, LANE_WIDTH),), moments, mean, variance, running_mean, running_var,
@@ -210,7 +213,7 @@ def statistics(
 
 
 def add(slopes: Tensor, rows: int, channels: int) -> Tensor:
-    """``[2, C]``: the sums over the tiles of a line."""
+    """``[2, C]``: the sums over the tiles of a buffer of slopes."""
     sums = slopes.new_empty(2, channels)
     grid = (ceil_div(2 * channels, LANE_WIDTH),)
     launch(add_kernel, grid, slopes, sums, rows, CHANNELS=channels, HEAD=HEAD, LANES=LANES, WIDTH=LANE_WIDTH)

@@ -1,4 +1,4 @@
-"""Which taps a tile has: words of bits."""
+"""The active taps of a tile, as words of bits."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def lowest_bit(bits):
 
 @triton.jit
 def is_row(row, count):
-    """Whether int32 numbers name one of ``count`` rows.
+    """Whether int32 numbers are rows from 0 to ``count - 1``.
 
-    One unsigned comparison would do, but with it the compiler spills a register in the loop of a float32 kernel.
+    One unsigned comparison would suffice, but it makes the compiler spill a register in the loop of a float32 kernel.
     """
     return (row >= 0) & (row < count)
 

@@ -1,8 +1,9 @@
 """Tiles that were measured to be fast, kept across processes.
 
-A kernel asks `tile_for` before it takes its untuned tile. The answer depends on taps, groups, channels, precision and a
-coarse size, never on the exact number of rows; it comes from the package (`tuned/*.json`), overruled by a file of the
-user's cache, which `tune` writes. Both are named after the device, Triton and this library: other versions start anew.
+A kernel's launcher calls `tile_for` before it falls back to the untuned tile. The result depends on taps, groups,
+channels, precision and a coarse size, never on the exact number of rows. Tiles come from the package (`tuned/*.json`)
+and from a file in the user's cache, which `tune` writes and which takes precedence. The names of both files contain
+the device and the versions of Triton and this library, so another version starts without tiles.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Key(NamedTuple):
 
 
 class Call(NamedTuple):
-    """Enough of a call to make it again: its rulebook, and the rows it leads from and to."""
+    """What is needed to repeat a call: its rulebook, and its numbers of input and output rows."""
 
     rules: Rules
     input_count: int
@@ -66,10 +67,10 @@ _met: dict[Key, Call] | None = None
 
 
 def tile_for(kernel: str, like: Tensor, rules: Rules, counts: tuple[int, int], shape: Sequence[int]) -> Numbers | None:
-    """The tile that was measured to be fast for a kernel, if there is one.
+    """The tile that was measured to be fast for a kernel, or None.
 
-    ``like`` has the type and the device of the products, ``counts`` are the rows that the rules lead from and to, and
-    ``shape`` is that of the weight, ``[V, groups, in, out]``.
+    ``like`` has the type and the device of the products, ``counts`` are the numbers of input and output rows of the
+    rules, and ``shape`` is that of the weight, ``[V, groups, in, out]``.
     """
     table = _tables.get(like.device)
     if table is None:
@@ -85,13 +86,13 @@ def tile_for(kernel: str, like: Tensor, rules: Rules, counts: tuple[int, int], s
 
 
 def product_precision(like: Tensor) -> str:
-    """How products of a tensor are taken: its type, or what PyTorch was told of float32."""
+    """The precision of products of a tensor: its type or, for float32, PyTorch's setting."""
     return float32_precision() if like.dtype == torch.float32 else str(like.dtype)[6:]
 
 
 @contextlib.contextmanager
 def meeting() -> Iterator[dict[Key, Call]]:
-    """Inside, one call of each key is kept."""
+    """Record one call of each key inside the context."""
     global _met
     _met = {}
     try:
@@ -101,20 +102,20 @@ def meeting() -> Iterator[dict[Key, Call]]:
 
 
 def device_name(device: torch.device) -> str:
-    """As a part of a file's name."""
+    """The device's name, as a part of a file name."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "interpreter"
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
 
 
 def file_name(device: torch.device) -> str:
-    """Of the tiles of a device: with Triton's version and this library's."""
+    """The name of the file with a device's tiles; it contains the versions of Triton and this library."""
     from sscn_triton import __version__
 
     return f"{device_name(device)}-triton-{triton.__version__}-sscn-{__version__}.json"
 
 
 def cache_folder() -> Path:
-    """Where this user's tiles are kept. Raises FileNotFoundError for a user without a home."""
+    """The folder of this user's tiles. Raises FileNotFoundError for a user without a home directory."""
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sscn" / "tiles"
     except RuntimeError as error:
@@ -122,7 +123,7 @@ def cache_folder() -> Path:
 
 
 def load(device: torch.device) -> dict[Key, Numbers]:
-    """The tiles known for a device: the package's, and over them the user's."""
+    """The tiles known for a device: the package's, overridden by the user's."""
     name = file_name(device)
     tiles = read(SHIPPED / name)
     with contextlib.suppress(FileNotFoundError):
@@ -131,12 +132,12 @@ def load(device: torch.device) -> dict[Key, Numbers]:
 
 
 def use(device: torch.device, found: dict[Key, Numbers]) -> None:
-    """Take tiles for a device, over those known, for as long as this process lives."""
+    """Use tiles for a device until this process ends; they override the known ones."""
     _tables[device] = {**load(device), **found}
 
 
 def read(path: Path) -> dict[Key, Numbers]:
-    """The tiles of a file; none, and a warning, for one that is damaged."""
+    """The tiles in a file; warns and returns none if the file is damaged."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError:
@@ -160,7 +161,7 @@ def _numbers(tile: Any) -> Numbers:
 
 
 def keep(device: torch.device, found: dict[Key, Numbers]) -> Path:
-    """Add tiles to the user's file, which is whole at every moment: processes that do this at once lose nothing."""
+    """Add tiles to the user's file. The file is complete at every moment, and concurrent processes lose no tiles."""
     path = cache_folder() / file_name(device)
     path.parent.mkdir(parents=True, exist_ok=True)
     with Lock(path.with_suffix(".lock"), path, wait=True):

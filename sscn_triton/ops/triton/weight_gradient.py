@@ -1,8 +1,8 @@
-"""Weight gradient: for each tap the product of the input rows and the output gradients that its rules join.
+"""Weight gradient: for each tap, the product of the input rows and the output gradients that its rules join.
 
-The rules of all taps are cut into segments; a program sums one segment for one block of the weight in float32, and
-the segments of a tap are then added in order. How they are cut depends on the sizes alone, so a run repeats itself
-bit for bit.
+The rules of all taps are cut into segments. A program sums one segment for one block of the weight in float32, and a
+second kernel adds the segments of each tap in order. The cuts depend on the sizes alone, so every run gives the same
+bits.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from sscn_triton.ops.triton.normalization import NO_NORM, normalize, normalized
 from sscn_triton.ops.triton.taps import is_row
 from sscn_triton.ops.triton.tuning import tile_for
 
-PROGRAMS = 1024  # enough to fill a device a few times over
+PROGRAMS = 1024  # enough to fill a device several times
 
 
 class Tile(NamedTuple):
-    """Shape of a program: rules per product, channels in and out; warps; stages of the pipeline."""
+    """Shape of a program: rules per product, input and output channels; warps; stages of the pipeline."""
 
     rules: int
     height: int
@@ -38,8 +38,8 @@ class Tile(NamedTuple):
 
 @triton.jit
 def segments_of_taps(spans, segment, count, TAPS: tl.constexpr, LANES: tl.constexpr):
-    """For each tap its first rule and the rule after its last, of ``count`` rules, and the number of segments up to and
-    with it."""
+    """For each tap, its first rule and the rule after its last one (of ``count`` rules), and the cumulative number of
+    segments including it."""
     tap = tl.arange(0, LANES)
     first = tl.load(spans + 2 * tap, mask=tap < TAPS, other=0)
     last = tl.load(spans + 2 * tap + 1, mask=tap < TAPS, other=0)
@@ -50,7 +50,7 @@ def segments_of_taps(spans, segment, count, TAPS: tl.constexpr, LANES: tl.conste
 
 @triton.jit
 def rules_of_segment(spans, index, segment, count, TAPS: tl.constexpr, LANES: tl.constexpr):
-    """The first rule of a segment and the rule after its last; nothing for a segment beyond all taps."""
+    """The first rule of a segment and the rule after its last one; an empty range for a segment beyond all taps."""
     first, last, ends = segments_of_taps(spans, segment, count, TAPS, LANES)
     lane = tl.arange(0, LANES)
     tap = tl.sum((ends <= index).to(tl.int32))
@@ -88,8 +88,8 @@ def weight_gradient_kernel(
     HEIGHT: tl.constexpr,
     WIDTH: tl.constexpr,
 ):
-    """``partial[s, group] = sum over the rules of segment s of features[i, group]^T gradient[o, group]``; where there
-    is a mean, rows of the features are normalised on their way."""
+    """``partial[s, group] = sum over the rules of segment s of features[i, group]^T gradient[o, group]``; if there is a
+    mean, rows of the features are normalised while they are gathered."""
     blocks: tl.constexpr = (OUT + WIDTH - 1) // WIDTH
     group = tl.program_id(1) // blocks
     channel = tl.program_id(2) * HEIGHT + tl.arange(0, HEIGHT)
@@ -143,7 +143,7 @@ def depthwise_kernel(
     RULES: tl.constexpr,
     WIDTH: tl.constexpr,
 ):
-    """The same for groups of one channel in and MULTIPLE out, CHANNELS out together."""
+    """As `weight_gradient_kernel`, for groups of one input and MULTIPLE output channels, CHANNELS outputs in all."""
     column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     index = tl.program_id(0)
     start, stop = rules_of_segment(spans, index, segment, count, TAPS, LANES)
@@ -182,7 +182,7 @@ def reduce_kernel(
 
 
 def choose_tile(features: Tensor, channels_in: int, channels_out: int, precision: str) -> Tile:
-    """A shape that works untuned: small where a product takes many registers."""
+    """A shape that works untuned: small if a product needs many registers."""
     height, width = (min(max(triton.next_power_of_2(n), 16), 64) for n in (channels_in, channels_out))
     if is_interpreted(features):
         return Tile(256, height, width, 4, 1)
@@ -192,7 +192,7 @@ def choose_tile(features: Tensor, channels_in: int, channels_out: int, precision
 
 
 def choose_segment(rules: int, blocks: int) -> int:
-    """Rules of a segment, where the weight of a tap has `blocks` blocks: a power of two, so that few sizes occur."""
+    """Rules per segment if the weight of a tap has `blocks` blocks: a power of two, so that few sizes occur."""
     return max(triton.next_power_of_2(ceil_div(rules * blocks, PROGRAMS)), 256)
 
 
@@ -206,7 +206,8 @@ def weight_gradient(
     norm: Norm | None = None,
 ) -> Tensor:
     """``W[v] = sum x[i]^T g[o]``: ``[N_in, groups * in]``, ``[N_out, groups * out]`` to ``[V, groups, in, out]``, in
-    the type of the gradient. Sums are float32, or float64 for float64 gradients. ``norm`` is done to each ``x[i]``."""
+    the type of the gradient. Sums are float32, or float64 for float64 gradients. ``norm`` is applied to each ``x[i]``.
+    """
     input_rows, output_rows, spans = rules.input_rows, rules.output_rows, rules.spans
     channels_in, channels_out = features.shape[1] // groups, grad_output.shape[1] // groups
     shape = spans.shape[0], groups, channels_in, channels_out
@@ -225,7 +226,7 @@ def weight_gradient(
     columns = groups * channels_out if depthwise else channels_out
     blocks = (1 if depthwise else groups) * ceil_div(columns, tile.width), ceil_div(channels_in, tile.height)
     segment = segment or choose_segment(len(input_rows), blocks[0] * blocks[1])
-    segments = len(input_rows) // segment + shape[0]  # at least as many as there are
+    segments = len(input_rows) // segment + shape[0]  # an upper bound
     partial = torch.empty(segments, *shape[1:], dtype=torch.float32, device=features.device)
     tensors = features, grad_output, partial, *(norm[:4] if norm else NO_NORM), input_rows, output_rows, spans
     taps = {"TAPS": shape[0], "LANES": triton.next_power_of_2(shape[0])}
@@ -264,7 +265,7 @@ def weight_gradient(
 def _weight_gradient_float64(
     features: Tensor, grad_output: Tensor, rules: Rules, shape: tuple[int, int, int, int]
 ) -> Tensor:
-    """One product for each tap, over the positions of its neighbour table."""
+    """Compute one product per tap, over the positions of its neighbour table."""
     _, groups, channels_in, channels_out = shape
     reading = read_forward(rules)
     table = reading.table.flip(0) if reading.mirrored else reading.table
