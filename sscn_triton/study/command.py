@@ -7,11 +7,11 @@ from sscn_triton.study.config import StudyConfig
 
 
 def study(config: StudyConfig) -> None:
-    """Run the study of the configuration's scale, and print where its report is."""
+    """Run the study at the configuration's scale and print the path of its report."""
     if config.scale == "gpu":
         from sscn_triton.study.full_size.command import study_at_scale
 
-        assert config.minutes is not None  # StudyConfig sets it where steps is not allowed
+        assert config.minutes is not None  # StudyConfig sets it if steps is not allowed
         study_at_scale(config.out, config.minutes, config.seed, config.toy)
         return
     require("matplotlib", "plotly", "scipy", "sklearn")  # for the report at the end

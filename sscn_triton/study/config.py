@@ -1,4 +1,4 @@
-"""What can be asked of a study. Imports nothing heavy: the command line reads it to print its help."""
+"""The options of a study. Imports nothing slow, because the command line imports this module to print help."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sscn_triton.study.training.networks import NetworkSettings
 
 MINUTES, EVENTS, IMAGE = 10.0, 200, 192
 EVENTS_PER_MINUTE = 20
-"""Simulated events of a study of fewer minutes, so that their making does not take all of its time."""
+"""Simulated events per minute of a short study, so that simulation does not use all of its time."""
 MINUTES_AT_SCALE = 7.5
-"""What is taken where an option is left out that another one may forbid."""
+"""Defaults of options that another option may forbid."""
 AT_SCALE = ("scale", "out", "minutes", "seed", "toy")
 """The options of scale=gpu."""
 
@@ -99,7 +99,7 @@ class StudyConfig(ReadingOptions):
             raise ValueError(f"image must be at least the size of a crop, {self.size}, got {self.image}")
 
     def _refuse_useless(self) -> None:
-        """No option is taken and ignored."""
+        """Refuse options that would be ignored."""
         if self.scale == "laptop" and self.toy:
             raise ValueError("toy goes with scale=gpu; leave it out")
         if self.scale == "gpu":

@@ -1,4 +1,4 @@
-"""The 2018 study's own numbers: the only ones in the report that were typed and not measured.
+"""The 2018 study's own numbers, the only ones in the report that were typed in and not measured.
 
 Source: Dominé and Terao, slides at the CPAD workshop 2018; extended in arXiv:1903.05663. Five classes, 100k simulated
 events at each of 192, 512 and 768 px (3 mm voxels), 80k of them for training; training accuracy 99.3 % sparse after 19
@@ -55,12 +55,12 @@ MICHEL = {"efficiency": 0.939, "purity": 0.967, "clustering_efficiency": 0.954, 
 """Michel electrons, from the abstract of arXiv:1903.05663v3, which calls the purity true positive rate. Fractions."""
 
 RATIOS = {3: {"memory": 364.0, "time": 33.0}, 2: {"memory": 93.0, "time": 3.1}}
-"""By dimensions: how many times the sparse network's cost of inference the dense one's is, in the abstract of
-arXiv:1903.05663. The size of the images is not told there."""
+"""Per number of dimensions, the dense network's inference cost divided by the sparse one's, from the abstract of
+arXiv:1903.05663, which does not give the size of the images."""
 
 
 def as_record() -> dict[str, Any]:
-    """All of it, as it goes into report.json."""
+    """All published numbers, as report.json stores them."""
     return {
         "source": SOURCE,
         "task": TASK,

@@ -1,1 +1,1 @@
-"""What a training learns from: events, crops, augmentation, labels, and the order in which they come."""
+"""The training data: events, crops, augmentation, labels, and the order of images."""

@@ -1,4 +1,4 @@
-"""The symmetries of a cube: an event turned or mirrored is as likely as the event itself."""
+"""The symmetries of a cube: a rotated or mirrored event is as likely as the event itself."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Symmetry = tuple[tuple[int, ...], tuple[bool, ...]]
 
 
 def symmetries(shape: tuple[int, ...]) -> list[Symmetry]:
-    """All that map an image of this shape onto itself: which axis goes where, and which are mirrored then.
+    """All symmetries of an image of this shape, as a permutation of the axes and a choice of axes to mirror after it.
 
-    48 for a cube, 8 for a square; axes of different length do not change places.
+    There are 48 for a cube and 8 for a square; axes of different length are not exchanged.
     """
     axes = [order for order in permutations(range(len(shape))) if all(shape[i] == n for i, n in zip(order, shape))]  # noqa: B905
     return list(product(axes, product((False, True), repeat=len(shape))))
 
 
 def transform(event: Event, symmetry: Symmetry) -> Event:
-    """The event's voxels turned or mirrored about the middle of the image. Particles, in mm, stay as they are."""
+    """The event with voxels rotated or mirrored about the image's centre. Particles, in mm, stay unchanged."""
     order, mirrored = symmetry
     coordinates = event.coordinates[:, order]
     flipped = np.array(event.spatial_shape) - 1 - coordinates
@@ -29,7 +29,7 @@ def transform(event: Event, symmetry: Symmetry) -> Event:
 
 
 def random_transform(event: Event, generator: np.random.Generator) -> Event:
-    """The event under one of its image's symmetries, each as likely."""
+    """The event under a random symmetry of its image; all symmetries are equally likely."""
     choices = symmetries(event.spatial_shape)
     return transform(event, choices[generator.integers(len(choices))])
 

@@ -1,4 +1,4 @@
-"""Events to crops to batches."""
+"""Functions that turn events into crops and crops into batches."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from sscn_triton.study.data.sampling import split
 from sscn_triton.study.data.tiling import fitting
 
 ENERGY_UNIT = 0.05
-"""MeV. The networks read a voxel's energy in this unit, about the median voxel's, so that the dense network's
-variances, pulled towards zero by the empty voxels, stay above batch norm's eps."""
+"""MeV. The networks read a voxel's energy in this unit, which is about the median energy. Empty voxels lower the dense
+network's variances; in this unit they stay above batch norm's eps."""
 
 LEAST_VOXELS = 10
-"""Crops and events with fewer active voxels are passed over, as in the study."""
+"""Crops and events with fewer active voxels are skipped, as in the study."""
 
 HELD_OUT_CROPS = 24
-"""Crops that a network is judged by at most."""
+"""Maximum number of crops on which a network is judged."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some images: their active voxels one below the other, as a `SparseTensor` wants them."""
+    """Some images, with their active voxels stacked in rows, as `SparseTensor` expects."""
 
     coordinates: Tensor  # [N, 1 + D] int32, image first
     features: Tensor  # [N, 1] float32, energy in ENERGY_UNIT
@@ -46,7 +46,7 @@ class Batch:
         return self.coordinates[:, 0].long()
 
     def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
+        """The batch on another device."""
         return replace(
             self,
             coordinates=self.coordinates.to(device),
@@ -56,7 +56,7 @@ class Batch:
 
 
 def as_batch(images: list[Event]) -> Batch:
-    """Images as a batch, whose shape is the largest of theirs along each axis."""
+    """The images as a batch; its shape along each axis is the largest of theirs."""
     coordinates, energy, labels = (torch.from_numpy(array) for array in collate(images))
     names = tuple(image.name for image in images)
     shape = tuple(int(n) for n in np.max([image.spatial_shape for image in images], axis=0))
@@ -65,7 +65,7 @@ def as_batch(images: list[Event]) -> Batch:
 
 @dataclass(frozen=True)
 class Split:
-    """Events to learn from, and events held out from that, for judging."""
+    """Events to learn from, and held-out events for judging."""
 
     train: list[Event]
     held_out: list[Event]
@@ -73,9 +73,9 @@ class Split:
 
 
 def load(config: StudyConfig) -> Split:
-    """The events of the study: of the file if one is given, else simulated. One in five, at least one, is held out.
+    """The events of the study, from the file if given, else simulated. One in five, at least one, is held out.
 
-    Raises FileNotFoundError and ValueError (naming the file) for a file the study cannot use.
+    Raises FileNotFoundError, or ValueError naming the file, if the study cannot use the file.
     """
     if config.data is None:
         assert config.events is not None
@@ -97,7 +97,7 @@ def load(config: StudyConfig) -> Split:
 
 
 def split_events(events: list[Event], seed: int, source: str) -> Split:
-    """One in five of the events, at least one, is held out; which, the seed says."""
+    """Hold out one in five of the events, at least one; the seed decides which."""
     train, held_out = split(len(events), seed)
     return Split([events[i] for i in train], [events[i] for i in held_out], source)
 
@@ -117,7 +117,7 @@ def _check(events: list[Event], config: StudyConfig) -> None:
 
 
 def simulated(seed: int, number: int, size: int, recipe: Recipe | None = None) -> list[Event]:
-    """Events 0, 1, 2, ... of the seed, those with too few voxels passed over."""
+    """Events 0, 1, 2, ... of the seed, without those with too few voxels."""
     from sscn_triton.lartpc import simulate
 
     events: list[Event] = []
@@ -134,7 +134,7 @@ def simulated(seed: int, number: int, size: int, recipe: Recipe | None = None) -
 
 @dataclass(frozen=True)
 class Streamed(Sequence[Event]):
-    """Events 0 to `number` - 1 of the seed, each simulated whenever it is asked for, those with few voxels too."""
+    """Events 0 to `number` - 1 of the seed, simulated at every access, including those with few voxels."""
 
     seed: int
     number: int
@@ -154,7 +154,7 @@ class Streamed(Sequence[Event]):
 
 
 def training_crops(events: list[Event], size: int, images: int, seed: int) -> Iterator[Batch]:
-    """Without end: batches of random crops, each around a voxel of an event. Batch i depends on (seed, i) alone."""
+    """Endless batches of random crops, each around a voxel of an event. Batch i depends on (seed, i) alone."""
     for step in count():
         generator = np.random.default_rng((seed, step))
         yield as_batch([random_crop(events, size, generator) for _ in range(images)])
@@ -174,14 +174,14 @@ def random_crop(events: list[Event], size: int, generator: np.random.Generator) 
 
 
 def training_events(events: list[Event], seed: int, images: int = 1) -> Iterator[Batch]:
-    """Without end: `images` whole events a batch, in an order shuffled anew each time round."""
+    """Endless batches of `images` whole events, in an order that is shuffled for each pass."""
     order = (i for turn in count() for i in np.random.default_rng((seed, turn)).permutation(len(events)))
     while True:
         yield as_batch([events[i] for i in islice(order, images)])
 
 
 def held_out_crops(events: list[Event], size: int, seed: int) -> list[Event]:
-    """At most HELD_OUT_CROPS of the crops that tile the events, drawn by the seed from those with enough voxels."""
+    """At most HELD_OUT_CROPS crops that tile the events, selected by the seed from those with enough voxels."""
     crops = [tile for event in events for tile in fitting(event, size)]
     usable = [tile for tile in crops if (tile.labels >= 0).sum() >= LEAST_VOXELS]
     if not usable:

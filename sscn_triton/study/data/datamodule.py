@@ -1,8 +1,7 @@
-"""The images of a training: from a file or simulated, cropped and turned, in batches that a number decides.
+"""The images of a training, from a file or simulated, cropped and augmented; its number determines a batch.
 
-Events of files, and those that are simulated when they are needed, stay in memory once they were read, as far as a
-third of the free memory allows. Without worker processes a thread prepares the next batches during a step. Neither
-changes a batch by a bit.
+Events of files and events simulated on demand stay in memory after the first read, as far as a third of the free memory
+allows. Without worker processes, a thread prepares the next batches during a step. Neither changes a bit of a batch.
 """
 
 from __future__ import annotations
@@ -39,18 +38,18 @@ from sscn_triton.study.training.config import TrainConfig
 
 
 def prepared(event: Event, config: TrainConfig) -> Event:
-    """The event with the labels, classes and dimensions that are asked for."""
+    """The event with the labels, classes and dimensions of the options."""
     return project(relabel(event, config.classes, config.labels), config.ndim)
 
 
 CHECKED = 32
-"""Events to learn from that are looked at before the first step, evenly spread; and as many as it takes to find one
-with labels."""
+"""Number of training events, evenly spread, that are checked before the first step, plus as many as are needed to find
+one with labels."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Some events of a sequence, prepared when they are read, and kept in memory if there is one."""
+    """Some events of a sequence. They are prepared when they are read, and kept if there is an `EventMemory`."""
 
     events: Sequence[Event]
     numbers: Sequence[int]
@@ -75,10 +74,9 @@ class Source:
 
 
 class TrainingImages(Dataset[Event]):
-    """Images by (event, number): crop and symmetry are drawn from (seed, number) alone, in whatever process.
+    """Images by (event, number); crop and symmetry depend on (seed, number) alone, not on the process.
 
-    An event, or a crop, without any voxel of known label teaches nothing: the next event of the source is taken in its
-    place.
+    An event or a crop without any voxel of known label is replaced by the next event of the source.
     """
 
     def __init__(self, source: Source) -> None:
@@ -102,9 +100,9 @@ def _has_labels(event: Event) -> bool:
 
 
 class EventImages(lightning.LightningDataModule):
-    """What a training learns from and is judged by; `load` first.
+    """The training events and the held-out events of a training; call `load` first.
 
-    first_step: steps that were made before, whose images are passed over.
+    first_step: the number of steps already done, whose images are skipped.
     """
 
     def __init__(self, config: TrainConfig, first_step: int = 0) -> None:
@@ -115,33 +113,33 @@ class EventImages(lightning.LightningDataModule):
         self.voxels: list[int] = []
 
     def load(self) -> None:
-        """Opens or makes the events.
+        """Open or simulate the events.
 
-        Raises FileNotFoundError, and ValueError naming the file, for one that the training cannot use.
+        Raises FileNotFoundError, or ValueError naming the file, if the training cannot use a file.
         """
         self.train, self.held_out = load_sources(self.config)
 
     def identity(self) -> dict[str, Any]:
-        """What is learnt from, as a checkpoint remembers it: `data_identity.identify`."""
+        """The identity of the training data, as a checkpoint stores it: `identity.identify`."""
         return data_identity.identify(self.train.events)
 
     def check(self) -> str:
-        """Looks at what the training and its judgement will need: some of the events to learn from (`CHECKED`) and all
-        that it will be judged by. Gives a line on the data and how much of it memory holds.
+        """Check some of the training events (`CHECKED`) and all held-out events. Returns a line that describes the data
+        and says how much of it fits into memory.
 
-        Raises ValueError, naming file and event, for what cannot be learnt from or judged by.
+        Raises ValueError naming file and event if an event is not usable.
         """
         described = check_training(self.train)
         check_judged(self.held_out)
         return described
 
     def setup(self, stage: str | None = None) -> None:
-        """With several processes, counts the voxels of all events, for batches of even size."""
+        """With several processes, count the voxels of all events, so that they get batches of similar size."""
         if self.config.processes > 1 and not self.voxels:
             self.voxels = self._count_voxels()
 
     def _count_voxels(self) -> list[int]:
-        """Of every event; each process reads its share."""
+        """The number of voxels of every event; each process reads its share of the events."""
         import torch.distributed as dist
 
         rank, processes = self.trainer.global_rank, self.trainer.world_size  # type: ignore[union-attr]
@@ -154,7 +152,7 @@ class EventImages(lightning.LightningDataModule):
         return counts
 
     def batches(self, first: int, last: int, process: int = 0, processes: int = 1) -> Batches:
-        """Batches of numbers `first` to `last` - 1."""
+        """The batches with numbers `first` to `last` - 1."""
         config = self.config
         return Batches(config.seed, len(self.train), config.batch, first, last, process, processes, self.voxels)
 
@@ -167,38 +165,38 @@ class EventImages(lightning.LightningDataModule):
         return loader if self.config.workers else MadeAhead(loader)
 
     def statistics_batches(self, number: int) -> list[Batch]:
-        """The first batches of the training, whole, also where several processes shared them."""
+        """The first batches of the training, complete even if several processes shared them."""
         return list(self._loader(self.batches(0, number), 0))
 
     def _loader(self, batches: Batches, workers: int) -> Any:
         images = TrainingImages(self.train)
-        fork = workers and "fork" in multiprocessing.get_all_start_methods()  # shares the events that are in memory
+        fork = workers and "fork" in multiprocessing.get_all_start_methods()  # forked workers share events in memory
         return DataLoader(
             images,
             batch_sampler=batches,
             collate_fn=as_batch,
             num_workers=workers,
-            generator=torch.Generator(),  # the loader seeds its workers, which draw nothing, by this one
+            generator=torch.Generator(),  # the loader seeds its workers from this; they draw nothing
             multiprocessing_context="fork" if fork else None,
         )
 
     def judged_images(self) -> Iterator[Event]:
-        """What the network is judged by: events, or tiles of them, up to the number of the options."""
+        """The held-out events on which the network is judged, or tiles of them, up to the number in the options."""
         events = (self.held_out[i] for i in range(min(len(self.held_out), self.config.held_out_events)))
         if self.config.crop is None:
             return (event for event in events if (event.labels >= 0).sum() >= LEAST_VOXELS)
         return iter(held_out_crops(list(events), self.config.crop, self.config.seed))
 
     def judged_by(self) -> str:
-        """Name of the file that the network is judged by, or in words which events these are."""
+        """The name of the file with the held-out events, or a description of these events."""
         held_out = self.config.held_out
         return "one event in five of the data, never learnt from" if held_out is None else Path(held_out).name
 
 
 def load_sources(config: TrainConfig) -> tuple[Source, Source]:
-    """Events to learn from and held-out events. One in five of a file, at least one, is held out if no other is given.
+    """Training events and held-out events. If no held-out file is given, one in five, at least one, is held out.
 
-    Raises FileNotFoundError, and ValueError naming the file, for what cannot be used.
+    Raises FileNotFoundError, or ValueError naming the file, if a file cannot be used.
     """
     if config.data is None:
         assert config.events is not None
@@ -225,7 +223,7 @@ def _at_least(events: Sequence[Event], least: int, path: str | None) -> None:
 
 
 def check_image(event: Event, config: TrainConfig) -> None:
-    """The image must hold a crop, or suit the network. ValueError with its name if it does not."""
+    """Check that the image is large enough for a crop, or fits the network. Raises ValueError naming the image."""
     if config.crop is not None and min(event.spatial_shape) < config.crop:
         raise ValueError(f"crop must fit into the images of {event.name}, {event.spatial_shape}, got {config.crop}")
     if config.crop is None:
@@ -234,10 +232,10 @@ def check_image(event: Event, config: TrainConfig) -> None:
 
 
 def check_training(source: Source) -> str:
-    """Reads `CHECKED` of the events to learn from, all if there are no more; if none of them has a voxel of known
-    label, the others until one has. Gives a line on them.
+    """Read `CHECKED` of the training events, or all if there are fewer. If none of them has a voxel of known label,
+    read the others until one has. Returns a line that describes them.
 
-    Raises ValueError for an event that cannot be read or does not suit the training, and if no event has a label.
+    Raises ValueError if an event cannot be read or does not fit the training, or if no event has a label.
     """
     config, total = source.config, len(source)
     number = min(total, 1 if isinstance(source.events, Streamed) else CHECKED)
@@ -265,10 +263,9 @@ def check_training(source: Source) -> str:
 
 
 def check_judged(source: Source) -> None:
-    """Reads all that the network will be judged by; of events that are simulated as they are needed, as far as to the
-    first that will do.
+    """Read all held-out events; of events simulated on demand, only up to the first usable one.
 
-    Raises ValueError for an event that cannot be read or does not suit the network, and if there is nothing to judge.
+    Raises ValueError if an event cannot be read or does not fit the network, or if there is no event to judge on.
     """
     config, usable = source.config, False
     events = min(len(source), config.held_out_events)

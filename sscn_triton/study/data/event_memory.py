@@ -1,4 +1,4 @@
-"""Events kept in memory once they were read, and batches made ahead by a thread."""
+"""A store that keeps events in memory after the first read, and a thread that makes batches ahead of time."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from sscn_triton.lartpc import Event
 from sscn_triton.lartpc.event import no_particles
 
 SHARE = 1 / 3
-"""Of the memory that is free when a training starts: what its events may take."""
+"""The fraction of the memory free at the start of a training that its events may use."""
 OVERHEAD = 1000
-"""Bytes that an event takes beside its voxels, for Python's objects."""
+"""Bytes per event for Python's objects, in addition to its voxels."""
 
 Item = TypeVar("Item")
 _Kept = tuple[np.ndarray, np.ndarray, np.ndarray, float, np.ndarray, tuple[int, ...], str, tuple[str, ...]]
 
 
 def memory_for_events(processes: int = 1) -> int:
-    """Bytes that each of `processes` processes on this machine may keep: together a third of the free memory."""
+    """Bytes per process, for `processes` processes on this machine, which share a third of the free memory."""
     return int(machine.free_memory() * SHARE / processes)
 
 
 class EventMemory:
-    """Voxels, energies and labels of events by number, as long as they fit into `limit` bytes; nothing is dropped.
+    """Stores voxels, energies and labels of events by number until `limit` bytes are used; nothing is evicted.
 
-    A voxel takes 2 bytes for each axis (4 where an axis is longer than 32,767), 4 for its energy and 1 for its label.
-    An event comes back with its voxels in the same order and without particles, clusters and prediction, which a
-    training does not read.
+    A voxel takes 2 bytes per axis (4 if an axis is longer than 32,767), 4 for its energy and 1 for its label. `get`
+    returns an event with its voxels in the same order but without particles, clusters and prediction, which a training
+    does not read.
     """
 
     def __init__(self, limit: int) -> None:
@@ -43,7 +43,7 @@ class EventMemory:
         return len(self._kept)
 
     def get(self, number: int) -> Event | None:
-        """The event, if it is kept."""
+        """The event if it is stored, else None."""
         kept = self._kept.get(number)
         if kept is None:
             return None
@@ -52,7 +52,7 @@ class EventMemory:
         return Event(*fields, label_names=label_names)
 
     def keep(self, number: int, event: Event) -> None:
-        """Keep the event, if it fits."""
+        """Store the event if it fits."""
         size = event_bytes(event)
         if self.bytes + size > self.limit or number in self._kept:
             return
@@ -67,16 +67,16 @@ def _coordinate_type(event: Event) -> type:
 
 
 def event_bytes(event: Event) -> int:
-    """What `EventMemory` takes for an event."""
+    """The number of bytes that `EventMemory` uses for an event."""
     voxel = event.ndim * np.dtype(_coordinate_type(event)).itemsize + 5
     return OVERHEAD + len(event) * voxel
 
 
 class MadeAhead(Generic[Item]):
-    """The items of an iterable, in order, made by a thread while those before are used.
+    """The items of an iterable, in order; a thread makes the next ones while the caller uses the current one.
 
-    ahead: how many may wait. An exception of the iterable comes where its item would have come. The thread ends when
-    the iteration does, also when the iteration is given up.
+    ahead: maximum number of finished items that wait. An exception of the iterable is raised in place of its item. The
+    thread ends with the iteration, even if the caller abandons it.
     """
 
     def __init__(self, items: Iterable[Item], ahead: int = 2) -> None:
@@ -112,5 +112,5 @@ class MadeAhead(Generic[Item]):
                     return
                 made.put(("item", item))
             made.put(("end", None))
-        except BaseException as error:  # it is raised where the item is asked for
+        except BaseException as error:  # re-raised in the consumer in place of the item
             made.put(("error", error))

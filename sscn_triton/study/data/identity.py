@@ -1,18 +1,18 @@
-"""What a training learns from, in a few numbers, so that a training that continues knows its data again.
+"""The identity of the training data in a few numbers, by which a training that continues recognises its data.
 
-Of event files: the number of events, and for each file its name within the folder, its size and a checksum of blocks
-of it. Files of up to 64 MiB together are read whole; of larger ones a fixed number of evenly spread blocks of 4 KiB is
-read, 64 MiB in all, the first and the last block of every file among them. That finds
+For event files, the identity is the number of events and, for each file, its name within the folder, its size and a
+checksum of some of its blocks. Files of up to 64 MiB in total are read whole. From larger ones a fixed number of evenly
+spread blocks of 4 KiB is read, 64 MiB in all, including the first and the last block of every file. This detects
 
-- a file that was replaced, rewritten, renamed, cut short or appended to,
+- a file that was replaced, rewritten, renamed, truncated or extended,
 - a folder that gained or lost a file,
-- files or events in another order, as the names or the contents of the files differ then,
+- files or events in another order, because the names or the contents of the files then differ.
 
-and it does not find bytes changed in place, with the size of the file unchanged, between the blocks of files of more
-than 64 MiB. Where the files lie and when they were written does not matter.
+It does not detect bytes that changed in place between the blocks of files of more than 64 MiB while the size stayed the
+same. The location of the files and the time of their writing do not matter.
 
-Of simulated events: their number, and a checksum of the voxels of the first one, so that a simulation that changed with
-a version is found.
+For simulated events, the identity is their number and a checksum of the voxels of the first one, which detects that the
+simulation changed with a version.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from sscn_triton.lartpc.files.base import ChangedEvents, EventFile
 from sscn_triton.lartpc.files.folder import FolderEvents
 
 BLOCK = 4096
-"""Bytes that are read at once."""
+"""Bytes per block."""
 BLOCKS = 16_384
-"""Blocks that are read in all, 64 MiB; four of every file at least."""
+"""Total number of blocks to read, 64 MiB; at least four per file."""
 
 
 def identify(events: Sequence[Event]) -> dict[str, Any]:
-    """Number, checksum and, of files, names of the events, which are an `EventFile` or simulated ones.
+    """The identity of the events of an `EventFile` or of simulated events.
 
-    The result holds plain values, as a checkpoint does: ``{"events": int, "checksum": str, "files": [[name, bytes,
+    The result contains plain values, as a checkpoint does: ``{"events": int, "checksum": str, "files": [[name, bytes,
     checksum], ...]}``.
     """
     files = [[name, *_file_state(path, blocks)] for name, path, blocks in _files(events)]
@@ -49,7 +49,7 @@ def identify(events: Sequence[Event]) -> dict[str, Any]:
 
 
 def difference(then: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """In words what differs between two results of `identify`; None if nothing does."""
+    """A description of the difference between two results of `identify`; None if they are equal."""
     if then.get("checksum") == now["checksum"]:
         return None
     if then.get("events") != now["events"]:
@@ -58,7 +58,7 @@ def difference(then: dict[str, Any], now: dict[str, Any]) -> str | None:
 
 
 def _files_differ(then: dict[str, Any], now: dict[str, Any]) -> str:
-    """Which files of a folder are new, gone or changed: the first of them."""
+    """The names of the first few files of a folder that are new, gone or changed."""
     before, after = ({name: rest for name, *rest in state.get("files", [])} for state in (then, now))
     if len(before) < 2 and len(after) < 2:
         return ""
@@ -73,7 +73,7 @@ def _files_differ(then: dict[str, Any], now: dict[str, Any]) -> str:
 
 
 def _files(events: Sequence[Event]) -> list[tuple[str, Path, int]]:
-    """Name, path and number of blocks of every file. The name of a single file does not count: it may be moved."""
+    """Name, path and number of blocks of every file. A single file's name is ignored, because it may have moved."""
     while isinstance(events, ChangedEvents):
         events = events.events
     if isinstance(events, FolderEvents):

@@ -1,4 +1,4 @@
-"""What a network is asked to tell apart: the classes, two definitions of them, and images of two dimensions."""
+"""The classes that a network distinguishes, two definitions of their labels, and two-dimensional images."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def class_names(classes: Classes) -> tuple[str, ...]:
 
 
 def relabel(event: Event, classes: Classes = "five", labels: Labels = "slides") -> Event:
-    """The event with the labels that are asked for.
+    """The event with labels of the given definition and classes.
 
-    labels: `slides` as they are; `attached` turns detached delta rays and Michel electrons into shower, as the study
-    did after its slides (`lartpc.detached_to_shower`)
+    labels: `slides` leaves them unchanged; `attached` turns detached delta rays and Michel electrons into shower, as
+    the study did after its slides (`lartpc.detached_to_shower`)
     classes: `five`, or `two`: track (HIP, MIP) against shower (shower, delta, Michel)
 
-    Raises ValueError for labels that do not tell these classes.
+    Raises ValueError if the labels do not distinguish these classes.
     """
     event = relabelling.relabel(event, labels)
     names = class_names(classes)
@@ -34,7 +34,7 @@ def relabel(event: Event, classes: Classes = "five", labels: Labels = "slides") 
 
 
 def project(event: Event, ndim: Literal[2, 3]) -> Event:
-    """The event itself (ndim = 3), or what the wire plane y sees of it: voxels summed along y (ndim = 2)."""
+    """The event itself (ndim = 3), or its image on the wire plane y, the voxels summed along y (ndim = 2)."""
     if event.ndim == ndim:
         return event
     if event.ndim != 3:

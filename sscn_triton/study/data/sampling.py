@@ -1,7 +1,7 @@
-"""Which images a step learns from: a function of (seed, number), so that nothing needs to be remembered.
+"""The images of each training step, as a function of (seed, number), so that no state must be stored.
 
-Images are numbered from 0 without end. Each time round the events come in an order shuffled anew, from (seed, turn).
-A batch is a number of these images in a row, the same for any number of processes; these share it evenly.
+Images are numbered from 0 without limit. Every pass over the events has its own shuffled order, drawn from (seed,
+turn). A batch is a number of consecutive images. It is the same for any number of processes, which share it evenly.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ def _order(seed: int, turn: int, events: int) -> np.ndarray:
 
 
 def event_of(seed: int, sample: int, events: int) -> int:
-    """The event that image number `sample` is made of."""
+    """The event from which image number `sample` is made."""
     return int(_order(seed, sample // events, events)[sample % events])
 
 
 def split(events: int, seed: int) -> tuple[list[int], list[int]]:
-    """Numbers of the events to learn from and of those held out: one in five, at least one, drawn by the seed."""
+    """Numbers of the training events and of the held-out events: one in five, at least one, selected by the seed."""
     order = np.random.default_rng(seed).permutation(events)
     held = max(1, events // 5)
     return sorted(order[held:].tolist()), sorted(order[:held].tolist())
 
 
 def deal(voxels: Sequence[int], processes: int) -> list[list[int]]:
-    """Which images of a batch each process takes: as many each, their voxels as even as a greedy hand makes them.
+    """The images of a batch for each process: equally many, with voxels balanced by a greedy largest-first assignment.
 
-    voxels: of each image, a multiple of `processes` many. The largest image goes first, to the process with the fewest
-    voxels that still has a place; every process then has its images in the order of the batch.
+    voxels: the voxels of each image; the number of images is a multiple of `processes`. The largest image goes first,
+    to the process with the fewest voxels that still has a place; every process keeps its images in batch order.
     """
     places = len(voxels) // processes
     hands: list[list[int]] = [[] for _ in range(processes)]
@@ -50,9 +50,9 @@ def deal(voxels: Sequence[int], processes: int) -> list[list[int]]:
 class Batches:
     """The batches of one process, each a list of (event, image number).
 
-    voxels: of each event; needed for several processes only
-    first, last: numbers of the first batch and of the one after the last
-    batch: images of a batch, over all processes
+    voxels: the voxels of each event; needed for several processes only
+    first, last: the number of the first batch and of the one after the last
+    batch: images per batch, over all processes
     """
 
     seed: int

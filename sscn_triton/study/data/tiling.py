@@ -1,4 +1,4 @@
-"""Images cut into tiles of one edge: the one way in which this study lays tiles over an image."""
+"""Functions that cut images into tiles of one edge length; all of the study uses these."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Corner = tuple[int, ...]
 
 
 def covering(event: Event, size: int) -> list[Event]:
-    """The crops of this edge that cover the event; those at the far ends overlap others where the image is no multiple.
+    """The crops of this edge that cover the event. If the edge does not divide the image, the last ones overlap others.
 
-    Raises ValueError for tiles larger than the image.
+    Raises ValueError if tiles are larger than the image.
     """
     return [crop(event, size, corner=corner) for corner, _ in _corners(event, size)]
 
 
 def fitting(event: Event, size: int) -> list[Event]:
-    """The crops of this edge that lie side by side from the lowest corner on; what is left at the far ends is in
-    none."""
+    """The crops of this edge that lie side by side, starting at the lowest corner; no crop contains the remainder at
+    the far ends."""
     return [crop(event, size, corner=corner) for corner, new in _corners(event, size) if corner == new]
 
 
 def sharing(event: Event, size: int) -> list[Event]:
-    """The covering crops that hold a voxel of their own: labels of voxels that an earlier one has are unknown."""
+    """The covering crops that contain a voxel of their own; voxels that an earlier crop contains get unknown labels."""
     found = []
     for corner, new in _corners(event, size):
         tile = crop(event, size, corner=corner)
@@ -38,7 +38,7 @@ def sharing(event: Event, size: int) -> list[Event]:
 
 
 def _corners(event: Event, size: int) -> Iterator[tuple[Corner, Corner]]:
-    """The lowest corner of each covering tile, and the lowest corner of what no earlier tile has."""
+    """The lowest corner of each covering tile, and the lowest corner of the part that no earlier tile covers."""
     if min(event.spatial_shape) < size:
         raise ValueError(f"crop must fit into the images of {event.name}, {event.spatial_shape}, got {size}")
     for new in product(*(range(0, whole, size) for whole in event.spatial_shape)):

@@ -1,1 +1,1 @@
-"""One run of the study: a network trained for a time, judged, and its curves."""
+"""One run of the study: a network is trained for a time and judged; the run also has its learning curves."""

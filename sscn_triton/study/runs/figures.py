@@ -1,4 +1,4 @@
-"""Figures that every report draws of its runs: learning curves, and accuracy by class."""
+"""Figures of runs that every report draws: learning curves, and accuracy by class."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STYLE: Any = {
 class Line:
     """A run in the figure of learning curves.
 
-    curve: of `curves.curve`
+    curve: the result of `curves.curve`
     held_out: nonzero accuracy on held-out images, a fraction
     """
 
@@ -48,7 +48,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Bars:
-    """A run, or a publication, in the figure of class accuracies. accuracies: fractions; None or nan of a class that
+    """A run, or a publication, in the figure of class accuracies. accuracies: fractions; None or nan for a class that
     no image has."""
 
     name: str
@@ -94,7 +94,7 @@ def class_accuracies(groups: list[Bars], classes: list[str], shares: list[float]
         if group.hatched:
             look = {"color": "white", "edgecolor": group.color, "hatch": "////"}
         x = places + (i - (len(groups) - 1) / 2) * width
-        values = [np.nan if value is None else value for value in group.accuracies]  # as JSON has it
+        values = [np.nan if value is None else value for value in group.accuracies]  # JSON stores nan as null
         heights = [0.0 if np.isnan(v) else 100 * v for v in values]
         axes.bar(x, heights, width * 0.92, label=group.name, **look)
         for place, value, height in zip(x, values, heights, strict=True):

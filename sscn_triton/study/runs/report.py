@@ -1,4 +1,4 @@
-"""`sscn report`: the page of one training, made of the files in its folder."""
+"""`sscn report`: the page of one training, made from the files in its folder."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from sscn_triton.study.training.config import Report, TrainConfig
 COLOR = "#0B6E99"
 NETWORKS = {"sparse": "sparse UResNet", "matched": "dense UResNet, matched", "study": "dense UResNet of 2018"}
 MISTAKES = 10
-"""Pairs of classes in the table of mistakes, at most."""
+"""Maximum number of pairs of classes in the table of mistakes."""
 
 
 def report(options: Report) -> None:
-    """Write the page and print where it is. Raises what `read_trained` does."""
+    """Write the page and print its path. Raises as `read_trained` does."""
     trained = read_trained(Path(options.folder))
     title = f"Training {Path(options.folder).resolve().name}"
     write_whole(options.path, html(trained, title), overwrite=options.overwrite)
@@ -36,7 +36,7 @@ def report(options: Report) -> None:
 
 
 def html(trained: Trained, title: str) -> str:
-    """The page, which needs nothing but itself."""
+    """The page as self-contained HTML."""
     classes, scores = trained.scores["classes"], trained.scores
     name, (trivial, share) = NETWORKS[trained.config.network], baseline(scores)
     with plt.rc_context(STYLE):
@@ -79,15 +79,15 @@ def html(trained: Trained, title: str) -> str:
 
 
 def baseline(scores: dict[str, Any]) -> tuple[str, float]:
-    """The name and the nonzero accuracy, on the held-out images, of giving every voxel one class: MIP, the largest of
-    the 2018 study, or the class with the largest share where MIP is none of the classes."""
+    """The name and the held-out nonzero accuracy of the trivial answer, which gives every voxel one class: MIP, the
+    largest class of the 2018 study, or the class with the largest share if MIP is not among the classes."""
     classes, shares = scores["classes"], scores["class_share"]
     chosen = classes.index("MIP") if "MIP" in classes else int(np.argmax(shares))
     return f"everything {classes[chosen]}", shares[chosen]
 
 
 def sentence(trained: Trained) -> str:
-    """What the numbers say, in words made from the numbers."""
+    """A summary of the numbers in words, generated from the numbers."""
     scores, (trivial, share) = trained.scores, baseline(trained.scores)
     return (
         f"After {trained.config.steps:,} steps ({seconds(trained.training_seconds)}) the network labels "
@@ -149,12 +149,12 @@ def option_rows(config: TrainConfig, default: bool) -> Table:
 
 
 def _shown(value: Any) -> str:
-    """As one writes it on the command line."""
+    """The value as it is written on the command line."""
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def notes(trained: Trained) -> list[str]:
-    """What a reader must know to weigh the numbers."""
+    """Notes that a reader needs to judge the numbers."""
     config, held_out = trained.config, trained.scores.get("held_out")
     images = f"{config.batch * config.accumulate} image(s) a step"
     judged = f" of {held_out}" if held_out else ""

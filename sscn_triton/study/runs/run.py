@@ -1,4 +1,4 @@
-"""One run of the study: a network is made, trained, measured and judged, in a process of its own."""
+"""One run of the study: a separate process makes, trains, measures and judges a network."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from sscn_triton.study.training.networks import Kind
 from sscn_triton.study.training.segmentation import Objective, voxel_logits
 
 STATISTICS_BATCHES = 16
-"""Training batches from which batch norm's statistics are taken before judging."""
+"""Number of training batches from which batch norm's statistics are computed before judging."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one process is to do."""
+    """The task of one process."""
 
     name: str
     kind: Kind
     config: StudyConfig
     train: list[Event]
-    held_out: list[Event]  # the images to be judged by, crops or whole events
+    held_out: list[Event]  # the images to judge on, crops or whole events
     whole: bool  # learn from whole events instead of crops
     limit: Limit
-    images: int  # in a step
+    images: int  # per step
     class_weights: ClassWeights = "none"
     judging: float | None = None  # seconds after which no more images are judged; None for all
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it. Times in seconds, memory in bytes."""
+    """The result of a job. Times are in seconds, memory in bytes."""
 
     name: str
     kind: Kind
@@ -57,11 +57,11 @@ class Outcome:
     training_seconds: float
     held_out: Scores
     forward_seconds: list[float]  # per held-out image: forward, loss and predictions
-    training_memory: int  # above what the process held before the network was made
+    training_memory: int  # peak above the memory of the process before the network was made
     forward_memory: int  # the same for one forward pass without gradients, before training
     memory_method: str
-    predictions: list[np.ndarray]  # per held-out image that was judged, the first ones: the class of each voxel
-    closer: dict[str, Any]  # see `closer.Closer.record`
+    predictions: list[np.ndarray]  # class of each voxel, per judged held-out image (these are the first ones)
+    closer: dict[str, Any]  # see `predictions.Closer.record`
 
     @property
     def training_accuracy(self) -> float:
@@ -74,7 +74,7 @@ class Outcome:
         return float(np.median([step.seconds for step in self.steps]))
 
     def as_record(self) -> dict[str, Any]:
-        """As it goes into report.json: everything but the predictions."""
+        """The outcome as report.json stores it: everything except the predictions."""
         accuracy, wall, loss = ([getattr(s, name) for s in self.steps] for name in ("accuracy", "wall", "loss"))
         record = asdict(replace(self, predictions=[])) | {
             "step_count": len(self.steps),
@@ -89,14 +89,14 @@ class Outcome:
 
 
 class Run(NamedTuple):
-    """A job that is done; its held-out images are those that there was time to judge."""
+    """A finished job; its held-out images are those for which there was time to judge."""
 
     job: Job
     outcome: Outcome
 
 
 def make_network(kind: Kind, config: StudyConfig, ndim: int) -> networks.Network:
-    """A fresh network. The sparse one and its matched twin start from the same weights."""
+    """A new network. The sparse one and its matched twin start from the same weights."""
     settings = networks.NetworkSettings(
         kind=kind,
         num_classes=len(CLASS_NAMES),
@@ -108,7 +108,7 @@ def make_network(kind: Kind, config: StudyConfig, ndim: int) -> networks.Network
 
 
 def run(job: Job) -> Outcome:
-    """Do the job in this process."""
+    """Run the job in this process."""
     ndim, config = job.train[0].ndim, job.config
     largest = as_batch([max(job.held_out, key=len)])
     warm_up(job.kind, config, largest)
@@ -151,7 +151,7 @@ def _batches(job: Job) -> Iterator[Batch]:
 
 
 def warm_up(kind: Kind, config: StudyConfig, batch: Batch) -> None:
-    """Compile and load what a first step needs, so that neither time nor memory of the network counts it."""
+    """Compile and load what the first step needs, so that the network's time and memory do not include it."""
     small = replace(config, filters=1, depth=min(2, config.depth))
     network = make_network(kind, small, len(batch.spatial_shape))
     segmentation_loss(voxel_logits(network, batch), batch.labels, batch.events, batch.images).backward()
@@ -164,10 +164,11 @@ def judge(
     visit: Callable[[Event, np.ndarray], None] | None = None,
     seconds: float | None = None,
 ) -> tuple[Scores, list[np.ndarray], list[float]]:
-    """Scores on `images` one at a time, the class predicted for each voxel, seconds for each (loss included).
+    """Judge `images` one at a time; returns scores, the predicted class of each voxel, and seconds per image.
 
-    Images go to the network's own device. visit: called with every image and its probabilities [N, classes]. seconds:
-    once these have passed, no further image is judged, though one with a voxel of known label is.
+    Images go to the network's own device; the seconds include the loss. visit: called with every image and its
+    probabilities [N, classes]. seconds: time after which no further image is judged, except that at least one image
+    with a voxel of known label is.
     """
     network.eval()
     device = next(network.parameters()).device

@@ -1,4 +1,4 @@
-"""Events rich in Michel electrons: antimuons slow enough to stop, as every one of them then decays."""
+"""Events rich in Michel electrons: the antimuons are slow enough to stop, and every antimuon that stops decays."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ RECIPE = Recipe(
     energy=(20.0, 150.0),
 )
 TIMES = 3
-"""How many events there are for one of the study: they are small and made quickly."""
+"""Number of events per event of the study; there can be more because they are small and quick to simulate."""
 
 
 def stopping_muons(config: StudyConfig, split: Split) -> Split:
-    """Images of half the study's edge with a vertex of one to three particles, two in three of them antimuons and the
-    others electrons, whose showers look like a Michel electron but are not at the end of a muon; and the usual rain.
+    """Simulated images of half the study's edge, with one vertex of one to three particles and the usual rain.
 
-    With events of a file there is no choice: those of the study itself.
+    Two in three particles are antimuons. The others are electrons, whose showers look like a Michel electron but are
+    not at the end of a muon. If the study uses events of a file, these are returned instead.
     """
     if config.data is not None:
         return split

@@ -1,4 +1,4 @@
-"""Tables that every report has of its runs: learning curves and confusion."""
+"""Tables of runs that every report contains: learning curves and confusion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sscn_triton.study.runs.curves import thinned
 
 
 def curve_rows(curves: dict[str, dict[str, list[float]]]) -> Table:
-    """Twenty points of each run's curve; curves: of `curves.curve`, by the name of the run."""
+    """Twenty points of each run's curve; curves: results of `curves.curve`, by the name of the run."""
     rows = []
     for name, curve in curves.items():
         for i in thinned(len(curve["wall"]), 20):
@@ -20,7 +20,7 @@ def curve_rows(curves: dict[str, dict[str, list[float]]]) -> Table:
 
 
 def confusion_rows(scores: dict[str, Any], classes: list[str]) -> Table:
-    """Voxels of all held-out images of one run: true class against predicted class."""
+    """The number of voxels per true and predicted class, over all held-out images of one run."""
     rows = [
         [name, *(f"{count:,}" for count in counts)] for name, counts in zip(classes, scores["confusion"], strict=True)
     ]

@@ -1,4 +1,4 @@
-"""What `sscn train` leaves in its folder, read back for a report."""
+"""Reads the files of `sscn train` back from its folder, for a report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Trained:
     """A finished training.
 
     scores: the contents of scores.json
-    steps: the columns of steps.csv, one value a step
+    steps: the columns of steps.csv, one value per step
     """
 
     config: TrainConfig
@@ -39,11 +39,11 @@ class Trained:
 
     @property
     def peak_memory(self) -> float:
-        """Bytes."""
+        """The peak memory in bytes."""
         return max(self.steps["memory"])
 
     def median(self, *names: str) -> float:
-        """Median over the steps of a column, or of a sum of columns."""
+        """The median over the steps of a column, or of the sum of several columns."""
         return float(np.median(np.sum([self.steps[name] for name in names], axis=0)))
 
     @cached_property
@@ -54,8 +54,8 @@ class Trained:
 def read_trained(folder: Path) -> Trained:
     """The training in a folder of `sscn train`.
 
-    Raises FileNotFoundError for a folder without a training, and ValueError, which names the file, for a training that
-    is not finished and for files that are damaged or do not belong together.
+    Raises FileNotFoundError if the folder contains no training. Raises ValueError naming the file if the training is
+    not finished, or if files are damaged or do not belong together.
     """
     if not (folder / FINAL).exists() or not (folder / SCORES).exists():
         if (folder / LAST).exists():

@@ -1,1 +1,1 @@
-"""One training: its configuration, loop, checkpoints and metrics, and what is done with the trained network."""
+"""One training: its configuration, loop, checkpoints and metrics, and the uses of the trained network."""

@@ -1,4 +1,4 @@
-"""TensorBoard's log, written by the thread that trains, so that an error ends the training there, with one message."""
+"""TensorBoard's log. The training thread writes it, so that a write error ends the training with one message."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sscn_triton.common.files import named, write_all
 
 
 class _Whole(io.FileIO):
-    """Writes all it is given."""
+    """A file whose `write` repeats until all bytes are written."""
 
     def write(self, data: Any) -> int:
         return write_all(super(), data)
 
 
 class Board:
-    """A new log in `folder`. TensorBoard drops what an earlier one says of `first_step` and later steps.
+    """A new log in `folder`. TensorBoard drops the entries of earlier logs from `first_step` on.
 
-    Raises WriteError if there is no room.
+    Raises WriteError if the disk is full.
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
@@ -46,7 +46,7 @@ class Board:
             raise named(error, self.path) from error
 
     def add(self, step: int, values: dict[str, float]) -> None:
-        """Scalars of a step, by name; those that are nan are left out."""
+        """Write the scalars of a step, by name; nan values are left out."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         numbers = [Summary.Value(tag=name, simple_value=value) for name, value in values.items() if value == value]

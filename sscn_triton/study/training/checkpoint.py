@@ -1,7 +1,7 @@
 """Checkpoints: plain, complete, and never half written.
 
 A checkpoint is a dictionary of tensors, numbers, strings and containers of these, written by `torch.save`, so that it
-loads with ``weights_only=True`` and nothing in it can run. `Checkpoint` lists what it holds.
+loads with ``weights_only=True`` and cannot run code. `Checkpoint` lists its entries.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ FORMAT, VERSION = "sscn checkpoint", 1
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything a training needs to go on as if it had never stopped.
+    """Everything a training needs to continue as if it had never stopped.
 
-    settings: what the training was asked for, the fields of `TrainConfig`; with `step` it fixes learning rate, sampler
-    position and the randomness of every sample, which are functions of it
-    network: what `make_network` takes
+    settings: the options of the training, the fields of `TrainConfig`; together with `step` they determine learning
+    rate, sampler position and the randomness of every sample
+    network: the argument of `make_network`
     classes: names of the outputs, in order
     energy_unit: MeV; the network reads a voxel's energy in this unit
     step: optimiser steps done
     samples: images taken from the sampler
     weights, optimizer: state dictionaries
     sscn: the version of this package that wrote it
-    data: what the training learns from, `data_identity.identify`; None in checkpoints of older versions
+    data: the identity of the training data, from `identity.identify`; None in checkpoints of older versions
     averaged: moving averages of the parameters, by name, of an unfinished training with `average`; else None
     """
 
@@ -56,22 +56,22 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
-    """Write it under a temporary name, then put it in the place of the one before.
+    """Write the checkpoint under a temporary name, then replace the previous one.
 
-    At any moment `path` is either the old checkpoint or the new one, whole. Raises OSError, and leaves the old one, if
-    it cannot be written: see `WholeFile`.
+    At any moment `path` is either the complete old checkpoint or the complete new one. Raises OSError and leaves the
+    old one if writing fails: see `WholeFile`.
     """
     content: dict[str, Any] = {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)}
     content["network"] = asdict(checkpoint.network)
-    content["random"] = {}  # versions that kept states of generators, which decided nothing, look for it
+    content["random"] = {}  # older versions, which stored unused generator states here, expect the entry
     save_tensors({"format": FORMAT, "version": VERSION, **content}, path, overwrite=True)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """The checkpoint in a file, on the CPU.
+    """Load the checkpoint in a file to the CPU.
 
-    Raises FileNotFoundError, and ValueError naming the file for one that is foreign, damaged or of another version, or
-    whose entries do not fit together: weights of another network, values that are not finite, classes without outputs.
+    Raises FileNotFoundError. Raises ValueError naming the file if it is foreign, damaged or of another version, or if
+    its entries do not match: weights of another network, values that are not finite, classes without outputs.
     """
     path = Path(path)
     if not path.is_file():
@@ -79,7 +79,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     written = path.read_bytes()
     try:
         content = torch.load(io.BytesIO(written), map_location="cpu", weights_only=True)
-    except Exception as error:  # a foreign file can make any part of the unpickler fail
+    except Exception as error:  # because a foreign file can make any part of the unpickler fail
         raise ValueError(f"{path}: not a checkpoint, or a damaged one ({first_line(error, 80)})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path}: not a checkpoint of this package")
@@ -98,7 +98,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def _check_kinds(values: dict[str, Any], path: Path) -> None:
-    """The entries are what `Checkpoint` says, as far as it can be said without a network."""
+    """Check that the entries are as `Checkpoint` describes them, as far as this is possible without a network."""
     kinds: dict[str, Any] = dict.fromkeys(("settings", "network", "weights", "optimizer"), dict)
     kinds.update(classes=(tuple, list), energy_unit=float, step=int, samples=int, sscn=str)
     for name, kind in kinds.items():
@@ -112,7 +112,7 @@ def _check_kinds(values: dict[str, Any], path: Path) -> None:
 
 
 def _check_weights(checkpoint: Checkpoint, path: Path) -> None:
-    """The weights are those of the network that the checkpoint names, and numbers."""
+    """Check that the weights belong to the network that the checkpoint names, and are numbers."""
     if len(checkpoint.classes) != checkpoint.network.num_classes:
         raise ValueError(
             f"{path}: {len(checkpoint.classes)} classes for a network of {checkpoint.network.num_classes} outputs"
@@ -140,10 +140,10 @@ def _check_tensors(what: str, wanted: dict[str, Any], found: dict[str, Any], pat
 
 
 def training_options(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> TrainConfig:
-    """The options of the training that wrote the checkpoint in `path`. The only reader of `Checkpoint.settings`.
+    """The options of the training that wrote the checkpoint in `path`. Only this function reads `Checkpoint.settings`.
 
-    Raises ValueError naming the file for options that this version does not know or that are not allowed, and for
-    options that contradict the network in the same file.
+    Raises ValueError naming the file if options are unknown to this version, are not allowed, or contradict the network
+    in the same file.
     """
     options = read_options(TrainConfig, checkpoint.settings, f"{path}: settings (written by sscn {checkpoint.sscn})")
     network = checkpoint.network
@@ -159,10 +159,10 @@ def training_options(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Tr
 
 
 def start_weights(config: TrainConfig) -> dict[str, torch.Tensor] | None:
-    """The weights in the file `config.start`, those with averages averaged; None without such a file.
+    """The weights in the file `config.start`, replaced by their averages where it has any; None without such a file.
 
-    Raises FileNotFoundError, and ValueError naming the file for one whose network is not the one that the options ask
-    for, or reads energies in another unit.
+    Raises FileNotFoundError. Raises ValueError naming the file if its network differs from the one in the options or
+    reads energies in another unit.
     """
     if config.start is None:
         return None
@@ -177,12 +177,12 @@ def start_weights(config: TrainConfig) -> dict[str, torch.Tensor] | None:
 
 
 def final_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
-    """The checkpoint's weights, parameters replaced by their averages where it has any."""
+    """The checkpoint's weights, with parameters replaced by their averages where it has any."""
     return {**checkpoint.weights, **(checkpoint.averaged or {})}
 
 
 def load_network(path: str | os.PathLike[str]) -> Network:
-    """The trained network of a checkpoint, on the CPU and in evaluation mode. Raises what `load_checkpoint` does."""
+    """The trained network of a checkpoint, on the CPU and in evaluation mode. Raises as `load_checkpoint` does."""
     return network_of(load_checkpoint(path))
 
 

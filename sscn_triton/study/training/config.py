@@ -1,5 +1,5 @@
-"""Options of `sscn train`, `sscn evaluate` and `sscn predict`. Imports nothing heavy: the command line reads it for
-help."""
+"""Options of `sscn train`, `sscn evaluate` and `sscn predict`. Imports nothing slow, because the command line imports
+this module to print help."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ CHANGEABLE = (
     *("out", "data", "held_out", "held_out_events", "workers", "device", "devices", "nodes"),
     *("checkpoint_every", "tensorboard"),
 )
-"""Options that may differ when a training continues, because they do not change what is learnt. The data may have
-moved: the checkpoint knows them by their contents. Another file of held-out events may judge the network."""
+"""Options that may differ when a training continues, because they do not change what the network learns. The data may
+have moved, because the checkpoint identifies them by their contents. Another file may provide the held-out events."""
 
 
 def packaged_configs() -> list[str]:
-    """Names of the configurations that come with the package."""
+    """Names of the configurations in the package."""
     return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 
@@ -159,7 +159,7 @@ class TrainConfig(ReadingOptions):
                 object.__setattr__(self, name, default)
         if self.image is not None and self.crop is not None and self.image < self.crop:
             raise ValueError(f"image must be at least the size of a crop, {self.crop}, got {self.image}")
-        for name in ("crop", "image"):  # what the network reads; of files it is known when they are open
+        for name in ("crop", "image"):  # sizes that the network reads; those of files are known once they are open
             value = getattr(self, name)
             if value is not None and (name == "crop" or self.crop is None):
                 self.check_size(name, value)
@@ -170,7 +170,7 @@ class TrainConfig(ReadingOptions):
         return self.devices * self.nodes
 
     def network_settings(self) -> NetworkSettings:
-        """The network that these options ask for."""
+        """The network that these options describe."""
         return NetworkSettings(
             kind=self.network,
             num_classes=len(class_names(self.classes)),
@@ -181,7 +181,7 @@ class TrainConfig(ReadingOptions):
         )
 
     def check_size(self, name: str, size: int) -> None:
-        """A dense network takes no other images than those that its halvings divide."""
+        """Check that a dense network's halvings divide the image size."""
         network = self.network_settings()
         self._check_divisible(name, size)
         if not network.takes(size):
@@ -239,7 +239,7 @@ class Report:
 
     @property
     def path(self) -> str:
-        """The file to write."""
+        """The path of the file to write."""
         return str(Path(self.folder) / "report.html") if self.out is None else self.out
 
 

@@ -1,4 +1,4 @@
-"""`sscn evaluate`: what a trained network makes of events it has not seen."""
+"""`sscn evaluate`: the scores of a trained network on events that it has not seen."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from sscn_triton.study.training.metrics import Scores
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
-    """Judge, print the scores as JSON, write them if asked to, and return them.
+    """Judge the network, print the scores as JSON, write them to `out` if given, and return them.
 
-    Raises FileNotFoundError, and ValueError naming the file, for what cannot be used.
+    Raises FileNotFoundError, or ValueError naming the file, if a file cannot be used.
     """
     checkpoint = load_checkpoint(config.checkpoint)
     training = training_options(checkpoint, config.checkpoint)
@@ -54,7 +54,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 def _images(
     events: EventFile, number: int, training: TrainConfig, size: int | None, progress: Progress
 ) -> Iterator[Event]:
-    """The file's first events as the network knows them, whole or in tiles, those with too few voxels passed over."""
+    """The file's first events as the network reads them, whole or in tiles; skips those with too few voxels."""
     found = False
     for i in range(number):
         event = project(relabel(events[i], training.classes, training.labels), training.ndim)
@@ -73,14 +73,14 @@ def _images(
 
 
 def scores_record(scores: Scores, checkpoint: Checkpoint) -> dict[str, Any]:
-    """Scores with what they are scores of, fit for JSON."""
+    """The scores as a JSON record, with the options and data that they belong to."""
     return {"classes": list(checkpoint.classes), "step": checkpoint.step, "network": asdict(checkpoint.network)} | (
         asdict(scores)
     )
 
 
 def summary(record: dict[str, Any]) -> str:
-    """Scores in a few lines."""
+    """The scores in a few lines of text."""
     lines = [f"nonzero accuracy {percent(record['nonzero_accuracy'])} of {record['events']} held-out images"]
     for name, accuracy, share in zip(record["classes"], record["class_accuracy"], record["class_share"], strict=True):
         lines.append(f"  {name:<8} {percent(accuracy):>7}   {percent(share):>7} of the voxels")

@@ -1,4 +1,4 @@
-"""The one training loop: a module of Lightning's, for a time or for a number of steps, with a record of every step."""
+"""The only training loop: trains a Lightning module for a time or a number of steps and records every step."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ from sscn_triton.study.training.recorder import Measured, Recorder
 from sscn_triton.study.training.segmentation import Objective, Segmentation, scheduled, set_learning_rate, voxel_logits
 
 RECENT = 20
-"""Steps that the accuracy shown with the progress is averaged over."""
+"""Number of steps over which the accuracy in the progress display is averaged."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One training step. Accuracy and loss are of the batch it learnt from, before the weights moved."""
+    """One training step. Accuracy and loss are those of its batch, before the weights changed."""
 
     iteration: int  # from 1
-    wall: float  # seconds since training began, everything in it
+    wall: float  # seconds since training began, everything included
     accuracy: float
     loss: float
-    seconds: float  # forward, loss, backward and Adam; without making the batch
+    seconds: float  # for forward, loss, backward and Adam, without making the batch
     voxels: int
 
 
 @dataclass(frozen=True)
 class Limit:
-    """How long a training lasts: a number of steps if given, else of seconds; one step at least."""
+    """The duration of a training: a number of steps if given, else of seconds; at least one step."""
 
     seconds: float
     steps: int | None = None
 
     def progress(self, seconds: float, steps: int) -> float:
-        """From 0 at the start to 1 at the end."""
+        """The progress, from 0 at the start to 1 at the end."""
         if self.steps is not None:
             return steps / self.steps
         return min(1.0, seconds / self.seconds) if self.seconds > 0 else float(steps > 0)
@@ -68,8 +68,8 @@ class Steps(Recorder):
 class Pace(lightning.Callback):
     """Sets the learning rate of every step, shows progress, and stops at the limit.
 
-    name: shown with the progress, if any
-    last_step: the number of the last step of the training before
+    name: shown with the progress, if not empty
+    last_step: the number of the last step before continuing
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class _Stream(IterableDataset):
 
 
 def quiet_trainer(**options: Any) -> lightning.Trainer:
-    """Lightning's trainer, which here neither logs nor saves nor shows progress: callbacks do."""
+    """Lightning's trainer without logging, saving and progress display; callbacks do these instead."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     return lightning.Trainer(
         max_epochs=1,
@@ -131,7 +131,7 @@ def quiet_trainer(**options: Any) -> lightning.Trainer:
 
 
 def fit(trainer: lightning.Trainer, module: lightning.LightningModule, callbacks: list[Any], **data: Any) -> None:
-    """Train the module. data: what `Trainer.fit` takes it from. Callbacks are called in their order."""
+    """Train the module. data: the arguments of `Trainer.fit` that name the data. Callbacks run in the given order."""
     trainer.callbacks += callbacks  # type: ignore[attr-defined]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice on workers and progress bars
@@ -146,14 +146,14 @@ def train(
     learning_rate: float,
     objective: Objective | None = None,
 ) -> list[Step]:
-    """Train `network` in place by Adam, until the limit; returns its steps. name: shown with the progress, if any."""
+    """Train `network` in place with Adam until the limit; returns its steps. name: shown with the progress."""
     return train_module(Segmentation(network, learning_rate, objective), batches, name, limit, learning_rate)
 
 
 def train_module(
     module: lightning.LightningModule, batches: Iterator[Any], name: str | None, limit: Limit, learning_rate: float
 ) -> list[Step]:
-    """Train a module, whose `seen` and `voxels_of` are those of `Segmentation`, on the CPU."""
+    """Train a module on the CPU. It must have `seen` and `voxels_of`, as `Segmentation` does."""
     steps = Steps()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -166,9 +166,9 @@ def train_module(
 def estimate_statistics(network: nn.Module, batches: list[Batch]) -> None:
     """Replace the running statistics of every batch norm by plain means over `batches`.
 
-    Running averages of momentum 0.01 need some hundreds of steps to forget their start; a training by the clock may
-    have fewer. So that each network is judged by its weights, all get statistics of their final weights. The dense
-    network of 2018 keeps none and stays as it is.
+    Running averages with momentum 0.01 need some hundreds of steps to forget their initial values, and a training with
+    a time limit may have fewer. All networks get statistics of their final weights, so that the weights alone decide
+    the scores. The dense network of 2018 has no running statistics and stays unchanged.
     """
     norms = [
         module

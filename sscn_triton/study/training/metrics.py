@@ -1,7 +1,7 @@
 """Loss and accuracies, as the 2018 study defines them.
 
-Everything is counted on active ("nonzero") voxels of known label, event by event, and averaged over events; so an event
-of two thousand voxels weighs as much as one of ten thousand. A label of -1 means unknown: such voxels count nowhere.
+All quantities are computed per event from active ("nonzero") voxels of known label and then averaged over events, so an
+event of two thousand voxels weighs as much as one of ten thousand. Voxels with label -1 (unknown) are always excluded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ClassWeights = Literal["none", "balanced", "sqrt"]
 def event_means(values: Tensor, events: Tensor, number: int) -> tuple[Tensor, Tensor]:
     """Means of values [N] over the rows of each event (events [N] in 0..number-1).
 
-    Returns the means [M] of those M events that have a row, and which ones they are, [number] bool.
+    Returns the means [M] of the M events that have a row, and a mask of these events, [number] bool.
     """
     count = torch.zeros(number, dtype=values.dtype, device=values.device).index_add_(0, events, torch.ones_like(values))
     total = torch.zeros(number, dtype=values.dtype, device=values.device).index_add_(0, events, values)
@@ -45,11 +45,11 @@ def event_losses(
 
 
 def voxel_weights(labels: Tensor, events: Tensor, number: int, classes: int, kind: ClassWeights) -> Tensor:
-    """A weight for each voxel [N] that lifts the rare classes of its event; over an event weights average to 1.
+    """A weight per voxel [N] that emphasises the rare classes of its event; the weights of an event average to 1.
 
-    balanced: proportional to 1 / count of the voxel's class in its event, so that each class the event has weighs the
-    same. The 2018 study has N / (classes * count); here classes the event has not take no share.
-    sqrt: proportional to 1 / sqrt(count), half way to that.
+    balanced: proportional to 1 / count of the voxel's class in its event, so that each class in the event has the same
+    total weight. The 2018 study uses N / (classes * count); here classes that the event lacks get no share.
+    sqrt: proportional to 1 / sqrt(count), half way to balanced.
     """
     counts = torch.bincount(events * classes + labels, minlength=number * classes).reshape(number, classes)
     power = {"balanced": 1.0, "sqrt": 0.5}[kind]
@@ -82,12 +82,12 @@ def event_accuracies(logits: Tensor, labels: Tensor, events: Tensor, number: int
 
 @dataclass(frozen=True)
 class Scores:
-    """What a set of events says about a network. Accuracies and shares are fractions; a class never seen is nan."""
+    """The scores of a network on some events. Accuracies and shares are fractions; nan if no event has the class."""
 
     nonzero_accuracy: float
     loss: float
-    class_accuracy: list[float]  # per event that has the class: correct of it / of it; then the mean over those events
-    class_share: list[float]  # mean over events of the class's share of the nonzero voxels
+    class_accuracy: list[float]  # correct voxels of the class / its voxels, averaged over the events that have it
+    class_share: list[float]  # the class's share of the nonzero voxels, averaged over events
     confusion: list[list[int]]  # [true class][predicted class], voxels of all events together
     events: int
     voxels: int
@@ -102,7 +102,7 @@ class Tally:
         self.losses: list[float] = []
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
-        """One event: logits [N, classes], labels [N]. An event without a known voxel adds nothing."""
+        """Add one event: logits [N, classes], labels [N]. An event without a voxel of known label adds nothing."""
         known = labels != UNKNOWN
         if not known.any():
             return

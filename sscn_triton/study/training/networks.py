@@ -1,4 +1,4 @@
-"""The networks that are compared, by name."""
+"""The networks that the study compares, by name."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Network = SparseUResNet | DenseUResNet
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """What a network is made of.
+    """The parameters of a network.
 
-    kind: `sparse` (`SparseUResNet`), `matched` (the same layer by layer, dense) or `study` (the dense network of 2018,
-    without its sixth output, a background class that its loss never asks for).
+    kind: `sparse` (`SparseUResNet`), `matched` (the same layer by layer, dense) or `study` (the dense network of 2018
+    without its sixth output, a background class that its loss never uses).
     """
 
     kind: Kind = "sparse"
@@ -40,22 +40,22 @@ class NetworkSettings:
 
     @property
     def halvings(self) -> int:
-        """How many times the network halves an image."""
+        """The number of times the network halves an image."""
         return self.depth if self.kind == "study" else self.depth - 1
 
     @property
     def divisor(self) -> int:
-        """Image sizes that a dense network takes are multiples of this; 1 for the sparse one."""
+        """The number that must divide the image sizes of a dense network; 1 for the sparse one."""
         return 1 if self.kind == "sparse" else 2**self.halvings
 
     def takes(self, size: int) -> bool:
-        """Whether images of this size can be read; the study's network needs two voxels an axis at its bottom, as its
-        batch norm takes its statistics there even of a single image."""
+        """Whether the network accepts images of this size. The study's network needs two voxels per axis at its lowest
+        level, because its batch norm computes statistics there even from a single image."""
         return size % self.divisor == 0 and (self.kind != "study" or size > self.divisor)
 
 
 def make_network(settings: NetworkSettings, seed: int = 0) -> Network:
-    """A fresh network. A sparse network and its matched twin of one seed start from the same weights."""
+    """A new network. A sparse network and its matched twin start from the same weights if they have the same seed."""
     torch.manual_seed(seed)
     s = settings
     arguments = (s.in_channels, s.num_classes, s.filters, s.depth, s.repetitions, s.ndim)

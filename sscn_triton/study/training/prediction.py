@@ -1,4 +1,4 @@
-"""`sscn predict`: what a trained network makes of every voxel of a file, written beside the truth."""
+"""`sscn predict`: writes a trained network's prediction for every voxel of a file, together with the truth."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def predict(options: Predict) -> None:
-    """Reads, labels and writes one event after the other, then prints how many voxels were right.
+    """Read, label and write one event after the other, then print how many voxels were right.
 
-    Raises FileNotFoundError, and ValueError naming the file, for what cannot be used; nothing is written then.
+    Raises FileNotFoundError, or ValueError naming the file, if a file cannot be used; nothing is written then.
     """
     checkpoint = load_checkpoint(options.checkpoint)
     training = training_options(checkpoint, options.checkpoint)
@@ -55,7 +55,7 @@ def predict(options: Predict) -> None:
 
 
 def predicted(network: torch.nn.Module, image: Event, checkpoint: Checkpoint) -> Prediction:
-    """The network's scores of every voxel, and the class with the highest; the network is in evaluation mode."""
+    """The network's scores per voxel, and the class with the highest score. The network must be in evaluation mode."""
     device = next(network.parameters()).device
     with torch.no_grad():
         logits = voxel_logits(network, as_batch([image]).to(device))

@@ -1,4 +1,4 @@
-"""What every optimiser step was: its numbers and its times, measured in one place for all trainings."""
+"""The metrics and times of every optimiser step; all trainings measure them here."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sscn_triton.study.training.segmentation import Seen
 
 @dataclass(frozen=True)
 class Measured:
-    """An optimiser step, of one batch or of several whose gradients are added up.
+    """An optimiser step on one batch, or on several whose gradients are added.
 
     step: its number, from 1
-    seen: what its batches said before the weights moved
-    voxels: active voxels of its batches, also those of unknown label, in this process
-    seconds_data, seconds_forward, seconds_backward: until the batches were there; forward pass and loss; backward pass
-    and optimiser
-    wall: seconds since the training began, pauses left out
+    seen: the results of its batches before the weights changed
+    voxels: active voxels of its batches in this process, including those of unknown label
+    seconds_data, seconds_forward, seconds_backward: for waiting for the batches; for forward pass and loss; for
+    backward pass and optimiser
+    wall: seconds since the training began, without pauses
     """
 
     step: int
@@ -34,7 +34,7 @@ class Measured:
 
 
 class Recorder(lightning.Callback):
-    """Measures every step and hands it to `keep`. last_step: the number of the last step of the training before."""
+    """Measures every step and passes it to `keep`. last_step: the number of the last step before continuing."""
 
     def __init__(self, last_step: int = 0) -> None:
         self.last_step = last_step
@@ -47,7 +47,7 @@ class Recorder(lightning.Callback):
         self._data = self._forward = self._backward = 0.0
 
     def begin(self, trainer: Any) -> float:
-        """Called before the first step; gives the seconds that the training before took."""
+        """Called before the first step; returns the seconds that earlier calls spent on this training."""
         return 0.0
 
     def keep(self, trainer: Any, module: Any, step: Measured) -> None:

@@ -1,4 +1,4 @@
-"""A network that labels voxels, as Lightning trains it: its loss, its optimiser, and what each batch said."""
+"""A voxel-labelling network as a Lightning module: its loss, its optimiser, and the results of each batch."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def voxel_logits(network: nn.Module, batch: Batch) -> Tensor:
 def one_cycle(progress: float, peak: float) -> float:
     """Learning rate of the one-cycle schedule (Smith, arXiv:1708.07120): up for 30 %, then down, along cosines.
 
-    It begins at a 25th of the peak and ends at a 10,000th of that, as `torch.optim.lr_scheduler.OneCycleLR` does, which
-    needs the number of steps beforehand; here progress, from 0 to 1, may be counted in time.
+    It begins at a 25th of the peak and ends at a 10,000th of that, as in `torch.optim.lr_scheduler.OneCycleLR`. That
+    class needs the number of steps beforehand; the progress here, from 0 to 1, may also measure time.
     """
     start, end, up = peak / 25, peak / 25e4, 0.3
     if progress < up:
@@ -44,7 +44,7 @@ WARM_UP = 500
 
 
 def scheduled(schedule: Schedule, step: int, progress: float, peak: float) -> float:
-    """Learning rate of a step, counted from 0; progress of the training before it, from 0 to 1."""
+    """Learning rate of a step, counted from 0; progress: of the training before this step, from 0 to 1."""
     if schedule == "constant":
         return peak * min(1.0, (step + 1) / WARM_UP)
     if schedule == "decay":
@@ -54,8 +54,8 @@ def scheduled(schedule: Schedule, step: int, progress: float, peak: float) -> fl
 
 @dataclass(frozen=True)
 class Objective:
-    """reduction: of the losses of a batch's events, mean, or sum as in the 2018 study; class_weights: see
-    `metrics.event_losses`."""
+    """The loss of a batch. reduction: how the events' losses are combined, by mean or, as in the 2018 study, by sum;
+    class_weights: see `metrics.event_losses`."""
 
     reduction: Literal["mean", "sum"] = "mean"
     class_weights: ClassWeights = "none"
@@ -63,15 +63,15 @@ class Objective:
 
 @dataclass(frozen=True)
 class Seen:
-    """What one batch said before the weights moved, over all processes. `a + b` is both batches together."""
+    """The results of one batch over all processes, before the weights changed. `a + b` combines two batches."""
 
     loss: float  # sum over events with a voxel of known label
     accuracy: float  # sum over the same events
     events: float
     voxels: float
-    class_accuracy: tuple[float, ...]  # of each class, sum over the events that have it
+    class_accuracy: tuple[float, ...]  # per class, sum over the events that have it
     class_events: tuple[float, ...]
-    forward: float  # seconds, loss included
+    forward: float  # seconds of the forward pass, including the loss
 
     def __add__(self, other: Seen) -> Seen:
         return Seen(
@@ -94,7 +94,7 @@ class Seen:
 
     @property
     def class_accuracies(self) -> list[float]:
-        """Of each class; nan where no event has it."""
+        """The accuracy of each class; nan if no event has it."""
         return [a / n if n else math.nan for a, n in zip(self.class_accuracy, self.class_events, strict=True)]
 
 
@@ -105,9 +105,9 @@ def _sums(ones: tuple[float, ...], others: tuple[float, ...]) -> tuple[float, ..
 class Segmentation(lightning.LightningModule):
     """A network that labels voxels, its loss and its optimiser.
 
-    first_step: number of the first step it will make here, from 1. optimizer_state: of an optimiser to go on with.
-    The losses of several processes are those of one on the joined batch; DDP averages gradients, which is undone here.
-    After every batch `seen` is what it said.
+    first_step: the number of the first step in this process, from 1. optimizer_state: the state of an optimiser to
+    continue with. Several processes compute the same loss as one process on the combined batch; for this, the module
+    undoes DDP's averaging of gradients. After every batch, `seen` contains its results.
     """
 
     def __init__(
@@ -130,13 +130,13 @@ class Segmentation(lightning.LightningModule):
         losses = event_losses(logits, batch.labels, batch.events, batch.images, self.objective.class_weights)
         numbers = self._count(logits.detach(), losses.detach(), batch)
         loss = losses.sum() * (self._processes / max(1.0, numbers[2]))
-        if self.objective.reduction == "sum":  # Lightning divides by the number of batches in a step
+        if self.objective.reduction == "sum":  # because Lightning divides by the number of batches in a step
             loss = losses.sum() * (self._processes * self.trainer.accumulate_grad_batches)
         self._stop_if_not_finite(numbers[0], batch, batch_index)
         summed, accuracy, events, voxels, *by_class = numbers
         half = len(by_class) // 2
         classes = tuple(by_class[:half]), tuple(by_class[half:])
-        seconds = time.perf_counter() - start  # the numbers have waited for a GPU
+        seconds = time.perf_counter() - start  # reading the numbers has synchronised with a GPU
         self.seen = Seen(summed, accuracy, events, voxels, *classes, seconds)
         return loss
 
@@ -171,6 +171,6 @@ class Segmentation(lightning.LightningModule):
 
 
 def set_learning_rate(trainer: Any, rate: float) -> None:
-    """For the steps to come."""
+    """Set the learning rate of the next steps."""
     for group in trainer.optimizers[0].param_groups:
         group["lr"] = rate

@@ -1,4 +1,4 @@
-"""A row for every step, in a CSV file and in TensorBoard's, continued where a killed training stopped."""
+"""The log with one row per step, as a CSV file and as TensorBoard's; it continues where a killed training stopped."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ TIMES = ("seconds_data", "seconds_forward", "seconds_backward", "wall")
 
 
 def columns(classes: tuple[str, ...]) -> list[str]:
-    """Of steps.csv: loss and accuracies are of the images the step learnt from, before it moved the weights; times in
-    seconds (backward has the optimiser in it, wall counts from the start of the training, pauses left out); memory in
-    bytes, of a GPU what was allocated at most in this step, else what the process holds. Over all processes are loss,
-    accuracies, voxels and events; times and memory are those of the first."""
+    """The columns of steps.csv.
+
+    Loss and accuracies are those of the step's images before the weights changed. Times are in seconds: backward
+    includes the optimiser, and wall counts from the start of the training, without pauses. Memory is in bytes: on a GPU
+    the peak allocation in this step, else the size of the process. Loss, accuracies, voxels and events cover all
+    processes; times and memory are those of the first process.
+    """
     return [*FIELDS, *(f"accuracy_{name}" for name in classes), *TIMES, "memory"]
 
 
 class StepLog(Recorder):
-    """Writes the rows. last_step: of the rows kept from before; what is beyond it was made again."""
+    """Writes the rows. last_step: the last step whose row is kept from before; later steps are repeated."""
 
     def __init__(self, folder: Path, classes: tuple[str, ...], last_step: int, tensorboard: bool) -> None:
         super().__init__(last_step)
@@ -39,7 +42,7 @@ class StepLog(Recorder):
         return self._open() if trainer.is_global_zero else 0.0
 
     def _open(self) -> float:
-        """Drops the rows beyond the last step; gives the wall time of the last one that stays."""
+        """Drop the rows after the last step; returns the wall time of the last remaining row."""
         path = self.folder / STEPS
         rows = read_rows(path) if self.last_step and path.exists() else []
         kept = [row for row in rows if int(row["step"]) <= self.last_step]
@@ -59,7 +62,7 @@ class StepLog(Recorder):
         self._write(dict(zip(self.columns, values, strict=True)))
 
     def _write(self, row: dict[str, float]) -> None:
-        """Raises WriteError if there is no room."""
+        """Write a row. Raises WriteError if the disk is full."""
         line = ",".join(f"{value:.6g}" if isinstance(value, float) else str(value) for value in row.values())
         try:
             write_all(self._file, f"{line}\n".encode())
@@ -77,7 +80,7 @@ class StepLog(Recorder):
 
 
 def step_memory(device: torch.device) -> int:
-    """Bytes: of a GPU what was allocated at most since the last call, else what the process holds now."""
+    """Memory in bytes: on a GPU the peak allocation since the last call, else the current size of the process."""
     if device.type != "cuda":
         return resident_memory()
     peak = torch.cuda.max_memory_allocated(device)
@@ -86,6 +89,6 @@ def step_memory(device: torch.device) -> int:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of steps.csv; a last one that was cut short is left out."""
+    """The rows of steps.csv; an incomplete last row is left out."""
     with path.open(newline="") as file:
         return [row for row in csv.DictReader(file) if row.get("memory")]

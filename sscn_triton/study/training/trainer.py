@@ -1,4 +1,4 @@
-"""`sscn train`: one network trained as a configuration says, to be killed and continued at will."""
+"""`sscn train`: trains one network as its configuration says. The process may be killed and restarted at any time."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ from sscn_triton.study.training.steplog import StepLog
 def train(config: TrainConfig, seconds: float = math.inf) -> Path | None:
     """Train, judge, and return the path of the final checkpoint; None in processes other than the first.
 
-    All that the training will need is looked at before its first step: the folder, the checkpoint to continue from, the
-    data, what it will be judged by. The trained network is saved before it is judged.
+    The function checks everything that the training needs before its first step: the folder, the checkpoint to continue
+    from, the training data and the held-out data. It saves the trained network before judging it.
 
-    seconds: after these the training stops at a checkpoint, to be continued by the same call, and None is returned;
-    judging is not begun then either. For one process.
+    seconds: time after which the training stops at a checkpoint and returns None; the same call continues it. After
+    this time judging does not start either. For one process only.
 
-    Raises ValueError or OSError before any work for what will not do, BusyError, an OSError, while another process
-    trains in the folder, RunError if the work fails, Interrupted on Ctrl-C. What was saved before stays.
+    Raises ValueError or OSError before any work if an option or file is unsuitable, BusyError (an OSError) while
+    another process trains in the folder, RunError if the work fails, Interrupted on Ctrl-C. Saved files stay.
     """
     end = time.monotonic() + seconds
     if config.processes > 1 and seconds < math.inf:
@@ -75,17 +75,17 @@ def train(config: TrainConfig, seconds: float = math.inf) -> Path | None:
             raise Interrupted(f"interrupted; {_kept(folder / LAST)}") from None
         finally:
             if new and _is_first() and not (folder / LAST).exists():
-                shutil.rmtree(folder)  # nothing in it is of use
+                shutil.rmtree(folder)  # it contains nothing useful
 
 
 def train_and_say(config: TrainConfig) -> None:
-    """`sscn train`: `train`, and where the network is."""
+    """`sscn train`: run `train`, then print the path of the network."""
     if path := train(config):
         print(f"network: {path}")
 
 
 def _train(config: TrainConfig, folder: Path, device: str, end: float) -> Path | None:
-    """In a folder that no other process writes."""
+    """Train in a folder to which no other process writes."""
     before = _before(config, folder)
     start = start_weights(config) if before is None else None
     data = EventImages(config, first_step=before.step if before else 0)
@@ -105,7 +105,7 @@ def _train(config: TrainConfig, folder: Path, device: str, end: float) -> Path |
 
 
 def _check_devices(config: TrainConfig, device: str) -> None:
-    """As many devices as asked for, as many processes as started: or two trainings would share a folder unnoticed."""
+    """Check the numbers of devices and of processes; otherwise two trainings could share a folder unnoticed."""
     from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
     if config.processes > 1 and config.network != "sparse" and device == "cpu":
@@ -130,13 +130,13 @@ def _check_tensorboard(config: TrainConfig) -> None:
 
 
 def _is_first() -> bool:
-    """Whether this is the first of the processes that train together, which writes the folder."""
+    """Whether this is the first of the processes that train together; only the first writes to the folder."""
     ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
     return all(os.environ.get(name, "0") == "0" for name in ranks)
 
 
 def _make_folder(config: TrainConfig) -> Path:
-    """The folder. ValueError if it cannot be written to."""
+    """Make the folder and return it. Raises ValueError if it is not writable."""
     folder = Path(config.out)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"out must be a folder, but {folder} is a file")
@@ -150,7 +150,7 @@ def _make_folder(config: TrainConfig) -> Path:
 
 
 def _before(config: TrainConfig, folder: Path) -> Checkpoint | None:
-    """The checkpoint in the folder to continue from. ValueError if it is of another training or cannot be."""
+    """The checkpoint in the folder to continue from. Raises ValueError if it is from another training or unusable."""
     if not (folder / LAST).exists():
         return None
     before = load_checkpoint(folder / LAST)
@@ -177,7 +177,7 @@ def _check_same_training(config: TrainConfig, then: TrainConfig, folder: Path) -
 
 
 def _check_continuable(config: TrainConfig, before: Checkpoint, path: Path) -> None:
-    """This version can continue from the state of the optimiser and from the averages."""
+    """Check that this version can continue from the optimiser's state and from the averages."""
     network = network_of(before)
     optimizer = torch.optim.Adam(network.parameters())
     try:
@@ -187,14 +187,14 @@ def _check_continuable(config: TrainConfig, before: Checkpoint, path: Path) -> N
                 raise ValueError("moments of another shape than their parameter")
         if config.average and before.averaged is None:
             raise ValueError("it has no averages of the weights")
-    except Exception as error:  # whatever torch says of values that are not its own
+    except Exception as error:  # torch may raise anything for foreign values
         raise ValueError(
             f"{path}: its optimizer or averages cannot be continued from ({type(error).__name__}: {error})"
         ) from error
 
 
 def _check_same_data(config: TrainConfig, before: Checkpoint | None, identity: dict[str, Any]) -> None:
-    """Refuses to go on with other events than those of the steps before."""
+    """Refuse to continue with other events than those of the previous steps."""
     if before is None:
         return
     if before.data is None:
@@ -221,7 +221,7 @@ def make_trainer(config: TrainConfig, device: str) -> lightning.Trainer:
 
     strategy: Any = "auto"
     if config.processes > 1:
-        unused = config.network == "study"  # it has shortcuts that take part in nothing
+        unused = config.network == "study"  # it contains shortcuts that the forward pass does not use
         strategy = DDPStrategy(find_unused_parameters=unused)
     plugins: list[Any] = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
     return quiet_trainer(
@@ -237,9 +237,11 @@ def make_trainer(config: TrainConfig, device: str) -> lightning.Trainer:
 
 
 class Keeper(lightning.Callback):
-    """Keeps checkpoints, and averages of the weights if asked to. Starts where `before` stopped, stops when the clock
-    passes `end`. identity: of the data, kept in the checkpoints. start_weights: of a new training, instead of random
-    ones."""
+    """Saves checkpoints and, if the options say so, averages the weights.
+
+    The training continues from `before` and stops when the clock passes `end`. identity: that of the data, saved in the
+    checkpoints. start_weights: initial weights of a new training, instead of random ones.
+    """
 
     def __init__(
         self,
@@ -256,7 +258,7 @@ class Keeper(lightning.Callback):
         self.start = self.step = before.step if before else 0
 
     def network(self) -> Network:
-        """The network as it was, or a fresh one; in the mode for training."""
+        """The network of the checkpoint, or a new one; in training mode."""
         if self.before is not None:
             return network_of(self.before).train()
         network = make_network(self.config.network_settings(), self.config.seed)
@@ -287,13 +289,13 @@ class Keeper(lightning.Callback):
             self.save(module, trainer)
 
     def _average(self, averaged: dict[str, torch.Tensor], parameters: dict[str, torch.Tensor]) -> None:
-        """Moves the averages towards the parameters; by more in the first steps, to forget the first weights."""
+        """Move the averages towards the parameters, faster in the first steps, so that the initial weights fade."""
         decay = min(self.config.average, self.step / (self.step + 10))
         update = get_ema_multi_avg_fn(decay)
         update(list(averaged.values()), [parameters[name] for name in averaged], self.step)
 
     def _refuse_broken(self, module: Any, optimizer: torch.optim.Optimizer, names: tuple[str, ...]) -> None:
-        """Weights and moments that are no numbers must not replace good ones."""
+        """Raise if weights or moments are not finite, so that they do not replace a good checkpoint."""
         for name, weight in module.network.named_parameters():
             moments = [value for key, value in optimizer.state.get(weight, {}).items() if key != "step"]
             if not all(torch.isfinite(values).all() for values in (weight, *moments)):
@@ -334,7 +336,7 @@ def _fit(trainer: lightning.Trainer, config: TrainConfig, data: EventImages, las
     ctrl_c = signal.getsignal(signal.SIGINT)
     try:
         fit(trainer, module, [log, pace, last], datamodule=data)
-    except SystemExit:  # Lightning's answer to Ctrl-C
+    except SystemExit:  # Lightning raises this on Ctrl-C
         signal.signal(signal.SIGINT, ctrl_c)
         raise Interrupted(f"interrupted; {_kept(last.path)}") from None
     except Exception as error:
@@ -342,7 +344,7 @@ def _fit(trainer: lightning.Trainer, config: TrainConfig, data: EventImages, las
 
 
 def _told(error: Exception) -> str:
-    """The message of an error that says enough by itself, else with the error's kind before it."""
+    """The message of an error; the type of the error precedes it unless the message suffices."""
     if isinstance(error, (ArithmeticError, OSError, RuntimeError, EventFileError)) and str(error):
         return str(error)
     return f"{type(error).__name__}: {error}"
@@ -356,7 +358,7 @@ def _kept(path: Path) -> str:
 
 
 def _finish(config: TrainConfig, folder: Path, data: EventImages, device: torch.device) -> Path:
-    """Saves the network with the statistics of its final weights, then judges it."""
+    """Save the network with the statistics of its final weights, then judge it."""
     checkpoint = load_checkpoint(folder / LAST)
     try:
         network = network_of(replace(checkpoint, weights=final_weights(checkpoint))).to(device)
