@@ -1,1 +1,1 @@
-"""What a trained network gets wrong, and how it finds Michel electrons."""
+"""Analyses of a trained network: its mistakes, and the Michel electrons that it finds."""

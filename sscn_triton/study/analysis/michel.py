@@ -1,14 +1,14 @@
-"""Michel electrons found in a segmentation: how many, how pure, how complete, and of what energy.
+"""Michel electrons found in a segmentation: their number, purity, completeness and energy.
 
 The analysis of the 2018 study and of arXiv:1903.05663. Voxels of one class are clustered by DBSCAN (Ester et al. 1996).
-A *candidate* is a cluster of voxels called Michel that touches the end of a track:
+A *candidate* is a cluster of voxels labelled Michel that touches the end of a track:
 
-- it is *attached* if it is less than `REACH` away from a cluster of voxels called MIP,
-- and at the *edge* of that cluster if, with the MIP voxels within `CUT` of the contact removed, no more than one
-  cluster is left of it. The contact is the MIP voxel nearest to the Michel cluster.
+- it is *attached* if its distance to a cluster of voxels labelled MIP is less than `REACH`,
+- and it is at the *edge* of that cluster if at most one cluster remains after the MIP voxels within `CUT` of the
+  contact are removed. The contact is the MIP voxel nearest to the Michel cluster.
 
-A true Michel electron is the same thing in the true labels. A candidate is *matched* to the true Michel cluster,
-attached or not, that it shares most voxels with.
+A true Michel electron is defined in the same way from the true labels. A candidate is *matched* to the true Michel
+cluster, attached or not, with which it shares the most voxels.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ import numpy as np
 from sscn_triton.lartpc import CLASS_NAMES, Event
 
 REACH, CUT = 2.83, 15.0
-"""In voxels, the distance under which clusters touch, and how much of a track is removed around a contact."""
+"""In voxels: the distance below which clusters touch, and the radius around a contact that is removed from a track."""
 
 MIP_VOXELS, MICHEL_VOXELS = 10, 5
-"""DBSCAN's min_samples, the voxel itself counted."""
+"""DBSCAN's min_samples, which includes the voxel itself."""
 
 _MIP, _MICHEL = CLASS_NAMES.index("MIP"), CLASS_NAMES.index("Michel")
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Michel voxels of one cluster. rows: which of the event's voxels; energy: their sum, MeV."""
+    """Michel voxels of one cluster. rows: indices into the event's voxels; energy: the sum over them, in MeV."""
 
     rows: np.ndarray
     energy: float
@@ -44,7 +44,7 @@ class Cluster:
 
 
 def clusters(coordinates: np.ndarray, rows: np.ndarray, least: int) -> list[np.ndarray]:
-    """DBSCAN clusters among some rows of coordinates [N, D], each as its rows; voxels of no cluster are left out."""
+    """DBSCAN clusters among some rows of coordinates [N, D], each as its rows; other voxels are left out."""
     from sklearn.cluster import DBSCAN
 
     if not len(rows):
@@ -54,7 +54,7 @@ def clusters(coordinates: np.ndarray, rows: np.ndarray, least: int) -> list[np.n
 
 
 def michel_clusters(event: Event, labels: np.ndarray) -> list[Cluster]:
-    """The Michel clusters of an event in these labels, [N] of the five classes, true ones or predicted."""
+    """The Michel clusters of an event by labels [N] of the five classes, which may be true or predicted."""
     tracks = clusters(event.coordinates, np.flatnonzero(labels == _MIP), MIP_VOXELS)
     found = clusters(event.coordinates, np.flatnonzero(labels == _MICHEL), MICHEL_VOXELS)
     return [_cluster(event, rows, tracks) for rows in found]
@@ -76,7 +76,7 @@ def _cluster(event: Event, rows: np.ndarray, tracks: list[np.ndarray]) -> Cluste
 
 @dataclass(frozen=True)
 class Match:
-    """A candidate and the true cluster that it shares most voxels with."""
+    """A candidate and the true cluster with which it shares the most voxels."""
 
     shared: int
     predicted: int  # voxels of the candidate
@@ -87,7 +87,7 @@ class Match:
 
 @dataclass
 class MichelAnalysis:
-    """Collects events one by one; `record()` sums them up."""
+    """Collects events one by one; `record()` summarises them."""
 
     true: int = 0  # Michel electrons at the end of a true track
     found: int = 0  # of these, matched by a candidate
@@ -121,11 +121,11 @@ class MichelAnalysis:
         self.candidate_energies += [candidate.energy for candidate in candidates]
 
     def record(self) -> dict[str, Any]:
-        """Counts, efficiencies and purities (fractions; nan of nothing), and energies in MeV.
+        """Counts, efficiencies and purities (fractions; nan if the denominator is 0), and energies in MeV.
 
-        identification efficiency: true Michel electrons at the end of a track that a candidate matches, over all of
-        them; purity: candidates that match a true Michel cluster, over all. Clustering efficiency and purity: voxels
-        shared, over those of the true cluster and over those of the candidate, averaged over matched candidates.
+        Identification efficiency: the fraction of true Michel electrons at the end of a track that a candidate matches;
+        purity: the fraction of candidates that match a true Michel cluster. Clustering efficiency and purity: shared
+        voxels divided by those of the true cluster and by those of the candidate, averaged over matched candidates.
         """
         return {
             "true": self.true,

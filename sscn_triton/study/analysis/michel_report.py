@@ -1,4 +1,4 @@
-"""The report's page on Michel electrons: how many are found, how pure and complete, and of what energy."""
+"""The report's page on Michel electrons: how many are found, their purity, completeness and energy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TRUE, _FOUND = "#303030", "#C8553D"
 
 
 def rows(record: dict[str, Any]) -> Table:
-    """Every network in three dimensions that was judged by whole events, by both definitions, then the paper's."""
+    """Every three-dimensional network that was judged on whole events, by both definitions, then the paper's."""
     header = [
         "network", "labels", "accuracy, Michel", "true", "identification efficiency", "candidates",
         "identification purity", "clustering efficiency", "clustering purity",
@@ -47,7 +47,7 @@ def rows(record: dict[str, Any]) -> Table:
 
 
 def _share(some: int, whole: int) -> str:
-    """A share with one standard deviation either way, by Wilson's score interval (1927)."""
+    """A share with one standard deviation in both directions, by Wilson's score interval (1927)."""
     if not whole:
         return "none"
     from scipy.stats import binomtest
@@ -57,7 +57,7 @@ def _share(some: int, whole: int) -> str:
 
 
 def energies(record: dict[str, Any]) -> Figure:
-    """Left: spectra, true and found. Right: matched pairs."""
+    """Left: true and found energy spectra. Right: energies of matched pairs."""
     found = record["michel"]["network"]["closer"]["michel"]
     drawn, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.6))
     edges = np.arange(0, 61, 5.0)
@@ -78,7 +78,7 @@ def energies(record: dict[str, Any]) -> Figure:
 
 
 def energy_rows(record: dict[str, Any]) -> Table:
-    """The spectra in bins, then matched pairs in a row each."""
+    """The binned spectra, then one row per matched pair."""
     found = record["michel"]["network"]["closer"]["michel"]
     edges = np.append(np.arange(0, 60, 5.0), np.inf)
     counts = [np.histogram(found[name], edges)[0] for name in ("true_energies", "candidate_energies")]
@@ -92,7 +92,7 @@ def energy_rows(record: dict[str, Any]) -> Table:
 
 
 def sentence(record: dict[str, Any]) -> str:
-    """What the numbers say, in words made from the numbers."""
+    """A summary of the numbers in words, generated from the numbers."""
     network = record["michel"]["network"]
     found, michel = network["closer"]["michel"], record["classes"].index("Michel")
     weights = "" if network["class_weights"] == "none" else f", class weights {network['class_weights']}"
@@ -129,7 +129,7 @@ def parts(record: dict[str, Any], folder: Path) -> list[Markup]:
 
 
 def _shares(record: dict[str, Any]) -> Table:
-    """Classes of the held-out images of stopping muons: mean shares, and the network's accuracy."""
+    """Mean share and the network's accuracy per class, on the held-out images of stopping muons."""
     scores = record["michel"]["network"]["held_out"]
     found = zip(record["classes"], scores["class_share"], scores["class_accuracy"], strict=True)
     header = ["class (all held-out images of stopping muons)", "share", "accuracy"]

@@ -1,4 +1,5 @@
-"""What is wrong where: confusion by voxel and by energy, the score of the right class, how near the next class is."""
+"""Statistics of mistakes: confusion by voxel and by energy, the score of the right class, and the distance of wrong
+voxels to the next class."""
 
 from __future__ import annotations
 
@@ -10,13 +11,13 @@ from sscn_triton.lartpc import Event
 
 SCORE_BINS = np.linspace(0, 1, 21)
 DISTANCE_BINS = np.array([0, 1.01, 1.5, 2.01, 3.01, 4.01, 6.01, 8.01, 12.01, 16.01, 32.01, np.inf])
-"""Voxels; edges lie just above distances that a grid has."""
+"""In voxels; edges lie just above distances that occur on a grid."""
 
 
 def boundary_distances(coordinates: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Distance in voxels from each voxel [N, D] to the nearest one of another label [N]; inf where there is none.
+    """Distance in voxels from each voxel [N, D] to the nearest one with another label [N]; inf if there is none.
 
-    A label of -1, unknown, is a label like the others here.
+    The label -1 (unknown) is treated like any other label.
     """
     from scipy.spatial import cKDTree
 
@@ -29,7 +30,7 @@ def boundary_distances(coordinates: np.ndarray, labels: np.ndarray) -> np.ndarra
 
 
 class Mistakes:
-    """Collects events one by one; `record()` sums them up. Voxels of unknown label count nowhere."""
+    """Collects events one by one; `record()` summarises them. Voxels of unknown label are always excluded."""
 
     def __init__(self, classes: int) -> None:
         self.voxels = np.zeros((classes, classes), dtype=np.int64)
@@ -39,7 +40,7 @@ class Mistakes:
         self.worst: list[tuple[float, str]] = []
 
     def add(self, event: Event, scores: np.ndarray) -> None:
-        """One event and the network's probabilities of its voxels, [N, classes]."""
+        """Add one event and the network's probabilities for its voxels, [N, classes]."""
         rows = np.flatnonzero(event.labels >= 0)
         if not len(rows):
             return
@@ -56,10 +57,13 @@ class Mistakes:
         self.worst = sorted([*self.worst, (float((true == predicted).mean()), event.name)])[:5]
 
     def record(self) -> dict[str, Any]:
-        """confusion_voxels and confusion_energy (MeV): [true][predicted]; score_of_true_class: [true class][bin of
-        score_bins]; boundary_distance_right and _wrong: voxels by their distance to the nearest of another true class,
-        in bins between distance_bins (the last one open, and of images of one class); worst: the five events of
-        lowest nonzero accuracy."""
+        """The statistics of all events.
+
+        confusion_voxels and confusion_energy (MeV): [true][predicted]; score_of_true_class: [true class][bin of
+        score_bins]; boundary_distance_right and _wrong: voxels by their distance to the nearest voxel of another true
+        class, in bins between distance_bins (the last bin is open and contains images of one class); worst: the five
+        events with the lowest nonzero accuracy.
+        """
         return {
             "confusion_voxels": self.voxels.tolist(),
             "confusion_energy": self.energy.tolist(),

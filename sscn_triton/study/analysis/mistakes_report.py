@@ -1,4 +1,4 @@
-"""The report's look at mistakes: which class for which, how sure, how far from the next class, and the worst events."""
+"""The report's part on mistakes: confusion, certainty, distance to the next class, and the worst events."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def certainty(mistakes: dict[str, Any], classes: list[str]) -> Figure:
 
 
 def _by_distance(mistakes: dict[str, Any]) -> list[tuple[str, int, float]]:
-    """Name of each bin, its voxels, the share of them that are wrong; nan of none."""
+    """The name of each bin, its number of voxels and the share of wrong ones; nan for an empty bin."""
     edges = [f"{edge:.0f}" if edge != 1.5 else "1.5" for edge in mistakes["distance_bins"]]
     names = [f"{a} to {b}" for a, b in pairwise(edges)] + [f"over {edges[-1]}"]
     pairs = zip(mistakes["boundary_distance_right"], mistakes["boundary_distance_wrong"], strict=True)
@@ -88,7 +88,7 @@ def _by_distance(mistakes: dict[str, Any]) -> list[tuple[str, int, float]]:
 
 
 def certainty_rows(mistakes: dict[str, Any], classes: list[str]) -> Table:
-    """Softmax of the true class in fifths, then the distances."""
+    """The softmax of the true class in fifths, followed by the distances."""
     fifths = np.array(mistakes["score_of_true_class"]).reshape(len(classes), 5, -1).sum(2)
     header = ["voxels", "0 to 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8", "0.8 to 1"]
     rows = [
@@ -101,7 +101,7 @@ def certainty_rows(mistakes: dict[str, Any], classes: list[str]) -> Table:
 
 
 def sentence(mistakes: dict[str, Any]) -> str:
-    """Where the errors are, in words made from the numbers."""
+    """A description of where the errors are, generated from the numbers."""
     wrong = mistakes["boundary_distance_wrong"]
     edges = mistakes["distance_bins"]
     near = sum(count for count, edge in zip(wrong, [*edges[1:], float("inf")], strict=True) if edge <= 2.01)

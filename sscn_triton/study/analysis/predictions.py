@@ -1,4 +1,4 @@
-"""A closer look at what a network predicted: its mistakes, and the Michel electrons that can be found in it."""
+"""Analysis of a network's predictions: its mistakes, and the Michel electrons found in them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from sscn_triton.study.training.metrics import Tally
 
 
 class Closer:
-    """`Mistakes`; for the five classes in three dimensions `MichelAnalysis` too, by both definitions of the labels.
+    """`Mistakes` and, for the five classes in three dimensions, `MichelAnalysis`, by both definitions of the labels.
 
-    Truth and prediction are compared as they are, and again with the rule of `lartpc.detached_to_shower` applied to
-    both of them.
+    Truth and prediction are compared unchanged, and again after `lartpc.detached_to_shower` is applied to both.
     """
 
     def __init__(self, classes: tuple[str, ...], ndim: int) -> None:
@@ -29,7 +28,7 @@ class Closer:
         self._tally = Tally(len(classes))
 
     def add(self, event: Event, scores: np.ndarray) -> None:
-        """One event and the probabilities of its voxels, [N, classes]."""
+        """Add one event and the probabilities for its voxels, [N, classes]."""
         self.mistakes.add(event, scores)
         if self.michel is None or self.attached is None:
             return
@@ -41,8 +40,8 @@ class Closer:
         self._tally.add(sure, torch.from_numpy(true.astype(np.int64)))
 
     def record(self) -> dict[str, Any]:
-        """Fit for JSON: mistakes; michel, and attached with michel, nonzero_accuracy, class_accuracy and class_share by
-        the other definition. The last two are null where they mean nothing."""
+        """A JSON record with the entries mistakes, michel and attached; attached contains michel, nonzero_accuracy,
+        class_accuracy and class_share by the other definition. michel and attached are null if they do not apply."""
         record: dict[str, Any] = {"mistakes": self.mistakes.record(), "michel": None, "attached": None}
         if self.michel is not None and self.attached is not None:
             scores = self._tally.scores()

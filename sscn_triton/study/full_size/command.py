@@ -2,9 +2,9 @@
 
     python3 -m sscn_triton.study.full_size.command [--toy] [--minutes N] [--seed N] [--out FOLDER]
 
-which needs torch, numpy, numba, h5py and lightning, no network, nothing installed. Every call does what is next for so
-many minutes and says what is left; killed at any moment, the next one goes on. What was found is in a dated JSON file,
-whole after every piece; `at_scale_pieces` lists them.
+which needs torch, numpy, numba, h5py and lightning, but no internet and no installation. Every call works on the next
+pieces for the given minutes and prints what is left. It may be killed at any moment; the next call continues. The
+results are in a dated JSON file, which is complete after every piece; `pieces` lists the pieces.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ WARNING = "*** TOY SIZE ON THE CPU: this shows that the pieces run. These are NO
 
 
 def study_at_scale(out: str = "study-gpu", minutes: float = MINUTES_AT_SCALE, seed: int = 0, toy: bool = False) -> Path:
-    """Do what is next; the path of the JSON file.
+    """Work on the next pieces and return the path of the JSON file.
 
-    Raises ValueError before any work where there is no GPU (unless toy), or for a folder of another seed, size,
-    device or versions; RunError if a piece fails, what was finished before being kept.
+    Raises ValueError before any work if there is no GPU (unless toy), or if the folder belongs to another seed, size,
+    device or version. Raises RunError if a piece fails; pieces that were finished before are kept.
     """
     end = time.monotonic() + 60 * minutes
     device = "cpu" if toy else "cuda"
@@ -62,7 +62,7 @@ def study_at_scale(out: str = "study-gpu", minutes: float = MINUTES_AT_SCALE, se
 
 
 def _results(setting: Setting) -> Results:
-    """The record that is there, or today's."""
+    """The existing record, or a new one with today's date."""
     setting.out.mkdir(parents=True, exist_ok=True)
     found = sorted(setting.out.glob(f"*{RECORD}"))
     path = found[-1] if found else setting.out / f"{datetime.date.today().isoformat()}{RECORD}"
@@ -78,7 +78,7 @@ def _results(setting: Setting) -> Results:
 
 
 def _do(piece: Piece, seconds: float, results: Results) -> bool:
-    """Whether the piece is finished; it may go on in the next call instead."""
+    """Work on a piece; returns whether it is finished. If not, the next call continues it."""
     start = time.monotonic()
     print(f"{piece.name} ...", flush=True)
     before = results.record.get("seconds", {}).get(piece.name, 0.0)
@@ -106,7 +106,7 @@ def _say_what_is_left(setting: Setting, results: Results) -> None:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Exit code: 0; 1 if a piece failed; 2 if the machine lacks what is needed, or for bad input."""
+    """Run the command. Exit code: 0; 1 if a piece failed; 2 if the machine lacks a requirement or the input is bad."""
     parser = argparse.ArgumentParser(prog="make gpu-study", description=(__doc__ or "").split(":")[0])
     parser.add_argument("--out", default="study-gpu", help="folder of events, trainings and the JSON file")
     parser.add_argument("--minutes", type=float, default=MINUTES_AT_SCALE, help="time of this call (7.5)")

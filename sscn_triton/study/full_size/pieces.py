@@ -1,6 +1,6 @@
 """The pieces of the study at full size: events, the pace of a training, the training, costs, scaling.
 
-A piece that lasts goes on where it stopped: events from their files, a training from its checkpoint.
+A long piece continues where it stopped: events from their files, a training from its checkpoint.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from sscn_triton.study.training.steplog import read_rows
 from sscn_triton.study.training.trainer import train
 
 RESERVE = 60.0
-"""Seconds at the end of a call in which nothing is begun: files and checkpoints are finished in it."""
+"""Seconds at the end of a call in which no work starts, because files and checkpoints must be finished."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One of the pieces.
+    """One piece of the study.
 
-    kind: what it does; its record says so too
-    do: takes the seconds there are, gives its record, or None where it has to go on in another call
-    seconds: the least time in which it makes progress
+    kind: what the piece does; its record contains the same word
+    do: takes the available seconds; returns the piece's record, or None if it must continue in another call
+    seconds: minimum time needed to make progress
     """
 
     name: str
@@ -49,7 +49,7 @@ class Piece:
 
 
 def pieces(setting: Setting, done: Mapping[str, Any]) -> list[Piece]:
-    """All of them, those of most interest first. done: records by name, for what one piece needs of another."""
+    """All pieces, the most interesting first. done: records by name, because some pieces need results of others."""
     scale = setting.scale
     found: list[Piece] = []
 
@@ -79,7 +79,7 @@ def pieces(setting: Setting, done: Mapping[str, Any]) -> list[Piece]:
     more = f"{scale.more_events} events of {scale.sizes[0]} px"
     add(more, "events", _events_piece(setting, 0, scale.more_events), 2 * RESERVE)
     add_training(scale.configs[0], scale.sizes[0], scale.more_events)
-    for size, config in zip(scale.sizes[1:], scale.configs[1:], strict=True):  # too many for most disks
+    for size, config in zip(scale.sizes[1:], scale.configs[1:], strict=True):  # streamed: too large for most disks
         add_training(config, size, scale.more_events, stream=True)
     return found
 
@@ -103,7 +103,7 @@ def _events_piece(setting: Setting, which: int, number: int) -> Callable[[float]
 
     def do(seconds: float) -> dict[str, Any] | None:
         end = time.monotonic() + seconds - RESERVE
-        # two seeds: no event that is judged was learnt from
+        # Two seeds, so that training and held-out events differ.
         wanted = ((setting.held_out(size), setting.scale.held_out, 1), (setting.events(size), number, 0))
         for folder, events, other in wanted:
             with Progress(f"simulating {size} px", events) as progress:
@@ -126,7 +126,7 @@ def _events_piece(setting: Setting, which: int, number: int) -> Callable[[float]
 
 
 def _pace(setting: Setting, base: TrainConfig) -> dict[str, Any]:
-    """How many steps fit into the time of a training; of a dense network, on how many images."""
+    """The number of steps that fit into the time of a training and, for a dense network, the number of images."""
     scratch, batch = setting.out / "pace", base.batch
     while True:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -155,9 +155,9 @@ def _changed(config: TrainConfig, **changes: Any) -> TrainConfig:
 
 
 def _training(base: TrainConfig, pace: dict[str, Any], seconds: float, label: str, size: int) -> dict[str, Any] | None:
-    """A training of the time that is asked for; its learning curve, and its accuracies on events it has not seen.
+    """Train for the requested time; returns the learning curve and the accuracies on held-out events.
 
-    label, size: of the training and of its events' edge in voxels, for tables and figures.
+    label: the training's name in tables and figures; size: the edge of its events in voxels.
     """
     if "failed" in pace:
         return {"failed": pace["failed"]}
@@ -184,7 +184,7 @@ def _training(base: TrainConfig, pace: dict[str, Any], seconds: float, label: st
 
 
 def _costs_piece(setting: Setting, size: int) -> Callable[[float], dict[str, Any]]:
-    """Forward pass, step and memory of the sparse network on single held-out events of this size."""
+    """Measure forward pass, step and memory of the sparse network on single held-out events of this size."""
 
     def do(seconds: float) -> dict[str, Any]:
         with open_events(setting.held_out(size)) as events:
@@ -208,7 +208,7 @@ def _sparse(setting: Setting) -> NetworkSettings:
 
 
 def _scaling(setting: Setting) -> dict[str, Any]:
-    """All networks against size, voxels and batch, on the fullest of some events of the largest size."""
+    """Measure all networks against size, voxels and batch, on the fullest of some events of the largest size."""
     from sscn_triton.study.data.batches import simulated
 
     events = sorted(simulated(2 * setting.seed + 1, 8, setting.scale.sizes[-1]), key=len, reverse=True)

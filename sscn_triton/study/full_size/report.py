@@ -1,4 +1,4 @@
-"""What the study at full size has found so far, beside the 2018 study, as Markdown for the terminal and the book."""
+"""The results of the full-size study so far, next to the 2018 study's, as Markdown for the terminal and the book."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sscn_triton.study import published
 from sscn_triton.study.full_size.setting import Kind
 
 GOAL = {"training": 0.993, "held out": 0.98, "size": 192, "seconds": 600.0}
-"""What a GPU is to reach: the accuracies of the study in ten minutes of training."""
+"""The goal on a GPU: the accuracies of the 2018 study after ten minutes of training."""
 
 ALT = (
     "Nonzero accuracy in training against iterations and against wall time, a line for each training; a dotted line "
@@ -19,7 +19,7 @@ ALT = (
 
 
 def table(record: dict[str, Any]) -> str:
-    """Trainings, classes, costs; what is not there yet is left out."""
+    """Tables of trainings, classes and costs; results that do not exist yet are left out."""
     trainings = _of_kind(record, "training")
     costs = _of_kind(record, "costs")
     parts = [_trainings(trainings), _goal(trainings), _classes(trainings), _costs(costs)]
@@ -70,7 +70,7 @@ def _trainings(trainings: list[dict[str, Any]]) -> str:
 
 
 def _goal(trainings: list[dict[str, Any]]) -> str:
-    """Whether the goal was reached, and how soon."""
+    """A sentence that says whether the goal was reached, and how soon."""
     lines = []
     for cell in trainings:
         config = cell["config"]

@@ -1,4 +1,4 @@
-"""How large the study at full size is, and where it runs."""
+"""The scale of the study at full size, and the machine and folder it uses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ Kind = Literal["events", "pace", "training", "costs", "scaling"]
 
 @dataclass(frozen=True)
 class Scale:
-    """How large everything is. parts: events of a file, by size; changes: of the packaged configurations."""
+    """All sizes of the study. parts: events per file, by size; changes: options that replace those of the packaged
+    configurations."""
 
     name: str
     sizes: tuple[int, ...]
@@ -66,7 +67,7 @@ TOY = replace(
 
 @dataclass(frozen=True)
 class Setting:
-    """What one study is: its scale, its folder, its seed, and what it runs on."""
+    """The setting of one study: its scale, its folder, its seed and its device."""
 
     scale: Scale
     out: Path

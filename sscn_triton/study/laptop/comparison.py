@@ -32,17 +32,17 @@ from sscn_triton.study.training.metrics import ClassWeights
 from sscn_triton.study.training.networks import Kind
 
 SUMMARY = "summary.json"
-"""The record in short, fit to be kept."""
+"""The file name of the short record, which is small enough to keep."""
 MUON_IMAGES = 4
 MUON_WEIGHTS: ClassWeights = "sqrt"
-"""Of the run on stopping muons: whole images in a step, and class weights."""
+"""Whole images per step and class weights of the run on stopping muons."""
 
 
 def study(config: StudyConfig) -> Path:
     """Run the study and return the path of its report.
 
-    Raises ValueError or FileNotFoundError before any work for a file or folder that will not do, RunError if a run
-    fails, Interrupted on Ctrl-C.
+    Raises ValueError or FileNotFoundError before any work if a file or folder is unsuitable, RunError if a run fails,
+    Interrupted on Ctrl-C.
     """
     budget = Budget(config)
     with OutputFolder(config.out, config.overwrite) as output:
@@ -84,15 +84,15 @@ def _kept(output: OutputFolder) -> str:
 
 
 def _shuffled(crops: list[Event], seed: int) -> list[Event]:
-    """The first of them stand for all, where there is no time to judge by more."""
+    """The crops in random order, so that the first ones are representative if there is no time to judge on more."""
     return [crops[i] for i in np.random.default_rng(seed).permutation(len(crops))]
 
 
 def _crop_runs(
     config: StudyConfig, split: Split, crops: list[Event], output: OutputFolder, budget: Budget
 ) -> dict[Role, Run]:
-    """The networks on crops, in the order of the report. The largest is trained first: the crops that it has time to
-    be judged by are those that the others are judged by."""
+    """The networks on crops, in the order of the report. The largest network is trained and judged first. The others
+    are judged on the crops that it had time for."""
     names = {"sparse": "sparse", "matched": "dense, matched", "study": "dense of 2018"}
     limit, judging = Limit(budget.seconds("crops"), config.steps), budget.judging()
     runs: dict[Role, Run] = {}
@@ -105,7 +105,7 @@ def _crop_runs(
 
 
 def _whole_runs(config: StudyConfig, split: Split, muons: Split, budget: Budget) -> Iterator[tuple[Role, Job]]:
-    """The runs on whole events, in the order of the report; how long one may take is asked when its turn has come."""
+    """The runs on whole events, in the order of the report; the budget of each is computed when the run starts."""
     judging = budget.judging()
     limit = Limit(budget.seconds("whole", ("michel", "scaling", "questions")), config.steps)
     images = split.train, split.held_out
@@ -117,15 +117,15 @@ def _whole_runs(config: StudyConfig, split: Split, muons: Split, budget: Budget)
 
 
 def _measure(job: Job, output: OutputFolder) -> Run:
-    """In a process of its own."""
+    """Do a job in a separate process."""
     outcome = run_apart(job, run)
     output.keep(job.name.replace(", ", "-").replace(" ", "-") + ".json", outcome.as_record())
     return Run(replace(job, held_out=job.held_out[: len(outcome.predictions)]), outcome)
 
 
 def _scale(config: StudyConfig, split: Split, budget: Budget, runs: dict[Role, Run]) -> dict[str, Any]:
-    """How costs grow, on the fullest of the events to learn from. What a dense network's first point will cost is known
-    from its run on crops."""
+    """Measure how costs grow, on the training events with the most voxels. A dense network's run on crops predicts the
+    cost of its first point."""
     seconds = budget.seconds("scaling", ("questions",))
     events = sorted(split.train, key=len, reverse=True)[: max(measure.BATCHES)]
     memory = 1e9 * (machine.memory_gb() or 8.0)

@@ -1,4 +1,4 @@
-"""The study's figures, drawn from its record and, for the events, from voxels and predictions."""
+"""The study's figures, drawn from its record; figures of events also use voxels and predictions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EVENT_FIGURES: dict[Role, str] = {
     "muons": "michel-event.png",
 }
 WORST = 3
-"""Held-out whole events of lowest accuracy that are drawn."""
+"""Number of held-out whole events with the lowest accuracy that are drawn."""
 EVENT_PAGE = "event.html"
 
 
@@ -66,7 +66,7 @@ def accuracy(record: dict[str, Any]) -> Figure:
 
 
 def classes(record: dict[str, Any]) -> Figure:
-    """Accuracy of each class on held-out images, the study's beside it."""
+    """Accuracy of each class on held-out images, next to the 2018 study's."""
     rows = networks(record)
     groups = [Bars(n["name"], COLORS[role], n["held_out"]["class_accuracy"]) for role, n in rows.items()]
     theirs = [one["accuracy"] for one in record["published"]["classes"]]
@@ -75,7 +75,7 @@ def classes(record: dict[str, Any]) -> Figure:
 
 
 def cost(record: dict[str, Any]) -> Figure:
-    """Time of a training step, time of a forward pass, peak memory; the study's GPU numbers where it gave some."""
+    """Time of a training step, time of a forward pass and peak memory; also the 2018 study's published GPU numbers."""
     figure, panels = plt.subplots(1, 3, figsize=(9.2, 2.9))
     rows = networks(record)
     theirs = [n for n in record["published"]["networks"] if n["size"] == 192]
@@ -95,7 +95,7 @@ def _short(name: str) -> str:
 def _bars(
     axes: Axes, runs: dict[Role, dict[str, Any]], measured: list[float], published: dict[str, float], title: str
 ) -> None:
-    """Horizontal bars on a logarithmic axis: a value for each run, then the study's by their names, hatched."""
+    """Horizontal bars on a logarithmic axis: one value per run, then the 2018 study's by name, hatched."""
     names, values = [_short(n["name"]) for n in runs.values()] + [*published], [*measured, *published.values()]
     looks: list[Any] = [{"color": COLORS[role]} for role in runs]
     looks += [{"color": "white", "edgecolor": PUBLISHED_COLOR, "hatch": "////"}] * len(published)
@@ -113,7 +113,7 @@ def _bars(
 
 
 def telling(images: list[Event]) -> int:
-    """The image to draw: most classes with ten voxels or more, then most voxels."""
+    """The index of the most informative image: most classes with ten voxels or more, then most voxels."""
 
     def interest(i: int) -> tuple[int, int]:
         counts = np.bincount(images[i].labels[images[i].labels >= 0], minlength=len(CLASS_NAMES))
@@ -123,7 +123,7 @@ def telling(images: list[Event]) -> int:
 
 
 def draw_events(folder: Path, runs: dict[Role, Run]) -> list[str]:
-    """For each run one held-out image, truth beside prediction; the whole event also as a page to turn it in."""
+    """Draw one held-out image per run, with truth next to prediction; the whole event also as an interactive page."""
     names = []
     for role, run in runs.items():
         name, images = EVENT_FIGURES[role], run.job.held_out
@@ -139,7 +139,7 @@ def draw_events(folder: Path, runs: dict[Role, Run]) -> list[str]:
 
 
 def draw_worst(folder: Path, run: Run) -> list[str]:
-    """The held-out whole events that were read worst, truth beside prediction."""
+    """Draw the held-out whole events with the lowest accuracy, with truth next to prediction."""
     outcome, images = run.outcome, run.job.held_out
     places = {image.name: place for place, image in enumerate(images)}
     names = []
@@ -155,7 +155,7 @@ def worst_name(number: int) -> str:
 
 
 def _draw(path: Path, run: str, image: Event, prediction: np.ndarray) -> str:
-    """Returns the title."""
+    """Draw one image; returns its title."""
     title = f"{run}: {image.name}, {len(image):,} voxels"
     write_png(draw_event(image, ("label", "prediction"), prediction, title), path, dpi=100)
     return title

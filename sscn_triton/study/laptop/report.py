@@ -1,4 +1,4 @@
-"""The study's table in plain text, and its report as one HTML page that needs nothing but itself."""
+"""The study's table in plain text, and its report as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COLUMNS = [
 
 
 def main_rows(record: dict[str, Any]) -> Rows:
-    """The measured networks, then those of 2018."""
+    """The measured networks, followed by those of 2018."""
     rows = []
     for n in record["networks"]:
         rows.append([
@@ -46,7 +46,7 @@ def main_rows(record: dict[str, Any]) -> Rows:
 
 
 def class_rows(record: dict[str, Any]) -> Table:
-    """Accuracy of each class for each network, with the mean shares, and the study's."""
+    """Accuracy of each class for each network, with mean shares and the 2018 study's numbers."""
     runs = networks(record)
     header = ["class", "share", *(n["name"] for n in runs.values()), "2018: share", "2018: sparse"]
     rows = []
@@ -58,7 +58,7 @@ def class_rows(record: dict[str, Any]) -> Table:
 
 
 def table(record: dict[str, Any]) -> str:
-    """What `sscn study` prints at its end."""
+    """The table that `sscn study` prints when it ends."""
     short = [name.replace("accuracy", "acc.").replace("memory", "mem.") for name in COLUMNS]
     return "\n".join(
         ["", *sentences(record), "", Table(short, main_rows(record)).text(), "", class_rows(record).text(), ""]
@@ -66,7 +66,7 @@ def table(record: dict[str, Any]) -> str:
 
 
 def sentences(record: dict[str, Any]) -> list[str]:
-    """What the numbers say, in words made from the numbers."""
+    """A summary of the numbers in words, generated from the numbers."""
     runs = networks(record)
     sparse, dense, large = runs["sparse"], runs["matched"], runs["study"]
     size = sparse["spatial_shape"][0]
@@ -87,7 +87,7 @@ def sentences(record: dict[str, Any]) -> list[str]:
 
 
 def notes(record: dict[str, Any]) -> list[str]:
-    """What a reader must know to weigh the numbers."""
+    """Notes that a reader needs to judge the numbers."""
     config, data, machine = record["config"], record["data"], record["machine"]
     sparse, large = networks(record)["sparse"], networks(record)["study"]
     by_steps = config["steps"] is not None
@@ -123,7 +123,7 @@ def notes(record: dict[str, Any]) -> list[str]:
 
 
 def html(record: dict[str, Any], folder: Path) -> str:
-    """The page. Reads the figures from `folder` and puts them into it."""
+    """The page. Reads the figures from `folder` and embeds them."""
     parts = [
         Markup("<h1>{}</h1>").format(record["title"]),
         *(paragraph(sentence, "lead") for sentence in sentences(record)),

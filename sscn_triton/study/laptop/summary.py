@@ -1,4 +1,4 @@
-"""The report's record in short, fit to be kept: the page's tables and figures can be made from it all the same."""
+"""A short form of the report's record, small enough to keep, from which the tables and figures can still be made."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ PACKAGES = ("torch", "numpy", "numba", "scipy", "scikit-learn", "lightning")
 
 
 def summarise(record: dict[str, Any]) -> dict[str, Any]:
-    """Layout of report.json without every step, every event's counts, and every image's time; of folders and files that
-    were given, the last name. Numbers have four digits. `versions` is added."""
+    """The record in the layout of report.json, without every step, every event's counts and every image's time.
+
+    Paths in the options are reduced to their last name, and numbers to four digits. `versions` is added.
+    """
     short = {key: value for key, value in record.items() if key != "files"}
     paths = {name: Path(given).name for name in ("out", "data") if (given := record["config"][name]) is not None}
     short["config"] = record["config"] | paths

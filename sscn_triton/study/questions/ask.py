@@ -1,7 +1,8 @@
-"""What the 2018 study left open, each question as an experiment small enough for a laptop.
+"""The questions that the 2018 study left open, each as an experiment that is small enough for a laptop.
 
-They share what they can: networks of half the filters and half the blocks, each trained for the same number of steps on
-the same images, those of stopping muons, by two seeds each; as many at a time as there are cores, one thread each.
+The experiments share as much as possible. Networks have half the filters and half the blocks, and all are trained for
+the same number of steps on the same images, those of stopping muons, with two seeds each. One experiment runs per core,
+with one thread each.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ from sscn_triton.study.training.metrics import ClassWeights
 
 SEEDS = (0, 1)
 FEWER = (64, 8, 1)
-"""Of the events to learn from, one in 64, one in 8, all."""
+"""Numbers of training events: one in 64, one in 8, or all of them."""
 WEIGHTS: tuple[ClassWeights, ...] = ("none", "sqrt", "balanced")
 JUDGED = 100
-"""Held-out images at most, for each trial."""
+"""Maximum number of held-out images per trial."""
 SINGLES = 80, 40
-"""Single particles of each species, to learn from and held out."""
+"""Numbers of single particles of each species, for training and held out."""
 PAIR_SHARE, SINGLES_SHARE = 0.2, 0.12
-"""Of the time for all questions: for the two networks at equal memory, and for each seed's single particles."""
+"""Shares of the time for all questions: for the two networks at equal memory, and for each seed's single particles."""
 START_SECONDS, SLOWER = 10.0, 1.3
-"""For starting the processes; how many times slower a step may be when every core has one."""
+"""Seconds for starting the processes; factor by which a step may be slower when every core is busy."""
 
 
 class Experiment(Protocol):
@@ -50,18 +51,19 @@ class Experiment(Protocol):
 
 
 Point = tuple[int, int, ClassWeights]
-"""Where trials differ: events to learn from, depth, class weights."""
+"""What distinguishes trials: number of training events, depth, class weights."""
 
 
 def do(experiment: Experiment) -> dict[str, Any]:
-    """In this process, by one thread."""
+    """Run the experiment in this process, with one thread."""
     torch.set_num_threads(1)
     numba.set_num_threads(1)
     return experiment.run()
 
 
 def ask(config: StudyConfig, split: Split, muons: Split, sparse: Run, dense: Run, seconds: float) -> dict[str, Any]:
-    """The answers' record. sparse, dense: the study's runs on crops of the sparse network and of its dense twin."""
+    """Run all experiments and return the record of answers. sparse, dense: the study's runs of the sparse network and
+    of its dense twin on crops."""
     workers = machine.cores()
     train, held_out = ([images for event in part if (images := _images(event, config))] for part in _parts(muons))
     judged = _spread([image for images in held_out for image in images], JUDGED)
@@ -112,7 +114,7 @@ def ask(config: StudyConfig, split: Split, muons: Split, sparse: Run, dense: Run
 
 
 def _run(experiments: list[Experiment], workers: int) -> dict[str, dict[str, Any]]:
-    """What came of each, by name."""
+    """Run the experiments; returns their results by name."""
     with Progress("open questions", len(experiments)) as progress:
 
         def report(done: int) -> None:
@@ -127,7 +129,7 @@ def _parts(split: Split) -> tuple[list[Event], list[Event]]:
 
 
 def _images(event: Event, config: StudyConfig) -> list[Event]:
-    """Events that were simulated for it are small enough to be taken whole; those of a file are cut into crops."""
+    """The images of an event: events simulated for the questions are small enough to use whole; others are cropped."""
     if config.data is None:
         return [event]
     return [tile for tile in covering(event, config.size) if (tile.labels >= 0).sum() >= LEAST_VOXELS]
@@ -139,7 +141,7 @@ def _spread(images: list[Event], number: int) -> list[Event]:
 
 
 def _points(counts: list[int], depth: int) -> list[Point]:
-    """All that is asked about events, depth and weights, each once."""
+    """All points of the questions on events, depth and weights, without duplicates."""
     everything = counts[-1]
     points: list[Point] = [(n, depth, "none") for n in counts]
     points += [(everything, d, "none") for d in range(1, depth)]
@@ -159,7 +161,7 @@ def _trial(config: StudyConfig, train: list[list[Event]], judged: list[Event], p
 
 
 def _pair(config: StudyConfig, split: Split, sparse: Run, dense: Run, limit: Limit) -> list[Contender]:
-    """The sparse network as in the study, and the dense one with crops that fit into the same memory."""
+    """The sparse network as in the study, and the dense one on crops that fit into the same memory."""
     edge, images = crops_that_fit(config, sparse.outcome, dense.outcome)
     crops = sparse.job.held_out
     return [
@@ -169,7 +171,7 @@ def _pair(config: StudyConfig, split: Split, sparse: Run, dense: Run, limit: Lim
 
 
 def _singles(config: StudyConfig, limit: Limit) -> list[FlavourTrial]:
-    """Trials on the same single particles, which are simulated whatever the study's events are."""
+    """Trials on the same single particles, which are always simulated, even if the study uses events of a file."""
     edge = max(8, (config.image or IMAGE) // 2)
     train = single_particles(config.seed, SINGLES[0], edge)
     held_out = single_particles(config.seed + 1, SINGLES[1], edge)
@@ -181,11 +183,12 @@ def _singles(config: StudyConfig, limit: Limit) -> list[FlavourTrial]:
 
 
 def _steps(trial: Trial, seconds: float) -> int:
-    """How many steps a trial makes in these seconds, its judging included, by a rehearsal with one thread."""
+    """The number of steps that a trial makes in these seconds, including judging, estimated from a short trial with one
+    thread."""
     threads = torch.get_num_threads(), numba.get_num_threads()
     try:
         few = replace(trial, limit=Limit(0.0, 6), held_out=trial.held_out[:5])
-        do(few)  # compiles
+        do(few)  # compiles everything
         start = time.monotonic()
         answer = do(few)
         judging = max(0.0, time.monotonic() - start - 2 * answer["seconds"]) * len(trial.held_out) / 5

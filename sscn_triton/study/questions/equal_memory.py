@@ -1,4 +1,4 @@
-"""Accuracy at equal time and equal memory: the dense network gets crops so small that it needs no more memory."""
+"""Accuracy at equal time and equal memory: the dense network's crops are so small that it needs no more memory."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from sscn_triton.study.training.networks import Kind, NetworkSettings
 from sscn_triton.study.training.segmentation import voxel_logits
 
 STATE_BYTES = 16
-"""Of a parameter while it is trained by Adam: itself, its gradient and two moments, four bytes each."""
+"""Bytes per parameter trained by Adam: the parameter, its gradient and two moments, four bytes each."""
 
 
 def crops_that_fit(config: StudyConfig, sparse: Outcome, dense: Outcome) -> tuple[int, int]:
     """Edge and number of the largest crops with which a step of the matched dense network should need no more memory
-    than the sparse one does: what exceeds the weights' own share grows with the places of the image.
+    than one of the sparse network: the memory beyond that of the weights grows with the number of grid points.
 
-    Batch norm wants two images at the least, which may be too many.
+    Batch norm needs at least two images, which may use more memory than that.
     """
     state = STATE_BYTES * dense.parameters
     room = sparse.training_memory - state
@@ -44,7 +44,7 @@ def crops_that_fit(config: StudyConfig, sparse: Outcome, dense: Outcome) -> tupl
 
 @dataclass(frozen=True)
 class Contender:
-    """One network under its limits: crops of this edge, and how many a step. held_out: crops of the study's size."""
+    """One network with its limits: the edge of crops and their number per step. held_out: crops of the study's size."""
 
     name: str
     kind: Kind
@@ -56,7 +56,8 @@ class Contender:
     limit: Limit
 
     def run(self) -> dict[str, Any]:
-        """Its steps, its peak memory, and its accuracy on the held-out crops, read in pieces of its own edge."""
+        """Train and judge. Returns the steps, the peak memory, and the accuracy on the held-out crops, which the
+        network reads in pieces of its own edge."""
         config = self.config
         warm_up(self.kind, config, next(self._batches()))
         memory = PeakMemory()
@@ -81,7 +82,7 @@ class Contender:
 
 
 def judge_in_pieces(network: torch.nn.Module, images: list[Event], edge: int) -> float:
-    """Nonzero accuracy over whole images of a network that reads them in pieces of this edge, laid side by side."""
+    """Nonzero accuracy on whole images of a network that reads them in adjacent pieces of this edge."""
     network.eval()
     tally = Tally(len(CLASS_NAMES))
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Figures of the open questions. Points are means over seeds, bars reach from the least to the largest."""
+"""Figures of the open questions. Points are means over seeds; bars extend from the smallest to the largest value."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPECIES_COLORS = ("#5B8E3E", "#D9A441", "#0B6E99", "#8A5A9E", "#C8553D")
 
 
 def draw(record: dict[str, Any]) -> dict[str, Figure]:
-    """By file name."""
+    """All figures, by file name."""
     answers = record["questions"]
     return {
         "equal.png": equal(record),
@@ -31,12 +31,12 @@ def draw(record: dict[str, Any]) -> dict[str, Figure]:
 
 
 def values(trials: list[dict[str, Any]], name: str, shift: int = 0) -> np.ndarray:
-    """A score of each seed, in percent."""
+    """A score per seed, in percent."""
     return 100 * np.array([trial["shifted"][shift][name] for trial in trials], dtype=float)
 
 
 def spread(values: np.ndarray) -> np.ndarray:
-    """How far the least and the largest are from the mean, [2, 1]."""
+    """The distances of the smallest and the largest value from the mean, [2, 1]."""
     return np.array([[values.mean() - values.min()], [values.max() - values.mean()]])
 
 
@@ -48,7 +48,7 @@ def _line(axes: Axes, x: list[int], series: list[np.ndarray], color: str, label:
 
 
 def equal(record: dict[str, Any]) -> Figure:
-    """Left: accuracy against time at equal memory. Right: peak memory against accuracy of all that had equal time."""
+    """Left: accuracy against time at equal memory. Right: peak memory against accuracy, all at equal time."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 4.2))
     for one in record["questions"]["equal"]:
         color = COLORS[one["kind"]]
@@ -76,7 +76,7 @@ def equal(record: dict[str, Any]) -> Figure:
 
 
 def events(answers: dict[str, Any]) -> Figure:
-    """Accuracy against the number of events to learn from."""
+    """Accuracy against the number of training events."""
     figure, axes = plt.subplots(figsize=(9.2, 3.4))
     counts = [one["events"] for one in answers["events"]]
     trained = [100 * np.array([t["training_accuracy"] for t in one["trials"]]) for one in answers["events"]]

@@ -1,6 +1,6 @@
-"""Beyond segmentation, the slides' "flavor + energy": which particle an image shows, and of what kinetic energy.
+"""Beyond segmentation, the slides' "flavor + energy": the particle in an image and its kinetic energy.
 
-The layers are those of the segmentation; instead of a class for every voxel there is one answer for an image.
+The layers are those of the segmentation network; it gives one answer per image instead of a class per voxel.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from sscn_triton.study.training.segmentation import Seen
 
 SPECIES = {"electron": 11, "photon": 22, "muon": 13, "pion": 211, "proton": 2212}
 ENERGIES = (50.0, 300.0)
-"""MeV, of kinetic energy."""
+"""Kinetic energy in MeV."""
 IMAGES = 16
-"""In a step."""
+"""Images per step."""
 LEAST_VOXELS = 10
 
 
 @dataclass(frozen=True)
 class Single:
-    """An image of one particle: which of SPECIES, its kinetic energy at the start, and what of it was seen (MeV)."""
+    """An image of one particle: its index in SPECIES, its initial kinetic energy and its visible energy (MeV)."""
 
     image: Event
     species: int
@@ -44,7 +44,7 @@ class Single:
 
 
 def single_particles(seed: int, number: int, edge: int) -> list[Single]:
-    """`number` of each species, one after the other; each starts somewhere in the image, and may leave it."""
+    """`number` particles per species, species by species; each starts inside the image and may leave it."""
     singles = []
     for index in range(number * len(SPECIES)):
         species = index % len(SPECIES)
@@ -58,9 +58,9 @@ def single_particles(seed: int, number: int, edge: int) -> list[Single]:
 
 
 class Flavour(nn.Module):
-    """`SparseEncoder`, the mean and the largest of its features over an image, and one linear layer.
+    """`SparseEncoder`, the mean and the maximum of its features over an image, and one linear layer.
 
-    Gives scores of the species [B, 5] and the logarithm of kinetic over visible energy [B].
+    Returns scores of the species [B, 5] and the logarithm of kinetic over visible energy [B].
     """
 
     def __init__(self, channels: int) -> None:
@@ -99,7 +99,7 @@ class FlavourModule(lightning.LightningModule):
         return sum(len(single.image) for single in batch)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """As it is: images become tensors in `training_step`."""
+        """The batch unchanged, because `training_step` turns images into tensors."""
         return batch
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -108,7 +108,7 @@ class FlavourModule(lightning.LightningModule):
 
 @dataclass(frozen=True)
 class FlavourTrial:
-    """seed: of the weights and of the order; the particles are the same for all."""
+    """One training of `Flavour`. seed: of the weights and of the order; the particles are the same for all seeds."""
 
     name: str
     train: list[Single]
@@ -168,17 +168,18 @@ def _tensor(batch: list[Single]) -> SparseTensor:
 
 
 def loss(scores: Tensor, ratio: Tensor, batch: list[Single]) -> Tensor:
-    """Cross-entropy of the species plus the mean absolute error of the energy's logarithm; of what `Flavour` gives."""
+    """The loss of `Flavour`: cross-entropy of the species plus the mean absolute error of the energy's logarithm."""
     wanted = torch.tensor([np.log(single.energy / single.visible) for single in batch], dtype=torch.float32)
     return F.cross_entropy(scores, torch.tensor([single.species for single in batch])) + F.l1_loss(ratio, wanted)
 
 
 def summed_energies(train: list[Single], held_out: list[Single]) -> list[float]:
-    """What one number can do: visible energies times the median of kinetic over visible energy in the training."""
+    """The estimate with a single parameter: visible energy times the median of kinetic over visible energy in the
+    training particles."""
     scale = float(np.median([single.energy / single.visible for single in train]))
     return [scale * single.visible for single in held_out]
 
 
 def typical_error(found: list[float], true: list[float]) -> float:
-    """Median of the relative error's size."""
+    """Median absolute relative error."""
     return float(np.median(np.abs(np.array(found) / np.array(true) - 1)))

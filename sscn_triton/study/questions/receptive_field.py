@@ -1,7 +1,7 @@
-"""What a UResNet can join: which sites of the input an output site depends on, through active sites alone.
+"""The receptive field of a UResNet: the input sites on which an output site depends, through active sites alone.
 
-A network whose weights are all 1 and whose norms do nothing gives an output above 0 exactly where some input above 0
-reaches it: the library's own layers tell, whatever they do.
+If all weights are 1 and the norms are identities, an output is above 0 exactly where an input above 0 reaches it. The
+library's own layers therefore compute the field, without a second description of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MIP, _MICHEL = CLASS_NAMES.index("MIP"), CLASS_NAMES.index("Michel")
 
 
 def counting_network(depth: int, repetitions: int = 2, ndim: int = 3) -> SparseUResNet:
-    """A `SparseUResNet` of one filter that is above 0 where its input reaches; in float64, as it counts paths."""
+    """A `SparseUResNet` of one filter whose output is above 0 where its input reaches; it counts paths in float64."""
     network = SparseUResNet(1, 1, 1, depth, repetitions, ndim=ndim).double().eval()
     with torch.no_grad():
         for name, parameter in network.named_parameters():
@@ -30,7 +30,7 @@ def counting_network(depth: int, repetitions: int = 2, ndim: int = 3) -> SparseU
 
 
 def reached(network: SparseUResNet, coordinates: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """Which of the sites [N, D] depend on a site of the source, [N] bool; all N sites are active."""
+    """Whether each of the sites [N, D] depends on a site of the source, [N] bool; all N sites are active."""
     batched = np.column_stack([np.zeros(len(coordinates), np.int32), coordinates]).astype(np.int32)
     features = torch.from_numpy(source.astype(np.float64))[:, None]
     with torch.no_grad():
@@ -40,8 +40,8 @@ def reached(network: SparseUResNet, coordinates: np.ndarray, source: np.ndarray)
 def receptive_field(depth: int, repetitions: int = 2) -> int:
     """Edge, in voxels, of the largest image region whose voxels can all change one output voxel.
 
-    Counted on a line that is active throughout, one source at a time; it depends on where a voxel lies in the coarsest
-    one, so the largest of them is taken.
+    The function counts on a line of active voxels, one source at a time. The result depends on the voxel's position
+    within a voxel of the coarsest level; the function returns the largest.
     """
     stride = 2 ** NetworkSettings(depth=depth).halvings
     line = np.arange(-40 * stride, 40 * stride)[:, None]
@@ -51,7 +51,7 @@ def receptive_field(depth: int, repetitions: int = 2) -> int:
 
 
 def joined_share(events: list[Event], depth: int, repetitions: int = 2) -> float:
-    """Share of the Michel voxels of these three-dimensional events that depend on a MIP voxel; nan of none."""
+    """Share of the Michel voxels of three-dimensional events that depend on a MIP voxel; nan without Michel voxels."""
     network = counting_network(depth, repetitions)
     found = total = 0
     for event in events:

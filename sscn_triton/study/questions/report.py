@@ -1,4 +1,4 @@
-"""The open questions' part of the report: for each a sentence made from its numbers, a figure, and the numbers."""
+"""The open questions' part of the report: for each, a sentence made from its numbers, a figure, and the numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sscn_triton.study.runs.roles import on_crops
 
 
 def parts(record: dict[str, Any], folder: Path) -> list[Markup]:
-    """Nothing where nothing was asked."""
+    """The parts of the page; empty if the study skipped the questions."""
     answers = record["questions"]
     if answers is None:
         return []
@@ -46,7 +46,7 @@ def parts(record: dict[str, Any], folder: Path) -> list[Markup]:
 
 
 FEW = 100
-"""Steps below which a network has hardly begun to learn, and what differs between two of them is mostly chance."""
+"""With fewer steps, a network has hardly begun to learn, and differences between networks are mostly chance."""
 
 
 def introduction(answers: dict[str, Any]) -> str:
@@ -94,7 +94,7 @@ def equal_rows(record: dict[str, Any]) -> Table:
 
 
 def _told(values: np.ndarray) -> str:
-    """Mean, least and largest of percentages."""
+    """Mean, minimum and maximum of percentages, as text."""
     if np.isnan(values).any():
         return "none"
     return f"{values.mean():.1f} % ({values.min():.1f} to {values.max():.1f})"
@@ -156,8 +156,8 @@ def weights_sentence(answers: dict[str, Any]) -> str:
 
 
 def _free_gain(answers: dict[str, Any]) -> tuple[str, str]:
-    """Name and numbers of what has the highest Michel accuracy at half a point or less below the plain network
-    elsewhere; empty where that is the plain network."""
+    """Name and numbers of the variant with the highest Michel accuracy among those that lose at most half a point
+    elsewhere against the plain network; empty if that is the plain network."""
     plain = answers["weights"][0]["trials"]
     least = values(plain, "elsewhere").mean() - 0.5
     best, name, words = values(plain, "michel").mean(), "", ""
@@ -203,7 +203,7 @@ def particles_sentence(singles: dict[str, Any]) -> str:
 
 
 def _errors(singles: dict[str, Any], species: int | None = None) -> tuple[np.ndarray, float]:
-    """Median relative error in percent, of each seed's network and of the scaled sum; of one species or of all."""
+    """Median relative error in percent of each seed's network and of the scaled sum, for one species or for all."""
 
     def error(trial: dict[str, Any], name: str) -> float:
         some = [i for i, kind in enumerate(trial["species"]) if species in (None, kind)]

@@ -19,19 +19,19 @@ from sscn_triton.study.training.networks import NetworkSettings, make_network
 from sscn_triton.study.training.segmentation import Objective
 
 IMAGES, REPETITIONS, LEARNING_RATE = 4, 1, 1e-2
-"""Whole images in a step, residual blocks at each level, and Adam's largest rate: chosen by
-short trials on held-out images: of rates 3e-3, 1e-2 and 3e-2, and of one block and two."""
+"""Whole images per step, residual blocks per level, and Adam's largest learning rate, chosen by
+short trials on held-out images among rates 3e-3, 1e-2 and 3e-2 and among one and two blocks."""
 
 SHIFTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Powers of the classes' shares that probabilities are divided by after training: logit adjustment, Menon et al.,
-arXiv:2007.07314. At 1 every class counts the same, however rare; it costs no training."""
+"""Exponents of the classes' shares, by which probabilities are divided after training: logit adjustment, Menon et al.,
+arXiv:2007.07314. With exponent 1 all classes count the same, however rare; this needs no further training."""
 
 _MICHEL = CLASS_NAMES.index("Michel")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """train, held_out: images to learn from and to be judged by, whole. seed: of the weights and of the order."""
+    """One trial. train, held_out: whole images for training and for judging. seed: of the weights and of the order."""
 
     name: str
     train: list[Event]
@@ -43,7 +43,8 @@ class Trial:
     class_weights: ClassWeights = "none"
 
     def run(self) -> dict[str, Any]:
-        """Accuracy and loss of the last tenth of the training, and for each of SHIFTS what the held-out images say."""
+        """Train and judge. Returns accuracy and loss of the last tenth of the training, and for each of SHIFTS the
+        scores on the held-out images."""
         settings = NetworkSettings("sparse", 1, len(CLASS_NAMES), self.filters, self.depth, REPETITIONS)
         network = make_network(settings, self.seed)
         objective = Objective(class_weights=self.class_weights)
@@ -62,7 +63,7 @@ class Trial:
 
 
 def judge_shifted(network: torch.nn.Module, train: list[Event], held_out: list[Event]) -> list[dict[str, Any]]:
-    """Scores on the held-out images with probabilities divided by powers of the classes' shares in the training."""
+    """Scores on the held-out images, with probabilities divided by powers of the classes' shares in `train`."""
     shares = torch.from_numpy(mean_shares(train)).clamp(min=1e-6)
     tallies = [Tally(len(CLASS_NAMES)) for _ in SHIFTS]
 
@@ -76,13 +77,14 @@ def judge_shifted(network: torch.nn.Module, train: list[Event], held_out: list[E
 
 
 def mean_shares(events: list[Event]) -> np.ndarray:
-    """Mean over events of each class's share of the voxels of known label."""
+    """Each class's share of the voxels of known label, averaged over events."""
     counts = [np.bincount(event.labels[event.labels >= 0], minlength=len(CLASS_NAMES)) for event in events]
     return np.mean([count / count.sum() for count in counts if count.sum()], axis=0)
 
 
 def summary(tally: Tally) -> dict[str, Any]:
-    """Fractions. michel, elsewhere: accuracy of Michel voxels and of all others; purity: of voxels called Michel."""
+    """Scores as fractions. michel, elsewhere: accuracy of Michel voxels and of all others; purity: of voxels predicted
+    as Michel."""
     scores = asdict(tally.scores())
     confusion = np.array(scores["confusion"])
     others = np.arange(len(CLASS_NAMES)) != _MICHEL

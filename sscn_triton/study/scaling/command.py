@@ -60,7 +60,7 @@ class Scaling(ReadingOptions):
 
 
 def scaling(options: Scaling) -> dict[str, Any]:
-    """Measure, print what was found and write the file, which appears whole or not at all; its record."""
+    """Measure, print the results, write the file (completely or not at all) and return its record."""
     import torch
 
     from sscn_triton.common import machine
@@ -102,7 +102,7 @@ def scaling(options: Scaling) -> dict[str, Any]:
 
 
 def _events(options: Scaling) -> tuple[list[Any], str]:
-    """The fullest events first, and where they come from."""
+    """The events, fullest first, and their source."""
     from sscn_triton.lartpc import open_events
     from sscn_triton.study.data.batches import simulated
     from sscn_triton.study.data.labels import relabel

@@ -1,4 +1,4 @@
-"""Laws of growth from measured points, what they say of sizes that were not measured, and dense beside sparse."""
+"""Laws of growth from measured points, their predictions for other sizes, and ratios of dense to sparse costs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from sscn_triton.study.scaling.laws import Fit, fit
 from sscn_triton.study.training.networks import Kind
 
 WANTED = (192, 512, 768)
-"""Sizes of the 2018 study, computed where they were not measured."""
+"""Sizes of the 2018 study, computed if they were not measured."""
 KINDS: tuple[Kind, ...] = ("sparse", "matched", "study")
 
 Measure = Literal["forward_seconds", "step_seconds", "forward_memory", "step_memory"]
 MEASURES: tuple[Measure, ...] = ("forward_seconds", "step_seconds", "forward_memory", "step_memory")
 PointRow = Mapping[str, Any]
-"""A `scaling.Point` as a dictionary, which is how a JSON file has it."""
+"""A `measure.Point` as a dictionary, as a JSON file contains it."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """y = fixed + slope * x, both at least 0: what a network costs on any image, and what each place of one adds."""
+    """y = fixed + slope * x, both at least 0: a network's cost on any image, and its cost per grid point."""
 
     fixed: float
     slope: float
@@ -33,7 +33,7 @@ class Line:
 
 
 def line(x: Sequence[float], y: Sequence[float]) -> Line:
-    """By least squares of the relative residuals; one point has no fixed part."""
+    """Fit a line by least squares of the relative residuals; with a single point the fixed part is 0."""
     places, values = np.asarray(x, float), np.asarray(y, float)
     if len(set(x)) > 1:
         fixed, slope = np.linalg.lstsq(np.column_stack([1 / values, places / values]), np.ones(len(x)), rcond=None)[0]
@@ -43,7 +43,7 @@ def line(x: Sequence[float], y: Sequence[float]) -> Line:
 
 
 def record(points: Sequence[PointRow]) -> dict[str, Any]:
-    """Points, fits and what was computed from these, fit for JSON."""
+    """Points, fits and the numbers computed from them, as a JSON record."""
     fits, computed, checks = [], [], []
     for kind in KINDS:
         for ndim in (3, 2):
@@ -67,9 +67,12 @@ def _fit(points: Sequence[PointRow], against: str, what: Measure) -> Fit | None:
 
 
 def _computed(points: Sequence[PointRow], size: int) -> dict[str, Any] | None:
-    """What this size would take, beyond those measured: a dense network's costs lie on a line in the places of the
-    image, as all its work and memory does but a fixed part; the sparse one's on a line in its voxels, whose number is
-    a power of the size."""
+    """The predicted costs of a size beyond the measured ones.
+
+    A dense network's costs are linear in the number of grid points of the image, because all its work and memory
+    except for a fixed part is. The sparse network's costs are linear in its voxels, whose number is a power of the
+    size.
+    """
     if not points or size <= max(p["size"] for p in points):
         return None
     kind, ndim = points[0]["kind"], points[0]["ndim"]
@@ -84,7 +87,7 @@ def _computed(points: Sequence[PointRow], size: int) -> dict[str, Any] | None:
 
 
 def _voxels(points: Sequence[PointRow], size: int) -> float:
-    """Of an image of this size, by the power law of those measured, without a constant part."""
+    """The number of voxels in an image of this size, by a power law of the measured images without a constant part."""
     sizes, voxels = [p["size"] for p in points], [p["voxels"] for p in points]
     if len(points) == 1:
         return float(voxels[0])
@@ -93,7 +96,7 @@ def _voxels(points: Sequence[PointRow], size: int) -> float:
 
 
 def _check(points: Sequence[PointRow]) -> list[dict[str, Any]]:
-    """The largest image measured as it would have been computed from the smaller ones, over what was measured."""
+    """For the largest measured image, the ratio of the costs computed from the smaller images to the measured costs."""
     if len(points) < 3:
         return []
     largest = max(points, key=lambda p: p["size"])
@@ -104,9 +107,9 @@ def _check(points: Sequence[PointRow]) -> list[dict[str, Any]]:
 
 
 def ratios(points: Sequence[PointRow], computed: Sequence[PointRow]) -> list[dict[str, Any]]:
-    """How many times the sparse network's cost a dense one's is on the same image, one row a network and size.
+    """The ratio of a dense network's cost to the sparse one's on the same image, one row per network and size.
 
-    measured: of each quantity, whether both networks' costs were measured; else one was computed or both were.
+    measured: per quantity, whether both networks' costs were measured; otherwise one or both were computed.
     """
     costs = {(p["kind"], p["ndim"], p["size"]): (p, False) for p in computed}
     costs |= {(p["kind"], p["ndim"], p["size"]): (p, True) for p in points if p["images"] == 1}

@@ -1,4 +1,4 @@
-"""Laws of growth: a fixed cost, and what is added to it by a power of the size or by an exponential."""
+"""Laws of growth: a fixed cost plus a power of the size or an exponential in it."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ import numpy as np
 from scipy.optimize import OptimizeWarning, curve_fit, least_squares, nnls
 
 Shape = Callable[[float], np.ndarray]
-"""What grows at each point, of the parameter that is sought."""
+"""The growing term at each point, as a function of the fitted parameter."""
 
 EXPONENTS = 0.05, 8.0
 RATES = 0.02, 40.0
-"""Exponents of the power law, and rates of the exponential over the largest size, between which the best is sought."""
+"""Search ranges for the exponent of the power law and for the exponential's rate, which is relative to the largest
+size."""
 STARTS = 81
-"""Parameters tried before the search around the best of them."""
+"""Number of parameters that are tried before the search around the best one."""
 TINY = 1e-18
-"""Sum of squares below which a law meets its points."""
+"""Sum of squares below which a law passes through its points."""
 ROUNDING = 1e-12
-"""Share of the largest value below which what grows is nothing."""
+"""Share of the largest value below which the growing term counts as zero."""
 FREE = 5
-"""Different sizes that a law with a fixed cost needs; fewer are given a law without one."""
+"""Number of different sizes that a law with a fixed cost needs; with fewer, the law has no fixed cost."""
 
 
 @dataclass(frozen=True)
 class Fit:
     """y = fixed + factor * x ** exponent, with fixed and factor at least 0: least squares of the relative residuals.
 
-    error: standard error of the exponent from the scatter, the other two left free (Gauss and Newton's); nan where the
-    points are no more than the law's numbers, or do not grow. Fewer than FREE different x have a law without a fixed
-    cost.
-    last: the exponent between the two largest x, fixed cost and all.
+    error: standard error of the exponent from the scatter, with the other two parameters free (Gauss-Newton); nan if
+    there are no more points than parameters, or if the points do not grow. With fewer than FREE different x, the law
+    has no fixed cost.
+    last: the exponent between the two largest x, including the fixed cost.
     power, exponential: rms relative residuals of this law, and of y = fixed + factor * exp(rate * x).
-    odds: decimal logarithm of how many times likelier the best of these makes the points than the best of those, for
-    normal residuals whose width is that of each law's best fit: n / 2 * log10 of the ratio of the sums of squares. Both
-    laws have as many parameters. nan where both meet all points.
+    odds: decimal logarithm of the likelihood ratio of the best power law to the best exponential, for normal residuals
+    with the width of each law's best fit: n / 2 * log10 of the ratio of the sums of squares. Both laws have the same
+    number of parameters. nan if both pass through all points.
     """
 
     exponent: float
@@ -55,12 +56,12 @@ class Fit:
 
 
 def fit(x: Sequence[float], y: Sequence[float]) -> Fit:
-    """Raises ValueError for fewer than two different x, or values that are not positive."""
+    """Fit the power law. Raises ValueError if there are fewer than two different x or if values are not positive."""
     if len(set(x)) < 2 or min(*x, *y) <= 0:
         raise ValueError(f"a power law needs positive values at two places or more, got {x} and {y}")
     places, values = np.asarray(x, float), np.asarray(y, float)
     free = len(set(x)) >= FREE
-    unit = places / places.max()  # so that no power of it overflows
+    unit = places / places.max()  # so that no power overflows
     exponent, fixed, factor, squares = _search(lambda p: unit**p, EXPONENTS, values, free)
     *_, others = _search(lambda rate: np.exp(rate * (unit - 1)), RATES, values, free)
     grows = factor > ROUNDING * values.max()
@@ -82,7 +83,7 @@ def fit(x: Sequence[float], y: Sequence[float]) -> Fit:
 def _search(
     shape: Shape, between: tuple[float, float], values: np.ndarray, free: bool
 ) -> tuple[float, float, float, float]:
-    """The best parameter of a shape, its fixed cost and factor, and the sum of squares that is left."""
+    """The best parameter of a shape, its fixed cost and factor, and the remaining sum of squares."""
 
     def residuals(parameter: float) -> np.ndarray:
         fixed, factor = _linear(shape(parameter), values, free)
@@ -113,13 +114,13 @@ def _error(unit: np.ndarray, values: np.ndarray, exponent: float, fixed: float, 
     best = [exponent, factor / scale, *([fixed / scale] if fixed > 0 else [])]
     bounds = (EXPONENTS[0], *[0.0] * (len(best) - 1)), (EXPONENTS[1], *[math.inf] * (len(best) - 1))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", OptimizeWarning)  # of an infinite variance
+        warnings.simplefilter("ignore", OptimizeWarning)  # scipy warns of an infinite variance
         variance = curve_fit(law, unit, values / scale, best, sigma=values / scale, bounds=bounds)[1][0, 0]
     return math.sqrt(variance) if math.isfinite(variance) else math.nan
 
 
 def _last(places: np.ndarray, values: np.ndarray) -> float:
-    """The slope between the two largest places, of the mean value where there are several."""
+    """The logarithmic slope between the two largest x, from the mean of the values at each."""
     two = np.unique(places)[-2:]
     low, high = (values[places == place].mean() for place in two)
     return float((high - low) / (two[1] - two[0]))

@@ -1,7 +1,7 @@
-"""How time and memory grow with the image, its voxels and the batch, for each network, in two and three dimensions.
+"""Measures how time and memory grow with the image, its voxels and the batch, per network, in two and three dimensions.
 
-Every point is measured on the same events: crops of ascending size, until a network's next size would not fit into its
-share of the time or of the memory. `extrapolate` finds the laws, and computes by them what was not measured.
+All points use the same events: crops of ascending size, until a network's next size would exceed its share of the time
+or of the memory. `extrapolate` fits the laws and uses them to compute points that were not measured.
 """
 
 from __future__ import annotations
@@ -30,22 +30,25 @@ BATCHES = (1, 2, 4, 8)
 SERIES: tuple[tuple[Kind, int], ...] = (
     ("sparse", 3), ("sparse", 2), ("matched", 2), ("study", 2), ("matched", 3), ("study", 3),
 )  # fmt: skip
-"""The cheap ones first: what they leave of their time is for the others."""
+"""The cheap networks come first, so that the others get the time they leave."""
 REPEATS, MOST_REPEATS, ENOUGH = 3, 15, 1.0
-"""Runs that are timed: at least, at most, and seconds after which no more are begun; of runs of SLOW seconds, two."""
+"""Minimum and maximum number of timed runs, and seconds after which no more start; two if a run takes SLOW seconds."""
 SLOW = 5.0
 RUNS = REPEATS + 2
-"""Steps and forward passes that the measurement of a point is expected to cost."""
+"""Expected number of steps and forward passes per measured point."""
 MEMORY_SHARE = 0.4
-"""Of the machine's memory, that a step may be expected to need."""
+"""Share of the machine's memory that the expected memory of a step may reach."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One network on one batch. Seconds are medians of a forward pass without gradients, loss included, and of a
-    training step, with the fastest and the slowest run, by the clock on the wall, or of the processor where one thread
-    computes (`clock`); memory is the rise of the process's peak (on a GPU: of what is
-    allocated there) above what it held before the network was made."""
+    """One network on one batch.
+
+    Seconds are medians of a forward pass without gradients (including the loss) and of a training step, with the
+    fastest and the slowest run. They are wall time, or processor time if one thread computes (`clock`). Memory is the
+    increase of the process's peak (on a GPU: of the memory allocated there) over its memory before the network was
+    made.
+    """
 
     kind: Kind
     ndim: int
@@ -62,24 +65,24 @@ class Point:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one scaling study is to do. seconds: for all of it; events: three-dimensional, the crops are theirs; apart:
-    each point in a process of its own, which memory on the CPU needs to be exact."""
+    """The plan of one scaling study. seconds: for the whole study; events: three-dimensional events, from which crops
+    are made; apart: measure each point in a separate process, which exact memory on the CPU requires."""
 
     name: str
     events: list[Event]
     filters: int
     depth: int
     seconds: float
-    memory: float  # bytes that the machine, or the GPU, has
+    memory: float  # bytes of the machine or of the GPU
     device: str = "cpu"
     apart: bool = False
     threads: int | None = None
-    known: Mapping[Kind, float] = field(default_factory=dict)  # of dense ones: seconds of a step and a pass per place
+    known: Mapping[Kind, float] = field(default_factory=dict)  # dense kinds: seconds of step and pass per grid point
 
 
 @dataclass(frozen=True)
 class Job:
-    """One point to be measured."""
+    """One point to measure."""
 
     name: str
     settings: NetworkSettings
@@ -90,7 +93,7 @@ class Job:
 
 
 def run(plan: Plan) -> dict[str, Any]:
-    """Measure; the record for the report."""
+    """Run the measurements and return the record for the report."""
     points: list[Point] = []
     if not plan.apart:
         for ndim in (3, 2):
@@ -109,7 +112,7 @@ def _sparse(filters: int, depth: int, ndim: int) -> NetworkSettings:
 
 
 def _warm_up(event: Event, settings: NetworkSettings, device: str) -> None:
-    """Compile and import what a step needs, before any clock runs or memory counts."""
+    """Compile and import what a step needs, before times and memory are measured."""
     network = make_network(settings).to(device)
     batch = as_batch(_images([event], settings.ndim, min(SIZES[0], *event.spatial_shape))).to(torch.device(device))
     _forward(network, batch)
@@ -121,7 +124,7 @@ def _images(events: list[Event], ndim: int, size: int) -> list[Event]:
 
 
 def _series(plan: Plan, kind: Kind, ndim: int, seconds: float) -> list[Point]:
-    """Ascending sizes, then (the sparse network) batches, as far as time and memory go."""
+    """Measure ascending sizes and then, for the sparse network, batches, as far as time and memory allow."""
     settings = NetworkSettings(kind, 1, len(CLASS_NAMES), plan.filters, plan.depth, ndim=ndim)
     largest = min(min(event.spatial_shape) for event in plan.events)
     sizes = [size for size in SIZES if size <= largest and settings.takes(size)]
@@ -139,14 +142,14 @@ def _series(plan: Plan, kind: Kind, ndim: int, seconds: float) -> list[Point]:
             break
         try:
             points.append(run_apart(job, measure_apart) if plan.apart else measure(job))
-        except torch.OutOfMemoryError:  # of a GPU, whose cache is fragmented; the sizes below are kept
+        except torch.OutOfMemoryError:  # a GPU's cache may be fragmented; the smaller sizes are kept
             break
     return points
 
 
 def _fits(last: Point, voxels: int, images: int, size: int, seconds: float, memory: float) -> bool:
-    """Whether the next point will probably fit: the sparse network's costs grow as the voxels, a dense one's as the
-    places in the image."""
+    """Whether the next point will probably fit, given that the sparse network's costs grow with the voxels and a dense
+    network's with the grid points of the image."""
     if last.kind == "sparse":
         grown = voxels / max(last.voxels, 1)
     else:
@@ -156,7 +159,7 @@ def _fits(last: Point, voxels: int, images: int, size: int, seconds: float, memo
 
 
 def measure_apart(job: Job) -> Point:
-    """`measure` in a fresh process."""
+    """Run `measure` in a new process."""
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     settings = job.settings
@@ -165,7 +168,7 @@ def measure_apart(job: Job) -> Point:
 
 
 def measure(job: Job) -> Point:
-    """One point, in this process."""
+    """Measure one point in this process."""
     device = torch.device(job.device)
     batch = as_batch(job.images).to(device)
     memory = DeviceMemory(device) if device.type == "cuda" else PeakMemory()
@@ -190,13 +193,13 @@ def measure(job: Job) -> Point:
 
 
 def clock(device: str, threads: int | None) -> Callable[[], float]:
-    """What seconds are read from. One thread's time on the processor is, on an idle machine, that on the wall, and does
-    not count what others do on a busy one."""
+    """The function that returns the time in seconds. For one thread it is the processor time, which equals wall time on
+    an idle machine and does not include other processes on a busy one."""
     return time.process_time if device == "cpu" and threads == 1 else time.perf_counter
 
 
 def _timed(work: Callable[[], None], device: torch.device, now: Callable[[], float]) -> list[float]:
-    """Seconds of several runs, after one that does not count."""
+    """Seconds of several runs, after one warm-up run."""
     seconds: list[float] = []
     while not _enough(seconds[1:]):
         start = now()

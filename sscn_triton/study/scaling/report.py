@@ -93,7 +93,7 @@ def _singles(record: dict[str, Any], kind: str, ndim: int) -> list[dict[str, Any
 
 
 def point_rows(record: dict[str, Any]) -> Table:
-    """Every point, then what was computed."""
+    """Every measured point, followed by the computed ones."""
     header = ["network", "image", "images", "voxels", "forward", "step", "memory, forward", "memory, training"]
     rows = []
     for p in record["points"]:
@@ -112,7 +112,7 @@ def _image(row: dict[str, Any]) -> str:
 
 
 def exponent_rows(record: dict[str, Any]) -> Table:
-    """Exponents with their standard errors, and which law describes the points better."""
+    """Exponents with their standard errors, and the law that describes the points better."""
     header = ["network", "grows with", "quantity", "exponent", "above a fixed", "between the last two", "points"]
     header += ["off, power law", "off, exponential", "power law likelier by"]
     words = {what: title.split(" (")[0] for what, title, _ in PANELS}
@@ -140,7 +140,7 @@ def _known(value: float | None) -> bool:
 
 
 def likelier(odds: float | None) -> str:
-    """Decimal odds as a factor one can read."""
+    """Decimal odds as a readable factor."""
     if not _known(odds):
         return ""
     assert odds is not None
@@ -150,8 +150,8 @@ def likelier(odds: float | None) -> str:
 
 
 def ratio_rows(record: dict[str, Any]) -> Table:
-    """A dense network's cost over the sparse one's, on the same image, at the sizes of the study and the largest that
-    both were measured at; the paper's ratios below."""
+    """A dense network's cost divided by the sparse one's on the same image, at the sizes of the study and at the
+    largest size measured for both; the paper's ratios follow."""
     header = ["dense network", "image", "forward pass", "step", "memory, forward", "memory, training", "how"]
     rows = []
     for r in record["ratios"]:
@@ -174,7 +174,7 @@ def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def check_rows(record: dict[str, Any]) -> Table:
-    """How well the largest image measured would have been computed from the smaller ones."""
+    """A check of the extrapolation: the largest measured image, computed from the smaller ones."""
     header = ["network", "image", "forward pass", "step", "memory, forward", "memory, training"]
     rows = []
     for c in record["checks"]:
@@ -184,7 +184,7 @@ def check_rows(record: dict[str, Any]) -> Table:
 
 
 def sentence(record: dict[str, Any]) -> str:
-    """ "Power? exponential?!", the slides asked of the dense network's cost."""
+    """The answer to the slides' question on the dense network's cost: "Power? exponential?!"."""
     parts = []
     for f in record["fits"]:
         if f["measure"] == "step_seconds" and f["points"] > 2:

@@ -1,4 +1,4 @@
-"""The slides' table: a forward pass at 192, 512 and 768 px, this machine's beside the study's."""
+"""The slides' table: a forward pass at 192, 512 and 768 px on this machine, next to the 2018 study's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ THEIRS = {"sparse": "sparse", "study": "dense"}
 
 
 def size_rows(record: dict[str, Any]) -> Table:
-    """Measured where the scaling got so far, else computed by it and marked so; empty where it could not."""
+    """The rows of the table: measured if the scaling study reached the size, else computed and marked as such; empty if
+    neither was possible."""
     header = ["network", "image", "forward", "memory, forward", "2018: forward", "2018: memory", "2018: accuracy"]
     rows = []
     for kind, name in NAMES.items():
