@@ -1,4 +1,4 @@
-"""Batches to time with, and events for them: simulated where they are needed, kept as an npz file for the next part."""
+"""Batches for timing and their events, which are simulated on demand and kept in an npz file for later runs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from sscn_triton.common.files import WholeFile
 from sscn_triton.lartpc import Event, collate, simulate
 
 THRESHOLDS = {"real": 0.0, "pilarnet": 0.13}
-"""MeV under which a voxel is dropped: the simulation's own threshold, and the one that leaves the density of
+"""Energy in MeV below which a voxel is dropped: the simulation's own threshold, and the one that gives the density of
 PILArNet-M's public benchmark."""
 SEED = 4
 
 
 @dataclass(frozen=True)
 class BenchBatch:
-    """Active voxels, one below the other."""
+    """Active voxels of several images, stacked in rows."""
 
     coordinates: Tensor  # [N, 1 + D] int32, image first
     features: Tensor  # [N, 1] float32, MeV
@@ -36,7 +36,7 @@ class BenchBatch:
 
 
 def as_batch(events: list[Event]) -> BenchBatch:
-    """Three-dimensional images of one shape as a batch; ValueError for others."""
+    """Three-dimensional images of one shape as a batch. Raises ValueError for other images."""
     shapes = {event.spatial_shape for event in events}
     if len(shapes) > 1 or len(events[0].spatial_shape) != 3:
         raise ValueError(f"a batch needs three-dimensional images of one shape, got {sorted(shapes)}")
@@ -45,7 +45,7 @@ def as_batch(events: list[Event]) -> BenchBatch:
 
 
 def kept_events() -> Path:
-    """The folder where events wait for the next run."""
+    """The folder that keeps events for the next run."""
     return Path(tempfile.gettempdir()) / "sscn-events"
 
 
@@ -61,12 +61,12 @@ def _events(size: int, count: int) -> list[tuple[np.ndarray, ...]]:
     try:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             return list(pool.map(_simulate, [size] * count, range(count)))
-    except BrokenProcessPool:  # slower, but they come
+    except BrokenProcessPool:  # fall back to one process, which is slower
         return [_simulate(size, index) for index in range(count)]
 
 
 def events(size: int, count: int, folder: Path) -> list[tuple[np.ndarray, ...]]:
-    """Coordinates ``[n, 3]``, energies and labels of `count` events of ``size`` px; kept in the folder."""
+    """Coordinates ``[n, 3]``, energies and labels of `count` events of ``size`` px; cached in the folder."""
     path = folder / f"events-{size}px-{count}.npz"
     names = ("coordinates", "energy", "labels")
     if path.is_file():
@@ -80,7 +80,7 @@ def events(size: int, count: int, folder: Path) -> list[tuple[np.ndarray, ...]]:
 
 
 def batch_of(made: Sequence[tuple[np.ndarray, ...]], images: int, size: int, density: str, device: str) -> BenchBatch:
-    """A batch of `images` images, the events over and over where there are fewer, on a device."""
+    """A batch of `images` images on a device; if there are fewer events, they are repeated."""
     sites, energies, labels = [], [], []
     for image in range(images):
         coordinates, energy, label = made[image % len(made)]

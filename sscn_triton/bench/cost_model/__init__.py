@@ -1,1 +1,1 @@
-"""What a training step must cost on a device, counted from rulebooks, bytes and launches."""
+"""The minimum cost of a training step on a device, counted from rulebooks, bytes and launches."""

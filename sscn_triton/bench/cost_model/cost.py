@@ -1,14 +1,14 @@
-"""What a pass must cost at least: bytes, gathered rows and products of every operator, counted while it runs.
+"""The minimum cost of a pass: bytes, gathered rows and products of every operator, counted while it runs.
 
 The floor of an operator is the longest of three times:
 
-    memory    every tensor it takes or makes, once, tables of the rulebook included / bandwidth of the memory
+    memory    each argument and result once, including tables of the rulebook / bandwidth of the memory
     gather    a row of channels for every rule / rate of the common cache
-    products  2 x rows x channels in x channels out, over tiles of TILE rows with all taps that one of their rows has,
-              channels padded to a matrix instruction / rate of the matrix units
+    products  2 x rows x input channels x output channels, over tiles of TILE rows with every tap that any of their rows
+              has, channels padded to a matrix instruction / rate of the matrix units
 
-The count is of operators as they run: what a fused operator does not write is not counted. A pass that is bound by the
-host's launches takes longer than any floor.
+The model counts operators as they run, so it does not count what a fused operator does not write. A pass that is bound
+by the host's launches takes longer than any floor.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from sscn_triton.bench.cost_model.devices import Device
 from sscn_triton.ops.rules import as_rules
 
 TILE, STEP, UNIT, WORD = 64, 16, 16, 63
-"""Rows of a tile, channels of a matrix instruction, rows that share a mask, taps in a word of a mask: the Triton
-engine's."""
+"""The Triton engine's rows per tile, channels per matrix instruction, rows that share a mask, and taps per word of a
+mask."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What an operator has to do.
+    """The work of an operator.
 
     Attributes:
-        memory: bytes of all tensors it takes and makes.
+        memory: bytes of all its arguments and results.
         gathered: bytes of the rows that its rules name.
-        products: floating-point operations on matrix units, padding included.
-        useful: those of them that are not padding.
-        rules: how many rules it follows.
+        products: floating-point operations on matrix units, including padding.
+        useful: floating-point operations without padding.
+        rules: number of rules that it applies.
     """
 
     memory: int = 0
@@ -70,7 +70,7 @@ def _numbers(work: Work) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Operation:
-    """One operator that ran: its name, what tells it from others of the name, and its work."""
+    """One operator that ran: its name, what distinguishes it from others with this name, and its work."""
 
     name: str
     shape: str
@@ -78,9 +78,10 @@ class Operation:
 
 
 def tile_taps(output_rows: Tensor, spans: Tensor, count: int, tile: int = TILE) -> int:
-    """Active taps summed over the tiles of ``tile`` positions, rows in the order of `sscn_triton.ops.triton.layout`.
+    """Active taps summed over tiles of ``tile`` positions, with rows in the order of `sscn_triton.ops.triton.layout`.
 
-    ``output_rows`` ``[R]`` by tap, those of tap v at ``spans[v, 0]:spans[v, 1]``; ``count`` rows in all.
+    ``output_rows`` ``[R]`` are sorted by tap, those of tap v at ``spans[v, 0]:spans[v, 1]``; ``count`` is the total
+    number of rows.
     """
     taps = spans.shape[0]
     masks = torch.zeros(-(-taps // WORD), count, dtype=torch.int64, device=output_rows.device)
@@ -100,7 +101,7 @@ def table_bytes(taps: int, rows: int) -> int:
 
 
 def _padded(channels: int) -> int:
-    """Channels that are multiplied: a few are not padded, since the kernels take them one by one."""
+    """The number of channels that are multiplied. Very few are not padded, because the kernels take them one by one."""
     return channels if channels <= 4 else -(-channels // STEP) * STEP
 
 
@@ -138,7 +139,7 @@ def _weight_gradient(features: Tensor, gradient: Tensor, rules: Sequence[Tensor]
 
 
 def _zeros(name: str, args: Any) -> Any:
-    """What an operator that follows rules would give, as zeros."""
+    """Zeros in the shape of the result of an operator that applies rules."""
     features, other, rules, size = args[:4]
     if name in GRADIENTS:
         shape = len(as_rules(rules).spans), size, features.shape[1] // size, other.shape[1] // size
@@ -158,13 +159,13 @@ def _zeros(name: str, args: Any) -> Any:
 
 CONVOLUTIONS = ("convolution", "fused_convolution", "norm_input_gradient")
 GRADIENTS = ("weight_gradient", "norm_weight_gradient")
-"""The library's operators that follow rules."""
+"""The library's operators that apply rules."""
 
 
 class Counter(TorchDispatchMode):
-    """Inside, every operator that moves data is noted in ``operations``; what only changes a view is not.
+    """Records every operator that moves data in ``operations``; operators that only make views are not recorded.
 
-    ``dry``: convolutions and their weight gradients are counted and not computed; they give zeros.
+    ``dry``: convolutions and their weight gradients are counted but not computed; they return zeros.
     """
 
     def __init__(self, dry: bool = False) -> None:
@@ -209,7 +210,7 @@ def _generic(name: str, tensors: list[Tensor]) -> Work:
 
 
 def count_work(run: Callable[[], Any], dry: bool = False) -> list[Operation]:
-    """Every operator that ``run`` calls, in order, gradients included; rulebooks should be built before.
+    """Every operator that ``run`` calls, in order, including gradients; build the rulebooks before.
 
     ``dry``: see `Counter`.
     """
@@ -219,10 +220,10 @@ def count_work(run: Callable[[], Any], dry: bool = False) -> list[Operation]:
 
 
 def total(operations: Sequence[Operation]) -> Work:
-    """The work of all of them."""
+    """The total work of the operations."""
     return sum((operation.work for operation in operations), Work())
 
 
 def floor(operations: Sequence[Operation], device: Device, precision: str) -> float:
-    """Seconds: the floors of all of them, one after the other."""
+    """The sum of the operations' floors, in seconds."""
     return sum(operation.work.floor(device, precision) for operation in operations)

@@ -1,7 +1,7 @@
 """Ceilings of some GPUs, for the cost model of `sscn_triton.bench.cost_model.cost`.
 
-Rates are the vendor's peaks for dense matrices; what a device reaches is less, and `make gpu` measures it. A gather
-rate is what the last cache common to all multiprocessors can deliver: rows that several outputs need are read there.
+Rates are the vendor's peaks for dense matrices; a device reaches less, and `make gpu` measures how much. A gather rate
+is the bandwidth of the last cache that all multiprocessors share, from which rows that several outputs need are read.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ class Device:
 
     name: str
     bandwidth: float
-    """Device memory, bytes read and written."""
+    """Bytes read and written per second in device memory."""
     gather: float
-    """Rows read again from the common cache, bytes."""
+    """Bytes per second of rows that are read again from the common cache."""
     matrix: dict[str, float]
-    """Floating-point operations of matrix units, by precision: bf16, tf32; fp32 on plain units."""
+    """Floating-point operations per second by precision: bf16 and tf32 on matrix units, fp32 on plain units."""
     source: str
 
 
@@ -48,7 +48,7 @@ DEVICES = {
 
 
 def device_named(name: str) -> Device:
-    """The device of a name, in any case; ValueError for others."""
+    """The device with this name, in upper or lower case. Raises ValueError for unknown names."""
     if name.lower() not in DEVICES:
         raise ValueError(f"model must be one of {', '.join(DEVICES)}, got {name}")
     return DEVICES[name.lower()]

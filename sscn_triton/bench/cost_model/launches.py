@@ -1,4 +1,4 @@
-"""What a pass asks of a GPU: launches, waits of the host, bytes. Counted without one."""
+"""The launches, host synchronisations and bytes of a pass on a GPU, counted without a GPU."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ NOTHING = ("empty", "empty_like", "empty_strided", "new_empty", "detach", "alias
 
 @dataclass
 class Asked:
-    """What was asked of a device.
+    """The requests that a pass makes of a device.
 
     Attributes:
-        kernels: how often each kernel of this library was launched.
-        operators: how often each operator of PyTorch's was, of those that launch; a launch each, at least.
-        waits: how often the host waited for the device.
-        memory: bytes of all tensors that kernels and operators took and made, each time they did.
+        kernels: number of launches per kernel of this library.
+        operators: number of calls per PyTorch operator that launches; each call is at least one launch.
+        waits: number of times the host waited for the device.
+        memory: bytes of all arguments and results of kernels and operators, counted at every call.
     """
 
     kernels: Counter[str] = field(default_factory=Counter)
@@ -33,7 +33,7 @@ class Asked:
 
     @property
     def launches(self) -> int:
-        """Of kernels and operators."""
+        """The number of launches of kernels and operators."""
         return self.kernels.total() + self.operators.total()
 
     def __str__(self) -> str:
@@ -42,7 +42,7 @@ class Asked:
 
 
 class _Watch(TorchDispatchMode):
-    """Counts PyTorch's own operators; kernels of this library are counted where they are launched."""
+    """Counts PyTorch's own operators; `launch` counts the kernels of this library."""
 
     def __init__(self, asked: Asked) -> None:
         super().__init__()
@@ -61,8 +61,8 @@ class _Watch(TorchDispatchMode):
 
 
 def asked_by(run: Callable[[], Any]) -> Asked:
-    """What ``run`` asks of a device: on a GPU, or with this library's kernels standing in for the CPU's own code. The
-    kernels are not run, so results are whatever was in memory: rulebooks must be there."""
+    """The requests that ``run`` makes of a device: a GPU, or the CPU with this library's kernels in place of the CPU's
+    own code. The kernels do not run, and results contain whatever was in memory, so rulebooks must already exist."""
     from sscn_triton.ops.triton.launch import count_launches
 
     asked = Asked()

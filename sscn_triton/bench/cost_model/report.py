@@ -1,6 +1,6 @@
-"""`sscn bench --model DEVICE`: what the study's network and the public encoder must take at least, by the cost model.
+"""`sscn bench --model DEVICE`: the minimum times of the study's network and the public encoder, by the cost model.
 
-A prediction of floors, not of times: nothing here was measured on a GPU.
+The report predicts floors, not times; nothing in it was measured on a GPU.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ PUBLISHED = {
     ("a100", "encoder-large", 16): (131.8, 352.2, 56.8, 105.2),
     ("h200", "encoder-large", 16): (87.0, 237.0, 35.0, 72.0),
 }
-"""Milliseconds of these engines by device, network and batch, published for the first events of PILArNet-M-mini's
-validation set: forward and backward, bf16 autocast, rulebooks reused."""
+"""Published times in milliseconds by device, network and batch, for the first events of PILArNet-M-mini's validation
+set: forward and backward, bf16 autocast, reused rulebooks."""
 
 
 def count_pass(network: str, task: str, precision: str, batch: BenchBatch) -> list[Operation]:
-    """The operators of one pass over a batch on the CPU, rulebooks built before; nothing is multiplied."""
+    """The operators of one pass over a batch on the CPU, with rulebooks built before; products are not computed."""
     cell = Cell(network, task, precision, batch.spatial_shape[0], "real", batch.images, "eager", "out")
     subject = Subject(cell, batch, "cpu")
     return count_work(lambda: subject.once(update=False), dry=True)
 
 
 def by_shape(operations: list[Operation]) -> list[tuple[str, list[Work]]]:
-    """The works of equal operators together, in the order in which they first ran."""
+    """The work of equal operators grouped together, in the order in which they first ran."""
     found: dict[str, list[Work]] = {}
     for operation in operations:
         found.setdefault(f"{operation.name} {operation.shape}", []).append(operation.work)
@@ -45,9 +45,9 @@ def by_shape(operations: list[Operation]) -> list[tuple[str, list[Work]]]:
 
 
 def layer_table(operations: list[Operation], device: Device, precision: str) -> Table:
-    """A row for each kind of operator, the longest first: how many, bytes, products, floor, and what binds it.
+    """One row per kind of operator, the slowest first: number, bytes, products, floor, and the limit that binds it.
 
-    Those under a hundredth of the whole are added up in the last row.
+    The last row sums the kinds that take less than a hundredth of the total.
     """
     kinds = [
         (name, works, 1e6 * sum(w.floor(device, precision) for w in works)) for name, works in by_shape(operations)
@@ -71,7 +71,7 @@ def _sizes(works: list[Work]) -> list[str]:
 
 
 def network_report(device: Device, batch: BenchBatch) -> Iterator[str]:
-    """The study's network: each operator of a training step in bf16, then the sums of both passes in each precision."""
+    """The study's network: every operator of a training step in bf16, then totals of both passes in each precision."""
     yield f"The study's UResNet, 16 filters, {batch.images} images, {len(batch.labels)} voxels; {device.name}"
     yield f"({device.source})"
     yield ""
@@ -104,7 +104,7 @@ def rulebook_bytes(batch: BenchBatch) -> int:
 
 
 def encoder_report(name: str, device: Device, batches: dict[int, BenchBatch]) -> Iterator[str]:
-    """The floors of the public encoder beside the published times, for the sizes of batch that are given."""
+    """The floors of the public encoder next to the published times, for the given batch sizes."""
     yield "The public encoder, forward and backward in bf16, rulebooks reused. Floors are for simulated events of the"
     yield "benchmark's density, published times for its own: events differ, so compare the order only. Milliseconds."
     yield ""
@@ -121,12 +121,12 @@ def encoder_report(name: str, device: Device, batches: dict[int, BenchBatch]) ->
 
 
 def report(name: str, batch: BenchBatch, batches: dict[int, BenchBatch]) -> str:
-    """All of it: the study's network on ``batch``, the encoder on the others; ``name`` is one of `DEVICES`."""
+    """The whole report: the study's network on ``batch``, the encoder on ``batches``; ``name`` is one of `DEVICES`."""
     device = device_named(name)
     return "\n".join([*network_report(device, batch), "", *encoder_report(name, device, batches)])
 
 
 def print_model(name: str, batch: BenchBatch) -> None:
-    """`report`, the encoder on simulated events of its benchmark's size and density."""
+    """Print `report`, with the encoder on simulated events of its benchmark's size and density."""
     made = events(768, 16, kept_events())
     print(report(name, batch, {images: batch_of(made, images, 768, "pilarnet", "cpu") for images in (1, 16)}))

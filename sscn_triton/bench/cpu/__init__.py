@@ -1,1 +1,1 @@
-"""`sscn bench`: a training step of the study's network on this machine, beside other engines."""
+"""`sscn bench`: a training step of the study's network on this machine, compared with other engines."""

@@ -1,4 +1,4 @@
-"""The command `sscn bench`: how long a training step takes here, beside SparseConvNet where it is installed."""
+"""The command `sscn bench`: times a training step on this machine, and SparseConvNet's if it is installed."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Bench(ReadingOptions):
 
 
 def bench(options: Bench) -> None:
-    """Measure, write the JSON file, which appears whole or not at all, and print a table."""
+    """Measure, write the JSON file (completely or not at all) and print a table."""
     import torch
 
     from sscn_triton.bench.cpu.layers import measure_layers
@@ -102,7 +102,7 @@ def bench(options: Bench) -> None:
 
 
 def load_batch(options: Bench) -> tuple[Any, str]:
-    """The events as one batch, and where they come from."""
+    """The events as one batch, and their source."""
     from sscn_triton.bench.events import as_batch
     from sscn_triton.lartpc import open_events, simulate
     from sscn_triton.study.data.labels import relabel

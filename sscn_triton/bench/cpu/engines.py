@@ -1,8 +1,7 @@
-"""What is timed: a training step of the study's network, by this library or by SparseConvNet, in a process of its own.
+"""The engines to time: a training step of the study's network by this library or by SparseConvNet, in its own process.
 
-Run as a script by `sscn_triton.bench.cpu.workers`. Nothing but the standard library is imported before the engine,
-and of this library nothing at all for SparseConvNet, so that the time an import takes and the memory it fills are the
-engine's own.
+`sscn_triton.bench.cpu.workers` runs this file as a script. It imports only the standard library before the engine, and
+nothing of this library for SparseConvNet, so that import time and memory are those of the engine alone.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class Ours:
 
 
 class SparseConvNet:
-    """The same network of SparseConvNet's own parts, which reads coordinates as raw memory: batch last, contiguous."""
+    """The same network built from SparseConvNet's layers, which read coordinates as raw memory: batch last."""
 
     def __init__(self, batch: dict[str, Any]) -> None:
         import sparseconvnet as scn  # type: ignore[import-not-found,unused-ignore]
@@ -68,7 +67,7 @@ class SparseConvNet:
 
 
 def load(network: nn.Module, parameters: list[Any]) -> None:
-    """Set the parameters, in order. A matrix that is not `Linear`'s is SparseConvNet's 1 x 1 layer, kept transposed."""
+    """Set the parameters, in order. A matrix outside `Linear` is a 1 x 1 layer of SparseConvNet, stored transposed."""
     import torch
 
     mine = list(network.parameters())
@@ -83,7 +82,7 @@ def load(network: nn.Module, parameters: list[Any]) -> None:
 
 
 def step(engine: Any, optimizer: Optimizer) -> dict[str, float]:
-    """One training step: rulebooks, forward, loss, backward, Adam; seconds."""
+    """Make one training step: rulebooks, forward, loss, backward, Adam. Returns seconds."""
     from torch.nn.functional import cross_entropy
 
     start, cpu = time.perf_counter(), time.process_time()
@@ -104,8 +103,8 @@ def step(engine: Any, optimizer: Optimizer) -> dict[str, float]:
 
 
 def fullest(engine: Any) -> dict[str, float | None]:
-    """Megabytes at most so far, and the process's own between a forward and its backward, when all that the gradient
-    needs is kept."""
+    """The peak memory so far, and the process's own memory between forward and backward, when everything that the
+    gradient needs is kept; in megabytes."""
     from torch.nn.functional import cross_entropy
 
     loss = cross_entropy(engine.logits(), engine.labels, ignore_index=-1)
@@ -115,8 +114,11 @@ def fullest(engine: Any) -> dict[str, float | None]:
 
 
 def memory(field: str) -> float | None:
-    """Megabytes of this process: VmRSS, resident now, RssAnon, of that its own data rather than pages of programs on
-    disk, or VmHWM, resident at most so far; None where no kernel tells."""
+    """Memory of this process in megabytes; None if the kernel does not report it.
+
+    VmRSS is the resident memory now, RssAnon its part that is not mapped from files, and VmHWM the resident peak so
+    far.
+    """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -125,7 +127,7 @@ def memory(field: str) -> float | None:
 
 
 def begin(name: str) -> dict[str, float | None]:
-    """Import the engine; seconds for PyTorch and for all, and megabytes then resident."""
+    """Import the engine; returns seconds for PyTorch and for the whole import, and resident megabytes after it."""
     start = time.perf_counter()
     import torch  # noqa: F401
 
@@ -139,7 +141,7 @@ def begin(name: str) -> dict[str, float | None]:
 
 
 def build(name: str, batch: dict[str, Any], parameters: list[Any], threads: int) -> tuple[Any, Optimizer]:
-    """The engine with its network, and Adam on it."""
+    """The engine with its network, and an Adam optimiser for it."""
     import numpy as np
     import torch
 
@@ -152,7 +154,7 @@ def build(name: str, batch: dict[str, Any], parameters: list[Any], threads: int)
 
 
 def serve(name: str, questions: Any, answer: Any) -> None:
-    """Import, then take the batch, then answer "logits", "step" and "memory" until the questions end."""
+    """Import the engine, receive the batch, then answer "logits", "step" and "memory" until the questions end."""
     answer(begin(name))
     engine, optimizer = build(name, *pickle.load(questions))
     answer("ready")
@@ -168,7 +170,7 @@ def serve(name: str, questions: Any, answer: Any) -> None:
 
 
 def main() -> None:
-    """Questions on the standard input; answers on what was the standard output, which nobody else shall write to."""
+    """Read questions from standard input; the original standard output is reserved for answers."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
 

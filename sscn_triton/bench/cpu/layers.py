@@ -1,4 +1,4 @@
-"""Where a pass goes: rulebooks, and the convolutions of each level, beside plain products of the same size."""
+"""The time of a pass by part: rulebooks and the convolutions per level, compared with plain products of equal size."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from sscn_triton.bench.cpu.rulebooks import Call, convolutions, measure_rulebook
 from sscn_triton.bench.cpu.timing import host_times, milliseconds, operators, product_rate
 from sscn_triton.nn import InverseConv, SparseConv
 
-MOST_ROWS = 1 << 16  # of a plain product, so that it fits the memory of a laptop
-SQUARE = 1024  # rows and columns of the product that stands for the machine's rate
+MOST_ROWS = 1 << 16  # maximum rows of a plain product, so that it fits into a laptop's memory
+SQUARE = 1024  # rows and columns of the product that measures the machine's rate
 
 
 def measure_layers(network: torch.nn.Module, batch: Any, repeat: int) -> dict[str, Any]:
-    """Rulebooks, each level's convolutions one by one (forward; both gradients), all levels, host time of operators.
+    """Times of rulebooks, of each level's convolutions (forward; both gradients), of all levels, and of operators' host
+    work.
 
-    A rate is operations over time. Its share of the product rate is what the same products take without gather and
-    scatter over what the layer takes, in the same run. Strided layers count to the finer level.
+    A rate is operations divided by time. Its share of the product rate is the time of the same products without gather
+    and scatter divided by the time of the layer, in the same run. Strided layers belong to the finer level.
     """
 
     def tensor() -> SparseTensor:
@@ -50,7 +51,7 @@ def measure_layers(network: torch.nn.Module, batch: Any, repeat: int) -> dict[st
 
 
 def count_rules(call: Call) -> int:
-    """Rules that a layer applied."""
+    """The number of rules that a layer applied."""
     layer, x, y = call
     if isinstance(layer, InverseConv | SparseConv):
         grid, step = (x if isinstance(layer, InverseConv) else y).path[-1]

@@ -1,4 +1,4 @@
-"""What rulebooks cost by themselves, level by level, apart from the pass of the network that asks for them."""
+"""The cost of rulebooks per level, measured separately from the network's pass that requests them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Call = tuple[Convolution, SparseTensor, SparseTensor]
 
 
 def convolutions(network: torch.nn.Module, x: SparseTensor) -> list[Call]:
-    """Every convolution of a pass, with what it was given and what it made of that."""
+    """Every convolution of a pass, with its input and output."""
     calls: list[Call] = []
     hooks = [
         layer.register_forward_hook(lambda layer, given, made: calls.append((layer, given[0], made)))
@@ -36,7 +36,8 @@ def convolutions(network: torch.nn.Module, x: SparseTensor) -> list[Call]:
 def measure_rulebooks(
     network: torch.nn.Module, calls: list[Call], tensor: Callable[[], SparseTensor], repeat: int
 ) -> dict[str, Any]:
-    """Milliseconds for each level's rulebooks, for all, for checking a tensor's sites, and for the rest of `prepare`.
+    """Milliseconds for the rulebooks of each level and of all, for checking a tensor's sites, and for the rest of
+    `prepare`.
 
     A level's rulebooks are those of its submanifold layers and of the step to the coarser level.
     """
@@ -55,7 +56,7 @@ def measure_rulebooks(
 
 
 def builds(calls: list[Call]) -> list[tuple[int, Callable[[], Any]]]:
-    """``(level, build)`` of every rulebook that the calls need, each built from sites alone, as for a new batch."""
+    """``(level, build)`` for every rulebook that the calls need; each is built from sites alone, as for a new batch."""
     found: dict[Any, tuple[int, Callable[[], Any]]] = {}
     for layer, x, y in calls:
         if isinstance(layer, SparseConv):
@@ -68,5 +69,5 @@ def builds(calls: list[Call]) -> list[tuple[int, Callable[[], Any]]]:
 
 
 def _build(grid: Grid, rulebook: Callable[..., Any], *geometry: Any) -> Any:
-    """The rulebook on a grid of the same sites that has none yet."""
+    """Build the rulebook on a new grid with the same sites and no rulebooks."""
     return rulebook(Grid(grid.coordinates, grid.spatial_shape, grid.batch_size), *geometry)

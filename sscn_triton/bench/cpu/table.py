@@ -8,7 +8,7 @@ from sscn_triton.common.table import Table
 
 
 def table(record: dict[str, Any]) -> str:
-    """Engines, how they begin, rulebooks, levels, operators."""
+    """Text tables of engines, their start, rulebooks, levels and operators."""
     load, options = record["machine"]["load average"], record["options"]
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items() if version)
     head = [

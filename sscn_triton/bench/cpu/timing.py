@@ -1,4 +1,4 @@
-"""Times by the clock, and what an operator costs the host apart from its arithmetic."""
+"""Wall times, and the host time of an operator apart from its arithmetic."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch import Tensor
 
 from sscn_triton import SparseTensor, nn
 
-CALLS = 50  # between two looks at the clock
+CALLS = 50  # number of calls between two readings of the clock
 
 
 def milliseconds(work: Callable[[], Any], repeat: int) -> float:
-    """The median of ``repeat`` runs, after one that does not count."""
+    """The median time of ``repeat`` runs, after one warm-up run."""
     work()
     times = []
     for _ in range(repeat):
@@ -34,7 +34,7 @@ def product_rate(rows: int, inner: int, columns: int, repeat: int) -> float:
 
 
 def host_times(repeat: int) -> dict[str, float]:
-    """Microseconds a layer costs on eight sites of four channels, where arithmetic is next to nothing."""
+    """Microseconds per layer on eight sites with four channels, where arithmetic takes almost no time."""
     sites = torch.tensor([[0, i // 4, i // 2 % 2, i % 2] for i in range(8)], dtype=torch.int32)
     x = SparseTensor(torch.randn(8, 4, requires_grad=True), sites)
     found = {}
@@ -62,7 +62,7 @@ def _often(work: Callable[[], Any]) -> None:
 
 
 def operators(work: Callable[[], Any]) -> list[dict[str, Any]]:
-    """The ten operators with most host time of their own in one run."""
+    """The ten operators with the largest self time on the host in one run."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU]) as profiler:

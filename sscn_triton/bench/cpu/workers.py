@@ -1,4 +1,4 @@
-"""The engines of a benchmark, each in a fresh process, asked in turn: no two of them compute at the same time."""
+"""The engines of a benchmark. Each has a new process, and they run in turn, so that no two compute at the same time."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from sscn_triton.common.child import Child
 from sscn_triton.common.errors import RunError
 
 TOLERANCE, UP_TO = 1e-3, 1 << 18
-"""Logits of two engines may differ by so much, relative to the largest, before timing them is refused; above `UP_TO`
-voxels, by more in proportion: SparseConvNet takes a batch norm's sums in float32, row after row, so its rounding grows
-with their number. Against float64 its logits were off by 1.8e-5, 5.3e-5 and 1.1e-3 at 27,382, 109,528 and 1,013,134
-voxels, this library's by 4e-6 at all three (five real events and copies of them, November 2026)."""
+"""Maximum difference of two engines' logits, relative to the largest, for which they are timed. Above `UP_TO` voxels it
+grows in proportion, because SparseConvNet adds a batch norm's sums in float32, row after row, and its rounding error
+grows with the number of rows. Against float64 its logits were off by 1.8e-5, 5.3e-5 and 1.1e-3 at 27,382, 109,528 and
+1,013,134 voxels, this library's by 4e-6 at all three (five real events and copies of them, November 2026)."""
 STARTS = 3
-"""Fresh processes of each engine whose import and first step are timed."""
+"""Number of new processes per engine whose import and first step are timed."""
 SCRIPT = Path(__file__).with_name("engines.py")
 RUN = "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
 
 
 class Worker:
-    """A process that has imported an engine; what that took is in ``start``."""
+    """A process that has imported an engine; ``start`` contains the cost of the import."""
 
     def __init__(self, name: str, work: tuple[Any, ...], cache: str | None = None) -> None:
         environment = {"NUMBA_CACHE_DIR": cache} if cache else {}
@@ -35,7 +35,7 @@ class Worker:
         self.ask(work)
 
     def ask(self, question: Any) -> Any:
-        """The answer; an error of the worker is raised here."""
+        """Ask the worker and return its answer; raises the worker's error."""
         return _answered(lambda: self.child.ask(question))
 
 
@@ -64,15 +64,15 @@ def _running(names: tuple[str, ...], work: tuple[Any, ...], cache: str | None = 
 def measure_engines(
     batch: Any, parameters: list[Any], threads: int, repeat: int, cold: bool
 ) -> dict[str, dict[str, Any]]:
-    """A training step of each engine, in turn; medians, and ratios to the first.
+    """Time a training step of each engine, in turn; returns medians, and ratios to the first engine.
 
-    With ``cold``, also the first step of this library where none of its compiled code is kept yet.
-    Raises ValueError if an engine's logits are not the first's.
+    With ``cold``, also time the first step of this library without any cached compiled code. Raises ValueError if an
+    engine's logits differ from the first engine's.
     """
     names = ENGINES if importlib.util.find_spec("sparseconvnet") else ENGINES[:2]
     arrays = {name: getattr(batch, name).numpy() for name in ("coordinates", "features", "labels")}
     work = ({**arrays, "spatial_shape": batch.spatial_shape, "images": batch.images}, parameters, threads)
-    with _running(names, work) as workers:  # also keeps the compiled code, if it was not kept before
+    with _running(names, work) as workers:  # also fills the cache of compiled code if it is empty
         agreement = compare({name: worker.ask("logits") for name, worker in workers.items()})
         for _ in range(2):
             _steps(workers)
@@ -92,7 +92,7 @@ def measure_engines(
 
 
 def _starts(names: tuple[str, ...], work: tuple[Any, ...], cache: str | None = None) -> dict[str, dict[str, Any]]:
-    """What a fresh process of each engine needs to begin: import and first step."""
+    """The costs of import and first step in a new process of each engine."""
     found = {}
     for name in names:
         with _running((name,), work, cache) as workers:
@@ -111,7 +111,7 @@ def _median(values: list[float | None]) -> float | None:
 
 
 def compare(logits: dict[str, Any]) -> dict[str, float]:
-    """How far each engine's logits are from the first's, relative to the largest; ValueError if too far in fp32."""
+    """Difference of each engine's logits from the first's, relative to the largest; ValueError if too large in fp32."""
     first, *others = logits
     scale, allowed = float(abs(logits[first]).max()), TOLERANCE * max(len(logits[first]) / UP_TO, 1)
     found = {name: float(abs(logits[name] - logits[first]).max()) / scale for name in others}

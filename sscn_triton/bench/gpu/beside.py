@@ -1,7 +1,7 @@
-"""Other engines beside this library, where they are installed.
+"""Comparison of this library with other engines that are installed.
 
-What an engine computes is compared with this library before it is timed; one that differs, or that cannot run a cell,
-is reported with the reason.
+An engine's results are checked against this library before it is timed. An engine whose results differ, or that cannot
+run a cell, is reported with the reason.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LAYERS: dict[str, tuple[str, Callable[[Subject], Rival]]] = {
     "WarpConvNet": ("warpconvnet", Warp),
     "MinkowskiEngine": ("MinkowskiEngine", Minkowski),
 }
-"""By name the package that must be importable, and the engine: of whole networks, and of single layers only."""
+"""By name, the package that must be importable and the engine: for whole networks, and for single layers only."""
 
 
 def installed() -> list[str]:
@@ -36,7 +36,7 @@ def installed() -> list[str]:
 
 
 def compare(subject: Subject, rival: Rival) -> float:
-    """Relative difference (root mean square) of the outputs on the same sites; Unfit if sites differ."""
+    """Relative difference (root mean square) of the outputs on the same sites. Raises Unfit if sites differ."""
     with torch.no_grad():
         y = subject.outputs(subject.tensor)
         features, sites = rival.rows(rival.outputs())
@@ -50,7 +50,7 @@ def compare(subject: Subject, rival: Rival) -> float:
 
 
 def _sorted(sites: Tensor) -> Tensor:
-    """Rows in lexicographic order of their sites."""
+    """The order that sorts sites lexicographically."""
     order = torch.arange(len(sites), device=sites.device)
     for column in range(sites.shape[1] - 1, -1, -1):
         order = order[torch.sort(sites[order, column], stable=True).indices]
@@ -58,7 +58,7 @@ def _sorted(sites: Tensor) -> Tensor:
 
 
 def passes(subject: Subject, tolerance: float) -> dict[str, Pass | str]:
-    """For every engine that is installed its pass, ready to be timed, or why there is none."""
+    """For every installed engine, its pass, ready to be timed, or the reason why there is none."""
     single = isinstance(subject.network, nn.SubmanifoldConv)
     engines = {**RIVALS, **LAYERS} if single else RIVALS
     found: dict[str, Pass | str] = {}
@@ -70,6 +70,6 @@ def passes(subject: Subject, tolerance: float) -> dict[str, Pass | str]:
                 raise Unfit(f"its outputs differ by {difference:.1e}, allowed is {tolerance:.0e}")
             rival.once()
             found[name] = rival.once
-        except Exception as error:  # another engine may fail in any way, and the run goes on
+        except Exception as error:  # another engine may fail in any way; the run continues
             found[name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     return found

@@ -1,4 +1,4 @@
-"""What is timed: cells of a grid, named by everything that tells them apart."""
+"""The cells of the grid to time; a cell's name contains everything that distinguishes it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ NETWORKS = {
     "layer32": ("layer", 32),
     "layer64": ("layer", 64),
     "layer128": ("layer", 128),
-    "uresnet2": ("uresnet", 2),  # for a look at the code without a GPU
+    "uresnet2": ("uresnet", 2),  # for trying the code without a GPU
     "layer2": ("layer", 2),
 }
-"""What is run: the study's UResNet with these filters; the public encoder with these channels and blocks; a
-submanifold layer of 27 taps with these channels in and out."""
+"""The networks to time: the study's UResNet with these filters; the public encoder with these channels and blocks; a
+submanifold layer of 27 taps with these input and output channels."""
 
 TASKS = ("forward", "step")
-"""Forward in evaluation, where nothing is kept for gradients; forward, loss and backward, with Adam for a UResNet."""
+"""Forward in evaluation mode, without keeping tensors for gradients; forward, loss and backward, with Adam for a
+UResNet."""
 
 MODES = ("eager", "compiled", "graph")
-"""Operator by operator; `torch.compile`; the replay of a CUDA graph. The last two run on rulebooks that are built."""
+"""Operator by operator; `torch.compile`; replay of a CUDA graph. The last two run on rulebooks that are already built.
+"""
 
 
 class Cell(NamedTuple):
-    """One thing that is timed."""
+    """One combination of settings to time."""
 
     network: str
     task: str
@@ -38,7 +40,7 @@ class Cell(NamedTuple):
     density: str  # real or pilarnet
     images: int
     mode: str
-    rulebook: str  # "in": the sites arrive and the rulebooks are built in the time; "out": they are there
+    rulebook: str  # "in": the time includes reading the sites and building the rulebooks; "out": they exist before
 
     def __str__(self) -> str:
         where = f"{self.size}px {self.density} x{self.images}"
@@ -50,7 +52,7 @@ RULES = (("eager", "out"), ("eager", "in"), ("graph", "out"), ("compiled", "out"
 
 
 def full_grid() -> list[Cell]:
-    """Every cell, those of most interest first."""
+    """Every cell, the most interesting first."""
     networks = [name for name in NETWORKS if not name.endswith("2") or name == "uresnet32" or name == "layer32"]
     product = itertools.product(RULES, ("bf16", "fp32", "tf32"), SCENES, (16, 1, 64), networks, TASKS)
     return [
@@ -75,10 +77,10 @@ QUICK = [
     Cell("layer128", "step", "bf16", 192, "real", 64, "graph", "out"),
     Cell("uresnet16", "forward", "bf16", 192, "real", 16, "compiled", "out"),
 ]
-"""What `make gpu` times."""
+"""The cells that `make gpu` times."""
 
 TOY = [
     Cell("layer2", "step", "fp32", 8, "real", 1, "eager", "out"),
     Cell("uresnet2", "forward", "bf16", 8, "real", 2, "eager", "in"),
 ]
-"""What runs where there is no GPU, interpreted."""
+"""The cells that run interpreted if there is no GPU."""

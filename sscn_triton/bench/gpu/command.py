@@ -2,9 +2,9 @@
 
     python3 -m sscn_triton.bench.gpu [--full] [--toy] [--seconds N] [--only TEXT] [--out FILE]
 
-Needs a clone, torch with its Triton, numpy, numba, pytest and hypothesis; no network, nothing installed. Where there is
-no CUDA device, or with --toy, everything runs on the CPU through Triton's interpreter at toy size: this shows that it
-runs, and times nothing.
+The command needs a clone, torch with its Triton, numpy, numba, pytest and hypothesis, but no internet and no
+installation. Without a CUDA device, or with --toy, everything runs on the CPU in Triton's interpreter at toy size,
+which checks that the code runs and times nothing.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ Checked = set[tuple[str, str]]
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "book" / "results"
 AHEAD = 40
-"""Cells whose kernels are compiled before anything is timed."""
+"""Number of cells whose kernels are compiled before timing starts."""
 WARNING = "*** NO CUDA DEVICE: kernels are interpreted on the CPU. These are NOT timings of a GPU. ***"
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Exit code: 0; 1 if something computes wrong or failed; 2 if the machine lacks something that is needed."""
+    """Run the command. Exit code: 0; 1 if a result is wrong or a cell failed; 2 if the machine lacks a requirement."""
     options = _options(words)
     os.environ["TRITON_INTERPRET"] = "1" if options.toy else "0"
     missing = _missing(options.toy)
@@ -84,7 +84,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _missing(toy: bool) -> str | None:
-    """What a run needs and this machine has not."""
+    """A requirement of a run that this machine lacks, or None."""
     try:
         import triton  # noqa: F401
     except ImportError:
@@ -158,7 +158,7 @@ def _times(options: argparse.Namespace, start: float) -> int:
 def _one(
     cell: Cell, batch: Callable[[], Any], device: str, watch: Any, ceilings: Any, checked: Checked, tune: bool
 ) -> dict[str, Any]:
-    """The record of a cell: what was measured, ``wrong`` if it computes something else, ``failed`` if it cannot run."""
+    """The record of a cell: its measurements, or ``wrong`` if its results differ, or ``failed`` if it cannot run."""
     import torch
 
     from sscn_triton.bench.gpu.measure import WrongResult, check, measure, tuned
@@ -172,10 +172,10 @@ def _one(
         return {**measure(cell, made, device, watch, ceilings), **errors, **trials}
     except WrongResult as error:
         return {"cell": cell._asdict(), "wrong": str(error)}
-    except Exception as error:  # the other cells are measured all the same
+    except Exception as error:  # the other cells are still measured
         if isinstance(error, torch.OutOfMemoryError):
             return {"cell": cell._asdict(), "failed": OUT_OF_MEMORY}
-        if "CUDA error" in str(error):  # nothing that follows could be trusted
+        if "CUDA error" in str(error):  # later results would be unreliable
             raise
         traceback.print_exc()
         return {"cell": cell._asdict(), "failed": f"{type(error).__name__}: {error}"}
@@ -185,8 +185,8 @@ def _one(
 
 
 def _compile_ahead(cells: list[Cell], options: argparse.Namespace, start: float) -> None:
-    """Run the cells once in several processes: kernels compile side by side, and are then found in Triton's cache."""
-    for cell in cells:  # made once, and found by all
+    """Run the cells once in several processes, which compile kernels in parallel and leave them in Triton's cache."""
+    for cell in cells:  # make the events once, for all processes
         _batch(cell, options, "cpu")
     limit = max(30.0, 0.4 * (options.seconds - (time.perf_counter() - start)))
     words = [sys.executable, "-m", "sscn_triton.bench.gpu.command", "--no-tests", f"--seconds={limit}"]
@@ -214,6 +214,6 @@ def _warm(options: argparse.Namespace, device: str) -> int:
         try:
             cell = grid[int(number)]
             Subject(cell, _batch(cell, options, device), device).once()
-        except Exception:  # it will fail again where it is reported
+        except Exception:  # the cell fails again in the main run, which reports it
             continue
     return 0

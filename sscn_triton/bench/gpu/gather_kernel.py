@@ -1,4 +1,4 @@
-"""A sum over named rows and nothing else: how fast a device gathers is measured with it."""
+"""A kernel that only sums named rows, which measures how fast a device gathers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One cell measured: what it computes is checked first, then it is timed, beside its floor and its rivals."""
+"""The measurement of one cell: checks its results, then times it and compares it with its floor and its rivals."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ from sscn_triton.bench.gpu.subjects import Subject, numbers
 from sscn_triton.bench.gpu.timing import Stopwatch
 
 FEW = 1500
-"""Sites that a check is made on, against float64 on the CPU."""
+"""Number of sites on which results are checked against float64 on the CPU."""
 
 NETWORK_ERRORS = {"fp32": (1e-4, 5e-2), "tf32": (2e-2, 0.5), "bf16": (0.1, 0.7)}
 LAYER_ERRORS = {"fp32": (1e-5, 1e-5), "tf32": (2e-3, 2e-3), "bf16": (1e-2, 1e-2)}
-"""Largest relative errors, root mean square, of outputs and gradients. The CPU's own are 5e-6 and 6e-3 for networks in
-fp32, 0.026 and 0.29 in bf16: a rounding turns a ReLU, and batch norms over few rows carry it on."""
+"""Maximum relative errors (root mean square) of outputs and gradients. The CPU's own errors are 5e-6 and 6e-3 for
+networks in fp32, and 0.026 and 0.29 in bf16, because rounding can flip a ReLU and batch norms over few rows spread the
+difference."""
 
 
 class WrongResult(Exception):
-    """A cell computes something else than it should; says by how much."""
+    """The results of a cell are wrong; the message says by how much."""
 
 
 def allowed(cell: Cell) -> tuple[float, float]:
-    """The largest errors of a cell's outputs and gradients."""
+    """The largest allowed errors of a cell's outputs and gradients."""
     return (LAYER_ERRORS if NETWORKS[cell.network][0] == "layer" else NETWORK_ERRORS)[cell.precision]
 
 
 def relative(mine: Tensor, right: Tensor) -> float:
-    """Root mean square of the difference over that of the right answer."""
+    """Root mean square of the difference, divided by that of the right result."""
     mine, right = mine.detach().cpu().double(), right.detach().cpu().double()
     return float((mine - right).norm() / right.norm().clamp(min=1e-30))
 
@@ -50,9 +51,9 @@ def _some(batch: BenchBatch, device: str) -> BenchBatch:
 
 
 def check(cell: Cell, batch: BenchBatch, device: str) -> dict[str, float]:
-    """Errors of outputs and gradients on some sites, against float64 on the CPU; raises WrongResult.
+    """Errors of outputs and gradients on some sites, against float64 on the CPU.
 
-    Two passes must agree to the last bit.
+    Raises WrongResult if they are too large, or if two passes do not agree to the last bit.
     """
     step = cell._replace(task="step", mode="eager", rulebook="out")
     subject = Subject(step, _some(batch, device), device)
@@ -78,7 +79,7 @@ def check(cell: Cell, batch: BenchBatch, device: str) -> dict[str, float]:
 
 
 def measure(cell: Cell, batch: BenchBatch, device: str, watch: Stopwatch, ceilings: Device) -> dict[str, Any]:
-    """A cell that was checked: times, peak memory, floor and share of it, rules per site; the same of rivals."""
+    """Measure a checked cell: times, peak memory, floor and its share, rules per site; and the rivals' times."""
     subject = Subject(cell, batch, device)
     operations = count_work(lambda: subject.once(update=False))
     least = 1e3 * floor(operations, ceilings, cell.precision)
@@ -108,7 +109,7 @@ def measure(cell: Cell, batch: BenchBatch, device: str, watch: Stopwatch, ceilin
 def _beside(run: Callable[[], Any], mine: dict[str, float], watch: Stopwatch) -> dict[str, Any]:
     try:
         times = _timed(run, watch)
-    except Exception as error:  # another engine may fail in any way, and the run goes on
+    except Exception as error:  # another engine may fail in any way; the run continues
         return {"why not": f"{type(error).__name__}: {error}"}
     return {**times, "ratio": times["ms"] / mine["ms"]}
 
@@ -130,7 +131,7 @@ def _rules_per_site(x: SparseTensor) -> dict[str, float]:
 
 
 def tuned(cell: Cell, batch: BenchBatch, device: str) -> list[dict[str, Any]]:
-    """Tiles measured for a cell's convolutions and kept; those that beat the untuned one."""
+    """Tune the tiles of a cell's convolutions and keep the results; returns those that beat the untuned tile."""
     subject = Subject(cell, batch, device)
     with numbers(cell.precision, device):
         trials = tune(subject.network, subject.tensor)

@@ -1,6 +1,6 @@
 """Engines of single submanifold layers: PyTorch's dense convolution, MinkowskiEngine, WarpConvNet, FlexGEMM.
 
-Each takes the weight in its own layout, as far as it is known; one that then computes something else is not timed.
+Each gets the weight in its own layout, as far as that is known; an engine whose result then differs is not timed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sscn_triton.bench.gpu.subjects import Subject
 
 
 class Layer(Rival):
-    """An engine that runs one submanifold layer; `weight` is ours, ``[x, y, z, in, out]``."""
+    """An engine that runs one submanifold layer; `weight` is this library's, ``[x, y, z, in, out]``."""
 
     def __init__(self, subject: Subject) -> None:
         layer: Any = subject.network
@@ -49,9 +49,9 @@ class _Dense(torch.nn.Module):
 
 
 class Dense(Layer):
-    """`torch.nn.Conv3d` on the whole image, which is filled outside the time; its output at the sites."""
+    """`torch.nn.Conv3d` on the whole image, compared at the sites; filling the image is not timed."""
 
-    MOST = 1 << 34  # bytes of image
+    MOST = 1 << 34  # maximum size of the image in bytes
 
     def leaf(self, layer: Any) -> torch.nn.Module:
         voxels = self.batch.images * self.batch.spatial_shape[0] ** 3

@@ -1,4 +1,4 @@
-"""What was measured on a GPU, as lines and as a table."""
+"""The results on a GPU, as lines and as a table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sscn_triton.common.table import Table
 
 
 def line(name: str, cell: dict[str, Any]) -> str:
-    """A cell in one line."""
+    """The results of a cell in one line."""
     if "wrong" in cell:
         return f"WRONG   {cell['wrong']}"
     if "failed" in cell:

@@ -1,4 +1,4 @@
-"""Another engine on a cell: the same network of its own layers, with equal weights."""
+"""Another engine on a cell: the same network built from the engine's own layers, with equal weights."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sscn_triton.models.uresnet import Level, ResidualBlock, SparseUResNet
 
 
 class Unfit(Exception):
-    """An engine cannot run a cell; says why."""
+    """An engine cannot run a cell; the message says why."""
 
 
 class Rival:
-    """An engine on a subject's network. Those who inherit give `leaf`, `build` and `with_features`."""
+    """An engine on a subject's network. Subclasses implement `leaf`, `build` and `with_features`."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject, self.batch = subject, subject.batch
@@ -30,7 +30,7 @@ class Rival:
         self.adam = torch.optim.Adam(self.parameters, 1e-4) if subject.adam else None
 
     def leaf(self, layer: Any) -> torch.nn.Module:
-        """A convolution of the engine with the weight of ours."""
+        """The engine's convolution with the weight of this library's layer."""
         raise NotImplementedError
 
     def build(self) -> Any:
@@ -42,11 +42,11 @@ class Rival:
         raise NotImplementedError
 
     def rows(self, x: Any) -> tuple[Tensor, Tensor]:
-        """Features, and their sites ``[N, 4]``, batch first."""
+        """The features and their sites ``[N, 4]``, batch first."""
         return x.features, x.indices
 
     def _convert(self, module: torch.nn.Module) -> None:
-        """Own layers for all leaves, in the order in which they are run; `level` counts the halvings."""
+        """Make the engine's layers for all leaves, in the order in which they run; `level` counts the halvings."""
         if isinstance(module, ours.InverseConv):
             self.level -= 1
         if isinstance(module, (ours.SubmanifoldConv, ours.SparseConv, ours.InverseConv)):
@@ -102,7 +102,7 @@ class Rival:
             return self.run(self.subject.network, self.build() if x is None else x)
 
     def once(self) -> None:
-        """One pass of the cell's task, as `Subject.once`."""
+        """Run one pass of the cell's task, like `Subject.once`."""
         if self.subject.cell.task == "forward":
             with torch.no_grad():
                 self.outputs()

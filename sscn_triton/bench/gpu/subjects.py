@@ -1,4 +1,4 @@
-"""A cell as something that can be run: its network, its batch, and one pass as a function."""
+"""A cell in runnable form: its network, its batch, and one pass as a function."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Pass = Callable[[], Any]
 
 
 def network_named(name: str) -> torch.nn.Module:
-    """A network of `NETWORKS`, its weights drawn from seed 0."""
+    """A network of `NETWORKS`, with weights drawn from seed 0."""
     kind, *sizes = NETWORKS[name]
     torch.manual_seed(0)
     if kind == "uresnet":
@@ -31,7 +31,7 @@ def network_named(name: str) -> torch.nn.Module:
 
 @contextlib.contextmanager
 def numbers(precision: str, device: str) -> Iterator[None]:
-    """Inside, products are of a precision: fp32, tf32, or bf16 by autocast."""
+    """Compute products inside the context in the given precision: fp32, tf32, or bf16 by autocast."""
     with float32_products(precision), torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
         yield
 
@@ -50,7 +50,7 @@ class Subject:
         self.adam = torch.optim.Adam(parameters, 1e-4, capturable=device == "cuda") if self.with_loss else None
 
     def _features(self) -> Tensor:
-        """The energies; for a single layer as many random channels as it takes."""
+        """The energies or, for a single layer, random features with its number of input channels."""
         channels = getattr(self.network, "in_channels", 1)
         if channels == 1:
             return self.batch.features
@@ -61,7 +61,7 @@ class Subject:
         return wide.requires_grad_(self.cell.task == "step")
 
     def build(self) -> SparseTensor:
-        """The batch as a sparse tensor whose rulebooks are not built."""
+        """The batch as a sparse tensor without rulebooks."""
         return SparseTensor(self.features, self.batch.coordinates, self.batch.spatial_shape, self.batch.images)
 
     def outputs(self, x: SparseTensor) -> SparseTensor:
@@ -78,7 +78,7 @@ class Subject:
         return y.float().sum()
 
     def once(self, forward: Callable[[SparseTensor], Tensor] | None = None, update: bool = True) -> Any:
-        """One pass of the cell's task; ``update``: whether Adam takes its step."""
+        """Run one pass of the cell's task; ``update``: whether Adam makes its step."""
         x = self.build() if self.cell.rulebook == "in" else self.tensor
         run = forward or self.rows
         if self.cell.task == "forward":
@@ -93,7 +93,7 @@ class Subject:
         return None
 
     def gradients(self) -> Tensor:
-        """All gradients of a step that was made, in one line."""
+        """All gradients of the last step, as one vector."""
         return torch.cat([p.grad.float().flatten() for p in self.network.parameters() if p.grad is not None])
 
     def as_run(self) -> Pass:
@@ -125,5 +125,5 @@ class Subject:
         graph = torch.cuda.CUDAGraph()
         self.network.zero_grad()
         with torch.cuda.graph(graph):
-            self.kept = self.once()  # the graph writes into it
+            self.kept = self.once()  # the graph writes its output here
         return graph.replay

@@ -1,4 +1,4 @@
-"""The tests that come before any time: those of the clone's folder `tests`, on the device."""
+"""Runs tests from the clone's folder `tests` on the device, before any timing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 TESTS = ROOT / "tests"
 LIMIT = 200.0
-"""Seconds that the tests may take."""
+"""Time limit of the tests in seconds."""
 
 ON_A_GPU = {
     "ops/triton/test_gpu.py": "",
@@ -22,12 +22,12 @@ ON_A_GPU = {
     "engines/test_pooling.py": "triton and (chosen or number)",
     "nn/test_batch_norm.py": "triton and (torchs or one_row or no_rows)",
 }
-"""Files, and which tests of them: those with cases chosen by hand, since each case compiles kernels of its own."""
+"""Files and the tests to run in them: those with hand-picked cases, because each case compiles its own kernels."""
 TOY = {"ops/triton/test_gpu.py": "bits or empty"}
 
 
 def run(toy: bool) -> bool:
-    """Whether the tests pass; their output is shown."""
+    """Run the tests and show their output; returns whether they pass."""
     chosen = TOY if toy else ON_A_GPU
     names = [f"({Path(file).stem}{f' and ({text})' if text else ''})" for file, text in chosen.items()]
     words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "deep or not deep"]
@@ -44,7 +44,7 @@ def run(toy: bool) -> bool:
 
 
 def engine(toy: bool) -> AbstractContextManager[None]:
-    """Where the Triton kernels run: on a GPU as they are; inside, on CPU tensors too, interpreted."""
+    """A context for the Triton kernels: a GPU runs them unchanged; in toy mode CPU tensors use them, interpreted."""
     if not toy:
         return contextlib.nullcontext()
     from sscn_triton.ops.triton.interpreted import interpreted

@@ -1,7 +1,7 @@
 """Times on a device, and the device's own ceilings, measured in the same run.
 
-On CUDA, work is timed by events recorded around it, from an idle device, with the cache emptied before; on a CPU by
-the host's clock, which is good for nothing but to see the code run.
+On CUDA, events around the work time it, starting from an idle device with an empty cache. On a CPU the host's clock
+does, which is only useful to check that the code runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from sscn_triton.bench.cost_model.devices import Device
 
 Work = Callable[[], Any]
-CACHE = 256 << 20  # bytes written to empty the cache, more than any has
+CACHE = 256 << 20  # bytes written to empty the cache, more than any device's cache
 TAPS, WIDTH, NEAR = 27, 64, 2000
 
 
@@ -26,8 +26,8 @@ class Stopwatch:
 
     Args:
         device: "cuda" or "cpu".
-        repeat: timed runs at most; 1: nothing is run before, and nothing in a row.
-        limit: seconds to spend at most; at least three runs are made.
+        repeat: maximum number of timed runs; 1 also omits the warm-up and the runs in a row.
+        limit: maximum time in seconds; at least three runs are made.
     """
 
     def __init__(self, device: str, repeat: int = 20, limit: float = 1.0) -> None:
@@ -75,7 +75,7 @@ class Stopwatch:
 
 
 def measure_ceilings(device: str, watch: Stopwatch) -> tuple[Device, dict[str, float]]:
-    """What the device can do at most here: as a `Device`, and as numbers to print."""
+    """The measured ceilings of the device: as a `Device`, and as numbers to print."""
     big = device == "cuda"
     bandwidth = _copy_rate(device, 1 << 30 if big else 1 << 20, watch)
     gather = _gather_rate(device, 1 << 18 if big else 1 << 8, watch)
@@ -96,8 +96,10 @@ def _copy_rate(device: str, size: int, watch: Stopwatch) -> float:
 
 
 def _gather_rate(device: str, count: int, watch: Stopwatch) -> float:
-    """Bytes of bfloat16 rows of 64 channels (128 bytes) that are read in a second: TAPS rows for each of ``count`` that
-    are written, all of them near it, so that most were read before."""
+    """Bytes per second of gathered bfloat16 rows of 64 channels (128 bytes).
+
+    For each of ``count`` rows written, the kernel reads TAPS nearby rows, most of which it has read before.
+    """
     from sscn_triton.bench.gpu.gather_kernel import sum_rows
 
     generator = torch.Generator().manual_seed(0)
@@ -128,7 +130,7 @@ def _matrix_rate(device: str, size: int, watch: Stopwatch, precision: str) -> fl
 
 @contextlib.contextmanager
 def float32_products(precision: str) -> Iterator[None]:
-    """Inside, float32 products are taken in TF32 for "tf32", in IEEE float32 otherwise."""
+    """Compute float32 products inside the context in TF32 for "tf32", else in IEEE float32."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium" if precision == "tf32" else "highest")
     try:
