@@ -42,7 +42,7 @@ class Ours:
 
 
 class SparseConvNet:
-    """The same network built from SparseConvNet's layers, which read coordinates as raw memory: batch last."""
+    """The same network of SparseConvNet's layers, which read coordinates as raw memory: batch last, contiguous."""
 
     def __init__(self, batch: dict[str, Any]) -> None:
         import sparseconvnet as scn  # type: ignore[import-not-found,unused-ignore]
