@@ -40,7 +40,7 @@ class Cell(NamedTuple):
     density: str  # real or pilarnet
     images: int
     mode: str
-    rulebook: str  # "in": the time includes reading the sites and building the rulebooks; "out": they exist before
+    rulebook: str  # "in": the time includes building a new tensor and its rulebooks; "out": they exist before
 
     def __str__(self) -> str:
         where = f"{self.size}px {self.density} x{self.images}"
