@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -16,7 +17,20 @@ os.environ.setdefault(
     "OMP_WAIT_POLICY", "passive"
 )  # PyTorch's idle threads sleep, or two processes fight for the cores
 
-COSTLY = {"book", "cases", "finished", "found", "record"}  # fixtures that one process alone should make
+COSTLY = {
+    "tests/book/test_book.py": "book",
+    "tests/book/test_pages.py": "book",
+    "tests/book/test_widgets.py": "book",
+    "tests/bench/cpu/test_bench.py": "bench",
+    "tests/lartpc/files/test_damage.py": "damage",
+    "tests/nn/test_parallel_values.py": "parallel values",
+    "tests/study/full_size/test_full_size.py": "full size",
+    "tests/study/laptop/test_study.py": "study",
+    "tests/study/questions/test_questions.py": "questions",
+    "tests/ops/triton/test_kernel_binaries.py": "kernel binaries",
+    "tests/bench/cost_model/test_cost.py": "cost model",
+}
+"""Files with fixtures that only one process should make, and the group whose tests go to the same process."""
 
 settings.register_profile(
     "default", max_examples=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -62,16 +76,26 @@ def book(tmp_path_factory) -> Path:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two processes take one test after the other, but those of a costly fixture go to one of them.
-
-    Interpreted kernels are slow: the suite over all engines leaves them to `make test-deep`; the default run has
+    """Interpreted kernels are slow: the suite over all engines leaves them to `make test-deep`; the default run has
     test_triton.py. On a GPU, with TRITON_INTERPRET=0, they are compiled and quick enough."""
-    for item in items:
-        for name in COSTLY.intersection(item.fixturenames):
-            item.add_marker(pytest.mark.xdist_group(name if name == "book" else f"{name} of {item.path.name}"))
     if os.environ["TRITON_INTERPRET"] != "1":
         return
     for item in items:
         engine = getattr(item, "callspec", None) and item.callspec.params.get("engine")
         if getattr(engine, "name", "") == "triton" and item.path.name != "test_triton.py":
             item.add_marker("deep")
+
+
+@pytest.hookimpl(optionalhook=True)  # xdist may be missing where there is only the system's Python
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each process takes one test after the other, but those of a group of `COSTLY` go to the same process.
+
+    xdist's own marks of groups have no effect under pytest 9.2, because it computes the names that xdist would change.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Grouped(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return COSTLY.get(nodeid.partition("::")[0], nodeid)
+
+    return Grouped(config, log)

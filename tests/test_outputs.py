@@ -179,7 +179,7 @@ def test_events_made_before_the_disk_was_full_are_kept(
     ended = sscn_on_a_full_disk(context, tmp_path, 600_000, *words)
     assert ended.code == 1, ended
     assert re.search(
-        r"sscn simulate: events\.h5: cannot be written: .*; 20 of 60 events are kept in events\.h5\.unfinished, and "
+        r"sscn simulate: events\.h5: cannot be written: .*; 20 of 60 events are kept in events\.h5\.unfinished; "
         r"the same command continues from there\n$",
         ended.err,
     )

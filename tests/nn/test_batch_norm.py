@@ -204,5 +204,5 @@ def test_a_backward_pass_refuses_running_statistics_that_moved_since() -> None:
 
 def test_a_mean_of_all_batches_needs_their_count() -> None:
     mean, x = torch.zeros(2), torch.ones(3, 2)
-    with pytest.raises(ValueError, match="whose count must be given: batches"):
+    with pytest.raises(ValueError, match="requires batches, their count"):
         functional.batch_norm(x, mean, mean + 1, None, None, True, None, EPS)

@@ -66,7 +66,7 @@ def test_entries_are_chosen_and_ordered(tmp_path: Path) -> None:
     for event, original in zip(read, [events[3], events[0], events[1]], strict=True):
         assert_same(event, original)
     assert read_larcv(tmp_path / "events.root", entries=[]) == []
-    with pytest.raises(IndexError, match=r"events\.root: no entry 4; the file has 4"):
+    with pytest.raises(IndexError, match=r"events\.root: there is no entry 4; the file has 4"):
         read_larcv(tmp_path / "events.root", entries=[4])
 
 
@@ -157,7 +157,7 @@ DAMAGE = {
     "no energies": (_drop_branch(DATA, "_voxel_v._value"), "sparse3d_data_tree: no branch _voxel_v._value"),
     "no meta": (_drop_branch(LABELS, "_meta._ynum"), "sparse3d_fivetypes_tree: no branch _meta._ynum"),
     "no pdg": (_drop_branch(PARTICLES, "_part_v._pdg"), "particle_mcst_tree: no branch _part_v._pdg"),
-    "fewer labels": (_drop_last(LABELS), "sparse3d_fivetypes_tree has 2 entries, sparse3d_data_tree has 3"),
+    "fewer labels": (_drop_last(LABELS), "sparse3d_fivetypes_tree has 2 entries, but sparse3d_data_tree has 3"),
     "NaN energy": (_set(DATA, VOXELS[1], 1, 4, np.nan), r"entry 1: sparse3d_data_tree/_voxel_v\._value: nan at voxel"),
     "infinite energy": (_set(DATA, VOXELS[1], 2, 0, np.inf), r"entry 2: sparse3d_data_tree/_voxel_v\._value: inf"),
     "voxel outside": (_set(DATA, VOXELS[0], 1, -1, 385), r"entry 1: .*_id: voxel 385 lies outside .* 385 voxels"),
@@ -170,7 +170,7 @@ DAMAGE = {
     "half a label": (_set(LABELS, VOXELS[1], 0, 3, 1.5), "entry 0: .*_value: label 1.5"),
     "negative label": (_set(LABELS, VOXELS[1], 0, 3, -1), "entry 0: .*_value: label -1.0"),
     "fewer numbers": (_shorten(DATA, VOXELS[:1], 1), "entry 1: .*/_voxel_v: 39 voxel numbers but 40 values"),
-    "fewer particles": (_shorten(PARTICLES, ("_part_v._px",), 1), "entry 1: .*2 particles in _part_v._px, 3 in"),
+    "fewer particles": (_shorten(PARTICLES, ("_part_v._px",), 1), "entry 1: .*2 particles in _part_v._px, but 3 in"),
     "no voxels an axis": (_every(DATA, "_meta._xnum", np.uint64(0)), r"entry 0: .*_meta._xnum.*\(0, 11, 5\)"),
     "no labels of an entry": (
         lambda trees: unfill(trees, 1, (LABELS,)),

@@ -21,9 +21,9 @@ from sscn_triton.lartpc import (
     open_events,
     project,
     relabel,
+    statistics,
 )
 from sscn_triton.lartpc.files.reading_options import ReadingOptions
-from sscn_triton.lartpc.numbers import statistics
 from sscn_triton.lartpc.numbers.inspection import inspect_events
 from sscn_triton.lartpc.pictures.display import draw_event, plot_event
 from sscn_triton.lartpc.pictures.panels import make_panels

@@ -170,8 +170,8 @@ def test_public_points_in_one_voxel_are_one(tmp_path: Path) -> None:
 
 DAMAGE = {
     "half a point": ("point", slice(None, -3), None, r"event 0: point: 53 numbers, expected a multiple of 8"),
-    "NaN": ("point", 11, np.nan, r"event 0: point: value: nan, not a finite number"),
-    "no voxel": ("point", 8, np.inf, r"event 0: point: x, y, z: inf, not"),
+    "NaN": ("point", 11, np.nan, r"event 0: point: value: nan is not a finite number"),
+    "no voxel": ("point", 8, np.inf, r"event 0: point: x, y, z: inf is not"),
     "huge": ("point", 9, 1e30, r"event 0: point: voxel \[767.0, 1.00.*e\+30, 0.0\]; expected integers inside"),
     "outside": ("point", 10, 768, r"event 0: point: voxel .*inside the image of \(768, 768, 768\)"),
     "negative": ("point", 10, -1, r"event 0: point: voxel "),

@@ -221,7 +221,7 @@ def test_inspect_counts_what_is_right(
         ),
         (
             ["events.h5", "--checkpoint", "a.ckpt", "--out", "events.h5"],
-            "out must be a new file, but events.h5 is there",
+            "out must be a new file, but events.h5 already exists",
         ),
         (["events.h5", "--checkpoint", "flat.ckpt"], "PILArNet-M can contain only three-dimensional events"),
         (["odd.npz", "--checkpoint", "dense.ckpt"], "odd.npz: 0:0: image must be divisible by 2"),
