@@ -211,7 +211,7 @@ def test_labels_of_unknown_meaning_are_numbers_wherever_they_are_shown(spine: Pa
     assert same_event(copy, event, particles=False)
     assert copy.label_names == numbering.NUMBERS
     for name in ("copy.h5", "copy.csv"):
-        message = r"holds labels HIP.* numbers of unknown meaning: write \.npz"
+        message = r"can contain only labels HIP.* numbers of unknown meaning: write \.npz"
         with pytest.raises(ValueError, match=message), create_events(tmp_path / name) as writer:
             writer.append(event)
 

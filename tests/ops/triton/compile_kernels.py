@@ -276,7 +276,6 @@ def kernels() -> set[str]:
     """Every kernel of the engine: what is compiled and not called by another."""
     folder = Path(convolution.__file__).parent
     modules = [importlib.import_module(f"sscn_triton.ops.triton.{path.stem}") for path in folder.glob("[a-z]*.py")]
-    modules.append(gather_kernel)
     found = {thing.__name__ for module in modules for thing in vars(module).values() if isinstance(thing, JITFunction)}
     return {name for name in found if name.endswith("_kernel")}
 

@@ -95,5 +95,5 @@ def test_low_precision_products_run_on_matrix_units(target: str) -> None:
 
 def test_sizes_alone_compile_no_kernel_again() -> None:
     again = compiled("--count")
-    assert again.keys() == set(compiled("--kernels"))
+    assert again.keys() == {*compiled("--kernels"), "gather_kernel"}  # the last is that of `make gpu`
     assert not any(again.values()), again
