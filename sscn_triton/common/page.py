@@ -17,12 +17,12 @@ def figure(folder: Path, name: str, caption: str, table: Table) -> Markup:
     return picture((folder / name).read_bytes(), caption, table)
 
 
-def picture(png: bytes, caption: str, table: Table) -> Markup:
-    """Embed a PNG, with its caption and its numbers."""
+def picture(png: bytes, caption: str, table: Table, most: int = 100) -> Markup:
+    """Embed a PNG, with its caption and its numbers. most: its largest width in rem, the size of the page's text."""
     return Markup(
-        '<figure><img src="{picture}" alt="{caption}"><figcaption>{caption}</figcaption>'
+        '<figure><img src="{picture}" alt="{caption}" style="max-width: {most}rem"><figcaption>{caption}</figcaption>'
         "<details><summary>The numbers</summary>{table}</details></figure>"
-    ).format(picture=data_uri(png, "image/png"), caption=caption, table=table.html())
+    ).format(picture=data_uri(png, "image/png"), caption=caption, table=table.html(), most=most)
 
 
 def heading(text: str) -> Markup:

@@ -62,7 +62,7 @@ def html(trained: Trained, title: str) -> str:
         paragraph("A class's share is also the nonzero accuracy of calling every voxel so.", "small"),
         heading("Confusion"),
         picture(confusion, "Held-out images: share of the voxels of a true class by the class that the network gives "
-                "them.", confusion_rows(scores, classes)),
+                "them.", confusion_rows(scores, classes), most=32),
         heading("Mistakes"),
         paragraph("Which classes are taken for which, the most frequent mistakes first, on held-out images."),
         mistake_rows(scores).html(),
