@@ -17,6 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import sscn_triton
+from tests.conftest import COSTLY
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -52,6 +53,10 @@ def test_the_import_needs_nothing_but_the_core(module, tmp_path):
 
 def test_the_reference_imports_without_torch(tmp_path):
     assert run("-c", "import sys, sscn_ref; print('torch' in sys.modules)", folder=tmp_path) == "False\n"
+
+
+def test_the_files_whose_tests_stay_together_exist():
+    assert [path for path in COSTLY if not (ROOT / path).is_file()] == []
 
 
 def test_no_folder_holds_more_files_than_one_sees_at_a_glance():

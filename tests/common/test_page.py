@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sscn_triton.cli import main
-from sscn_triton.common.page import heading, page, paragraph
+from sscn_triton.common.page import heading, page, paragraph, picture
 from sscn_triton.common.table import Table
 from sscn_triton.lartpc import create_events, project, simulate
 from sscn_triton.lartpc.event import Prediction
@@ -107,3 +107,8 @@ PARTS = """() => {
     legend: ends("#event .legend .traces .legendtext, #event .colorbar"),
   };
 }"""
+
+
+def test_a_picture_is_no_wider_than_asked() -> None:
+    shown = picture(b"png", "what it shows", Table(["a"], [["1"]]), most=32)
+    assert 'style="max-width: 32rem"' in shown
