@@ -24,8 +24,8 @@ class Simulate:
         out: new file to write, in PILArNet-M's HDF5 layout.
         events: number of events.
         size: edge of the image in voxels of 3 mm, 8 to 4096.
-        seed: the seed of the sequence of events.
-        workers: processes that simulate.
+        seed: seed of the sequence of events.
+        workers: number of processes.
         overwrite: replace an existing file, once the new one is complete.
     """
 
@@ -96,11 +96,11 @@ class Statistics(ReadingOptions):
     Writes a page that compares voxels, occupancy, texture, class shares and tracks, with mean and median.
 
     Args:
-        file: event file, of any format that `sscn inspect` reads, such as one of real events.
+        file: event file, in any format that `sscn inspect` reads, such as one of real events.
         out: new HTML page to write; it needs no network.
         events: number of events to simulate.
-        size: edge of their images in voxels of 3 mm, 8 to 4096.
-        seed: the seed of their sequence.
+        size: edge of the simulated images in voxels of 3 mm, 8 to 4096.
+        seed: seed of the sequence of simulated events.
         overwrite: replace an existing file, once the new one is complete.
     """
 
@@ -137,7 +137,7 @@ class Inspect(ReadingOptions):
 
     Args:
         file: the event file.
-        out: new HTML page to write as well; it needs no network.
+        out: new HTML page; the command writes the summary to it and also prints it. The page needs no network.
         overwrite: replace an existing file, once the new one is complete.
     """
 
@@ -168,18 +168,18 @@ def inspect(options: Inspect) -> None:
 class Display(ReadingOptions):
     """Draw an event: an interactive page, or a static picture.
 
-    Circles mark where particles first left energy, if the file contains this.
+    Circles mark where particles first deposited energy, if the file contains these positions.
 
     Args:
-        file: the event file, of any format that `sscn inspect` reads, or one labelled by `sscn predict`.
+        file: the event file, in any format that `sscn inspect` reads, or one labelled by `sscn predict`.
         event: number of the event in the file, from 0.
-        color: what the colours show, energy (MeV, on a logarithmic scale), label, prediction, or difference, where
-            prediction and label differ; by default energy and label side by side, or label and prediction for a
+        color: what the colours show: energy (MeV, on a logarithmic scale), label, prediction, or difference (where
+            prediction and label differ). If omitted, energy and label side by side, or label and prediction for a
             labelled file.
-        project: wire plane, y, u or v, whose two-dimensional image to draw.
-        labels: slides for the labels as they are, attached to label detached delta rays and Michel electrons shower.
-        out: new picture to write, .html (interactive, needs no network) or .png; by default a page named after file and
-            event, events-3.html.
+        project: wire plane (y, u or v) whose two-dimensional image to draw.
+        labels: slides keeps the labels as they are; attached labels detached delta rays and Michel electrons as shower.
+        out: new picture to write, .html (interactive, needs no network) or .png. If omitted, a page named after the
+            file and the event, such as events-3.html.
         overwrite: replace an existing file, once the new one is complete.
     """
 
@@ -230,14 +230,15 @@ def display(options: Display) -> None:
 class Convert(ReadingOptions):
     """Copy events from one file format to another, one at a time.
 
-    PILArNet-M stores all of a three-dimensional event; npz stores voxels, energies, labels and predictions, CSV the
-    first three.
+    PILArNet-M stores all of a three-dimensional event, npz stores voxels, energies, labels and predictions, and CSV
+    stores the first three.
 
     Args:
-        source: the event file, of any format that `sscn inspect` reads.
+        source: the event file, in any format that `sscn inspect` reads.
         target: new file to write, .h5 (PILArNet-M), .npz or .csv.
-        project: wire plane, y, u or v, whose two-dimensional images are written (.npz or .csv) in place of the events.
-        labels: slides for the labels as they are, attached to label detached delta rays and Michel electrons shower.
+        project: wire plane (y, u or v). The command writes its two-dimensional images (.npz or .csv) instead of the
+            events.
+        labels: slides keeps the labels as they are; attached labels detached delta rays and Michel electrons as shower.
         overwrite: replace an existing file, once the new one is complete.
     """
 

@@ -8,18 +8,18 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingOptions:
-    """Names in event files of others, for `lartpc.open_events`.
+    """Names in event files of other programs, for `lartpc.open_events`.
 
     Args:
-        energies: name of the tree (larcv2), group (larcv3), array (npz) or column (CSV) of energies, where it is not
+        energies: name of the tree (larcv2), group (larcv3), array (npz) or column (CSV) of energies, if it differs from
             the study's.
         truth: name of the tree, group, array or column of labels, or none to read without labels.
-        truth_means: what labels mean, five-types (HIP, MIP, shower, delta, Michel), shapes (of PILArNet-M and SPINE:
-            shower, track, Michel, delta, low-energy, ghost) or numbers, which are shown as they are; left out, numbers
-            where truth is named.
+        truth_means: meaning of the labels: five-types (HIP, MIP, shower, delta, Michel), shapes (of PILArNet-M and
+            SPINE: shower, track, Michel, delta, low-energy, ghost) or numbers, which are shown as they are. If omitted,
+            labels named by truth are numbers.
         particles: name of the tree of particles (larcv2), or none to read without them.
-        voxel_size: edge of a voxel in mm, in place of the file's.
-        projection: number of the plane whose images are read, of files with several images an entry (larcv3).
+        voxel_size: edge of a voxel in mm, instead of the file's.
+        projection: number of the plane whose images to read, if an entry contains several images (larcv3).
     """
 
     energies: str | None = None
