@@ -22,39 +22,41 @@ AT_SCALE = ("scale", "out", "minutes", "seed", "toy")
 class StudyConfig(ReadingOptions):
     """Train a sparse and a dense UResNet side by side on the same liquid-argon images, and write a report.
 
-    Sparse and dense network have the same layers and start from the same weights; they see the same crops in the same
-    order, for the same time, and so does the larger dense network of 2018. The sparse one is also trained on whole
-    events, and on stopping muons for their Michel electrons. The report (one HTML page that needs no network, its
-    figures as PNG, and every number as JSON) shows nonzero accuracy against iterations and wall time, accuracy per
-    class, time per step, peak memory and how they grow, mistakes, Michel electrons, what the study left open, each as a
-    small experiment, and the numbers of the 2018 study beside them.
+    The sparse and the dense network have the same layers and start from the same weights. They see the same crops in
+    the same order for the same time, and so does the larger dense network of 2018. The sparse network is also trained
+    on whole events, and on stopping muons to find their Michel electrons. The report (one HTML page that needs no
+    network, its figures as PNG, and every number as JSON) shows nonzero accuracy against iterations and wall time,
+    accuracy per class, time per step, peak memory, how time and memory grow with the image, mistakes and Michel
+    electrons. It answers each question that the 2018 study left open with a small experiment, and it compares its
+    numbers with those of that study.
 
-    With scale=gpu it is the study at its full size on one GPU instead, 192, 512 and 768 px, in pieces: every call goes
-    on for these minutes and says what is left. Of the other options it takes out, minutes (7.5 if left out) and seed.
+    With scale=gpu, the command runs the study at its full size (192, 512 and 768 px) on one GPU, in pieces: every call
+    continues for the given minutes and prints what is left. The only other options of this scale are out, minutes (7.5
+    if omitted), seed and toy.
 
     Args:
-        data: file with the events to use, of any format that `sscn inspect` reads, or a folder of such files; left out,
-            events are simulated.
-        out: new folder for the report, study if left out. With scale=gpu, for events, trainings and the dated JSON
-            file; study-gpu if left out.
+        data: file with the events to use, in any format that `sscn inspect` reads, or a folder of such files. If
+            omitted, events are simulated.
+        out: new folder for the report, study if omitted. With scale=gpu, the folder for events, trainings and the dated
+            JSON file, study-gpu if omitted.
         scale: laptop for about ten minutes on two cores, gpu for the full size.
-        toy: with scale=gpu, the same pieces at toy size on the CPU, which shows that they run and nothing more.
-        size: edge of the crops in voxels; a multiple of 2 ** depth, 32 at the default depth, and more than that, as the
-            dense network of 2018 needs it.
-        minutes: time the whole study may take; 10 if left out. Every network makes one step and judges one image at
-            least, however few the minutes are, and the open questions need four minutes or more, else they are left
-            out.
-        steps: train each network for this many steps, instead of by time: such a study can be repeated exactly.
-        seed: of the simulated events, the split, the crops and the first weights.
-        events: number of simulated events, 200 if left out, or 20 a minute of a study of less than ten; of a file how
-            many to take, the first ones, all if left out.
-        image: edge of a simulated event in voxels, 192 if left out; not with a file.
-        batch: crops per training step; whole events go one by one.
+        toy: with scale=gpu, run the same pieces at toy size on the CPU. This only shows that they run.
+        size: edge of the crops in voxels. It must be a multiple of 2 ** depth (32 at the default depth) and larger than
+            that, because the dense network of 2018 requires it.
+        minutes: time limit of the whole study, 10 if omitted. However few the minutes are, every network makes at least
+            one step and is evaluated on at least one image. The open questions need four minutes or more; otherwise the
+            study skips them.
+        steps: number of training steps of each network, instead of a time limit. Such a study can be repeated exactly.
+        seed: seed of the simulated events, the split, the crops and the initial weights.
+        events: number of events. If omitted, the study simulates 200 events, or 20 per minute if it takes less than ten
+            minutes; from a file, it takes the first events, all if omitted.
+        image: edge of a simulated event in voxels, 192 if omitted; not allowed with a file.
+        batch: crops per training step. Whole events are trained on one at a time.
         filters: channels of the first level; level i has i times as many.
         depth: number of levels.
-        learning_rate: of Adam at the height of the one-cycle schedule.
-        questions: whether to ask what the 2018 study left open (a quarter of the time): accuracy at equal time and
-            memory, number of events, receptive field, weights for Michel electrons, single particles.
+        learning_rate: peak learning rate of Adam in the one-cycle schedule.
+        questions: whether to answer the questions that the 2018 study left open, in a quarter of the time: accuracy at
+            equal time and memory, number of events, receptive field, weights for Michel electrons, single particles.
         overwrite: replace an earlier report in that folder, once the new one is complete.
     """
 

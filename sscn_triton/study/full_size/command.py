@@ -108,10 +108,12 @@ def _say_what_is_left(setting: Setting, results: Results) -> None:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command. Exit code: 0; 1 if a piece failed; 2 if the machine lacks a requirement or the input is bad."""
     parser = argparse.ArgumentParser(prog="make gpu-study", description=(__doc__ or "").split(":")[0])
-    parser.add_argument("--out", default="study-gpu", help="folder of events, trainings and the JSON file")
-    parser.add_argument("--minutes", type=float, default=MINUTES_AT_SCALE, help="time of this call (7.5)")
-    parser.add_argument("--seed", type=int, default=0, help="of events and trainings")
-    parser.add_argument("--toy", action="store_true", help="toy size on the CPU: shows that it runs")
+    parser.add_argument(
+        "--out", default="study-gpu", help="folder for events, trainings and the JSON file (default: study-gpu)"
+    )
+    parser.add_argument("--minutes", type=float, default=MINUTES_AT_SCALE, help="minutes for this call (default: 7.5)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of events and trainings (default: 0)")
+    parser.add_argument("--toy", action="store_true", help="run at toy size on the CPU, only to show that it runs")
     options = parser.parse_args(words)
     if not 0 < options.minutes < float("inf") or options.seed < 0:
         parser.error(f"minutes must be positive and seed 0 or more, got {options.minutes} and {options.seed}")

@@ -16,23 +16,24 @@ from sscn_triton.lartpc.files.reading_options import ReadingOptions
 class Scaling(ReadingOptions):
     """Measure how time and memory of the networks grow with the image, its voxels and the batch.
 
-    The sparse network, its dense twin and the dense network of 2018, in three and two dimensions, on crops of the same
-    events, as far as time and memory go; exponents with their errors, and what was not measured, computed. On the CPU
-    every point has a process of its own.
+    The command measures the sparse network, its dense twin and the dense network of 2018, in three and two dimensions,
+    on crops of the same events, as far as time and memory allow. It prints exponents with their errors, and computes
+    the points that it did not measure. On the CPU, it measures every point in a separate process.
 
     Args:
-        data: file of three-dimensional events, of any format that `sscn inspect` reads; left out, they are simulated.
-        events: how many of them take part, the fullest first; at most 8 in one batch.
-        image: edge of simulated events in voxels, 768 if left out; not with a file.
-        seed: of simulated events.
+        data: file of three-dimensional events, in any format that `sscn inspect` reads. If omitted, events are
+            simulated.
+        events: number of events to use, those with the most voxels first; at most 8 per batch.
+        image: edge of simulated events in voxels, 768 if omitted; not allowed with a file.
+        seed: seed of the simulated events.
         filters: channels of the first level.
-        depth: number of levels (of halvings, for the network of 2018).
-        minutes: time to measure in, about; what does not fit is computed.
-        threads: threads to compute with on the CPU; of one, seconds are those on the processor, which is right on a
-            busy machine too.
-        device: auto for a GPU if there is one, cpu or cuda.
+        depth: number of levels (number of halvings for the network of 2018).
+        minutes: approximate time for the measurements. Points that do not fit into it are computed.
+        threads: number of CPU threads. With one thread, the command measures processor time, which is also correct on a
+            busy machine.
+        device: auto (a GPU if there is one), cpu or cuda.
         out: new JSON file to write.
-        overwrite: replace a file that is there, once the new one is whole.
+        overwrite: replace an existing file, once the new one is complete.
     """
 
     data: str | None = None

@@ -53,58 +53,60 @@ class TrainConfig(ReadingOptions):
     """Train a network that labels the voxels of liquid-argon images.
 
     `--config` takes a file, or the name of a packaged configuration: laptop, 192, 512, 768, michel, two-class, 2d,
-    dense-matched, dense-study, transfer. Options on the command line win over it.
+    dense-matched, dense-study, transfer. Options on the command line take precedence.
 
-    Data, folder, checkpoint and what the network will be judged by are checked before the first step. The folder `out`
-    gets steps.csv (a row a step), last.ckpt, TensorBoard's files, and at the end final.ckpt and, once that is saved,
-    scores.json. `sscn report` makes a page of them. A training that was killed goes on from last.ckpt when the same
-    command is given again, and ends with the weights it would have had. On several devices start it by torchrun or
-    srun, with `devices` and `nodes` set.
+    The command checks the data, the folder, the checkpoint and the held-out events before the first step. It writes
+    steps.csv (one row per step), last.ckpt and TensorBoard's files to the folder `out`, and at the end final.ckpt and
+    then scores.json. `sscn report` makes a page from them. If a training is killed, the same command continues it from
+    last.ckpt and ends with the same weights as an uninterrupted training. To train on several devices, start the
+    command with torchrun or srun and set `devices` and `nodes`.
 
     Args:
         out: folder of this training.
-        data: event file to learn from, of any format that `sscn inspect` reads, or a folder of such files; left out,
+        data: event file to train on, in any format that `sscn inspect` reads, or a folder of such files. If omitted,
             events are simulated.
-        held_out: event file to be judged by at the end; left out, one event in five of the data, never learnt from. A
-            finished training is judged again, by another file or other number, when both are given anew.
-        held_out_events: events to be judged by, at most.
-        events: number of simulated events, 200 if left out; not with a file.
-        image: edge of a simulated event in voxels, 192 if left out; not with a file.
-        stream: simulate every event when it is needed, by the workers, instead of all of them beforehand; not with a
-            file.
-        seed: of simulated events, split, order, crops, augmentation and the first weights.
+        held_out: event file to evaluate the network on at the end. If omitted, one in five events of the data is held
+            out from training. To evaluate a finished training on another file or on another number of events, give the
+            command again with the new value.
+        held_out_events: maximum number of events to evaluate the network on.
+        events: number of simulated events, 200 if omitted; not allowed with a file.
+        image: edge of a simulated event in voxels, 192 if omitted; not allowed with a file.
+        stream: let the workers simulate every event when it is needed, instead of simulating all events beforehand; not
+            allowed with a file.
+        seed: seed of the simulated events, split, order, crops, augmentation and initial weights.
         ndim: 3, or 2 for what the wire plane y sees: images summed along y.
         classes: five, or two for track (HIP, MIP) against shower (shower, delta, Michel).
-        labels: slides for the labels as they are, attached to call detached delta rays and Michel electrons shower.
-        crop: edge of the crops in voxels to learn from; left out, whole images.
-        augment: turn and mirror every image by a random symmetry of the cube.
+        labels: slides keeps the labels as they are; attached labels detached delta rays and Michel electrons as shower.
+        crop: edge in voxels of the crops to train on. If omitted, the network trains on whole images.
+        augment: rotate and mirror every image by a random symmetry of the cube.
         shift: move every image by 0 to this many voxels along each axis, at random, so that the strided layers see it
-            in every position of their lattice. The image becomes as much larger, so a dense network takes only
-            multiples of what its image sizes must be divisible by.
+            in every position relative to their grids. The image becomes larger by the same number of voxels, so a dense
+            network takes only multiples of the number that must divide its image sizes.
         network: sparse, matched (the same layers, dense) or study (the dense network of 2018).
         filters: channels of the first level.
-        depth: number of levels (of halvings, for study).
+        depth: number of levels (number of halvings for network=study).
         repetitions: residual blocks on each side of a level.
-        steps: optimiser steps.
-        batch: images a batch, over all devices together.
-        accumulate: batches whose gradients are added up for a step.
-        learning_rate: of Adam at the height of the schedule.
-        schedule: one-cycle; or constant after a warm-up over the first 500 steps, for a training in stages; or decay
-            linearly from the learning rate to nearly zero, for the last stage.
-        start: checkpoint of a network with the same options, whose weights the training begins with instead of random
-            ones. A training that continues does not read it again.
-        average: decay per step of an exponential moving average of the weights, which becomes the final network; 0 for
-            the weights of the last step.
-        reduction: of the events' losses in a batch, mean, or sum as in the 2018 study.
-        class_weights: none, or per event balanced (each class weighs the same) or sqrt (half way to that).
+        steps: number of optimiser steps.
+        batch: images per batch, summed over all devices.
+        accumulate: number of batches whose gradients are added for one step.
+        learning_rate: peak learning rate of Adam in the schedule.
+        schedule: one-cycle; constant after a warm-up over the first 500 steps, for a training in stages; or decay,
+            which falls linearly from the learning rate to nearly zero, for the last stage.
+        start: checkpoint of a network with the same options. The training starts from its weights instead of random
+            ones. A continued training does not read it again.
+        average: decay per step of an exponential moving average of the weights, which becomes the final network; with
+            0, the final network has the weights of the last step.
+        reduction: how to combine the losses of the events in a batch: mean, or sum as in the 2018 study.
+        class_weights: none, balanced (within an event, each class has the same weight) or sqrt (halfway between them).
         precision: fp32, or bf16 for autocast to bfloat16.
-        workers: processes that prepare images, for each device; with 0 a thread does, during the steps. Events stay in
-            memory once read, as far as a third of the free memory allows; the network learns the same either way.
-        device: auto for a GPU if there is one, cpu or cuda.
-        devices: processes on each node, one a device.
-        nodes: machines that take part.
+        workers: processes per device that prepare images. With 0, a thread prepares them during the steps. Events stay
+            in memory after they are read once, up to a third of the free memory. None of this changes what the network
+            learns.
+        device: auto (a GPU if there is one), cpu or cuda.
+        devices: processes on each node, one per device.
+        nodes: number of nodes.
         checkpoint_every: steps between checkpoints.
-        tensorboard: write TensorBoard's log too.
+        tensorboard: also write TensorBoard's log.
     """
 
     out: str = "training"
@@ -219,13 +221,14 @@ class TrainConfig(ReadingOptions):
 class Report:
     """Write the page of a training: its options, learning curves, scores by class, confusion and mistakes.
 
-    The page is one HTML file that needs no network. It is made of the files that `sscn train` left in its folder;
-    nothing is trained or judged again. Beside the network stands the trivial answer that calls every voxel MIP.
+    The page is one HTML file that needs no network. The command makes it from the files in the folder of the training;
+    it does not train or evaluate the network again. For comparison, the page shows the trivial answer that labels every
+    voxel MIP.
 
     Args:
-        folder: folder of a finished training by `sscn train`.
-        out: new HTML file to write; report.html in the folder if left out.
-        overwrite: replace a file that is there, once the new one is whole.
+        folder: folder of a training that `sscn train` has finished.
+        out: new HTML file to write; report.html in the folder if omitted.
+        overwrite: replace an existing file, once the new one is complete.
     """
 
     folder: str
@@ -245,21 +248,23 @@ class Report:
 
 @dataclass(frozen=True)
 class EvaluateConfig(ReadingOptions):
-    """Judge a trained network by the events of a file, as the 2018 study does, and print the scores as JSON.
+    """Evaluate a trained network on the events of a file, as the 2018 study does, and print the scores as JSON.
 
-    Nonzero accuracy is the correct nonzero voxels over the nonzero voxels of an event, averaged over events; class
-    accuracy is the same for the voxels of a class, averaged over the events that have it. Labels, classes and
-    dimensions are those that the network was trained for. With them come confusion by voxel and by energy, scores of
-    the right class, distances of wrong voxels to the next class, and how Michel electrons are found.
+    Nonzero accuracy is the number of correct nonzero voxels divided by the number of nonzero voxels of an event,
+    averaged over events. Class accuracy is the same for the voxels of one class, averaged over the events that contain
+    the class. Labels, classes and dimensions are those of the training. The command also prints confusion by voxel and
+    by energy, scores of the right class, distances of wrong voxels to the nearest voxel of another class, and how well
+    the network finds Michel electrons.
 
     Args:
         checkpoint: last.ckpt or final.ckpt of a training.
-        data: event file, of any format that `sscn inspect` reads.
-        out: new JSON file to write the scores to as well.
-        events: how many of the file's events to take, from the first on; all if left out.
-        crop: judge tiles of this edge in voxels that cover the images, instead of whole images.
-        device: auto for a GPU if there is one, cpu or cuda.
-        overwrite: replace a file that is there, once the new one is whole.
+        data: event file in any format that `sscn inspect` reads.
+        out: new JSON file; the command writes the scores to it and also prints them.
+        events: number of events to use, counted from the first; all if omitted.
+        crop: edge in voxels of tiles that cover the images; the network is evaluated on them instead of on whole
+            images.
+        device: auto (a GPU if there is one), cpu or cuda.
+        overwrite: replace an existing file, once the new one is complete.
     """
 
     checkpoint: str
@@ -280,18 +285,18 @@ class EvaluateConfig(ReadingOptions):
 
 @dataclass(frozen=True)
 class Predict(ReadingOptions):
-    """Label the voxels of a file by a trained network.
+    """Label the voxels of a file with a trained network.
 
-    The events are written with the class that the network gives every voxel and its scores, one event at a time.
-    `sscn display` and `sscn inspect` show them beside the truth, which is that of the training: slides or attached
-    labels, and for a network of two dimensions what the wire plane y sees.
+    The command writes the class that the network predicts for every voxel, and the scores of all classes, one event at
+    a time. `sscn display` and `sscn inspect` show the predictions beside the truth. This truth is defined as in the
+    training: slides or attached labels, and for a two-dimensional network what the wire plane y sees.
 
     Args:
-        file: event file, of any format that `sscn inspect` reads.
+        file: event file in any format that `sscn inspect` reads.
         checkpoint: last.ckpt or final.ckpt of a training by `sscn train`.
-        out: new file to write, .h5 (PILArNet-M), or .npz, which two-dimensional images need.
-        device: auto for a GPU if there is one, cpu or cuda.
-        overwrite: replace a file that is there, once the new one is whole.
+        out: new file to write: .h5 (PILArNet-M) or .npz. Two-dimensional images need .npz.
+        device: auto (a GPU if there is one), cpu or cuda.
+        overwrite: replace an existing file, once the new one is complete.
     """
 
     file: str
