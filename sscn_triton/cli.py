@@ -77,19 +77,19 @@ COMMANDS = {
     "inspect": Command("summarise an event file", f"{EVENTS}:Inspect", f"{EVENTS}:inspect"),
     "display": Command("draw an event, as an interactive page or a picture", f"{EVENTS}:Display", f"{EVENTS}:display"),
     "predict": Command(
-        "label the voxels of a file by a trained network",
+        "label the voxels of a file with a trained network",
         "study.training.config:Predict",
         "study.training.prediction:predict",
         needs=("lightning",),
     ),
     "convert": Command("copy events from one file format to another", f"{EVENTS}:Convert", f"{EVENTS}:convert"),
     "convert-checkpoint": Command(
-        "convert weights from and to other engines' layouts",
+        "convert weights to and from other engines' layouts",
         "compat.convert_checkpoint:ConvertCheckpoint",
         "compat.convert_checkpoint:convert_checkpoint",
     ),
     "train": Command(
-        "train a network; continues after an interruption",
+        "train a network, or continue an interrupted training",
         "study.training.config:TrainConfig",
         "study.training.trainer:train_and_say",
         needs=("lightning",),
@@ -101,7 +101,7 @@ COMMANDS = {
         needs=("lightning", "matplotlib"),
     ),
     "evaluate": Command(
-        "judge a trained network by the events of a file",
+        "evaluate a trained network on the events of a file",
         "study.training.config:EvaluateConfig",
         "study.training.evaluation:evaluate",
         positional=False,

@@ -27,7 +27,7 @@ HOLDERS = (
 class ConvertCheckpoint:
     """Convert a checkpoint's weights from one engine's layout to another's.
 
-    Prints what happened to every entry; an entry that cannot be identified is an error. The file written is a plain
+    The command prints what happened to every entry; an entry that it cannot identify is an error. It writes a plain
     state dictionary.
 
     Args:
@@ -35,12 +35,12 @@ class ConvertCheckpoint:
             containers are read; no code in it can run.
         target: new file to write.
         source_engine: sscn, sparseconvnet, spconv (2.x), spconv1 (1.x) or minkowski.
-        target_engine: sscn, or for a source of sscn: sparseconvnet, spconv or spconv1.
-        architecture: uresnet for the 2018 study's network; by default names do not change.
+        target_engine: sscn, or, if source_engine is sscn, one of sparseconvnet, spconv and spconv1.
+        architecture: uresnet for the 2018 study's network. If omitted, names do not change.
         ndim: number of spatial axes.
         linear: comma-separated patterns of SparseConvNet weights that are a torch.nn.Linear.
         network_in_network: patterns of SparseConvNet weights that are a NetworkInNetwork.
-        drop: patterns of entries to leave out.
+        drop: patterns of entries to omit.
         overwrite: replace an existing file, once the new one is complete.
     """
 

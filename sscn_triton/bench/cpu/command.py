@@ -18,24 +18,25 @@ VERSIONS = ("torch", "numpy", "numba", "sscn", "sparseconvnet")
 
 @dataclass(frozen=True)
 class Bench(ReadingOptions):
-    """Time a training step of the study's network, all events as one batch.
+    """Time a training step of the study's network with all events in one batch.
 
-    SparseConvNet, if it can be imported, is run in turn with this library, with equal weights.
+    If SparseConvNet can be imported, the command also times it, in alternation with this library and with equal
+    weights.
 
     Args:
-        data: event file; left out, events are simulated.
-        events: number of events, the first ones; left out, all of the file, or 5 simulated.
+        data: event file. If omitted, events are simulated.
+        events: number of events, counted from the first. If omitted, all events of the file, or 5 simulated ones.
         size: edge of a simulated image in voxels.
-        copies: how often the events are repeated, for larger batches: with the five real events, 4 make 109,528
-            voxels and 37 make 1,013,134.
-        repeat: steps that are timed; the median counts.
-        threads: threads to compute with.
-        cold: also time the first step where no compiled code is kept yet, which takes a while.
-        device: what to run on; only cpu so far.
-        model: a100, h100, h200, b200 or mi300x: what such a GPU needs at least, counted and printed; nothing is timed
-            or written.
+        copies: how often to repeat the events for a larger batch. With the five real events, 4 copies have 109,528
+            voxels and 37 copies have 1,013,134.
+        repeat: number of timed steps; the result is their median.
+        threads: number of threads.
+        cold: also time the first step without any compiled code in the cache, which takes a while.
+        device: device to run on; only cpu so far.
+        model: a100, h100, h200, b200 or mi300x. Print the minimum time that such a GPU needs according to the cost
+            model; nothing is timed or written.
         out: new JSON file to write.
-        overwrite: replace a file that is there, once the new one is whole.
+        overwrite: replace an existing file, once the new one is complete.
     """
 
     data: str | None = None
