@@ -27,7 +27,7 @@ class Rival:
         self.level = 0
         self.parameters: list[Tensor] = []
         self._convert(subject.network)
-        self.adam = torch.optim.Adam(self.parameters, 1e-4) if subject.adam else None
+        self.adam = torch.optim.Adam(self.parameters, 1e-4, fused=True) if subject.adam else None
 
     def leaf(self, layer: Any) -> torch.nn.Module:
         """The engine's convolution with the weight of this library's layer."""

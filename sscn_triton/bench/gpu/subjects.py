@@ -47,7 +47,9 @@ class Subject:
         self.features = self._features()
         self.tensor = prepare(self.network, self.build())
         parameters = self.network.parameters()
-        self.adam = torch.optim.Adam(parameters, 1e-4, capturable=device == "cuda") if self.with_loss else None
+        self.adam = None
+        if self.with_loss:
+            self.adam = torch.optim.Adam(parameters, 1e-4, capturable=device == "cuda", fused=True)
 
     def _features(self) -> Tensor:
         """The energies or, for a single layer, random features with its number of input channels."""

@@ -23,6 +23,7 @@ from sscn_triton.models import SparseEncoder
 from sscn_triton.nn import GlobalPool
 from sscn_triton.study.data.batches import as_batch
 from sscn_triton.study.training.loop import Limit, train_module
+from sscn_triton.study.training.optimizer import adam
 from sscn_triton.study.training.segmentation import Seen
 
 SPECIES = {"electron": 11, "photon": 22, "muon": 13, "pion": 211, "proton": 2212}
@@ -103,7 +104,7 @@ class FlavourModule(lightning.LightningModule):
         return batch
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.network.parameters(), lr=self.learning_rate)
+        return adam(self.network, self.learning_rate)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from sscn_triton.study.data.labels import project
 from sscn_triton.study.scaling.extrapolate import record
 from sscn_triton.study.training.metrics import segmentation_loss
 from sscn_triton.study.training.networks import Kind, NetworkSettings, make_network
+from sscn_triton.study.training.optimizer import adam
 from sscn_triton.study.training.segmentation import voxel_logits
 
 SIZES = (32, 64, 96, 128, 160, 192, 256, 384, 512, 768)
@@ -116,7 +117,7 @@ def _warm_up(event: Event, settings: NetworkSettings, device: str) -> None:
     network = make_network(settings).to(device)
     batch = as_batch(_images([event], settings.ndim, min(SIZES[0], *event.spatial_shape))).to(torch.device(device))
     _forward(network, batch)
-    _step(network, batch, torch.optim.Adam(network.parameters()))
+    _step(network, batch, adam(network))
 
 
 def _images(events: list[Event], ndim: int, size: int) -> list[Event]:
@@ -175,7 +176,7 @@ def measure(job: Job) -> Point:
     network = make_network(job.settings).to(device)
     forward = _timed(lambda: _forward(network, batch), device, clock(job.device, job.threads))
     forward_memory = memory.bytes()
-    optimizer = torch.optim.Adam(network.parameters())
+    optimizer = adam(network)
     step = _timed(lambda: _step(network, batch, optimizer), device, clock(job.device, job.threads))
     return Point(
         kind=job.settings.kind,

@@ -16,6 +16,7 @@ from sscn_triton.models import DenseUResNet
 from sscn_triton.study.data.batches import Batch
 from sscn_triton.study.training.config import Schedule
 from sscn_triton.study.training.metrics import UNKNOWN, ClassWeights, event_accuracies, event_losses
+from sscn_triton.study.training.optimizer import adam
 
 
 def voxel_logits(network: nn.Module, batch: Batch) -> Tensor:
@@ -164,7 +165,7 @@ class Segmentation(lightning.LightningModule):
             raise FloatingPointError(f"the loss of step {step} is {loss} ({', '.join(batch.names)})")
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.learning_rate)
+        optimizer = adam(self.network, self.learning_rate)
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
         return optimizer

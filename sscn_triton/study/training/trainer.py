@@ -44,6 +44,7 @@ from sscn_triton.study.training.config import CHANGEABLE, FINAL, LAST, SCORES, T
 from sscn_triton.study.training.evaluation import scores_record, summary
 from sscn_triton.study.training.loop import Limit, Pace, estimate_statistics, fit, quiet_trainer
 from sscn_triton.study.training.networks import Network, make_network
+from sscn_triton.study.training.optimizer import adam
 from sscn_triton.study.training.segmentation import Objective, Segmentation
 from sscn_triton.study.training.steplog import StepLog
 
@@ -179,7 +180,7 @@ def _check_same_training(config: TrainConfig, then: TrainConfig, folder: Path) -
 def _check_continuable(config: TrainConfig, before: Checkpoint, path: Path) -> None:
     """Check that this version can continue from the optimiser's state and from the averages."""
     network = network_of(before)
-    optimizer = torch.optim.Adam(network.parameters())
+    optimizer = adam(network)
     try:
         optimizer.load_state_dict(before.optimizer)
         for parameter, state in optimizer.state.items():
