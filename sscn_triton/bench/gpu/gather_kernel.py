@@ -13,6 +13,8 @@ ROWS = 64
 
 @triton.jit(do_not_specialize=["count"])
 def gather_kernel(rows, table, output, count, TAPS: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr):
+    """``output[p] = sum over t of rows[table[t, p]]``: rows ``[N, WIDTH]``, table ``[TAPS, count]`` int32, output
+    ``[count, WIDTH]``."""
     position = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     column = tl.arange(0, WIDTH)
     inside = position < count
@@ -28,5 +30,6 @@ def sum_rows(rows: Tensor, table: Tensor, output: Tensor) -> None:
     """``output[p] = sum over t of rows[table[t, p]]``: ``[N, C]``, C a power of two, and int32 ``[T, P]``."""
     taps, count = table.shape
     launch(
-        gather_kernel, (ceil_div(count, ROWS),), rows, table, output, count, TAPS=taps, WIDTH=rows.shape[1], ROWS=ROWS
+        gather_kernel, (ceil_div(count, ROWS),), rows=rows, table=table, output=output, count=count, TAPS=taps,
+        WIDTH=rows.shape[1], ROWS=ROWS,
     )  # fmt: skip

@@ -22,9 +22,9 @@ from sscn_triton.ops.precision import float32_precision
 from sscn_triton.ops.rules import Reading, Rules, read_forward
 from sscn_triton.ops.triton import statistics
 from sscn_triton.ops.triton.epilogue import finish
-from sscn_triton.ops.triton.launch import ceil_div, is_interpreted, launch
-from sscn_triton.ops.triton.layout import UNIT, WORD, rows_or_zero
-from sscn_triton.ops.triton.normalization import NO_NORM, normalize, normalized
+from sscn_triton.ops.triton.launch import ceil_div, is_interpreted, launch, power_of_two
+from sscn_triton.ops.triton.layout import reading_arguments, rows_or_zero
+from sscn_triton.ops.triton.normalization import norm_arguments, normalize, normalized
 from sscn_triton.ops.triton.statistics import HEAD
 from sscn_triton.ops.triton.taps import is_row, lowest_bit, popcount, tile_mask
 from sscn_triton.ops.triton.tuning import tile_for
@@ -82,6 +82,10 @@ def convolution_kernel(
     IN and OUT are channels per group. TRANSPOSED: the weight's layout in memory is ``[taps, groups, OUT, IN]``. If
     there is a mean, rows are normalised while they are gathered. Terms that are None are left out. If there are
     ``rows``, the output is the gradient of their norm: see `finish`.
+
+    features ``[sources, GROUPS * IN]``; weight ``[TAPS, GROUPS, IN, OUT]``; bias ``[GROUPS * OUT]``; residual, rows and
+    output ``[positions, GROUPS * OUT]``; moments: see `sscn_triton.ops.triton.statistics`; the norm's tensors
+    ``[GROUPS * IN]``, or ``[GROUPS * OUT]`` with rows; table, order and masks: see `sscn_triton.ops.triton.layout`.
     """
     blocks: tl.constexpr = (OUT + WIDTH - 1) // WIDTH
     parts: tl.constexpr = (IN + DEPTH - 1) // DEPTH if DEPTH > 1 else 1
@@ -165,7 +169,8 @@ def depthwise_kernel(
 ):
     """As `convolution_kernel`, for groups of one input and MULTIPLE output channels, without a sum over channels.
 
-    CHANNELS is the number of output channels of all groups.
+    CHANNELS is the number of output channels of all groups: features ``[sources, CHANNELS // MULTIPLE]``, weight
+    ``[TAPS, CHANNELS]``, output ``[positions, CHANNELS]``.
     """
     column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     position = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
@@ -198,7 +203,7 @@ def choose_tile(
     features: Tensor, rows: int, channels_in: int, channels_out: int, precision: str, fused: bool = False
 ) -> Tile:
     """A shape that works untuned: small for few rows, and where a product or a norm needs many registers."""
-    width = min(max(triton.next_power_of_2(channels_out), 16), 128)
+    width = min(max(power_of_two(channels_out), 16), 128)
     full = features.dtype == torch.float32 and precision != "tf32"
     depth = _depth(channels_in, 16 if full else 128 // features.element_size())
     if is_interpreted(features):
@@ -257,22 +262,21 @@ def convolve(
         measured = tile_for(kernel, weight, rules, (features.shape[0], output_count), weight.shape)
         tile = Tile(*measured) if measured else None
     tile = tile or choose_tile(weight, output_count, channels_in, columns, precision, norm is not None)
-    tensors = features, weight, bias, residual, output, moments, rows, *(norm[:4] if norm else NO_NORM), *reading[:3]
-    options = {
-        "TAPS": weight.shape[0], "MIRRORED": reading.mirrored, "HEAD": HEAD, "ROWS": tile.rows, "WIDTH": tile.width,
-        "UNIT": UNIT, "WORD": WORD, "num_warps": tile.warps, "num_stages": tile.stages,
-        "EPS": norm.eps if norm else None, "LEAKINESS": norm.leakiness if norm else None,
+    arguments = {
+        "features": features, "weight": weight, "bias": bias, "residual": residual, "output": output,
+        "moments": moments, "rows": rows, "positions": output_count, "sources": features.shape[0],
+        **norm_arguments(norm), **reading_arguments(reading), "MIRRORED": reading.mirrored, "HEAD": HEAD,
+        "ROWS": tile.rows, "WIDTH": tile.width, "num_warps": tile.warps, "num_stages": tile.stages,
     }  # fmt: skip
-    sizes = output_count, reading.masks.shape[1], features.shape[0]
     tiles = ceil_div(output_count, tile.rows)
     if depthwise:
         grid = tiles, ceil_div(columns, tile.width)
-        launch(depthwise_kernel, grid, *tensors, *sizes, CHANNELS=columns, MULTIPLE=channels_out, **options)
+        launch(depthwise_kernel, grid, **arguments, CHANNELS=columns, MULTIPLE=channels_out)
     else:
         launch(
-            convolution_kernel, (tiles, groups * ceil_div(channels_out, tile.width)), *tensors, *sizes, GROUPS=groups,
+            convolution_kernel, (tiles, groups * ceil_div(channels_out, tile.width)), **arguments, GROUPS=groups,
             IN=channels_in, OUT=channels_out, TRANSPOSED=transposed, UPCAST=is_interpreted(features),
-            PRECISION=precision, DEPTH=tile.depth, **options,
+            PRECISION=precision, DEPTH=tile.depth,
         )  # fmt: skip
     return output
 

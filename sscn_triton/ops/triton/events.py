@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sscn_triton.ops.triton.launch import ceil_div, launch
+from sscn_triton.ops.triton.launch import ceil_div, launch, power_of_two
 
 ROWS, WIDTH = 64, 16
 LONG, MOST_PARTS = 2048, 64  # rows of one part; maximum number of parts of an event
@@ -34,7 +34,11 @@ def sum_kernel(
     values, order, starts, sums, count, CHANNELS: tl.constexpr, PARTS: tl.constexpr, ROWS: tl.constexpr,
     WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """``sums[event, part] = sum of the values of its rows``, in float64."""
+    """``sums[event, part] = sum of the values of its rows``, in float64.
+
+    values ``[count, CHANNELS]``, order ``[count]`` and starts ``[events + 1]`` int64, sums
+    ``[events, PARTS, CHANNELS]``.
+    """
     event, part = tl.program_id(0).to(tl.int64), tl.program_id(2)
     column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     start, stop = part_of_event(starts, event, part, count, PARTS, ROWS)
@@ -49,7 +53,8 @@ def sum_kernel(
 
 @triton.jit
 def add_parts_kernel(parts, sums, CHANNELS: tl.constexpr, PARTS: tl.constexpr, WIDTH: tl.constexpr):
-    """``sums[event]``: the sums of the event's parts, added in order."""
+    """``sums[event]``: the sums of the event's parts, added in order; parts ``[events, PARTS, CHANNELS]`` float64, sums
+    ``[events, CHANNELS]``."""
     event, column = tl.program_id(0).to(tl.int64), tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     total = tl.zeros([WIDTH], tl.float64)
     for part in range(PARTS):
@@ -79,7 +84,11 @@ def largest_kernel(
     WIDTH: tl.constexpr,
 ):
     """``winners[event, part]``: the first of the part's rows with the largest value; -1 for a part without rows.
-    NaN beats every number; of several NaNs the last wins."""
+    NaN beats every number; of several NaNs the last wins.
+
+    values ``[count, CHANNELS]``, order ``[count]`` and starts ``[events + 1]`` int64, winners
+    ``[events, PARTS, CHANNELS]`` int64.
+    """
     event, part = tl.program_id(0).to(tl.int64), tl.program_id(2)
     column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     start, stop = part_of_event(starts, event, part, count, PARTS, ROWS)
@@ -104,7 +113,10 @@ def largest_kernel(
 def join_winners_kernel(
     values, parts, winners, CHANNELS: tl.constexpr, WIDE: tl.constexpr, PARTS: tl.constexpr, WIDTH: tl.constexpr
 ):
-    """``winners[event]``: the winner among the winners of the event's parts, by the rule of `largest_kernel`."""
+    """``winners[event]``: the winner among the winners of the event's parts, by the rule of `largest_kernel`.
+
+    values ``[N, CHANNELS]``; parts ``[events, PARTS, CHANNELS]`` and winners ``[events, CHANNELS]`` int64.
+    """
     event, column = tl.program_id(0).to(tl.int64), tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     best, winner = tl.zeros([WIDTH], WIDE), tl.full([WIDTH], -1, tl.int64)
     for part in range(PARTS):
@@ -118,7 +130,7 @@ def join_winners_kernel(
 
 def choose_parts(rows: int, events: int) -> int:
     """The number of parts of each event: a power of two, so that few different numbers occur."""
-    return min(triton.next_power_of_2(max(ceil_div(rows, LONG * max(events, 1)), 1)), MOST_PARTS)
+    return min(power_of_two(max(ceil_div(rows, LONG * max(events, 1)), 1)), MOST_PARTS)
 
 
 def sum_events(features: Tensor, events: Sequence[Tensor], parts: int | None = None) -> Tensor:
@@ -129,9 +141,12 @@ def sum_events(features: Tensor, events: Sequence[Tensor], parts: int | None = N
     sums = features.new_empty(count, channels)
     first = sums if parts == 1 else torch.empty(count, parts, channels, dtype=torch.float64, device=sums.device)
     options = {"CHANNELS": channels, "PARTS": parts, "WIDTH": WIDTH}
-    launch(sum_kernel, (count, blocks, parts), features, order, starts, first, rows, ROWS=ROWS, **options)
+    launch(
+        sum_kernel, (count, blocks, parts), values=features, order=order, starts=starts, sums=first, count=rows,
+        ROWS=ROWS, **options,
+    )  # fmt: skip
     if parts > 1:
-        launch(add_parts_kernel, (count, blocks), first, sums, **options)
+        launch(add_parts_kernel, (count, blocks), parts=first, sums=sums, **options)
     return sums
 
 
@@ -144,7 +159,10 @@ def largest_of_events(features: Tensor, events: Sequence[Tensor], parts: int | N
     first = winners if parts == 1 else winners.new_empty(count, parts, channels)
     wide = tl.float64 if features.dtype == torch.float64 else tl.float32
     options = {"CHANNELS": channels, "WIDE": wide, "PARTS": parts, "WIDTH": WIDTH}
-    launch(largest_kernel, (count, blocks, parts), features, order, starts, first, rows, ROWS=ROWS, **options)
+    launch(
+        largest_kernel, (count, blocks, parts), values=features, order=order, starts=starts, winners=first, count=rows,
+        ROWS=ROWS, **options,
+    )  # fmt: skip
     if parts > 1:
-        launch(join_winners_kernel, (count, blocks), features, first, winners, **options)
+        launch(join_winners_kernel, (count, blocks), values=features, parts=first, winners=winners, **options)
     return winners

@@ -33,6 +33,10 @@ def axis_key(key, coordinate, frame, axis: tl.constexpr, AXES: tl.constexpr):
 
 @triton.jit(do_not_specialize=["count"])
 def pack_kernel(coordinates, frame, keys, count, AXES: tl.constexpr, BLOCK: tl.constexpr):
+    """``keys[row]``: the key of each of ``count`` sites.
+
+    coordinates ``[count, AXES]`` int32, frame ``[2, AXES]`` int64, keys ``[count]`` int64.
+    """
     row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = row < count
     key = tl.zeros([BLOCK], tl.int64)
@@ -54,8 +58,10 @@ def pack(coordinates: Tensor, frame: Tensor) -> Tensor:
     """The keys of the sites, ``[N]`` int64."""
     count, axes = coordinates.shape
     keys = torch.empty(count, dtype=torch.int64, device=coordinates.device)
-    grid = (ceil_div(count, BLOCK),)
-    launch(pack_kernel, grid, coordinates.contiguous(), frame, keys, count, AXES=axes, BLOCK=BLOCK)
+    launch(
+        pack_kernel, (ceil_div(count, BLOCK),), coordinates=coordinates.contiguous(), frame=frame, keys=keys,
+        count=count, AXES=axes, BLOCK=BLOCK,
+    )  # fmt: skip
     return keys
 
 

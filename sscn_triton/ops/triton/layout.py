@@ -16,11 +16,14 @@ left empty.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from sscn_triton.ops.rules import Reading
 from sscn_triton.ops.triton.launch import BLOCK, ceil_div, launch
 
 UNIT = 16  # positions that share a mask: the minimum number of rows of a matrix instruction
@@ -37,6 +40,7 @@ def table_place(rows, BLOCK: tl.constexpr):
 
 @triton.jit(do_not_specialize=["size"])
 def count_kernel(table, counts, size, BLOCK: tl.constexpr):
+    """``counts[block]``: how many entries of a block name a row; table ``[size]`` int32, counts ``[blocks]`` int64."""
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     active = tl.load(table + place, mask=place < size, other=-1) >= 0
     tl.store(counts + tl.program_id(0), tl.sum(active.to(tl.int64)))
@@ -44,7 +48,11 @@ def count_kernel(table, counts, size, BLOCK: tl.constexpr):
 
 @triton.jit(do_not_specialize=["size", "rows"])
 def fill_kernel(table, ends, input_rows, output_rows, spans, size, rows, BLOCK: tl.constexpr):
-    """Write the table's entries that name a row, in their order, and the span of each tap's entries."""
+    """Write the table's entries that name a row, in their order, and the span of each tap's entries.
+
+    table ``[V, rows]`` int32 has ``size`` entries; ends ``[blocks]`` int64 is the cumulative number of named rows at
+    the end of each block; input_rows and output_rows ``[rules]`` int32, spans ``[V, 2]`` int64.
+    """
     place, tap, row = table_place(rows, BLOCK)
     found = tl.load(table + place, mask=place < size, other=-1)
     active = (found >= 0).to(tl.int64)
@@ -58,6 +66,7 @@ def fill_kernel(table, ends, input_rows, output_rows, spans, size, rows, BLOCK: 
 
 @triton.jit(do_not_specialize=["size", "rows", "columns"])
 def transpose_kernel(table, transposed, size, rows, columns, BLOCK: tl.constexpr):
+    """``transposed[tap, table[tap, row]] = row``: table ``[V, rows]``, transposed ``[V, columns]``, both int32."""
     place, tap, row = table_place(rows, BLOCK)
     found = tl.load(table + place, mask=place < size, other=-1)
     tl.store(transposed + tap * columns + found, row.to(tl.int32), mask=found >= 0)
@@ -65,6 +74,7 @@ def transpose_kernel(table, transposed, size, rows, columns, BLOCK: tl.constexpr
 
 @triton.jit(do_not_specialize=["size", "rows"])
 def arrange_kernel(table, order, arranged, size, rows, BLOCK: tl.constexpr):
+    """``arranged[tap, p] = table[tap, order[p]]``: table and arranged ``[V, rows]``, order ``[rows]``, all int32."""
     place, tap, position = table_place(rows, BLOCK)
     row = tl.load(order + position, mask=place < size, other=0)
     found = tl.load(table + tap * rows + row, mask=place < size, other=-1)
@@ -73,6 +83,7 @@ def arrange_kernel(table, order, arranged, size, rows, BLOCK: tl.constexpr):
 
 @triton.jit(do_not_specialize=["rows"])
 def row_masks_kernel(table, masks, rows, TAPS: tl.constexpr, WORD: tl.constexpr, BLOCK: tl.constexpr):
+    """The taps at which each row names another: table ``[TAPS, rows]`` int32, masks ``[words, rows]`` int64."""
     row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     word = tl.program_id(1).to(tl.int64)
     mask = tl.zeros([BLOCK], tl.int64)
@@ -84,7 +95,10 @@ def row_masks_kernel(table, masks, rows, TAPS: tl.constexpr, WORD: tl.constexpr,
 
 @triton.jit(do_not_specialize=["word", "rows"])
 def gray_rank_kernel(masks, ranks, word, rows, BLOCK: tl.constexpr):
-    """The place of each mask in a Gray code, in which neighbours differ by one bit."""
+    """The place of each mask in a Gray code, in which neighbours differ by one bit.
+
+    masks ``[words, rows]`` int64, of which one word is read; ranks ``[rows]`` int64.
+    """
     row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     rank = tl.load(masks + word * rows + row, mask=row < rows, other=0)
     for power in tl.static_range(6):
@@ -94,6 +108,8 @@ def gray_rank_kernel(masks, ranks, word, rows, BLOCK: tl.constexpr):
 
 @triton.jit(do_not_specialize=["rows", "units"])
 def unit_masks_kernel(row_masks, order, masks, rows, units, UNIT: tl.constexpr, BLOCK: tl.constexpr):
+    """The taps that are active in each unit: row_masks ``[words, rows]`` and masks ``[words, units]`` int64, order
+    ``[rows]`` int32."""
     unit = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     word = tl.program_id(1).to(tl.int64)
     mask = tl.zeros([BLOCK], tl.int64)
@@ -108,7 +124,7 @@ def rule_ends(table: Tensor) -> Tensor:
     """The cumulative number of entries of a table ``[V, N]`` that name a row, at the end of each block and in total."""
     blocks = ceil_div(table.numel(), BLOCK)
     counts = torch.zeros(blocks + 1, dtype=torch.int64, device=table.device)
-    launch(count_kernel, (blocks,), table, counts, table.numel(), BLOCK=BLOCK)
+    launch(count_kernel, (blocks,), table=table, counts=counts, size=table.numel(), BLOCK=BLOCK)
     return counts.cumsum(0)
 
 
@@ -117,8 +133,10 @@ def pairs(table: Tensor, ends: Tensor, rule_count: int) -> tuple[Tensor, Tensor,
     taps, rows = table.shape
     input_rows, output_rows = table.new_empty(rule_count), table.new_empty(rule_count)
     spans = torch.zeros(taps, 2, dtype=torch.int64, device=table.device)
-    grid = (ceil_div(table.numel(), BLOCK),)
-    launch(fill_kernel, grid, table, ends, input_rows, output_rows, spans, table.numel(), rows, BLOCK=BLOCK)
+    launch(
+        fill_kernel, (ceil_div(table.numel(), BLOCK),), table=table, ends=ends, input_rows=input_rows,
+        output_rows=output_rows, spans=spans, size=table.numel(), rows=rows, BLOCK=BLOCK,
+    )  # fmt: skip
     return input_rows, output_rows, spans
 
 
@@ -126,8 +144,10 @@ def transposed_table(table: Tensor, columns: int) -> Tensor:
     """``[V, columns]``: for each tap and each row that the table names, the column that names it."""
     taps, rows = table.shape
     transposed = table.new_full((taps, columns), -1)
-    grid = (ceil_div(table.numel(), BLOCK),)
-    launch(transpose_kernel, grid, table, transposed, table.numel(), rows, columns, BLOCK=BLOCK)
+    launch(
+        transpose_kernel, (ceil_div(table.numel(), BLOCK),), table=table, transposed=transposed, size=table.numel(),
+        rows=rows, columns=columns, BLOCK=BLOCK,
+    )  # fmt: skip
     return transposed
 
 
@@ -136,18 +156,32 @@ def reading(table: Tensor) -> list[Tensor]:
     taps, rows = table.shape
     words, blocks = ceil_div(taps, WORD), ceil_div(rows, BLOCK)
     row_masks = torch.empty(words, rows, dtype=torch.int64, device=table.device)
-    launch(row_masks_kernel, (blocks, words), table, row_masks, rows, TAPS=taps, WORD=WORD, BLOCK=BLOCK)
+    launch(
+        row_masks_kernel, (blocks, words), table=table, masks=row_masks, rows=rows, TAPS=taps, WORD=WORD, BLOCK=BLOCK
+    )  # fmt: skip
     ranks = torch.empty_like(row_masks[0])
-    launch(gray_rank_kernel, (blocks,), row_masks, ranks, words // 2, rows, BLOCK=BLOCK)
+    launch(gray_rank_kernel, (blocks,), masks=row_masks, ranks=ranks, word=words // 2, rows=rows, BLOCK=BLOCK)
     order = torch.sort(ranks, stable=True).indices.int()
     arranged, units = torch.empty_like(table), ceil_div(rows, UNIT)
-    grid = (ceil_div(table.numel(), BLOCK),)
-    launch(arrange_kernel, grid, table, order, arranged, table.numel(), rows, BLOCK=BLOCK)
+    launch(
+        arrange_kernel, (ceil_div(table.numel(), BLOCK),), table=table, order=order, arranged=arranged,
+        size=table.numel(), rows=rows, BLOCK=BLOCK,
+    )  # fmt: skip
     masks = row_masks.new_empty(words, units)
     launch(
-        unit_masks_kernel, (ceil_div(units, UNITS), words), row_masks, order, masks, rows, units, UNIT=UNIT, BLOCK=UNITS
+        unit_masks_kernel, (ceil_div(units, UNITS), words), row_masks=row_masks, order=order, masks=masks, rows=rows,
+        units=units, UNIT=UNIT, BLOCK=UNITS,
     )  # fmt: skip
     return [arranged, order, masks]
+
+
+def reading_arguments(reading: Reading) -> dict[str, Any]:
+    """A reading as the arguments of a kernel that iterates over the taps of a tile."""
+    taps, (_, units) = reading.table.shape[0], reading.masks.shape
+    return {
+        "table": reading.table, "order": reading.order, "masks": reading.masks, "units": units, "TAPS": taps,
+        "UNIT": UNIT, "WORD": WORD,
+    }  # fmt: skip
 
 
 def no_reading(device: torch.device) -> list[Tensor]:

@@ -60,8 +60,8 @@ def normalize_kernel(
     residual,
     mean,
     variance,
-    weight,
-    bias,
+    norm_weight,
+    norm_bias,
     rows,
     EPS: tl.constexpr,
     LEAKINESS: tl.constexpr,
@@ -70,11 +70,12 @@ def normalize_kernel(
     ROWS: tl.constexpr,
     WIDTH: tl.constexpr,
 ):
+    """``output = rectified(norm(features) + residual)``, all ``[rows, CHANNELS]``; the norm has ``[CHANNELS]``."""
     column, inside, there, place = tile_of(rows, CHANNELS, ROWS, WIDTH)
     mask = inside[:, None] & there
     middle, scale = scaling(mean, variance, column, there, EPS, WIDE)
     value = (tl.load(features + place, mask=mask, other=0).to(WIDE) - middle) * scale
-    value = scaled(value, weight, bias, column, there)
+    value = scaled(value, norm_weight, norm_bias, column, there)
     if residual is not None:
         value += tl.load(residual + place, mask=mask, other=0).to(WIDE)
     tl.store(output + place, rectified(value, LEAKINESS).to(output.dtype.element_ty), mask=mask)
@@ -104,8 +105,8 @@ def slopes_kernel(
     residual,
     mean,
     variance,
-    weight,
-    bias,
+    norm_weight,
+    norm_bias,
     rows,
     EPS: tl.constexpr,
     LEAKINESS: tl.constexpr,
@@ -115,11 +116,15 @@ def slopes_kernel(
     ROWS: tl.constexpr,
     WIDTH: tl.constexpr,
 ):
-    """For each tile, write the sum of the slopes and the sum of slopes times distances."""
+    """For each tile, write the sum of the slopes and the sum of slopes times distances.
+
+    grad, features and residual ``[rows, CHANNELS]``; slopes ``[HEAD + 2 * tiles * CHANNELS]``; the norm's tensors
+    ``[CHANNELS]``.
+    """
     column, inside, there, place = tile_of(rows, CHANNELS, ROWS, WIDTH)
     middle, scale = scaling(mean, variance, column, there, EPS, WIDE)
     slope, distance = slope_and_distance(
-        grad, features, residual, weight, bias, middle, scale, column, there, place, inside[:, None] & there,
+        grad, features, residual, norm_weight, norm_bias, middle, scale, column, there, place, inside[:, None] & there,
         LEAKINESS, WIDE,
     )  # fmt: skip
     store_pair(slopes, tl.program_id(0), tl.sum(slope, 0), tl.sum(slope * distance, 0), column, there, CHANNELS, HEAD)
@@ -136,8 +141,8 @@ def gradient_kernel(
     residual,
     mean,
     variance,
-    weight,
-    bias,
+    norm_weight,
+    norm_bias,
     rows,
     count,
     EPS: tl.constexpr,
@@ -147,12 +152,16 @@ def gradient_kernel(
     ROWS: tl.constexpr,
     WIDTH: tl.constexpr,
 ):
-    """The gradient for the rows. With ``sums``, mean and variance were computed from ``count`` rows including these."""
+    """The gradient for the rows. With ``sums``, mean and variance were computed from ``count`` rows including these.
+
+    grad, features, residual, output and grad_residual ``[rows, CHANNELS]``; sums ``[2, CHANNELS]``; the norm's tensors
+    ``[CHANNELS]``.
+    """
     column, inside, there, place = tile_of(rows, CHANNELS, ROWS, WIDTH)
     mask = inside[:, None] & there
     middle, scale = scaling(mean, variance, column, there, EPS, WIDE)
     slope, distance = slope_and_distance(
-        grad, features, residual, weight, bias, middle, scale, column, there, place, mask, LEAKINESS, WIDE
+        grad, features, residual, norm_weight, norm_bias, middle, scale, column, there, place, mask, LEAKINESS, WIDE
     )  # fmt: skip
     if grad_residual is not None:
         tl.store(grad_residual + place, slope.to(grad_residual.dtype.element_ty), mask=mask)
@@ -160,10 +169,18 @@ def gradient_kernel(
         share = tl.load(sums + column, mask=there, other=0)
         share = share + distance * tl.load(sums + CHANNELS + column, mask=there, other=0)
         slope -= share / count.to(WIDE)
-    tl.store(output + place, scaled(slope * scale, weight, None, column, there).to(output.dtype.element_ty), mask=mask)
+    value = scaled(slope * scale, norm_weight, None, column, there)
+    tl.store(output + place, value.to(output.dtype.element_ty), mask=mask)
 
 
-NO_NORM = (None, None, None, None)  # for a kernel that can normalise while gathering, if there is no norm
+def norm_arguments(norm: Norm | None) -> dict[str, Any]:
+    """A norm as the arguments of a kernel; all are None without a norm."""
+    if norm is None:
+        return dict.fromkeys(("mean", "variance", "norm_weight", "norm_bias", "EPS", "LEAKINESS"))
+    return {
+        "mean": norm.mean, "variance": norm.variance, "norm_weight": norm.weight, "norm_bias": norm.bias,
+        "EPS": norm.eps, "LEAKINESS": norm.leakiness,
+    }  # fmt: skip
 
 
 def normalize(features: Tensor, norm: Norm, residual: Tensor | None = None) -> Tensor:
@@ -172,7 +189,7 @@ def normalize(features: Tensor, norm: Norm, residual: Tensor | None = None) -> T
     output = torch.empty_like(features)
     grid, options = _walk(features, norm, 2)
     residual = None if residual is None else residual.contiguous()
-    launch(normalize_kernel, grid, features, output, residual, *norm[:4], features.shape[0], **options)
+    launch(normalize_kernel, grid, features=features, output=output, residual=residual, **options)
     return output
 
 
@@ -182,9 +199,7 @@ def slopes(grad: Tensor, features: Tensor, norm: Norm, residual: Tensor | None) 
     grid, options = _walk(features, norm)
     found = statistics.line(features, features.shape[1])
     residual = None if residual is None else residual.contiguous()
-    launch(
-        slopes_kernel, grid, grad, features, found, residual, *norm[:4], features.shape[0], HEAD=HEAD, **options
-    )  # fmt: skip
+    launch(slopes_kernel, grid, grad=grad, features=features, slopes=found, residual=residual, HEAD=HEAD, **options)
     return statistics.add(found, *features.shape)
 
 
@@ -199,15 +214,17 @@ def gradient(
     grad_residual = None if residual is None else torch.empty_like(residual)
     grid, options = _walk(features, norm, 2)
     launch(
-        gradient_kernel, grid, grad, features, output, grad_residual, sums, residual, *norm[:4], features.shape[0],
-        count, **options,
+        gradient_kernel, grid, grad=grad, features=features, output=output, grad_residual=grad_residual, sums=sums,
+        residual=residual, count=count, **options,
     )  # fmt: skip
     return output, features.new_empty(0) if grad_residual is None else grad_residual
 
 
 def _walk(features: Tensor, norm: Norm, split: int = 1) -> tuple[tuple[int, int], dict[str, Any]]:
-    """The grid of a kernel that iterates over rows, and the options of all such kernels; ``split`` divides tiles."""
+    """The grid of a kernel that iterates over rows, and the arguments of all such kernels; ``split`` divides tiles."""
     (rows, channels), (height, width) = features.shape, tile_size(features.shape[1])
     height //= split
-    options = {"EPS": norm.eps, "LEAKINESS": norm.leakiness, "CHANNELS": channels, "WIDE": wide_type(features)}
-    return (ceil_div(rows, height), ceil_div(channels, width)), {**options, "ROWS": height, "WIDTH": width}
+    return (ceil_div(rows, height), ceil_div(channels, width)), {
+        **norm_arguments(norm), "rows": rows, "CHANNELS": channels, "WIDE": wide_type(features), "ROWS": height,
+        "WIDTH": width,
+    }  # fmt: skip

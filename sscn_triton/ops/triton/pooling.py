@@ -10,8 +10,8 @@ import triton.language as tl
 from torch import Tensor
 
 from sscn_triton.ops.rules import Reading, Rules, read_backward, read_forward
-from sscn_triton.ops.triton.launch import BLOCK, ceil_div, is_interpreted, launch
-from sscn_triton.ops.triton.layout import UNIT, WORD
+from sscn_triton.ops.triton.launch import BLOCK, ceil_div, is_interpreted, launch, power_of_two
+from sscn_triton.ops.triton.layout import UNIT, reading_arguments
 from sscn_triton.ops.triton.taps import lowest_bit, popcount, tile_mask
 
 
@@ -36,7 +36,11 @@ def sum_kernel(
     WORD: tl.constexpr,
 ):
     """``output[order[p]] = sum over taps of values[table[tap, p]]``; with OWN, only the values whose ``winners`` name
-    the row written. Sums have the type WIDE."""
+    the row written. Sums have the type WIDE.
+
+    values ``[sources, CHANNELS]``, winners as values, int32; output ``[positions, CHANNELS]``; table, order and masks:
+    see `sscn_triton.ops.triton.layout`.
+    """
     column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     position = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     inside = position < positions
@@ -78,7 +82,11 @@ def max_kernel(
     UNIT: tl.constexpr,
     WORD: tl.constexpr,
 ):
-    """The largest value and the row that has it; of equal values the first tap wins, of several NaNs the last tap."""
+    """The largest value and the row that has it; of equal values the first tap wins, of several NaNs the last tap.
+
+    values ``[sources, CHANNELS]``; output and winners (int32) ``[positions, CHANNELS]``; table, order and masks: see
+    `sscn_triton.ops.triton.layout`.
+    """
     column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     position = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     inside = position < positions
@@ -109,57 +117,59 @@ def max_kernel(
 
 @triton.jit(do_not_specialize=["size", "sources"])
 def take_kernel(values, winners, output, size, sources, CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
-    """``output[o, c] = values[winners[o, c], c]``, 0 where the winner is -1."""
+    """``output[o, c] = values[winners[o, c], c]``, 0 where the winner is -1.
+
+    values ``[sources, CHANNELS]``; winners (int32) and output ``[N_out, CHANNELS]`` have ``size`` elements.
+    """
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     row = tl.load(winners + place, mask=place < size, other=-1).to(tl.int64)
     value = tl.load(values + row * CHANNELS + place % CHANNELS, mask=(row >= 0) & (row < sources), other=0)
     tl.store(output + place, value, mask=place < size)
 
 
-def _launch(kernel: Any, reading: Reading, rows: int, channels: int, *tensors: Tensor, **options: Any) -> None:
+def _launch(kernel: Any, reading: Reading, values: Tensor, output: Tensor, **options: Any) -> None:
     """Launch a kernel with a tile of about 1024 elements per program."""
-    width = min(triton.next_power_of_2(max(channels, 1)), 64)
-    tile = 256 if is_interpreted(tensors[0]) else max(1024 // width, UNIT)
-    wide = tl.float64 if tensors[0].dtype == torch.float64 else tl.float32
+    rows, channels = output.shape
+    width = min(power_of_two(max(channels, 1)), 64)
+    tile = 256 if is_interpreted(values) else max(1024 // width, UNIT)
+    wide = tl.float64 if values.dtype == torch.float64 else tl.float32
     launch(
-        kernel, (ceil_div(rows, tile), ceil_div(channels, width)), *tensors, *reading[:3], rows,
-        reading.masks.shape[1], tensors[0].shape[0], TAPS=reading.table.shape[0], CHANNELS=channels, WIDE=wide,
-        ROWS=tile, WIDTH=width, UNIT=UNIT, WORD=WORD, **options,
+        kernel, (ceil_div(rows, tile), ceil_div(channels, width)), values=values, output=output, positions=rows,
+        sources=values.shape[0], **reading_arguments(reading), CHANNELS=channels, WIDE=wide, ROWS=tile, WIDTH=width,
+        **options,
     )  # fmt: skip
 
 
 def pool_sum(features: Tensor, rules: Rules, output_count: int) -> Tensor:
     """``y[o] += x[i]``: ``[N_in, C]`` to ``[output_count, C]``."""
-    features, channels = features.contiguous(), features.shape[1]
-    output = features.new_empty(output_count, channels)
-    _launch(sum_kernel, read_forward(rules), output_count, channels, features, features, output, OWN=False)
+    features = features.contiguous()
+    output = features.new_empty(output_count, features.shape[1])
+    _launch(sum_kernel, read_forward(rules), features, output, winners=None, OWN=False)
     return output
 
 
 def pool_max(features: Tensor, rules: Rules, output_count: int) -> tuple[Tensor, Tensor]:
     """``[N_in, C]`` to ``[output_count, C]`` twice: the largest value, and the input row (int32) that has it."""
-    features, channels, reading = features.contiguous(), features.shape[1], read_forward(rules)
-    output = features.new_empty(output_count, channels)
+    features, reading = features.contiguous(), read_forward(rules)
+    output = features.new_empty(output_count, features.shape[1])
     winners = torch.empty_like(output, dtype=torch.int32)
-    _launch(max_kernel, reading, output_count, channels, features, output, winners, MIRRORED=reading.mirrored)
+    _launch(max_kernel, reading, features, output, winners=winners, MIRRORED=reading.mirrored)
     return output, winners
 
 
 def pool_take(features: Tensor, winners: Tensor) -> Tensor:
     """``y[o, c] = x[w[o, c], c]``: ``[N_in, C]`` and ``[N_out, C]`` to ``[N_out, C]``."""
     output = features.new_empty(winners.shape)
-    grid = (ceil_div(output.numel(), BLOCK),)
     launch(
-        take_kernel, grid, features.contiguous(), winners.contiguous(), output, output.numel(), features.shape[0],
-        CHANNELS=features.shape[1], BLOCK=BLOCK,
+        take_kernel, (ceil_div(output.numel(), BLOCK),), values=features.contiguous(), winners=winners.contiguous(),
+        output=output, size=output.numel(), sources=features.shape[0], CHANNELS=features.shape[1], BLOCK=BLOCK,
     )  # fmt: skip
     return output
 
 
 def pool_return(values: Tensor, winners: Tensor, rules: Rules, input_count: int) -> Tensor:
     """``x[i, c] += y[o, c]`` where ``w[o, c] = i``: ``[N_out, C]`` twice to ``[input_count, C]``."""
-    values, channels = values.contiguous(), values.shape[1]
-    output = values.new_empty(input_count, channels)
-    reading = read_backward(rules)
-    _launch(sum_kernel, reading, input_count, channels, values, winners.contiguous(), output, OWN=True)
+    values = values.contiguous()
+    output = values.new_empty(input_count, values.shape[1])
+    _launch(sum_kernel, read_backward(rules), values, output, winners=winners.contiguous(), OWN=True)
     return output

@@ -71,6 +71,10 @@ def search_kernel(
     """``table[tap, row]``: the row of the neighbouring site at this tap, found by bisection of the sorted keys.
 
     With MIRROR the kernel also writes the opposite tap: if i feeds j through a tap, j feeds i through the opposite one.
+
+    coordinates ``[count, AXES]`` int32, frame ``[2, AXES]`` int64; sorted_keys and order ``[count]`` int64 are the
+    sites' keys, ascending, and their rows; table ``[TAPS, count]`` int32, of which ``size`` entries are searched in
+    ``steps`` bisections.
     """
     place, tap, row = table_place(count, BLOCK)
     inside = place < size
@@ -110,9 +114,9 @@ def submanifold_rules(coordinates: Tensor, kernel_size: Sequence[int], dilation:
     table = torch.full((taps, count), -1, dtype=torch.int32, device=keys.device)
     size = ((taps + 1) // 2 if mirror else taps) * count
     launch(
-        search_kernel, (ceil_div(size, BLOCK),), coordinates.contiguous(), frame, keys, order, table, size, count,
-        count.bit_length(), AXES=axes, KERNEL=kernel, DILATION=spread, PADDING=padding, TAPS=taps, MIRROR=mirror,
-        BLOCK=BLOCK,
+        search_kernel, (ceil_div(size, BLOCK),), coordinates=coordinates.contiguous(), frame=frame, sorted_keys=keys,
+        order=order, table=table, size=size, count=count, steps=count.bit_length(), AXES=axes, KERNEL=kernel,
+        DILATION=spread, PADDING=padding, TAPS=taps, MIRROR=mirror, BLOCK=BLOCK,
     )  # fmt: skip
     ends = rule_ends(table)
     *box, rule_count = _read(frame, ends[-1])
@@ -165,7 +169,7 @@ def reached_key(
 def reached_frame_kernel(
     frame, reached, AXES: tl.constexpr, GEOMETRY: tl.constexpr, BOUNDS: tl.constexpr, BACKWARD: tl.constexpr
 ):
-    """The frame of all sites that sites in ``frame`` can reach; runs as one program."""
+    """The frame of all sites that sites in ``frame`` can reach; both ``[2, AXES]`` int64. Runs as one program."""
     tl.store(reached, tl.load(frame))
     tl.store(reached + AXES, tl.load(frame + AXES))
     for axis in tl.static_range(1, AXES):
@@ -200,6 +204,10 @@ def reach_kernel(
     BACKWARD: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
+    """``keys[choice, row]``: the keys of all sites that each row reaches, NOWHERE where a choice reaches none.
+
+    coordinates ``[count, AXES]`` int32, frame ``[2, AXES]`` and keys ``[choices, count]`` int64.
+    """
     place, choice, row = table_place(count, BLOCK)
     inside = choice < GEOMETRY[0]
     key, _ = reached_key(coordinates, row, inside, choice, frame, AXES, GEOMETRY, BACKWARD)
@@ -224,7 +232,12 @@ def join_kernel(
     BACKWARD: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Write the sites of the distinct keys, and both tables of the rules that reach them."""
+    """Write the sites of the distinct keys, and both tables of the rules that reach them.
+
+    keys ``[total]`` int64 are those of `reach_kernel`, ascending, candidates ``[total]`` int64 their places in its
+    result, ordinals ``[total]`` int32 the number of distinct keys up to each; reached ``[reached_count, AXES]``,
+    forward ``[V, reached_count]`` and backward ``[V, count]`` are int32.
+    """
     position = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     key = tl.load(keys + position, mask=position < total, other=NOWHERE)
     there = key != NOWHERE
@@ -304,11 +317,12 @@ def _rules_to_reached(coordinates: Tensor, window: Window) -> list[Tensor]:
     coordinates = coordinates.contiguous()
     given = frame_of(coordinates)
     frame = torch.empty_like(given)
-    options = {"AXES": axes, "GEOMETRY": geometry, "BACKWARD": window.backward}
-    launch(reached_frame_kernel, (1,), given, frame, BOUNDS=window.bounds, **options)
+    options: dict[str, Any] = {"AXES": axes, "GEOMETRY": geometry, "BACKWARD": window.backward}
+    launch(reached_frame_kernel, (1,), frame=given, reached=frame, BOUNDS=window.bounds, **options)
     total = geometry[0] * count
     keys = torch.empty(total, dtype=torch.int64, device=coordinates.device)
-    launch(reach_kernel, (ceil_div(total, BLOCK),), coordinates, frame, keys, count, **options, BLOCK=BLOCK)
+    options |= {"coordinates": coordinates, "frame": frame, "count": count, "BLOCK": BLOCK}
+    launch(reach_kernel, (ceil_div(total, BLOCK),), keys=keys, **options)
     keys, candidates = torch.sort(keys)
     new = keys != NOWHERE.value
     rule_count = new.sum()
@@ -319,8 +333,8 @@ def _rules_to_reached(coordinates: Tensor, window: Window) -> list[Tensor]:
     reached = coordinates.new_empty(reached_count, axes)
     forward, backward = coordinates.new_full((taps, reached_count), -1), coordinates.new_full((taps, count), -1)
     launch(
-        join_kernel, (ceil_div(total, BLOCK),), coordinates, frame, keys, candidates, ordinals, reached, forward,
-        backward, total, count, reached_count, **options, BLOCK=BLOCK,
+        join_kernel, (ceil_div(total, BLOCK),), keys=keys, candidates=candidates, ordinals=ordinals, reached=reached,
+        forward=forward, backward=backward, total=total, reached_count=reached_count, **options,
     )  # fmt: skip
     rules = TableRules(*pairs(forward, rule_ends(forward), rule_count), *reading(forward), *reading(backward))
     return [reached, *rules]

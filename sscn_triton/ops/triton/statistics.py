@@ -19,7 +19,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sscn_triton.ops.triton.launch import ceil_div, launch
+from sscn_triton.ops.triton.launch import ceil_div, launch, power_of_two
 
 HEAD = 4
 LEAST_ROWS = 32  # minimum number of rows in a tile of moments
@@ -79,6 +79,7 @@ def moments_kernel(
     ROWS: tl.constexpr,
     WIDTH: tl.constexpr,
 ):
+    """The moments of each tile of features ``[rows, CHANNELS]``; moments ``[HEAD + 2 * tiles * CHANNELS]``."""
     column, inside, there, place = tile_of(rows, CHANNELS, ROWS, WIDTH)
     value = tl.load(features + place, mask=inside[:, None] & there, other=0).to(WIDE)
     store_moments(moments, value, inside, rows, column, there, CHANNELS, HEAD, ROWS)
@@ -110,6 +111,9 @@ def statistics_kernel(
     """Mean and biased variance over all tiles; also updates running statistics, unless there are no rows.
 
     Distances are relative to the first tile's mean, so that float64 rows keep their digits too.
+
+    moments ``[HEAD + 2 * tiles * CHANNELS]``; mean, variance, running_mean and running_var ``[CHANNELS]``; batches is
+    one int64.
     """
     column = tl.program_id(0) * WIDTH + tl.arange(0, WIDTH)
     there, rows = column < CHANNELS, rows.to(tl.int64)
@@ -149,7 +153,7 @@ def statistics_kernel(
 def add_kernel(
     slopes, sums, rows, CHANNELS: tl.constexpr, HEAD: tl.constexpr, LANES: tl.constexpr, WIDTH: tl.constexpr
 ):
-    """``sums`` ``[2, CHANNELS]``: the sums over all tiles."""
+    """``sums`` ``[2, CHANNELS]``: the sums over all tiles of slopes ``[HEAD + 2 * tiles * CHANNELS]``."""
     column, rows = tl.program_id(0) * WIDTH + tl.arange(0, WIDTH), rows.to(tl.int64)
     height = tl.load(slopes, mask=rows > 0, other=1).to(tl.int64)
     tiles = (rows + height - 1) // height
@@ -163,7 +167,7 @@ def add_kernel(
 
 def tile_size(channels: int) -> tuple[int, int]:
     """Rows and channels per program of a kernel over a table: the widest block that leaves the least padding."""
-    width = triton.next_power_of_2(channels)
+    width = power_of_two(channels)
     if width > 16:
         width = min((16, 32, 64, 128), key=lambda size: (ceil_div(channels, size) * size, -size))
     return ELEMENTS // max(width, 16), width
@@ -182,8 +186,8 @@ def moments(features: Tensor) -> Tensor:
     found, (height, width) = line(features, channels), tile_size(channels)
     grid = ceil_div(rows, height), ceil_div(channels, width)
     launch(
-        moments_kernel, grid, features, found, rows, CHANNELS=channels, WIDE=wide_type(features), HEAD=HEAD,
-        ROWS=height, WIDTH=width,
+        moments_kernel, grid, features=features, moments=found, rows=rows, CHANNELS=channels, WIDE=wide_type(features),
+        HEAD=HEAD, ROWS=height, WIDTH=width,
     )  # fmt: skip
     return found
 
@@ -205,9 +209,9 @@ def statistics(
     """
     mean, variance = moments.new_empty(channels), moments.new_empty(channels)
     launch(
-        statistics_kernel, (ceil_div(channels, LANE_WIDTH),), moments, mean, variance, running_mean, running_var,
-        batches, rows, MOMENTUM=momentum, CHANNELS=channels, HEAD=HEAD, LEAST=LEAST_ROWS,
-        LANES=LANES, WIDTH=LANE_WIDTH,
+        statistics_kernel, (ceil_div(channels, LANE_WIDTH),), moments=moments, mean=mean, variance=variance,
+        running_mean=running_mean, running_var=running_var, batches=batches, rows=rows, MOMENTUM=momentum,
+        CHANNELS=channels, HEAD=HEAD, LEAST=LEAST_ROWS, LANES=LANES, WIDTH=LANE_WIDTH,
     )  # fmt: skip
     return mean, variance
 
@@ -216,5 +220,8 @@ def add(slopes: Tensor, rows: int, channels: int) -> Tensor:
     """``[2, C]``: the sums over the tiles of a buffer of slopes."""
     sums = slopes.new_empty(2, channels)
     grid = (ceil_div(2 * channels, LANE_WIDTH),)
-    launch(add_kernel, grid, slopes, sums, rows, CHANNELS=channels, HEAD=HEAD, LANES=LANES, WIDTH=LANE_WIDTH)
+    launch(
+        add_kernel, grid, slopes=slopes, sums=sums, rows=rows, CHANNELS=channels, HEAD=HEAD, LANES=LANES,
+        WIDTH=LANE_WIDTH,
+    )  # fmt: skip
     return sums

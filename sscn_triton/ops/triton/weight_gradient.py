@@ -17,9 +17,9 @@ from torch import Tensor
 from sscn_triton.ops.norm import Norm
 from sscn_triton.ops.precision import float32_precision
 from sscn_triton.ops.rules import Rules, read_forward
-from sscn_triton.ops.triton.launch import BLOCK, ceil_div, is_interpreted, launch
+from sscn_triton.ops.triton.launch import BLOCK, ceil_div, is_interpreted, launch, power_of_two
 from sscn_triton.ops.triton.layout import rows_or_zero
-from sscn_triton.ops.triton.normalization import NO_NORM, normalize, normalized
+from sscn_triton.ops.triton.normalization import norm_arguments, normalize, normalized
 from sscn_triton.ops.triton.taps import is_row
 from sscn_triton.ops.triton.tuning import tile_for
 
@@ -89,7 +89,12 @@ def weight_gradient_kernel(
     WIDTH: tl.constexpr,
 ):
     """``partial[s, group] = sum over the rules of segment s of features[i, group]^T gradient[o, group]``; if there is a
-    mean, rows of the features are normalised while they are gathered."""
+    mean, rows of the features are normalised while they are gathered.
+
+    features ``[sources, GROUPS * IN]``, gradient ``[targets, GROUPS * OUT]``; partial ``[segments, GROUPS, IN, OUT]``
+    float32; the norm's tensors ``[GROUPS * IN]``; input_rows and output_rows ``[count]`` int32, spans ``[TAPS, 2]``
+    int64, as in `sscn_triton.ops.rules`. A segment has ``segment`` rules.
+    """
     blocks: tl.constexpr = (OUT + WIDTH - 1) // WIDTH
     group = tl.program_id(1) // blocks
     channel = tl.program_id(2) * HEIGHT + tl.arange(0, HEIGHT)
@@ -143,7 +148,10 @@ def depthwise_kernel(
     RULES: tl.constexpr,
     WIDTH: tl.constexpr,
 ):
-    """As `weight_gradient_kernel`, for groups of one input and MULTIPLE output channels, CHANNELS outputs in all."""
+    """As `weight_gradient_kernel`, for groups of one input and MULTIPLE output channels, CHANNELS outputs in all.
+
+    features ``[sources, CHANNELS // MULTIPLE]``, gradient ``[targets, CHANNELS]``, partial ``[segments, CHANNELS]``.
+    """
     column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     index = tl.program_id(0)
     start, stop = rules_of_segment(spans, index, segment, count, TAPS, LANES)
@@ -169,7 +177,10 @@ def reduce_kernel(
     partial, output, spans, segment, count, segments, TAPS: tl.constexpr, LANES: tl.constexpr, SIZE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """``output[tap]``: the sum of the tap's segments, in their order."""
+    """``output[tap]``: the sum of the tap's segments, in their order.
+
+    partial ``[segments, SIZE]`` float32, output ``[TAPS, SIZE]``, spans ``[TAPS, 2]`` int64.
+    """
     tap, element = tl.program_id(0), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     _, _, ends = segments_of_taps(spans, segment, count, TAPS, LANES)
     lane = tl.arange(0, LANES)
@@ -183,7 +194,7 @@ def reduce_kernel(
 
 def choose_tile(features: Tensor, channels_in: int, channels_out: int, precision: str) -> Tile:
     """A shape that works untuned: small if a product needs many registers."""
-    height, width = (min(max(triton.next_power_of_2(n), 16), 64) for n in (channels_in, channels_out))
+    height, width = (min(max(power_of_two(n), 16), 64) for n in (channels_in, channels_out))
     if is_interpreted(features):
         return Tile(256, height, width, 4, 1)
     if features.dtype == torch.float32 and precision not in ("ieee", "tf32"):
@@ -193,7 +204,7 @@ def choose_tile(features: Tensor, channels_in: int, channels_out: int, precision
 
 def choose_segment(rules: int, blocks: int) -> int:
     """Rules per segment if the weight of a tap has `blocks` blocks: a power of two, so that few sizes occur."""
-    return max(triton.next_power_of_2(ceil_div(rules * blocks, PROGRAMS)), 256)
+    return max(power_of_two(ceil_div(rules * blocks, PROGRAMS)), 256)
 
 
 def weight_gradient(
@@ -228,37 +239,25 @@ def weight_gradient(
     segment = segment or choose_segment(len(input_rows), blocks[0] * blocks[1])
     segments = len(input_rows) // segment + shape[0]  # an upper bound
     partial = torch.empty(segments, *shape[1:], dtype=torch.float32, device=features.device)
-    tensors = features, grad_output, partial, *(norm[:4] if norm else NO_NORM), input_rows, output_rows, spans
-    taps = {"TAPS": shape[0], "LANES": triton.next_power_of_2(shape[0])}
-    taken = {"EPS": norm.eps if norm else None, "LEAKINESS": norm.leakiness if norm else None}
-    options = {
-        **taps,
-        **taken,
-        "RULES": tile.rules,
-        "WIDTH": tile.width,
-        "num_warps": tile.warps,
-        "num_stages": tile.stages,
-    }
-    sizes = segment, len(input_rows), features.shape[0], grad_output.shape[0]
+    cuts = {
+        "partial": partial, "spans": spans, "segment": segment, "count": len(input_rows), "TAPS": shape[0],
+        "LANES": power_of_two(shape[0]),
+    }  # fmt: skip
+    arguments = {
+        "features": features, "gradient": grad_output, "input_rows": input_rows, "output_rows": output_rows,
+        "sources": features.shape[0], "targets": grad_output.shape[0], **cuts, **norm_arguments(norm),
+        "RULES": tile.rules, "WIDTH": tile.width, "num_warps": tile.warps, "num_stages": tile.stages,
+    }  # fmt: skip
     if depthwise:
-        launch(
-            depthwise_kernel,
-            (segments, blocks[0]),
-            *tensors,
-            *sizes,
-            CHANNELS=columns,
-            MULTIPLE=channels_out,
-            **options,
-        )
+        launch(depthwise_kernel, (segments, blocks[0]), **arguments, CHANNELS=columns, MULTIPLE=channels_out)
     else:
         launch(
-            weight_gradient_kernel, (segments, *blocks), *tensors, *sizes, GROUPS=groups, IN=channels_in,
-            OUT=channels_out, UPCAST=is_interpreted(features), PRECISION=precision, HEIGHT=tile.height,
-            **options,
+            weight_gradient_kernel, (segments, *blocks), **arguments, GROUPS=groups, IN=channels_in, OUT=channels_out,
+            UPCAST=is_interpreted(features), PRECISION=precision, HEIGHT=tile.height,
         )  # fmt: skip
     output, size = grad_output.new_empty(shape), groups * channels_in * channels_out
     grid = shape[0], ceil_div(size, BLOCK)
-    launch(reduce_kernel, grid, partial, output, spans, *sizes[:2], segments, **taps, SIZE=size, BLOCK=BLOCK)
+    launch(reduce_kernel, grid, output=output, **cuts, segments=segments, SIZE=size, BLOCK=BLOCK)
     return output
 
 

@@ -63,7 +63,7 @@ def compiling(target: GPUTarget, compiled: bool = True) -> Iterator[list[tuple[s
     def run(kernel: Any, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> None:
         binary = original(kernel, *arguments, grid=grid, warmup=True, **options) if compiled else None
         met.append((kernel.__name__, binary))
-        for argument in arguments:
+        for argument in (*arguments, *options.values()):
             if isinstance(argument, torch.Tensor):
                 argument.zero_()
 
