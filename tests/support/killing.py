@@ -52,7 +52,8 @@ def run_counted(pipe: Any, folder: str, words: list[str], moment: int | None) ->
 
 
 def sscn_until(context: Any, folder: Path, words: list[str], moment: int | None = None) -> tuple[int, int | None]:
-    """How many calls `sscn WORDS` made, and its exit code; (0, None) if it was killed at its `moment`-th."""
+    """How many calls `sscn WORDS` made, and its exit code; (0, None) if it was killed at its `moment`-th. The count
+    goes on in forked processes, each of which ends at its own `moment`-th call."""
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=run_counted, args=(there, str(folder), words, moment))
     process.start()
