@@ -111,12 +111,12 @@ def _rows(columns: np.ndarray, particles: list[int], shapes: set[tuple[int, ...]
         ("events", f"{len(count):,d}"),
         ("images", ", ".join(images[:3]) + more),
         ("voxels", f"{int(count.sum()):,d}"),
-        ("voxels of an event", _spread(count, "{:,.0f}")),
+        ("voxels per event", _spread(count, "{:,.0f}")),
         ("occupancy [%]", _spread(100 * occupancy, "{:.4f}") + f", mean {100 * occupancy.mean():.4f}"),
-        ("energy of an event [MeV]", _spread(energy, "{:,.1f}")),
-        ("median voxel [MeV]", _spread(middle, "{:.4f}")),
-        ("least voxel [MeV]", _spread(least, "{:.4f}")),
-        ("particles of an event", _spread(np.array(particles), "{:,.0f}")),
+        ("energy per event [MeV]", _spread(energy, "{:,.1f}")),
+        ("median voxel energy [MeV]", _spread(middle, "{:.4f}")),
+        ("minimum voxel energy [MeV]", _spread(least, "{:.4f}")),
+        ("particles per event", _spread(np.array(particles), "{:,.0f}")),
     ]
 
 
@@ -153,7 +153,7 @@ class _Accuracy:
             for name, right, known in zip(self.names, self.right.tolist(), self.known.tolist(), strict=True)
         ]
         mean = sum(self.accuracies) / len(self.accuracies)
-        return [("nonzero accuracy [%]", f"{100 * mean:.2f}"), ("right of a class [%]", ", ".join(shares))]
+        return [("nonzero accuracy [%]", f"{100 * mean:.2f}"), ("class accuracy [%]", ", ".join(shares))]
 
 
 def _spread(values: np.ndarray, form: str) -> str:
@@ -197,7 +197,7 @@ text { font-size: 12px; fill: #707070; text-anchor: middle; }
 </table>
 <h2>Classes</h2>
 <table class="numbers">
-<tr><th>class</th><th>mean share of an event</th><th>voxels</th><th>energy [MeV]</th></tr>
+<tr><th>class</th><th>mean share per event</th><th>voxels</th><th>energy [MeV]</th></tr>
 {% for color, (name, share, voxels, energy) in classes -%}
 <tr><td><i style="background:{{ color }}"></i>{{ name }}</td>
 {%- for cell in (share, voxels, energy) %}<td>{{ cell }}</td>{% endfor %}</tr>

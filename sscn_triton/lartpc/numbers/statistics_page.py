@@ -22,23 +22,23 @@ _WORDS = {
     "voxels": ("active voxels", ",.0f"),
     "occupancy": ("active share of all voxels", ".3%"),
     "energy": ("energy in the image (MeV)", ",.0f"),
-    "minimum_voxel": ("least energy of a voxel (MeV)", ".4f"),
+    "minimum_voxel": ("minimum energy of a voxel (MeV)", ".4f"),
     "median_voxel": ("median energy of a voxel (MeV)", ".4f"),
-    "neighbours": ("active voxels in a block 3 wide around one", ".1f"),
-    "halving": ("sites left of those before, halving: {}", ".3f"),
-    "growth": ("growth, ordinary convolutions of 3: {}", ".1f"),
-    "share": ("{}, share of the voxels", ".1%"),
+    "neighbours": ("active voxels in a block of width 3 around a voxel", ".1f"),
+    "halving": ("sites left after halving {}, relative to before", ".3f"),
+    "growth": ("growth after ordinary convolution {} of kernel 3", ".1f"),
+    "share": ("{}, share of voxels", ".1%"),
     "track_voxels": ("tracks, voxels per voxel of length", ".2f"),
     "track_rms": ("tracks, thickness (voxels, rms)", ".2f"),
-    "dedx": ("{}s, energy over length (MeV/cm)", ".2f"),
+    "dedx": ("{}s, energy per length (MeV/cm)", ".2f"),
 }
 """Descriptions of the rows of `statistics`, and their number formats; {} is replaced by the rest of the row's name."""
 _WIDE, _HIGH, _BINS = 360, 130, 24
 
 
 def statistics_page(lists: Mapping[str, Sequence[Event]]) -> str:
-    """The rows of `statistics` of two named lists of events: mean, median, least and largest of each, and histograms of
-    the first list with a tick at every event of the second.
+    """The rows of `statistics` of two named lists of events: mean, median, minimum and maximum of each, and histograms
+    of the first list with a tick at every event of the second.
 
     Raises ValueError unless there are two lists, and if one is empty.
     """
@@ -90,7 +90,7 @@ def _cells(values: np.ndarray, form: str) -> list[str]:
 
 
 def _histogram(row: str, many: np.ndarray, few: np.ndarray) -> Markup:
-    """Bars of the middle 98 % of one list, and lines at the events of the other."""
+    """Bars of the central 98 % of one list, and lines at the events of the other."""
     name, form = _named(row)
     many, few = many[np.isfinite(many)], few[np.isfinite(few)]
     if not len(many):
@@ -133,12 +133,12 @@ b { font-weight: 600; }
 <div class="scroll"><table><tr><th></th>
 {%- for name, count in counts.items() %}<th colspan="4">{{ name }}, {{ count }} events</th>{% endfor -%}
 </tr><tr><th></th>
-{%- for name in ("mean", "median", "least", "largest") * 2 %}<th>{{ name }}</th>{% endfor -%}
+{%- for name in ("mean", "median", "minimum", "maximum") * 2 %}<th>{{ name }}</th>{% endfor -%}
 </tr>
 {%- for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor -%}
 </table></div>
-<h2>Events one by one</h2>
-<p>Bars: <b style="color:{{ colors[0] }}">{{ names[0] }}</b>, the middle 98 %.
+<h2>Distributions over events</h2>
+<p>Bars: <b style="color:{{ colors[0] }}">{{ names[0] }}</b>, the central 98 %.
 Lines: <b style="color:{{ colors[1] }}">{{ names[1] }}</b>.</p>
 <div class="pictures">{{ pictures | join }}</div>
 </html>

@@ -133,7 +133,7 @@ def _right(truth: np.ndarray, prediction: np.ndarray) -> str:
     known = truth >= 0
     if not known.any():
         return ""
-    return f"{100 * (truth == prediction)[known].mean():.1f} % of {int(known.sum()):,} voxels right"
+    return f"{100 * (truth == prediction)[known].mean():.1f} % of {int(known.sum()):,} voxels correct"
 
 
 def particle_starts(event: Event) -> np.ndarray:

@@ -96,7 +96,7 @@ def test_simulated_events_are_like_real_ones() -> None:
 def test_the_page_holds_both_columns_and_needs_nothing_else(real_file: Path) -> None:
     simulated = [simulate(5, index, 64) for index in range(12)]
     page = statistics_page({"simulated": simulated, "real": read_larcv(real_file)[:2]})
-    for words in ("active voxels", "halving: 3", "pions, energy", *(f"{name}, share" for name in CLASS_NAMES)):
+    for words in ("active voxels", "after halving 3", "pions, energy", *(f"{name}, share" for name in CLASS_NAMES)):
         assert words in page
     assert page.count("<td>2.23</td>") == 4  # the real pion's mean, median, least and largest
     assert "http" not in page

@@ -138,7 +138,7 @@ def test_an_events_own_prediction_is_shown_in_its_own_classes(event: Event, name
 
 def share_right(truth: np.ndarray, guess: np.ndarray) -> str:
     known = truth >= 0
-    return f"{100 * np.mean(truth[known] == guess[known]):.1f} % of {known.sum():,} voxels right"
+    return f"{100 * np.mean(truth[known] == guess[known]):.1f} % of {known.sum():,} voxels correct"
 
 
 @pytest.mark.parametrize("color", ["prediction", "difference"])

@@ -203,7 +203,7 @@ def test_inspect_counts_what_is_right(
     code, out, _ = sscn(capsys, "inspect", write(tmp_path / "a.h5", labelled), "--out", page)
     assert code == 0
     shares = ", ".join(f"{name} {100 * a / b:.1f}" for name, (a, b) in zip(names, of_class, strict=True))
-    for line in (f"nonzero accuracy [%]      {100 * np.mean(right):.2f}", f"right of a class [%]      {shares}"):
+    for line in (f"nonzero accuracy [%]        {100 * np.mean(right):.2f}", f"class accuracy [%]          {shares}"):
         assert line in out
     assert shares in page.read_text()
     assert sscn(capsys, "inspect", write(tmp_path / "plain.h5", [random_event(0)]))[1].count("accuracy") == 0
