@@ -105,8 +105,8 @@ def rulebook_bytes(batch: BenchBatch) -> int:
 
 def encoder_report(name: str, device: Device, batches: dict[int, BenchBatch]) -> Iterator[str]:
     """The floors of the public encoder next to the published times, for the given batch sizes."""
-    yield "The public encoder, forward and backward in bf16, rulebooks reused. Floors are for simulated events of the"
-    yield "benchmark's density, published times for its own: events differ, so compare the order only. Milliseconds."
+    yield "The public encoder, forward and backward in bf16 with reused rulebooks, in milliseconds. The floors are for"
+    yield "simulated events of the benchmark's density, the published times for its own events: compare only the order."
     yield ""
     rows = []
     for network in ("encoder-small", "encoder-medium", "encoder-large"):

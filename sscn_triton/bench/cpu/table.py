@@ -25,7 +25,7 @@ def _engines(engines: dict[str, dict[str, Any]]) -> list[str]:
         ["training step", "wall ms", "cpu ms", "forward", "backward", "adam", "x wall", "x cpu", "peak MB", "own MB"],
         [],
     )
-    starts = Table(["fresh process", "torch s", "import s", "first s", "then MB"], [])
+    starts = Table(["fresh process", "torch s", "import s", "first step s", "MB after import"], [])
     for name, one in engines.items():
         times = ("wall ms", "cpu ms", "rulebooks and forward ms", "backward ms", "adam ms")
         ratios = [f"{one[what]:.2f}" for what in ("wall ratio", "cpu ratio")]
@@ -33,7 +33,7 @@ def _engines(engines: dict[str, dict[str, Any]]) -> list[str]:
         begun = [f"{one[what]:.2f}" for what in ("torch import s", "import s", "first step s")]
         starts.rows.append([name, *begun, *_numbers(one, "MB after import")])
         if "first step s, nothing kept" in one:
-            starts.rows.append(["  nothing compiled", "", "", f"{one['first step s, nothing kept']:.2f}", ""])
+            starts.rows.append(["  without compiled code", "", "", f"{one['first step s, nothing kept']:.2f}", ""])
     return [steps.text(), "", starts.text()]
 
 
@@ -46,14 +46,14 @@ def _rulebooks(record: dict[str, Any]) -> list[str]:
     levels = ", ".join(f"{value:.2f}" for value in one["levels ms"])
     return [
         f"rulebooks {one['total ms']:.1f} ms, {record['rulebooks share of step']:.1%} of a step; by level {levels} ms",
-        f"beside them, sites checked {one['sites checked ms']:.1f} ms; "
+        f"in addition: checking the sites {one['sites checked ms']:.1f} ms; "
         f"the rest of prepare, a pass without arithmetic, {one['rest of prepare ms']:.1f} ms",
     ]
 
 
 def _levels(record: dict[str, Any]) -> list[str]:
-    header = ["level", "sites", "rules/site", "GFLOP", "forward ms", "GFLOP/s", "of product"]
-    levels = Table([*header, "backward ms", "GFLOP/s", "both, of it"], [])
+    header = ["level", "sites", "rules/site", "GFLOP", "forward ms", "GFLOP/s", "share"]
+    levels = Table([*header, "backward ms", "GFLOP/s", "share, both"], [])
     for number, level in [*enumerate(record["levels"]), ("all", record["total"])]:
         sites = ["", ""] if number == "all" else [f"{level['sites']:.0f}", f"{level['rules per site']:.1f}"]
         row = [str(number), *sites, f"{level['GFLOP']:.2f}", f"{level['forward ms']:.1f}"]
@@ -63,7 +63,8 @@ def _levels(record: dict[str, Any]) -> list[str]:
     total, rate = record["total"], record["product GFLOP/s"]
     return [
         levels.text(),
-        f"all convolutions {total['GFLOP/s']:.1f} GFLOP/s; a large matrix product {rate:.1f} GFLOP/s here and now",
+        f"all convolutions {total['GFLOP/s']:.1f} GFLOP/s; shares are relative to a large matrix product, {rate:.1f} "
+        "GFLOP/s in this run",
     ]
 
 

@@ -118,7 +118,7 @@ def compare(logits: dict[str, Any]) -> dict[str, float]:
     for name, difference in found.items():
         if "bf16" not in name and difference > allowed:
             far = f"logits differ by {difference:.1e}, allowed {allowed:.1e}"
-            raise ValueError(f"{name} computes something else: {far}")
+            raise ValueError(f"{name} computes different results: {far}")
     return found
 
 
