@@ -97,7 +97,7 @@ BAD = {
     "missing config": (["study", "--config", "a.yaml"], "sscn study: --config: File does not exist"),
     "no such configuration": (
         ["train", "--config", "nope"],
-        "sscn train: --config: 'nope' is no file, nor one of the packaged 192, 2d",
+        "sscn train: --config: 'nope' is neither a file nor one of the packaged 192, 2d",
     ),
     "foreign config": (
         ["study", "--config", "wrong.yaml"],

@@ -27,7 +27,7 @@ class PeakMemory:
         self.method = "high-water mark of the process, never reset"
         with contextlib.suppress(OSError):
             _CLEAR.write_text("5")
-            self.method = "high-water mark of a process of its own (VmHWM), reset before the network is made"
+            self.method = "high-water mark of a separate process (VmHWM), reset before the network is made"
         self.before = resident_memory()
 
     def bytes(self) -> int:

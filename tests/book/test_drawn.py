@@ -73,7 +73,7 @@ def test_a_result_is_drawn_with_device_date_and_its_numbers(path):
     for what in (
         "How many events are needed",
         "Which receptive field",
-        "A weighting that lifts",
+        "Accuracy by class weights",
         "Beyond segmentation",
     ):
         assert what in text

@@ -64,7 +64,7 @@ def energies(record: dict[str, Any]) -> Figure:
     true, seen = found["true_energies"], found["candidate_energies"]
     left.hist(np.clip(true, 0, 59.9), edges, histtype="step", color=_TRUE, lw=1.8, label=f"true, {len(true)}")
     left.hist(np.clip(seen, 0, 59.9), edges, color=_FOUND, alpha=0.55, label=f"found, {len(seen)}")
-    left.set(xlabel="energy in voxels (MeV), the last bin open", ylabel="Michel electrons per 5 MeV")
+    left.set(xlabel="energy in voxels (MeV), overflow in the last bin", ylabel="Michel electrons per 5 MeV")
     left.set_ylim(0, max(1.0, left.get_ylim()[1]))
     left.set_title("energy spectrum")
     left.legend(fontsize=8)
@@ -97,21 +97,22 @@ def sentence(record: dict[str, Any]) -> str:
     found, michel = network["closer"]["michel"], record["classes"].index("Michel")
     weights = "" if network["class_weights"] == "none" else f", class weights {network['class_weights']}"
     return (
-        f"Michel electrons are rare, so one network more was trained for them, on {record['michel']['source']} "
-        f"({network['step_count']:,} steps of whole images{weights}). It labels "
-        f"{percent(network['held_out']['class_accuracy'][michel])} of a held-out image's Michel voxels right, and "
-        f"finds {found['found']} of {found['true']} Michel electrons at the end of a track; {found['matched']} of its "
-        f"{found['candidates']} candidates are Michel electrons."
+        f"Michel electrons are rare, so another network was trained for them, on {record['michel']['source']} "
+        f"({network['step_count']:,} steps on whole images{weights}). It labels "
+        f"{percent(network['held_out']['class_accuracy'][michel])} of the Michel voxels of a held-out image correctly "
+        f"and finds {found['found']} of {found['true']} Michel electrons at the ends of tracks; {found['matched']} of "
+        f"its {found['candidates']} candidates are Michel electrons."
     )
 
 
 NOTE = (
-    "Identification: a candidate is a DBSCAN cluster of voxels called Michel that touches the end of a track; "
-    "efficiency is of true Michel electrons, purity of candidates, with one standard deviation (Wilson) in brackets. "
-    "Clustering: voxels shared, over those of the true cluster (efficiency) and of the candidate (purity), mean over "
-    "matched candidates. Labels: slides, by the particle; attached, truth and prediction after the rule that turns "
-    "delta rays and Michel electrons which touch no track into shower. In the row of the paper the purity is what its "
-    "abstract calls true positive rate."
+    "Identification: a candidate is a DBSCAN cluster of voxels labelled Michel that touches the end of a track. "
+    "Efficiency is the share of true Michel electrons that are found; purity is the share of candidates that are "
+    "Michel electrons; brackets contain one standard deviation (Wilson). Clustering: the number of shared voxels "
+    "divided by the number of voxels of the true cluster (efficiency) or of the candidate (purity), averaged over "
+    "matched candidates. Labels: slides labels voxels by their particle; attached applies a rule to truth and "
+    "prediction that relabels delta rays and Michel electrons as shower if they touch no track. In the paper's row, "
+    "the purity is what its abstract calls the true positive rate."
 )
 
 
@@ -121,10 +122,10 @@ def parts(record: dict[str, Any], folder: Path) -> list[Markup]:
         paragraph(sentence(record)),
         rows(record).html(),
         paragraph(NOTE, "small"),
-        figure(folder, "michel.png", "Energy of the Michel electrons at the ends of tracks in the held-out images of "
-               "the network on stopping muons, true and found (left), and of matched pairs (right).",
+        figure(folder, "michel.png", "Energies of the Michel electrons at the ends of tracks in the held-out images of "
+               "stopping muons: true and found (left), and matched pairs (right).",
                energy_rows(record)),
-        figure(folder, "michel-event.png", "One of these images: truth and the network's answer.", _shares(record)),
+        figure(folder, "michel-event.png", "One of these images: truth and prediction.", _shares(record)),
     ]  # fmt: skip
 
 

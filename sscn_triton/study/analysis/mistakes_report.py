@@ -63,7 +63,7 @@ def certainty(mistakes: dict[str, Any], classes: list[str]) -> Figure:
         if sum(counts):
             left.stairs(100 * np.array(counts) / sum(counts), edges, color=color, lw=1.6, label=name)
     left.set(yscale="log", xlabel="softmax of the true class", ylabel="share of the class (%)", xlim=(0, 1))
-    left.set_title("how sure of the truth")
+    left.set_title("score of the true class")
     left.legend(fontsize=8)
     shares = [share for _, _, share in _by_distance(mistakes)]
     names = [name for name, _, _ in _by_distance(mistakes)]
@@ -71,7 +71,7 @@ def certainty(mistakes: dict[str, Any], classes: list[str]) -> Figure:
     right.bar(range(len(names)), heights, color="#C1121F", width=0.85)
     right.set_xticks(range(len(names)), names, fontsize=7, rotation=45)
     right.set(xlabel="distance to the nearest voxel of another true class (voxels)", ylabel="wrong voxels (%)")
-    right.set_title("how near the boundary")
+    right.set_title("errors near class boundaries")
     right.grid(axis="x", visible=False)
     return drawn
 
@@ -107,8 +107,8 @@ def sentence(mistakes: dict[str, Any]) -> str:
     near = sum(count for count, edge in zip(wrong, [*edges[1:], float("inf")], strict=True) if edge <= 2.01)
     share = percent(near / sum(wrong)) if sum(wrong) else "none"
     return (
-        f"Of {sum(wrong):,} wrong voxels in the held-out whole events {share} lie within two voxels of another true "
-        "class: the rest is not a matter of where a boundary is drawn."
+        f"Of {sum(wrong):,} wrong voxels in the held-out whole events, {share} lie within two voxels of another true "
+        "class. An inexact class boundary does not explain the others."
     )
 
 
@@ -116,8 +116,9 @@ def parts(mistakes: dict[str, Any], classes: list[str], folder: Path) -> list[Ma
     return [
         heading("Mistakes"),
         paragraph(sentence(mistakes)),
-        figure(folder, "confusion.png", "The sparse network on held-out whole events: which class for which, by voxel "
-               "and by energy.", confusion_rows(mistakes, classes)),
-        figure(folder, "certainty.png", "The same: softmax of the true class (left); share of wrong voxels by their "
-               "distance to the nearest voxel of another true class (right).", certainty_rows(mistakes, classes)),
+        figure(folder, "confusion.png", "Confusion of the sparse network on held-out whole events, by voxel and by "
+               "energy.", confusion_rows(mistakes, classes)),
+        figure(folder, "certainty.png", "The same events: softmax of the true class (left); share of wrong voxels "
+               "against their distance to the nearest voxel of another true class (right).",
+               certainty_rows(mistakes, classes)),
     ]  # fmt: skip

@@ -88,7 +88,7 @@ def load(config: StudyConfig) -> Split:
         with open_events(config.data, **config.reading()) as file:
             number = len(file) if config.events is None else config.events
             if number > len(file):
-                raise ValueError(f"{config.data}: has {len(file)} events, asked for {number}")
+                raise ValueError(f"{config.data}: has {len(file)} events, but {number} were requested")
             taken = (file[i] for i in range(number))
             events = [event for event in taken if (event.labels >= 0).sum() >= LEAST_VOXELS]
         source = f"{len(events)} events of {Path(config.data).name}"
@@ -105,13 +105,16 @@ def split_events(events: list[Event], seed: int, source: str) -> Split:
 def _check(events: list[Event], config: StudyConfig) -> None:
     if len(events) < 2:
         raise ValueError(
-            f"{config.data}: a study needs 2 events or more with {LEAST_VOXELS} labelled voxels, found {len(events)}"
+            f"{config.data}: a study needs at least 2 events with {LEAST_VOXELS} labelled voxels, found {len(events)}"
         )
     for event in events:
         if event.label_names != CLASS_NAMES:
-            raise ValueError(f"{config.data}: a study needs labels {', '.join(CLASS_NAMES)}, {event.name} has others")
+            names = ", ".join(CLASS_NAMES)
+            raise ValueError(f"{config.data}: a study needs the labels {names}, but {event.name} has others")
         if event.ndim != 3:
-            raise ValueError(f"{config.data}: a study needs three-dimensional events, {event.name} has {event.ndim}")
+            raise ValueError(
+                f"{config.data}: a study needs three-dimensional events, but {event.name} has {event.ndim} dimensions"
+            )
         if min(event.spatial_shape) < config.size:
             raise ValueError(f"size must fit into the images of {event.name}, {event.spatial_shape}, got {config.size}")
 

@@ -92,7 +92,7 @@ class TrainingImages(Dataset[Event]):
             if _has_labels(image):
                 image = random_transform(image, generator) if self.config.augment else image
                 return random_shift(image, self.config.shift, generator) if self.config.shift else image
-        raise ValueError(f"{self.config.data}: no image with a voxel of known label was found: nothing can be learnt")
+        raise ValueError(f"{self.config.data}: found no image with a voxel of known label to train on")
 
 
 def _has_labels(event: Event) -> bool:
@@ -190,7 +190,7 @@ class EventImages(lightning.LightningDataModule):
     def judged_by(self) -> str:
         """The name of the file with the held-out events, or a description of these events."""
         held_out = self.config.held_out
-        return "one event in five of the data, never learnt from" if held_out is None else Path(held_out).name
+        return "one in five events of the data, not used for training" if held_out is None else Path(held_out).name
 
 
 def load_sources(config: TrainConfig) -> tuple[Source, Source]:
@@ -219,7 +219,7 @@ def load_sources(config: TrainConfig) -> tuple[Source, Source]:
 
 def _at_least(events: Sequence[Event], least: int, path: str | None) -> None:
     if len(events) < least:
-        raise ValueError(f"{path}: a training needs {least} events or more, found {len(events)}")
+        raise ValueError(f"{path}: a training needs at least {least} event{'s' * (least > 1)}, found {len(events)}")
 
 
 def check_image(event: Event, config: TrainConfig) -> None:
@@ -250,16 +250,16 @@ def check_training(source: Source) -> str:
         found.update(next((event.labels[event.labels >= 0].tolist() for event in source if _has_labels(event)), []))
     what = config.data or "the simulation"
     if not found:
-        raise ValueError(f"{what}: none of the {total} events to learn from has a voxel of known label")
+        raise ValueError(f"{what}: none of the {total} training events has a voxel of known label")
     if len(found) == 1:
         name = class_names(config.classes)[found.pop()]
-        print(f"warning: {what}: all labels in the {number} events looked at are {name}", file=sys.stderr)
-    described = f"learning from {total} events"
+        print(f"warning: {what}: all labels in the {number} checked events are {name}", file=sys.stderr)
+    described = f"training on {total} events"
     if source.memory is None:
         return described
     whole, limit = size / number * total, source.memory.limit
     share = f"{limit / 1e9:.1f} GB for each of {config.workers} workers" if config.workers else f"{limit / 1e9:.1f} GB"
-    return f"{described}, kept in memory once read: about {whole / 1e9:.2g} GB, {share} at most"
+    return f"{described}; they stay in memory after the first read: about {whole / 1e9:.2g} GB, at most {share}"
 
 
 def check_judged(source: Source) -> None:
@@ -277,8 +277,8 @@ def check_judged(source: Source) -> None:
         if usable and isinstance(source.events, Streamed):
             return
     if not usable:
-        what = config.held_out or f"{config.data or 'the simulation'}: the events held out of it"
+        what = config.held_out or f"{config.data or 'the simulation'}: held-out events"
         raise ValueError(
-            f"{what}: none of {events} events has {LEAST_VOXELS} voxels of known label: the network could not be "
-            "judged; give another file by held_out"
+            f"{what}: none of {events} events has {LEAST_VOXELS} voxels of known label, so the network cannot be "
+            "evaluated; give another file as held_out"
         )

@@ -53,7 +53,7 @@ def difference(then: dict[str, Any], now: dict[str, Any]) -> str | None:
     if then.get("checksum") == now["checksum"]:
         return None
     if then.get("events") != now["events"]:
-        return f"it has {now['events']} events and had {then.get('events')}{_files_differ(then, now)}"
+        return f"it has {now['events']} events now and had {then.get('events')} before{_files_differ(then, now)}"
     return f"its contents differ{_files_differ(then, now)}"
 
 

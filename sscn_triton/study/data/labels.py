@@ -38,5 +38,5 @@ def project(event: Event, ndim: Literal[2, 3]) -> Event:
     if event.ndim == ndim:
         return event
     if event.ndim != 3:
-        raise ValueError(f"{event.name}: has {event.ndim} axes, a network of {ndim} cannot read it")
+        raise ValueError(f"{event.name}: has {event.ndim} axes, but the network reads {ndim}")
     return projection.project(event, "y")

@@ -38,7 +38,7 @@ def study_at_scale(out: str = "study-gpu", minutes: float = MINUTES_AT_SCALE, se
     device = "cpu" if toy else "cuda"
     if not toy and machine.device_name("auto") != "cuda":
         raise ValueError(
-            "scale=gpu needs a GPU, and PyTorch finds none here; toy=true runs the same pieces at toy size on the CPU"
+            "scale=gpu needs a GPU, but PyTorch finds none here; toy=true runs the same pieces at toy size on the CPU"
         )
     if not toy and (missing := machine.missing_compiler()):
         raise ValueError(f"scale=gpu cannot run here: {missing}")
@@ -71,7 +71,8 @@ def _results(setting: Setting) -> Results:
     for name, value in wanted.items():
         if results.record.get(name, value) != value:
             raise ValueError(
-                f"{path} is of {name}={results.record[name]}, not {value}: give another out, or the same to go on"
+                f"{path} belongs to a study with {name}={results.record[name]}, not {value}: choose another out, or "
+                f"give the same {name} to continue"
             )
     results.note(**wanted)
     return results
@@ -85,11 +86,11 @@ def _do(piece: Piece, seconds: float, results: Results) -> bool:
     try:
         record = piece.do(seconds)
     except (RunError, ArithmeticError, RuntimeError) as error:
-        raise RunError(f"{piece.name}: {error}; what was finished before is kept in {results.path}") from error
+        raise RunError(f"{piece.name}: {error}; the pieces finished before are kept in {results.path}") from error
     took = before + time.monotonic() - start
     results.note(seconds={**results.record.get("seconds", {}), piece.name: took})
     if record is None:
-        print(f"{piece.name}: goes on in the next call")
+        print(f"{piece.name}: continues in the next call")
         return False
     results.add(piece.name, {"kind": piece.kind, **record, "seconds": took})
     print(f"{piece.name}: done, {took:.0f} s")
@@ -98,11 +99,11 @@ def _do(piece: Piece, seconds: float, results: Results) -> bool:
 
 def _say_what_is_left(setting: Setting, results: Results) -> None:
     left = [piece.name for piece in pieces(setting, results.record["cells"]) if piece.name not in results]
-    done = f"{len(results)} pieces are in {results.path}"
+    done = f"{len(results)} pieces are finished in {results.path}"
     if left:
         print(f"{done}; {len(left)} are left, next: {left[0]}. The same command continues.")
     else:
-        print(f"{done}; nothing is left. In a clone, copy it to book/results for the book to show.")
+        print(f"{done}; nothing is left. To show it in the book, copy it to book/results in a clone.")
 
 
 def main(words: Sequence[str] | None = None) -> int:

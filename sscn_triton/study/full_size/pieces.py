@@ -147,7 +147,7 @@ def _pace(setting: Setting, base: TrainConfig) -> dict[str, Any]:
     third = steps // 3
     seconds = (walls[-1] - walls[third - 1]) / (steps - third)
     wanted = int(0.97 * 60 * setting.scale.minutes / seconds)
-    return {"seconds a step": seconds, "steps": max(1, min(wanted, setting.scale.most_steps)), "batch": batch}
+    return {"seconds per step": seconds, "steps": max(1, min(wanted, setting.scale.most_steps)), "batch": batch}
 
 
 def _changed(config: TrainConfig, **changes: Any) -> TrainConfig:

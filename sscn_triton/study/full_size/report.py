@@ -13,7 +13,7 @@ GOAL = {"training": 0.993, "held out": 0.98, "size": 192, "seconds": 600.0}
 """The goal on a GPU: the accuracies of the 2018 study after ten minutes of training."""
 
 ALT = (
-    "Nonzero accuracy in training against iterations and against wall time, a line for each training; a dotted line "
+    "Nonzero accuracy in training against iterations and against wall time, one line per training; a dotted line "
     "marks the accuracy of the 2018 study."
 )
 
@@ -80,10 +80,10 @@ def _goal(trainings: list[dict[str, Any]]) -> str:
                 cell["held_out"]["nonzero_accuracy"] >= GOAL["held out"],
             )
             words = ["reached" if one else "not reached" for one in reached]
-            within = "" if cell["training_seconds"] <= GOAL["seconds"] else ", in more than ten minutes"
+            within = "" if cell["training_seconds"] <= GOAL["seconds"] else ", after more than ten minutes"
             lines.append(
-                f"training {cell['label']}: {percent(GOAL['training'])} in training {words[0]}, "
-                f"{percent(GOAL['held out'])} held out {words[1]}{within}."
+                f"training {cell['label']}: goal of {percent(GOAL['training'])} in training {words[0]}, "
+                f"goal of {percent(GOAL['held out'])} held out {words[1]}{within}."
             )
     return "\n\n".join(lines)
 

@@ -66,7 +66,7 @@ def _run(config: StudyConfig, split: Split, muons: Split, output: OutputFolder, 
         if budget.asks_questions() and (config.minutes is None or budget.seconds("questions") >= LEAST_QUESTIONS):
             answers = ask.ask(config, split, muons, runs["sparse"], runs["matched"], budget.seconds("questions"))
         elif config.questions:
-            print("the open questions are left out: there is no time for them; give more minutes", file=sys.stderr)
+            print("skipping the open questions: there is not enough time for them; give more minutes", file=sys.stderr)
         outcomes = [run.outcome for role, run in runs.items() if role != "muons"]
         record = _record(config, split, outcomes, budget.spent())
         record |= {"load_before": busy, "michel": _michel_record(muons, runs["muons"].outcome)}
@@ -76,9 +76,9 @@ def _run(config: StudyConfig, split: Split, muons: Split, output: OutputFolder, 
 
 
 def _kept(output: OutputFolder) -> str:
-    before = f"{output.path} is as it was" if output.path.exists() else "no report was written"
+    before = f"{output.path} is unchanged" if output.path.exists() else "no report was written"
     if not output.kept:
-        return f"nothing was kept, {before}"
+        return f"nothing was kept; {before}"
     names = ", ".join(file.name for file in output.kept)
     return f"{before}; the finished runs are kept in {output.work} ({names})"
 

@@ -70,18 +70,18 @@ def sentences(record: dict[str, Any]) -> list[str]:
     runs = networks(record)
     sparse, dense, large = runs["sparse"], runs["matched"], runs["study"]
     size = sparse["spatial_shape"][0]
-    labelled = [
-        f"{name} {percent(n['held_out']['nonzero_accuracy'])} ({n['step_count']:,} steps)"
-        for name, n in (("the sparse network labels", sparse), ("its dense twin", dense), ("that of 2018", large))
+    accuracies = [
+        f"{percent(n['held_out']['nonzero_accuracy'])} ({n['step_count']:,} steps)" for n in (sparse, dense, large)
     ]
     return [
-        f"On the same {size} px crops, trained for {seconds(sparse['training_seconds'])} (sparse), "
-        f"{seconds(dense['training_seconds'])} (dense) and {seconds(large['training_seconds'])} (dense of 2018), "
-        f"{', '.join(labelled)} of the nonzero voxels of held-out crops right.",
-        f"A training step takes {seconds(sparse['step_seconds'])} against {seconds(dense['step_seconds'])} "
-        f"({dense['step_seconds'] / sparse['step_seconds']:.1f} times) and {seconds(large['step_seconds'])}, its "
-        f"memory peaks at {memory(sparse['training_memory'])} against {memory(dense['training_memory'])} "
-        f"({dense['training_memory'] / max(1, sparse['training_memory']):.1f} times) and "
+        f"The networks trained on the same {size} px crops for {seconds(sparse['training_seconds'])} (sparse), "
+        f"{seconds(dense['training_seconds'])} (dense) and {seconds(large['training_seconds'])} (dense of 2018). Of "
+        f"the nonzero voxels of held-out crops, the sparse network labels {accuracies[0]} correctly, its dense twin "
+        f"{accuracies[1]} and the dense network of 2018 {accuracies[2]}.",
+        f"A training step takes {seconds(sparse['step_seconds'])} (sparse), {seconds(dense['step_seconds'])} (dense, "
+        f"{dense['step_seconds'] / sparse['step_seconds']:.1f} times as long) and {seconds(large['step_seconds'])} "
+        f"(dense of 2018). Its memory peaks at {memory(sparse['training_memory'])}, {memory(dense['training_memory'])} "
+        f"({dense['training_memory'] / max(1, sparse['training_memory']):.1f} times as much) and "
         f"{memory(large['training_memory'])}.",
     ]
 
@@ -93,32 +93,33 @@ def notes(record: dict[str, Any]) -> list[str]:
     by_steps = config["steps"] is not None
     limit = f"{config['steps']:,} steps each" if by_steps else "the same wall time for the three networks on crops"
     return [
-        f"Events: {data['source']}; {data['train_events']} to learn from, {data['held_out_events']} held out.",
-        f"Networks: UResNet of {config['depth']} levels, {config['filters']} filters, {sparse['parameters']:,} "
-        "parameters. The matched dense one is the sparse one layer by layer with ordinary convolutions; both start "
-        f"from the same weights. The dense one of the 2018 study has {large['parameters']:,} "
-        "parameters. All three see the same crops in the same order.",
-        f"Training: Adam, one-cycle learning rate up to {config['learning_rate']:g}, {config['batch']} crop(s) a step "
-        f"(whole events one by one), {limit}. Loss: cross-entropy on active voxels only, for all, averaged per "
-        f"event. Input: a voxel's energy in units of {data['energy_unit_mev']} MeV. The defaults, rate 0.003 and 2 "
-        "crops a step, come from short trials of the sparse network alone, on simulated events, so they lean its way; "
-        "the 2018 study used 0.001.",
-        "Accuracy: correct nonzero voxels over nonzero voxels per image, then the mean over images, as the 2018 study "
-        "defines it. Training accuracy is the mean of the last tenth of the steps. Class accuracy is the mean over the "
-        "images that have the class.",
-        f"Before judging, batch norm's statistics are taken anew, for every network, from {data['statistics_batches']} "
-        "training batches (fewer if it made fewer steps): running averages forget their start too slowly for a "
-        "training this short.",
-        "Time: medians; a step is forward, loss, backward and Adam, a forward pass includes the loss. Sparse times "
-        "include building the rulebooks, anew for every image.",
-        f"Memory: {sparse['memory_method']}; what is listed is the rise above what was held then. Forward memory is "
-        "one pass without gradients on the largest held-out image.",
+        f"Events: {data['source']}; {data['train_events']} for training, {data['held_out_events']} held out.",
+        f"Networks: a UResNet with {config['depth']} levels, {config['filters']} filters and "
+        f"{sparse['parameters']:,} parameters. The matched dense network has the same layers as the sparse one, with "
+        "ordinary convolutions; both start from the same weights. The dense network of the 2018 study has "
+        f"{large['parameters']:,} parameters. All three see the same crops in the same order.",
+        f"Training: Adam, one-cycle learning rate up to {config['learning_rate']:g}, {config['batch']} crop(s) per "
+        f"step (whole events one at a time), {limit}. Loss of all networks: cross-entropy on active voxels only, "
+        f"averaged per event. Input: the energy of a voxel in units of {data['energy_unit_mev']} MeV. The defaults "
+        "(learning rate 0.003, 2 crops per step) come from short trials of the sparse network alone on simulated "
+        "events, so they favour it; the 2018 study used a learning rate of 0.001.",
+        "Accuracy: the number of correct nonzero voxels divided by the number of nonzero voxels of an image, averaged "
+        "over images, as the 2018 study defines it. Training accuracy is the mean over the last tenth of the steps. "
+        "Class accuracy is the mean over the images that contain the class.",
+        "Before a network is evaluated, its batch norm statistics are recomputed from "
+        f"{data['statistics_batches']} training batches (fewer if it made fewer steps), because running averages "
+        "forget their start too slowly in such a short training.",
+        "Times are medians. A step consists of forward pass, loss, backward pass and Adam; a forward pass includes the "
+        "loss. Sparse times include building new rulebooks for every image.",
+        f"Memory: {sparse['memory_method']}; the tables list the increase above the memory held at that time. Forward "
+        "memory is that of one pass without gradients on the largest held-out image.",
         f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB; {machine['system']}, "
         f"Python {machine['python']}, torch {machine['torch']}, sscn {machine['sscn']}; load average before "
-        f"training {record['load_before']} (well above 1, other work has slowed all times and cost steps). The study "
-        f"took {seconds(record['seconds'])} before drawing, seed {config['seed']}, {record['created']}.",
-        f"2018: {record['published']['source']}; {record['published']['task']}. Other events, a GPU, a far longer "
-        "training: they are here for orientation, not as a race.",
+        f"training {record['load_before']} (if it is well above 1, other work has lengthened all times and reduced the "
+        f"number of steps). The study took {seconds(record['seconds'])} without drawing its figures; seed "
+        f"{config['seed']}, {record['created']}.",
+        f"2018: {record['published']['source']}; {record['published']['task']}. That study used other events, a GPU "
+        "and a far longer training; its numbers are here for orientation only.",
     ]
 
 
@@ -128,8 +129,8 @@ def html(record: dict[str, Any], folder: Path) -> str:
         Markup("<h1>{}</h1>").format(record["title"]),
         *(paragraph(sentence, "lead") for sentence in sentences(record)),
         Table(COLUMNS, main_rows(record)).html(),
-        paragraph("Rows named 2018 are the study's own numbers, of other events and a GPU; all else was measured in "
-                  "this run.", "small"),
+        paragraph("Rows named 2018 contain the numbers of the 2018 study, from other events and a GPU; all other "
+                  "numbers were measured in this run.", "small"),
         *_accuracy_parts(record, folder),
         *_cost_parts(record, folder),
         *_mistake_parts(record, folder),
@@ -138,7 +139,7 @@ def html(record: dict[str, Any], folder: Path) -> str:
         heading("How it was measured"),
         Markup("<ul>{}</ul>").format(Markup("").join(Markup("<li>{}</li>").format(note) for note in notes(record))),
         heading("All numbers"),
-        Markup('<p><a download="report.json" href="{}">report.json</a> holds every number on this page and every '
+        Markup('<p><a download="report.json" href="{}">report.json</a> contains every number on this page and every '
                "training step.</p>").format(data_uri(as_json(record).encode(), "application/json")),
     ]  # fmt: skip
     return page(record["title"], parts)
@@ -148,12 +149,12 @@ def _accuracy_parts(record: dict[str, Any], folder: Path) -> list[Markup]:
     curves = {n["name"]: n["curve"] for n in record["networks"]}
     return [
         heading("Accuracy"),
-        figure(folder, "accuracy.png", "Nonzero accuracy of the batches learnt from, as a running mean over "
-               "a twentieth of the training; diamonds: held-out images at the end.", curve_rows(curves)),
+        figure(folder, "accuracy.png", "Nonzero accuracy on training batches, a running mean over a twentieth of "
+               "the training. Diamonds: held-out images at the end.", curve_rows(curves)),
         figure(folder, "classes.png", "Accuracy by class on held-out images. The shares below the names are those "
                "of the held-out whole events. Hatched: the 2018 study.", class_rows(record)),
         class_rows(record).html(),
-        paragraph("Mean shares of the nonzero voxels and accuracies by class; the last two columns are the study's.",
+        paragraph("Mean shares of the nonzero voxels and accuracies by class; the last two columns are from 2018.",
                   "small"),
     ]  # fmt: skip
 
@@ -161,43 +162,44 @@ def _accuracy_parts(record: dict[str, Any], folder: Path) -> list[Markup]:
 def _cost_parts(record: dict[str, Any], folder: Path) -> list[Markup]:
     scaling = record["scaling"]
     return [
-        heading("What it costs"),
-        figure(folder, "cost.png", "What it costs, on logarithmic axes: median training step, median forward pass, "
-               "peak memory of training. Hatched: the 2018 study, forward, on a GPU.", _cost_rows(record)),
+        heading("Cost"),
+        figure(folder, "cost.png", "Cost on logarithmic axes: median training step, median forward pass and peak "
+               "memory of training. Hatched: the 2018 study, forward pass on a GPU.", _cost_rows(record)),
         size_rows(record).html(),
-        paragraph("The slides' table: one image at the sizes of the study, here by this machine's processor, there by "
-                  "a GPU. Computed: what this run did not reach, as said below the next figure; empty: it measured too "
-                  "little for that.", "small"),
+        paragraph("The slides' table: one image at each size of the study, on this machine's processor here and on a "
+                  "GPU in 2018. Computed: sizes that this run did not reach; the text below the next figure explains "
+                  "how. Empty: the run measured too few points to compute the value.", "small"),
         paragraph(scaling_report.sentence(scaling)),
-        figure(folder, "scaling.png", "How costs grow with the image, one image at a time, on logarithmic axes. The "
-               "table has the batches too, and what follows for images that were not measured: for dense networks in "
-               "proportion to the places of the image, for the sparse one to its voxels, which follow a power law.",
+        figure(folder, "scaling.png", "Growth of the costs with the size of the image, for single images, on "
+               "logarithmic axes. The table also contains batches, and computed costs of images that were not "
+               "measured: those of the dense networks are proportional to the number of grid points, those of the "
+               "sparse network to the number of active voxels, which follows a power law.",
                scaling_report.point_rows(scaling)),
         scaling_report.exponent_rows(scaling).html(),
-        paragraph("Exponents with their standard errors, of what grows above a fixed cost. Off: root mean square of "
-                  "the points about such a power law and about such an exponential, of sizes with one image; voxels "
-                  "of batches too.", "small"),
+        paragraph("Exponents, with standard errors, of the part that grows above a fixed cost. Deviation: root mean "
+                  "square of the points about such a power law and about such an exponential. Fits against size use "
+                  "single images; fits against voxels also use batches.", "small"),
     ]  # fmt: skip
 
 
 def _mistake_parts(record: dict[str, Any], folder: Path) -> list[Markup]:
     mistakes = networks(record)["whole"]["closer"]["mistakes"]
     pictures = [
-        figure(folder, worst_name(number), f"Number {number} of the held-out whole events with the lowest accuracy: "
-               "truth and the sparse network's answer.",
+        figure(folder, worst_name(number), f"Held-out whole event number {number} in order of increasing accuracy: "
+               "truth and prediction of the sparse network.",
                Table(["event", "nonzero accuracy"], [[one["name"], percent(one["nonzero_accuracy"])]]))
         for number, one in enumerate(mistakes["worst"][:WORST], 1)
     ]  # fmt: skip
     return [
         *mistakes_report.parts(mistakes, record["classes"], folder),
-        figure(folder, "event.png", "A held-out whole event: truth and the sparse network's answer. "
-               "event.html, beside this page, shows it to turn and zoom, and where it errs.",
+        figure(folder, "event.png", "A held-out whole event: truth and prediction of the sparse network. "
+               "In event.html, beside this page, it can be rotated and zoomed, and the errors are marked.",
                _confusion(record, "whole")),
         *pictures,
-        figure(folder, "crop-sparse.png", "A held-out crop: truth and the sparse network's answer.",
+        figure(folder, "crop-sparse.png", "A held-out crop: truth and prediction of the sparse network.",
                _confusion(record, "sparse")),
-        figure(folder, "crop-dense.png", "The same crop by its dense twin.", _confusion(record, "matched")),
-        figure(folder, "crop-dense-2018.png", "The same crop by the dense network of 2018.",
+        figure(folder, "crop-dense.png", "The same crop, predicted by its dense twin.", _confusion(record, "matched")),
+        figure(folder, "crop-dense-2018.png", "The same crop, predicted by the dense network of 2018.",
                _confusion(record, "study")),
     ]  # fmt: skip
 

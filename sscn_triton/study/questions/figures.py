@@ -80,11 +80,11 @@ def events(answers: dict[str, Any]) -> Figure:
     figure, axes = plt.subplots(figsize=(9.2, 3.4))
     counts = [one["events"] for one in answers["events"]]
     trained = [100 * np.array([t["training_accuracy"] for t in one["trials"]]) for one in answers["events"]]
-    _line(axes, counts, trained, "#8A8A8A", "images learnt from", "s--")
+    _line(axes, counts, trained, "#8A8A8A", "training images", "s--")
     _line(
         axes, counts, [values(one["trials"], "nonzero_accuracy") for one in answers["events"]], BLUE, "held-out images"
     )
-    axes.set(xscale="log", xlabel="events to learn from", ylabel="nonzero accuracy (%)", ylim=(0, 102))
+    axes.set(xscale="log", xlabel="training events", ylabel="nonzero accuracy (%)", ylim=(0, 102))
     axes.set_title(f"{answers['steps']:,} steps each")
     axes.set_xticks(counts, [str(count) for count in counts])
     axes.minorticks_off()
@@ -102,7 +102,7 @@ def depth(answers: dict[str, Any]) -> Figure:
     _line(axes, depths, [values(row["trials"], "elsewhere") for row in rows], BLUE, "accuracy, all other voxels")
     _line(axes, depths, [values(row["trials"], "michel") for row in rows], RED, "accuracy, Michel voxels")
     axes.set_xticks(depths, [f"{row['depth']}\n{row['receptive_field']} px" for row in rows])
-    axes.set(xlabel="depth of the U, and its receptive field", ylabel="share of voxels (%)", ylim=(0, 102))
+    axes.set(xlabel="depth of the network, and its receptive field", ylabel="share of voxels (%)", ylim=(0, 102))
     axes.set_title(f"{answers['steps']:,} steps each")
     axes.legend(fontsize=8, loc="best")
     return figure
@@ -123,7 +123,7 @@ def weights(answers: dict[str, Any]) -> Figure:
         bars: Any = {"xerr": spread(x), "yerr": spread(y)}
         axes.errorbar(x.mean(), y.mean(), **bars, fmt=marker, color=color, ms=8, capsize=3, label=label)
     last = answers["weights"][0]["trials"][0]["shifted"][-1]["shift"]
-    axes.plot([], [], ".-", color="#555555", label=f"divided by shares to powers up to {last:g}")
+    axes.plot([], [], ".-", color="#555555", label=f"probabilities divided by powers of the shares, up to {last:g}")
     axes.set(xlabel="accuracy of all other voxels (%)", ylabel="accuracy of Michel voxels (%)")
     axes.set_title(f"{answers['steps']:,} steps each")
     axes.legend(fontsize=8)
@@ -141,6 +141,8 @@ def particles(singles: dict[str, Any]) -> Figure:
     for i, (name, color) in enumerate(zip(names, SPECIES_COLORS, strict=True)):
         right.plot(true[species == i], found[species == i], ".", color=color, ms=5, label=name)
     right.plot(singles["energies"], singles["energies"], color="#8A8A8A", lw=1)
-    right.set(xlabel="kinetic energy (MeV)", ylabel="found (MeV)", title="energy", xlim=(0, None), ylim=(0, None))
+    right.set(
+        xlabel="true kinetic energy (MeV)", ylabel="predicted (MeV)", title="energy", xlim=(0, None), ylim=(0, None)
+    )
     right.legend(fontsize=7, ncols=2)
     return figure

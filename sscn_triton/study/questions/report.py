@@ -26,22 +26,23 @@ def parts(record: dict[str, Any], folder: Path) -> list[Markup]:
         paragraph(introduction(answers), "small"),
         paragraph(equal_sentence(record)),
         figure(folder, "equal.png", "Equal memory: the sparse network, and the dense one with crops that fit into the "
-               "same memory, trained at the same time, one thread each. Equal time: these two and the three networks "
-               "on crops of the first figure, each pair or triple among itself.", equal_rows(record)),
+               "same memory, trained at the same time with one thread each. Equal time: these two, and the three "
+               "networks on crops of the first figure; only networks of the same group had equal time.",
+               equal_rows(record)),
         paragraph(events_sentence(answers)),
         figure(folder, "events.png", "How many events are needed: accuracy after the same number of steps.",
                events_rows(answers)),
         paragraph(depth_sentence(answers)),
-        figure(folder, "depth.png", "Which receptive field joins a Michel electron to its muon. Grey: computed, "
-               "through active sites alone, from the network's own layers; the rest is measured.",
+        figure(folder, "depth.png", "Which receptive field connects a Michel electron to its muon. Grey: computed from "
+               "the layers of the network, through active sites alone; the other curves are measured.",
                depth_rows(answers)),
         paragraph(weights_sentence(answers)),
-        figure(folder, "weights.png", "What lifts the accuracy of Michel electrons, and at what cost elsewhere: class "
-               "weights in the loss (large markers) and, after the training, probabilities divided by powers of the "
+        figure(folder, "weights.png", "How to increase the accuracy of Michel electrons, and the cost elsewhere: class "
+               "weights in the loss (large markers), and probabilities divided after the training by powers of the "
                "classes' shares (lines).", weights_rows(answers)),
         paragraph(particles_sentence(answers["particles"])),
-        figure(folder, "particles.png", "Particle type and energy of single particles, by the layers of the "
-               "segmentation.", particles_rows(answers["particles"])),
+        figure(folder, "particles.png", "Type and energy of single particles, predicted with the layers of the "
+               "segmentation network.", particles_rows(answers["particles"])),
     ]  # fmt: skip
 
 
@@ -51,16 +52,15 @@ FEW = 100
 
 def introduction(answers: dict[str, Any]) -> str:
     few = (
-        f" In so few steps (fewer than {FEW}) a network hardly begins to learn: what differs here is mostly "
-        f"chance, and more minutes would tell."
+        f" In so few steps (fewer than {FEW}), a network hardly begins to learn. The differences are mostly chance; "
+        "only a study of more minutes can answer the questions."
     )
     return (
-        f"Small experiments, a few steps each: they show directions, not limits. Unless said otherwise: "
-        f"{answers['source']}; sparse networks of {answers['filters']} filters and {answers['repetitions']} residual "
-        f"block(s) at each level, {answers['steps']:,} steps of "
-        f"{answers['images']} images, judged by {answers['judged']} held-out ones, seeds "
-        f"{', '.join(map(str, answers['seeds']))}; given are means over seeds, with the least and the largest."
-        + (few if answers["steps"] < FEW else "")
+        "Small experiments of a few steps each: they show directions, not limits. Unless stated otherwise: "
+        f"{answers['source']}; sparse networks with {answers['filters']} filters and {answers['repetitions']} residual "
+        f"block(s) per level, {answers['steps']:,} steps of {answers['images']} images, evaluated on "
+        f"{answers['judged']} held-out images, seeds {', '.join(map(str, answers['seeds']))}. Numbers are means over "
+        "seeds, with the smallest and the largest value in brackets." + (few if answers["steps"] < FEW else "")
     )
 
 
@@ -68,16 +68,16 @@ def equal_sentence(record: dict[str, Any]) -> str:
     equal = {one["kind"]: one for one in record["questions"]["equal"]}
     sparse, dense = equal["sparse"], equal["matched"]
     return (
-        f"Accuracy at equal time and equal memory: in {memory(sparse['memory'])} the sparse network learns from "
-        f"{sparse['images']} crops of {sparse['edge']} px a step; into {memory(dense['memory'])} go, of the dense one, "
-        f"{dense['images']} crops of {dense['edge']} px. After {seconds(sparse['seconds'])} on one thread each, they "
-        f"label {percent(sparse['held_out'])} and {percent(dense['held_out'])} of the nonzero voxels of held-out crops "
-        f"right ({sparse['steps']:,} and {dense['steps']:,} steps)."
+        f"Accuracy at equal time and equal memory: in {memory(sparse['memory'])}, the sparse network trains on "
+        f"{sparse['images']} crops of {sparse['edge']} px per step; in {memory(dense['memory'])}, the dense network "
+        f"trains on {dense['images']} crops of {dense['edge']} px. After {seconds(sparse['seconds'])} on one thread "
+        f"each, they label {percent(sparse['held_out'])} and {percent(dense['held_out'])} of the nonzero voxels of "
+        f"held-out crops correctly ({sparse['steps']:,} and {dense['steps']:,} steps)."
     )
 
 
 def equal_rows(record: dict[str, Any]) -> Table:
-    header = ["network", "comparison", "crops a step", "steps", "trained", "peak memory", "accuracy, held out"]
+    header = ["network", "comparison", "crops per step", "steps", "trained", "peak memory", "accuracy, held out"]
     size, batch = record["config"]["size"], record["config"]["batch"]
     rows = []
     for n in on_crops(record).values():
@@ -105,10 +105,10 @@ def events_sentence(answers: dict[str, Any]) -> str:
     few, many = rows[0], rows[-1]
     return (
         f"How many events are needed: after {answers['steps']:,} steps, held-out accuracy is "
-        f"{_told(values(few['trials'], 'nonzero_accuracy'))} with {few['events']} events to learn from and "
-        f"{_told(values(many['trials'], 'nonzero_accuracy'))} with {many['events']}. In these steps each of "
-        f"the {many['events']} is seen {answers['steps'] * answers['images'] / many['events']:.1f} times on average; a "
-        "longer training can use more of them."
+        f"{_told(values(few['trials'], 'nonzero_accuracy'))} with {few['events']} training events and "
+        f"{_told(values(many['trials'], 'nonzero_accuracy'))} with {many['events']}. In these steps, the network sees "
+        f"each of the {many['events']} events {answers['steps'] * answers['images'] / many['events']:.1f} times on "
+        "average; a longer training can make use of more events."
     )
 
 
@@ -124,16 +124,16 @@ def depth_sentence(answers: dict[str, Any]) -> str:
     rows = answers["depth"]
     least, most = rows[0], rows[-1]
     return (
-        "Which receptive field joins a Michel electron to its muon: at depth "
-        f"{least['depth']} ({least['receptive_field']} px) {percent(least['joined_share'])} of the Michel voxels "
-        f"depend on a MIP voxel at all, at depth {most['depth']} ({most['receptive_field']} px) "
+        "Which receptive field connects a Michel electron to its muon: at depth "
+        f"{least['depth']} ({least['receptive_field']} px), {percent(least['joined_share'])} of the Michel voxels "
+        f"depend on any MIP voxel; at depth {most['depth']} ({most['receptive_field']} px), it is "
         f"{percent(most['joined_share'])}. Michel accuracy is {_told(values(least['trials'], 'michel'))} and "
-        f"{_told(values(most['trials'], 'michel'))}."
+        f"{_told(values(most['trials'], 'michel'))}, respectively."
     )
 
 
 def depth_rows(answers: dict[str, Any]) -> Table:
-    header = ["depth", "receptive field", "Michel voxels joined", "accuracy, Michel", "accuracy, elsewhere", "nonzero"]
+    header = ["depth", "receptive field", "Michel connected", "accuracy, Michel", "accuracy, elsewhere", "nonzero"]
     rows = []
     for row in answers["depth"]:
         words = [_told(values(row["trials"], name)) for name in ("michel", "elsewhere", "nonzero_accuracy")]
@@ -147,11 +147,11 @@ def weights_sentence(answers: dict[str, Any]) -> str:
         words = [_told(values(row["trials"], name)) for name in ("michel", "elsewhere")]
         parts.append(f"{row['class_weights']}: {words[0]} of Michel voxels, {words[1]} elsewhere")
     best, cost = _free_gain(answers)
-    return f"A weighting that lifts Michel accuracy, by class weights in the loss: {'; '.join(parts)}. " + (
-        f"Of all weights and shifts, {best} has the highest mean Michel accuracy with at most half a point lost "
-        f"elsewhere ({cost})."
+    return f"Accuracy by class weights in the loss: {'; '.join(parts)}. " + (
+        f"Of all weights and shifts that lose at most half a point elsewhere, {best} have the highest mean Michel "
+        f"accuracy ({cost})."
         if best
-        else "No weight or shift gains Michel accuracy with at most half a point lost elsewhere."
+        else "No weight or shift increases Michel accuracy and loses at most half a point elsewhere."
     )
 
 
@@ -166,7 +166,7 @@ def _free_gain(answers: dict[str, Any]) -> tuple[str, str]:
             michel, elsewhere = (values(row["trials"], key, k) for key in ("michel", "elsewhere"))
             if elsewhere.mean() >= least and michel.mean() > best:
                 best = michel.mean()
-                name = f"class weights {row['class_weights']}, power {shifted['shift']:g},"
+                name = f"class weights {row['class_weights']} and power {shifted['shift']:g}"
                 words = f"{_told(michel)} of Michel voxels, {_told(elsewhere)} elsewhere"
     return name, words
 
@@ -184,7 +184,7 @@ def weights_rows(answers: dict[str, Any]) -> Table:
         "accuracy, Michel",
         "accuracy, elsewhere",
         "nonzero",
-        "voxels called Michel that are",
+        "purity, Michel",
     ]
     return Table(header, rows)
 
@@ -194,11 +194,12 @@ def particles_sentence(singles: dict[str, Any]) -> str:
     network, summed = _errors(singles)
     low, high = singles["energies"]
     return (
-        f"Beyond segmentation, flavour and energy: {singles['train']} images of single particles of {low:g} to "
-        f"{high:g} MeV, {singles['image']} px, {singles['trials'][0]['steps']:,} steps (seed 0); of "
-        f"{singles['held_out']} held out, the species is right for {_told(accuracy)} (a guess: "
-        f"{percent(1 / len(singles['species']))}). Half of the energies are off by less than {_told(network)}; the "
-        f"scaled sum of the voxels, by less than {summed:.1f} %. Particles may leave the image, and take energy along."
+        f"Beyond segmentation, particle type and energy: networks were trained on {singles['train']} images "
+        f"({singles['image']} px) of single particles of {low:g} to {high:g} MeV, for "
+        f"{singles['trials'][0]['steps']:,} steps (seed 0). They predict the right species for {_told(accuracy)} of "
+        f"{singles['held_out']} held-out images (random guess: {percent(1 / len(singles['species']))}). Half of their "
+        f"energies are wrong by less than {_told(network)}, and half of the scaled sums of the voxels by less than "
+        f"{summed:.1f} %. Particles may leave the image and take energy with them."
     )
 
 
@@ -214,7 +215,7 @@ def _errors(singles: dict[str, Any], species: int | None = None) -> tuple[np.nda
 
 
 def particles_rows(singles: dict[str, Any]) -> Table:
-    header = ["true species", *(f"called {name}" for name in singles["species"]), "energy error", "by the sum"]
+    header = ["true species", *(f"predicted {name}" for name in singles["species"]), "energy error", "error of the sum"]
     counts = np.sum([trial["confusion"] for trial in singles["trials"]], axis=0)
     rows = []
     for i, name in enumerate(singles["species"]):

@@ -102,7 +102,7 @@ def class_accuracies(groups: list[Bars], classes: list[str], shares: list[float]
             axes.text(place, height + 1, text, ha="center", va="bottom", fontsize=6, color="#333333")
     ticks = [f"{name}\n{100 * share:.1f} % of voxels" for name, share in zip(classes, shares, strict=True)]
     axes.set_xticks(places, ticks)
-    axes.set(ylabel="accuracy (%)", ylim=(0, 112), title="held-out images, class by class")
+    axes.set(ylabel="accuracy (%)", ylim=(0, 112), title="held-out images, by class")
     axes.grid(axis="x", visible=False)
     axes.legend(ncols=2, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18))
     return figure

@@ -50,21 +50,21 @@ def html(trained: Trained, title: str) -> str:
         Markup("<h1>{}</h1>").format(title),
         paragraph(sentence(trained), "lead"),
         main_rows(trained).html(),
-        paragraph(f"The last row is the trivial answer that calls every voxel {trivial.rpartition(' ')[2]}.", "small"),
+        paragraph(f"The last row is the trivial answer that labels every voxel {trivial.rpartition(' ')[2]}.", "small"),
         heading("Learning curves"),
-        picture(curves, "Nonzero accuracy of the batches learnt from, as a running mean over a twentieth of the "
-                "training; diamond: held-out images at the end; dotted: the trivial answer, on the same images.",
+        picture(curves, "Nonzero accuracy on training batches, a running mean over a twentieth of the training. "
+                "Diamond: held-out images at the end. Dotted: the trivial answer on the same held-out images.",
                 curve_rows({name: trained.curve})),
         heading("Scores by class"),
         picture(bars, "Accuracy by class on held-out images, and the classes' shares of the voxels.",
                 class_rows(trained)),
         class_rows(trained).html(),
-        paragraph("A class's share is also the nonzero accuracy of calling every voxel so.", "small"),
+        paragraph("The share of a class is also the nonzero accuracy of labelling every voxel with it.", "small"),
         heading("Confusion"),
-        picture(confusion, "Held-out images: share of the voxels of a true class by the class that the network gives "
-                "them.", confusion_rows(scores, classes), most=32),
+        picture(confusion, "Held-out images: share of the voxels of each true class, by predicted class.",
+                confusion_rows(scores, classes), most=32),
         heading("Mistakes"),
-        paragraph("Which classes are taken for which, the most frequent mistakes first, on held-out images."),
+        paragraph("Pairs of true and predicted classes on held-out images, the most frequent mistakes first."),
         mistake_rows(scores).html(),
         heading("Options"),
         option_rows(trained.config, default=False).html(),
@@ -72,8 +72,8 @@ def html(trained: Trained, title: str) -> str:
             option_rows(trained.config, default=True).html()),
         heading("How it was measured"),
         Markup("<ul>{}</ul>").format(Markup().join(Markup("<li>{}</li>").format(note) for note in notes(trained))),
-        Markup('<p><a download="scores.json" href="{}">scores.json</a> holds the scores; steps.csv, in the folder of '
-               "the training, every step.</p>").format(data_uri(as_json(scores).encode(), "application/json")),
+        Markup('<p><a download="scores.json" href="{}">scores.json</a> contains the scores; steps.csv, in the folder '
+               "of the training, every step.</p>").format(data_uri(as_json(scores).encode(), "application/json")),
     ]  # fmt: skip
     return page(title, parts)
 
@@ -90,9 +90,9 @@ def sentence(trained: Trained) -> str:
     """A summary of the numbers in words, generated from the numbers."""
     scores, (trivial, share) = trained.scores, baseline(trained.scores)
     return (
-        f"After {trained.config.steps:,} steps ({seconds(trained.training_seconds)}) the network labels "
-        f"{percent(scores['nonzero_accuracy'])} of the nonzero voxels of {scores['events']:,} held-out images right; "
-        f"{trivial} would be right for {percent(share)}."
+        f"After {trained.config.steps:,} steps ({seconds(trained.training_seconds)}), the network labels "
+        f"{percent(scores['nonzero_accuracy'])} of the nonzero voxels of {scores['events']:,} held-out images "
+        f"correctly; the trivial answer ({trivial}) is right for {percent(share)}."
     )
 
 
@@ -156,14 +156,14 @@ def _shown(value: Any) -> str:
 def notes(trained: Trained) -> list[str]:
     """Notes that a reader needs to judge the numbers."""
     config, held_out = trained.config, trained.scores.get("held_out")
-    images = f"{config.batch * config.accumulate} image(s) a step"
+    images = f"{config.batch * config.accumulate} image(s) per step"
     judged = f" of {held_out}" if held_out else ""
     return [
         f"Training: Adam, {config.schedule} learning rate up to {config.learning_rate:g}, {images}. Training accuracy "
-        "is the mean of the last tenth of the steps.",
-        f"Held out: {trained.scores['events']:,} images{judged}. Accuracy: correct nonzero voxels over nonzero voxels "
-        "per image, then the mean over images, as the 2018 study defines it. Class accuracy is the mean over the "
-        "images that have the class.",
+        "is the mean over the last tenth of the steps.",
+        f"Held out: {trained.scores['events']:,} images{judged}. Accuracy: the number of correct nonzero voxels "
+        "divided by the number of nonzero voxels of an image, averaged over images, as the 2018 study defines it. "
+        "Class accuracy is the mean over the images that contain the class.",
         "Time: median of forward pass, loss, backward pass and Adam, without the preparation of the images. Memory: "
-        "the most that was allocated on the GPU in a step, or that the process held on a CPU.",
+        "peak memory allocated on the GPU in a step, or peak memory of the process on a CPU.",
     ]

@@ -59,8 +59,8 @@ def read_trained(folder: Path) -> Trained:
     """
     if not (folder / FINAL).exists() or not (folder / SCORES).exists():
         if (folder / LAST).exists():
-            raise ValueError(f"{folder}: the training is not finished: the same `sscn train` continues it")
-        raise FileNotFoundError(f"{folder}: no folder of a training by `sscn train`")
+            raise ValueError(f"{folder}: the training is not finished; the same `sscn train` continues it")
+        raise FileNotFoundError(f"{folder}: not the folder of a training by `sscn train`")
     checkpoint = load_checkpoint(folder / FINAL)
     config = training_options(checkpoint, folder / FINAL)
     scores = _scores(folder / SCORES, checkpoint.classes)
@@ -90,5 +90,5 @@ def _steps(path: Path, classes: tuple[str, ...], number: int) -> dict[str, list[
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not the steps of a training ({type(error).__name__}: {error})") from error
     if steps["step"] != list(range(1, number + 1)):
-        raise ValueError(f"{path}: has {len(rows)} rows, not one for each of the {number} steps of {FINAL}")
+        raise ValueError(f"{path}: has {len(rows)} rows, expected one per step of {FINAL}, {number}")
     return steps

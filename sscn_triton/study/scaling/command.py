@@ -115,9 +115,9 @@ def _events(options: Scaling) -> tuple[list[Any], str]:
     else:
         with open_events(options.data, **options.reading()) as file:
             events = [relabel(event) for event in sorted(file, key=len, reverse=True)[: options.events]]
-        source = f"the {len(events)} fullest events of {Path(options.data).name}"
+        source = f"the {len(events)} events of {Path(options.data).name} with the most voxels"
         if not events or events[0].ndim != 3 or not len(events[-1]):
-            raise ValueError(f"{options.data}: no events, or not three-dimensional ones with voxels, as it needs")
+            raise ValueError(f"{options.data}: the measurement needs three-dimensional events with voxels")
         if min(min(event.spatial_shape) for event in events) < 32:
-            raise ValueError(f"{options.data}: images must have 32 voxels or more along each axis")
+            raise ValueError(f"{options.data}: images must have at least 32 voxels along each axis")
     return sorted(events, key=len, reverse=True), source

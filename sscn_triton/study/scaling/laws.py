@@ -58,7 +58,7 @@ class Fit:
 def fit(x: Sequence[float], y: Sequence[float]) -> Fit:
     """Fit the power law. Raises ValueError if there are fewer than two different x or if values are not positive."""
     if len(set(x)) < 2 or min(*x, *y) <= 0:
-        raise ValueError(f"a power law needs positive values at two places or more, got {x} and {y}")
+        raise ValueError(f"a power law needs positive values at two or more points, got {x} and {y}")
     places, values = np.asarray(x, float), np.asarray(y, float)
     free = len(set(x)) >= FREE
     unit = places / places.max()  # so that no power overflows

@@ -17,9 +17,9 @@ PANELS = (
     ("step_memory", "memory, training (MB)", 1e6),
 )
 ALT = (
-    "Eight panels on logarithmic axes, three dimensions above two: seconds of a forward pass and of a training step, "
-    "and memory of both, against the edge of the image. The dense networks' lines rise more steeply than the sparse "
-    "one's."
+    "Eight panels on logarithmic axes, the upper row for three dimensions and the lower for two: seconds per forward "
+    "pass and per training step, and memory of both, against the edge of the image. The lines of the dense networks "
+    "rise more steeply than that of the sparse network."
 )
 ALT_VOXELS = (
     "Time and memory of the sparse network against the number of active voxels, on logarithmic axes, for single images "
@@ -113,8 +113,8 @@ def _image(row: dict[str, Any]) -> str:
 
 def exponent_rows(record: dict[str, Any]) -> Table:
     """Exponents with their standard errors, and the law that describes the points better."""
-    header = ["network", "grows with", "quantity", "exponent", "above a fixed", "between the last two", "points"]
-    header += ["off, power law", "off, exponential", "power law likelier by"]
+    header = ["network", "grows with", "quantity", "exponent", "fixed cost", "exponent, last two", "points"]
+    header += ["deviation, power law", "deviation, exponential", "odds of the power law"]
     words = {what: title.split(" (")[0] for what, title, _ in PANELS}
     rows = []
     for f in record["fits"]:
@@ -190,12 +190,12 @@ def sentence(record: dict[str, Any]) -> str:
         if f["measure"] == "step_seconds" and f["points"] > 2:
             better = "power law" if f["odds"] >= 0 else "exponential"
             name = f"{NAMES[f['kind']]}, {f['ndim']}D{', in voxels' if f['against'] == 'voxels' else ''}"
-            fixed = f" above a fixed {_fixed(f)}" if _fixed(f) else ""
+            fixed = f" above a fixed cost of {_fixed(f)}" if _fixed(f) else ""
             parts.append(
-                f"{name}: {_exponent(f)}{fixed} ({better}, likelier by a factor of {likelier(abs(f['odds']))})"
+                f"{name}: {_exponent(f)}{fixed} ({better}, more likely by a factor of {likelier(abs(f['odds']))})"
             )
-    return "Exponents of the training step's time in the edge of the image, or where said in active voxels: " + (
-        "; ".join(parts) + "." if parts else "too few points in the time there was."
+    return "Exponents of the time of a training step in the edge of the image, or where stated in active voxels: " + (
+        "; ".join(parts) + "." if parts else "too few points in the available time."
     )
 
 

@@ -103,12 +103,12 @@ def _check_kinds(values: dict[str, Any], path: Path) -> None:
     kinds.update(classes=(tuple, list), energy_unit=float, step=int, samples=int, sscn=str)
     for name, kind in kinds.items():
         if not isinstance(values[name], kind):
-            raise ValueError(f"{path}: {name} of this checkpoint is {type(values[name]).__name__}: not one of ours")
+            raise ValueError(f"{path}: not a checkpoint of this package: {name} is {type(values[name]).__name__}")
     if not (values["energy_unit"] > 0 and values["step"] >= 0 and values["samples"] >= 0):
-        raise ValueError(f"{path}: energy_unit, step and samples must not be negative: a damaged checkpoint")
+        raise ValueError(f"{path}: a damaged checkpoint: energy_unit, step and samples must not be negative")
     for name in ("data", "averaged"):
         if not isinstance(values[name], (dict, type(None))):
-            raise ValueError(f"{path}: {name} of this checkpoint is {type(values[name]).__name__}: not one of ours")
+            raise ValueError(f"{path}: not a checkpoint of this package: {name} is {type(values[name]).__name__}")
 
 
 def _check_weights(checkpoint: Checkpoint, path: Path) -> None:
@@ -129,8 +129,8 @@ def _check_weights(checkpoint: Checkpoint, path: Path) -> None:
 
 def _check_tensors(what: str, wanted: dict[str, Any], found: dict[str, Any], path: Path) -> None:
     for name in sorted(wanted.keys() ^ found.keys()):
-        lacking = "lack" if name in wanted else "have, and the network has not,"
-        raise ValueError(f"{path}: the {what}s {lacking} {name}: not of the network that the checkpoint names")
+        problem = f"{name} is missing" if name in wanted else f"the network has no {name}"
+        raise ValueError(f"{path}: the {what}s do not belong to the network that the checkpoint names: {problem}")
     for name, weight in found.items():
         shape = tuple(getattr(weight, "shape", ()))
         if not isinstance(weight, torch.Tensor) or shape != tuple(wanted[name].shape):

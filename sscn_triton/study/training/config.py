@@ -44,7 +44,8 @@ def config_path(name: str) -> str:
     if name in packaged_configs():
         return str(CONFIGS / f"{name}.yaml")
     if not Path(name).is_file():
-        raise ValueError(f"--config: {name!r} is no file, nor one of the packaged {', '.join(packaged_configs())}")
+        names = ", ".join(packaged_configs())
+        raise ValueError(f"--config: {name!r} is neither a file nor one of the packaged {names}")
     return name
 
 

@@ -35,10 +35,10 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     with open_events(config.data, **config.reading()) as events:
         number = len(events) if config.events is None else config.events
         if not len(events):
-            raise ValueError(f"{config.data}: there are no events in it to judge a network by")
+            raise ValueError(f"{config.data}: contains no events to evaluate a network on")
         if number > len(events):
-            raise ValueError(f"{config.data}: has {len(events)} events, asked for {number}")
-        with Progress("judging events", number) as progress:
+            raise ValueError(f"{config.data}: has {len(events)} events, but {number} were requested")
+        with Progress("evaluating events", number) as progress:
             images = _images(events, number, training, config.crop, progress)
             closer = Closer(checkpoint.classes, checkpoint.network.ndim)
             scores, _, _ = judge(network.to(device), images, len(checkpoint.classes), closer.add)
@@ -67,8 +67,8 @@ def _images(
         progress.to(i + 1)
     if not found:
         raise ValueError(
-            f"{events.path}: no image of its {number} events has {LEAST_VOXELS} voxels of known label: there is "
-            "nothing to judge a network by"
+            f"{events.path}: no image of its {number} events has {LEAST_VOXELS} voxels of known label to evaluate a "
+            "network on"
         )
 
 

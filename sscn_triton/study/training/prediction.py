@@ -67,4 +67,4 @@ def _summary(right: int, known: int, shares: list[float]) -> str:
     if not known:
         return "labels unknown"
     mean = 100 * sum(shares) / len(shares)
-    return f"nonzero accuracy {mean:.2f} % (mean over events; {right} of {known} labelled voxels right)"
+    return f"nonzero accuracy {mean:.2f} % (mean over events; {right} of {known} labelled voxels correct)"

@@ -111,7 +111,7 @@ def _check_devices(config: TrainConfig, device: str) -> None:
 
     if config.processes > 1 and config.network != "sparse" and device == "cpu":
         raise ValueError(
-            f"network={config.network} on several processes needs GPUs: PyTorch synchronises batch norm nowhere else"
+            f"network={config.network} on several processes needs GPUs: PyTorch synchronises batch norm only there"
         )
     if device == "cuda" and config.devices > torch.cuda.device_count():
         raise ValueError(f"devices must be at most the {torch.cuda.device_count()} GPUs here, got {config.devices}")
@@ -165,15 +165,15 @@ def _check_same_training(config: TrainConfig, then: TrainConfig, folder: Path) -
         old = getattr(then, name)
         if name not in CHANGEABLE and value != old:
             raise ValueError(
-                f"{folder} holds a training with {name}={old}, not {value}: "
-                "give another out, or the same options to go on"
+                f"{folder} contains a training with {name}={old}, not {value}: "
+                "choose another out, or give the same options to continue"
             )
-    for name, why in (("data", "other events are learnt from"), ("held_out", "other events are left to learn from")):
+    for name in ("data", "held_out"):
         value, old = getattr(config, name), getattr(then, name)
         if (value is None) != (old is None):
             raise ValueError(
-                f"{folder} holds a training with {name}={old}, not {value}, with which {why}: give another out, or "
-                f"{'leave it out' if old is None else 'a file'} to go on"
+                f"{folder} contains a training with {name}={old}, not {value}, which changes the training events: "
+                f"choose another out, or {'omit' if old is None else 'give a file as'} {name} to continue"
             )
 
 
@@ -185,12 +185,12 @@ def _check_continuable(config: TrainConfig, before: Checkpoint, path: Path) -> N
         optimizer.load_state_dict(before.optimizer)
         for parameter, state in optimizer.state.items():
             if any(value.shape != parameter.shape for name, value in state.items() if name != "step"):
-                raise ValueError("moments of another shape than their parameter")
+                raise ValueError("moments differ in shape from their parameter")
         if config.average and before.averaged is None:
             raise ValueError("it has no averages of the weights")
     except Exception as error:  # torch may raise anything for foreign values
         raise ValueError(
-            f"{path}: its optimizer or averages cannot be continued from ({type(error).__name__}: {error})"
+            f"{path}: training cannot continue from its optimizer state or averages ({type(error).__name__}: {error})"
         ) from error
 
 
@@ -199,19 +199,19 @@ def _check_same_data(config: TrainConfig, before: Checkpoint | None, identity: d
     if before is None:
         return
     if before.data is None:
-        print(f"{config.out}: a checkpoint of an older version, which does not know its data again", file=sys.stderr)
+        print(f"{config.out}: the checkpoint of an older version does not identify its data", file=sys.stderr)
         return
     differs = difference(before.data, identity)
     if differs is None:
         return
     if config.data is None:
         raise ValueError(
-            f"{config.out} holds a training on simulated events that this version simulates differently ({differs}): "
-            "give another out"
+            f"{config.out} contains a training on simulated events that this version simulates differently "
+            f"({differs}): choose another out"
         )
     raise ValueError(
-        f"{config.out} holds a training on other events than those in {config.data} now: {differs}; restore them, or "
-        "give their new place as data, or give another out"
+        f"{config.out} contains a training on events that differ from those in {config.data} now: {differs}; restore "
+        "them, give their new path as data, or choose another out"
     )
 
 
@@ -374,8 +374,8 @@ def _finish(config: TrainConfig, folder: Path, data: EventImages, device: torch.
         write_whole(folder / SCORES, as_json(record), overwrite=True)
     except Exception as error:
         raise RunError(
-            f"the network is trained and kept in {folder / FINAL}, but it could not be judged: {_told(error)}; the "
-            "same command judges again, perhaps with another held_out or held_out_events"
+            f"the network is trained and saved in {folder / FINAL}, but could not be evaluated: {_told(error)}; the "
+            "same command evaluates it again, if necessary with another held_out or held_out_events"
         ) from error
     print(summary(record))
     return folder / FINAL

@@ -77,7 +77,7 @@ def test_distances_and_scores_are_told_bin_by_bin() -> None:
     assert told[2] == ["1.5 to 2 voxels from another class", "1", "100.0 % wrong"]
     assert told[3] == ["2 to 3 voxels from another class", "5", "20.0 % wrong"]
     assert all(len(row) == len(header) for row in rows)
-    assert "Of 5 wrong voxels in the held-out whole events 80.0 %" in mistakes_report.sentence(MISTAKES)
+    assert "Of 5 wrong voxels in the held-out whole events, 80.0 %" in mistakes_report.sentence(MISTAKES)
 
 
 def test_confusion_is_listed_by_voxel_and_by_energy() -> None:

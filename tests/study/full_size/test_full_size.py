@@ -128,7 +128,7 @@ def test_it_needs_nothing_that_a_bare_machine_lacks_and_refuses_without_a_gpu(tm
 
 
 def test_a_study_of_another_seed_or_scale_is_not_gone_on_with(tmp_path: Path) -> None:
-    for seed, scale, message in ((0, TOY, None), (1, TOY, "of seed=0, not 1"), (0, REAL, "of scale=toy, not full")):
+    for seed, scale, message in ((0, TOY, None), (1, TOY, "seed=0, not 1"), (0, REAL, "scale=toy, not full")):
         setting = Setting(scale, tmp_path, seed, "cpu")
         if message is None:
             command._results(setting)

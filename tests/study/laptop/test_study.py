@@ -452,7 +452,7 @@ def test_a_short_study_makes_few_events_and_leaves_the_open_questions_out(
         monkeypatch.setattr(comparison, name, lambda *given: {})
     tiny = {name: value for name, value in TINY.items() if name != "steps"}
     comparison.study(StudyConfig(out=str(tmp_path / "out"), minutes=1.0, **tiny))
-    assert "the open questions are left out: there is no time for them" in capsys.readouterr().err
+    assert "skipping the open questions: there is not enough time for them" in capsys.readouterr().err
 
 
 def test_no_more_images_are_judged_when_the_time_is_up() -> None:
@@ -513,7 +513,7 @@ def test_ctrl_c_keeps_the_finished_runs_and_says_where(
     if kept:
         assert f"kept in {left[0]} (dense-of-2018-16-px-crops.json)" in str(caught.value)
     else:
-        assert "nothing was kept, no report was written" in str(caught.value)
+        assert "nothing was kept; no report was written" in str(caught.value)
 
 
 def test_a_study_by_the_clock_gives_both_networks_the_same_time(

@@ -127,7 +127,7 @@ def test_a_gain_that_costs_more_than_half_a_point_elsewhere_is_not_free() -> Non
     plain = {"class_weights": "none", "trials": trial_of(0.2, 0.9, (0.8, 0.894))}
     weighted = {"class_weights": "sqrt", "trials": trial_of(0.4, 0.896, (0.9, 0.5))}
     name, numbers = _free_gain({"weights": [plain, weighted]})
-    assert name == "class weights sqrt, power 0,"
+    assert name == "class weights sqrt and power 0"
     assert "40.0 %" in numbers
     assert _free_gain({"weights": [plain]}) == ("", "")
 

@@ -59,7 +59,7 @@ def test_the_page_says_what_the_folder_holds(trained: Path, tmp_path: Path, caps
     for row in scores["confusion"]:
         assert all(f"<td>{count:,}</td>" in page for count in row)
     assert page.count("<td>everything MIP</td>") == 1
-    assert f"everything MIP would be right for {percent(scores['class_share'][mip])}" in page
+    assert f"the trivial answer (everything MIP) is right for {percent(scores['class_share'][mip])}" in page
     options, _, defaults = page.partition("Options that have their default value")
     assert "<td>class_weights</td><td>sqrt</td>" in options
     assert "<td>learning_rate</td>" not in options
@@ -98,10 +98,10 @@ def test_a_training_of_two_classes_in_two_dimensions_has_a_page(
 
 
 BROKEN = {
-    "nothing": (lambda folder: shutil.rmtree(folder), "no folder of a training by `sscn train`"),
+    "nothing": (lambda folder: shutil.rmtree(folder), "not the folder of a training by `sscn train`"),
     "unfinished": (lambda folder: (folder / "scores.json").unlink(), "the training is not finished"),
     "no steps": (lambda folder: (folder / "steps.csv").unlink(), "steps.csv: no such file"),
-    "cut": (lambda folder: cut(folder / "steps.csv", 400), "not one for each of the 30 steps of final.ckpt"),
+    "cut": (lambda folder: cut(folder / "steps.csv", 400), "expected one per step of final.ckpt, 30"),
     "words": (lambda folder: (folder / "steps.csv").write_text("step,memory\na,b\n"), "steps.csv: not the steps of"),
     "json": (lambda folder: cut(folder / "scores.json", 50), "scores.json: not the scores of the network in"),
     "list": (lambda folder: (folder / "scores.json").write_text("[]"), "scores.json: not the scores of the network"),

@@ -31,7 +31,7 @@ def test_a_power_law_is_found_and_told_from_an_exponential() -> None:
     assert law.odds > 6
     assert grown.odds < -6
     assert math.isnan(fit([1, 2], [1, 8]).error)
-    with pytest.raises(ValueError, match="two places or more"):
+    with pytest.raises(ValueError, match="two or more points"):
         fit([1, 1], [1, 2])
 
 
@@ -129,7 +129,7 @@ def test_ratios_say_whether_both_were_measured(found: dict[str, Any]) -> None:
     assert rows["matched", 64]["step_memory"] == pytest.approx((24 * 64**3 + 1e9) / (24 * 64**3))
     text = report.text(found)
     assert "364 x" in text
-    assert "matched, 3D: 3.00 ± 0.00 (power law, likelier by a factor of more than a million)" in text
+    assert "matched, 3D: 3.00 ± 0.00 (power law, more likely by a factor of more than a million)" in text
 
 
 def test_points_are_measured_as_far_as_time_and_memory_go(monkeypatch: pytest.MonkeyPatch) -> None:

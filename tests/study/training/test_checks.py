@@ -86,7 +86,7 @@ def test_a_held_out_file_that_cannot_be_judged_by_is_refused_before_the_first_st
     refused(config(held_out=str(bare)), r"bare\.h5: none of 2 events has 10 voxels of known label")
     refused(config(held_out=str(bare), crop=8), r"bare\.h5: none of 2 events has")
     flat = write(tmp_path / "flat.npz", labelled(2, shape=(16, 16)))
-    refused(config(held_out=str(flat)), "has 2 axes, a network of 3 cannot read it")
+    refused(config(held_out=str(flat)), "has 2 axes, but the network reads 3")
     odd = write(tmp_path / "odd.h5", [*labelled(3), *labelled(1, shape=(15, 16, 16))])
     refused(config(held_out=str(odd), network="matched"), "image without crop must be divisible by 2")
     refused(config(held_out=str(odd), crop=16), "crop must fit into the images of")
@@ -107,9 +107,9 @@ def test_data_that_nothing_can_be_learnt_from_are_refused_before_the_first_step(
     tmp_path: Path, config: Callable[..., TrainConfig]
 ) -> None:
     bare = write(tmp_path / "bare.h5", [without_labels(event) for event in labelled(40)])
-    refused(config(data=str(bare)), r"bare\.h5: none of the 40 events to learn from has a voxel of known label")
+    refused(config(data=str(bare)), r"bare\.h5: none of the 40 training events has a voxel of known label")
     blank = write(tmp_path / "blank.h5", [empty(seed) for seed in range(3)])
-    refused(config(data=str(blank)), r"blank\.h5: none of the 3 events to learn from has a voxel of known label")
+    refused(config(data=str(blank)), r"blank\.h5: none of the 3 training events has a voxel of known label")
     nan = write(tmp_path / "nan.npz", labelled(5))
     change_array(nan, "3/value", lambda energy: np.where(np.arange(len(energy)) == 7, math.nan, energy))
     refused(config(data=str(nan)), r"nan\.npz: event 3: energy of row 7 is nan, not a finite number of MeV")
@@ -136,7 +136,7 @@ def test_labels_of_one_class_are_warned_about(
 ) -> None:
     one = write(tmp_path / "one.h5", [event.replace(labels=np.full(len(event), 2)) for event in labelled(3)])
     trainer.train(config(data=str(one)))
-    assert "one.h5: all labels in the 3 events looked at are shower" in capsys.readouterr().err
+    assert "one.h5: all labels in the 3 checked events are shower" in capsys.readouterr().err
 
 
 def test_tensorboard_that_is_not_installed_is_missed_before_the_first_step(
@@ -160,7 +160,7 @@ def test_a_training_whose_judging_fails_keeps_its_network_and_is_judged_by_anoth
         raise torch.OutOfMemoryError("no memory is left")
 
     monkeypatch.setattr(trainer, "judge", no_memory)
-    with pytest.raises(RunError, match=r"kept in .*final\.ckpt, but it could not be judged: no memory is left; the sa"):
+    with pytest.raises(RunError, match=r"final\.ckpt, but could not be evaluated: no memory is left; the same"):
         trainer.train(config())
     monkeypatch.undo()
     out = tmp_path / "out"
@@ -174,7 +174,7 @@ def test_a_training_whose_judging_fails_keeps_its_network_and_is_judged_by_anoth
 
 def test_events_held_out_of_the_data_are_not_exchanged_for_a_file(config: Callable[..., TrainConfig]) -> None:
     trainer.train(config())
-    with pytest.raises(ValueError, match=r"with held_out=.*held_out\.h5, not None, with which other events are left"):
+    with pytest.raises(ValueError, match=r"with held_out=.*held_out\.h5, not None, which changes the training events"):
         trainer.train(config(held_out=None))
 
 
@@ -228,8 +228,11 @@ def folder(tmp_path: Path) -> Path:
 CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "replaced": (lambda folder: write(folder / "b.h5", labelled(3, 9)), r"its contents differ \(changed: b\.h5\)"),
     "reordered": (lambda folder: write(folder / "b.h5", labelled(3)[::-1]), r"its contents differ \(changed: b\.h5\)"),
-    "gained": (lambda folder: write(folder / "a.h5", labelled(1, 9)), r"it has 7 events and had 6 \(new: a\.h5\)"),
-    "lost": (lambda folder: (folder / "c.h5").unlink(), r"it has 3 events and had 6 \(gone: c\.h5\)"),
+    "gained": (
+        lambda folder: write(folder / "a.h5", labelled(1, 9)),
+        r"it has 7 events now and had 6 .*\(new: a\.h5\)",
+    ),
+    "lost": (lambda folder: (folder / "c.h5").unlink(), r"it has 3 events now and had 6 .*\(gone: c\.h5\)"),
     "renamed": (lambda folder: (folder / "b.h5").rename(folder / "d.h5"), r"its contents differ \(new: d\.h5\)"),
 }
 
@@ -244,14 +247,14 @@ def test_a_training_goes_on_with_its_own_data_only(
     (moved / "notes.txt").write_text("no events")
     trainer.train(config(data=str(moved)))  # the same events in another place
     change(folder)
-    with pytest.raises(ValueError, match=rf"on other events than those in .*events now: {message}; restore them, or"):
+    with pytest.raises(ValueError, match=rf"events that differ from those in .*events now: {message}; restore"):
         trainer.train(config(data=str(folder)))
 
 
 def test_a_single_file_is_known_again_by_its_contents(tmp_path: Path, config: Callable[..., TrainConfig]) -> None:
     trainer.train(config())
     write(tmp_path / "data.h5", labelled(6, first=9))
-    with pytest.raises(ValueError, match=r"other events than those in .*data\.h5 now: its contents differ; restore"):
+    with pytest.raises(ValueError, match=r"differ from those in .*data\.h5 now: its contents differ; restore"):
         trainer.train(config())
 
 
@@ -286,7 +289,7 @@ def test_a_checkpoint_of_a_version_that_did_not_know_its_data_is_continued_from(
     edit(path, lambda content: content.pop("data"))
     assert load_checkpoint(path).data is None
     trainer.train(config())
-    assert "a checkpoint of an older version, which does not know its data again" in capsys.readouterr().err
+    assert "the checkpoint of an older version does not identify its data" in capsys.readouterr().err
 
 
 # ---- what a checkpoint says -------------------------------------------------------------------------------------
@@ -309,9 +312,9 @@ SETTINGS = {
     "bound": (lambda c: c["settings"].update(steps=-1), "steps must be at least 1, got -1"),
     "other": (lambda c: c["settings"].update(classes="two"), "settings say classes=('track', 'shower'), the network"),
     "lacking": (lambda c: c["settings"].pop("filters"), "settings say filters=16, the network in the same file has 2"),
-    "none": (lambda c: c.update(settings=[]), "settings of this checkpoint is list: not one of ours"),
+    "none": (lambda c: c.update(settings=[]), "not a checkpoint of this package: settings is list"),
     "layer": (lambda c: c["network"].update(wings=2), "network: this version of sscn does not know the option 'wings'"),
-    "levels": (lambda c: c["network"].update(depth=3), "the weights lack "),
+    "levels": (lambda c: c["network"].update(depth=3), " is missing"),
     "width": (lambda c: c["network"].update(filters=3), "the network's is ("),
     "negative": (lambda c: c["network"].update(filters=-3), "network: filters must be at least 1, got -3"),
     "nan": (lambda c: next(iter(c["weights"].values())).fill_(math.nan), "has values that are not finite"),
@@ -362,7 +365,7 @@ def test_a_checkpoint_whose_optimizer_does_not_fit_is_not_continued_from(
     ):
         path.write_bytes(whole)
         edit(path, change)
-        with pytest.raises(ValueError, match=r"last\.ckpt: its optimizer or averages cannot be"):
+        with pytest.raises(ValueError, match=r"last\.ckpt: training cannot continue from its optimizer state"):
             trainer.train(config())
 
 
@@ -377,7 +380,7 @@ def test_a_training_with_averages_is_not_continued_without_them(
     with pytest.raises(ValueError, match=r"averaged weight .* has values that are not finite"):
         trainer.train(config(average=0.9))
     edit(tmp_path / "out" / "last.ckpt", lambda content: content.update(averaged=None))
-    with pytest.raises(ValueError, match=r"last\.ckpt: its optimizer or averages .*it has no averages of the weights"):
+    with pytest.raises(ValueError, match=r"last\.ckpt: training cannot .*it has no averages of the weights"):
         trainer.train(config(average=0.9))
 
 

@@ -109,7 +109,7 @@ def test_images_of_two_dimensions_are_those_of_a_wire_plane(event: Event) -> Non
     sums = np.zeros((32, 32))
     np.add.at(sums, (event.coordinates[:, 2], event.coordinates[:, 0]), event.energy)
     np.testing.assert_allclose(flat.energy, sums[tuple(flat.coordinates.T)], rtol=1e-5)
-    with pytest.raises(ValueError, match="has 2 axes, a network of 3 cannot read it"):
+    with pytest.raises(ValueError, match="has 2 axes, but the network reads 3"):
         labels.project(flat, 3)
 
 
@@ -252,7 +252,7 @@ def test_a_finished_training_is_left_as_it_is_and_another_one_refused(tmp_path: 
     before = (path.parent / "last.ckpt").read_bytes(), (path.parent / "steps.csv").read_bytes()
     train(replace(config, workers=1, checkpoint_every=7))
     assert ((path.parent / "last.ckpt").read_bytes(), (path.parent / "steps.csv").read_bytes()) == before
-    with pytest.raises(ValueError, match=r"holds a training with steps=2, not 4: give another out"):
+    with pytest.raises(ValueError, match=r"contains a training with steps=2, not 4: choose another out"):
         train(replace(config, steps=4))
 
 
