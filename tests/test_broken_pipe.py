@@ -56,7 +56,7 @@ def test_a_command_whose_reader_has_ended_prints_nothing(
     assert run(events, words, gone, unbuffered) == (0 if helped else 1, "")
 
 
-def test_a_reader_may_go_after_the_first_line(events: Path) -> None:
+def test_a_reader_may_close_the_pipe_after_the_first_line(events: Path) -> None:
     command = f"{sys.executable} -m sscn_triton inspect events.npz | head -1"
     done = subprocess.run(command, shell=True, cwd=events, capture_output=True, text=True)
     assert (done.returncode, without_progress(done.stderr)) == (0, "")
@@ -70,7 +70,7 @@ def test_bad_input_is_still_reported(events: Path, gone: int, unbuffered: str) -
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("unbuffered", BUFFERS.values(), ids=BUFFERS)
-def test_output_that_cannot_be_written_is_one_line(events: Path, unbuffered: str) -> None:
+def test_output_that_cannot_be_written_gives_one_line(events: Path, unbuffered: str) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     try:
         code, reported = run(events, ["inspect", "events.npz"], full, unbuffered)

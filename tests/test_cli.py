@@ -49,7 +49,7 @@ def test_every_option_of_every_command_is_explained(capsys: pytest.CaptureFixtur
         assert len(explanation.split()) >= 3, option
 
 
-def test_help_has_users_options_first_and_what_all_commands_take_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_user_options_first_and_common_options_once(capsys: pytest.CaptureFixture[str]) -> None:
     _, whole, _ = sscn(capsys, "--help")
     assert "--print_config" in whole
     for name in cli.COMMANDS:
@@ -141,7 +141,7 @@ def test_config_files_are_read_and_the_command_line_wins(capsys: pytest.CaptureF
         ("RunError('the run failed')", 1, "sscn study: the run failed"),
     ],
 )
-def test_how_the_work_ended_decides_the_exit_code(
+def test_the_exit_code_depends_on_the_error(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: str, code: int, line: str
 ) -> None:
     from sscn_triton.common import errors

@@ -158,7 +158,7 @@ def test_an_existing_report_is_refused(capsys: pytest.CaptureFixture[str], tmp_p
 
 @pytest.mark.parametrize("room", [0, 4096])
 @pytest.mark.parametrize("name", ALL)
-def test_a_full_disk_is_one_line_and_leaves_nothing(
+def test_a_full_disk_gives_one_line_and_leaves_no_file(
     context: Any, inputs: Path, tmp_path: Path, name: str, room: int
 ) -> None:
     words = words_for(name, inputs, f"out{CASES[name].suffix}")
@@ -208,7 +208,7 @@ TWICE = {
 
 
 @pytest.mark.parametrize("name", TWICE)
-def test_of_two_processes_with_one_target_one_wins_and_the_other_says_so(
+def test_one_of_two_processes_with_the_same_target_wins_and_the_other_reports_it(
     context: Any, inputs: Path, tmp_path: Path, name: str
 ) -> None:
     words, target = TWICE[name]

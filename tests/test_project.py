@@ -59,7 +59,7 @@ def test_the_files_whose_tests_stay_together_exist():
     assert [path for path in COSTLY if not (ROOT / path).is_file()] == []
 
 
-def test_no_folder_holds_more_files_than_one_sees_at_a_glance():
+def test_no_folder_contains_more_than_18_files():
     paths = [path for room in ("sscn_ref", "sscn_triton", "tests") for path in (ROOT / room).rglob("*.py")]
     counts = collections.Counter(str(path.parent.relative_to(ROOT)) for path in paths)
     assert {folder: count for folder, count in counts.items() if count > 18} == {}
@@ -89,14 +89,14 @@ def test_the_example_of_the_readme_learns_as_printed(tmp_path):
     assert done[-1][1] < 0.6 * done[0][1]
 
 
-def test_the_map_of_the_readme_names_what_exists():
+def test_the_folders_listed_in_the_readme_exist():
     named = re.findall(r"^\| `([\w/]+)/` \|", README, re.MULTILINE)
     assert {"sscn_ref", "sscn_triton", "tests", "tutorial", "book"} <= set(named)
     assert [name for name in named if not (ROOT / name).is_dir()] == []
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
-def test_links_and_commands_of_a_page_lead_somewhere(page):
+def test_links_and_commands_of_a_page_exist(page):
     text = (ROOT / page).read_text()
     links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("https://")]
     assert [link for link in links if not (ROOT / link).exists()] == []
@@ -135,7 +135,7 @@ def test_every_requirement_is_pinned_once_to_a_version_it_allows(python):
 
 
 @pytest.mark.deep
-def test_the_wheel_holds_both_packages_with_their_types(tmp_path):
+def test_the_wheel_contains_both_packages_with_their_types(tmp_path):
     source = tmp_path / "source"  # a copy, since building leaves files behind
     for name in ("sscn_ref", "sscn_triton"):
         shutil.copytree(ROOT / name, source / name)

@@ -117,7 +117,7 @@ def test_every_shared_function_is_in_the_table() -> None:
 
 
 @every_package
-def test_each_direction_undoes_the_other(relation: ModuleType) -> None:
+def test_coarse_from_fine_inverts_fine_from_coarse(relation: ModuleType) -> None:
     for coarse, tap, stride, padding, dilation in itertools.product(
         range(-4, 5), range(4), range(1, 4), range(3), range(1, 3)
     ):

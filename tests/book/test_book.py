@@ -88,7 +88,7 @@ def test_what_a_page_loads_and_links_to_is_in_the_build(pages):
                 assert unquote(parts.fragment) in pages[target].anchors, f"{path.name} points to {address}"
 
 
-def test_no_anchor_stands_twice_on_a_page(pages):
+def test_no_page_has_a_duplicate_anchor(pages):
     assert [
         (path.name, name) for path, page in pages.items() for name, times in page.anchors.items() if times > 1
     ] == []
@@ -139,6 +139,6 @@ def test_every_picture_is_described(pages):
     assert min(described) > 20
 
 
-def test_the_book_brings_its_own_mathjax(pages):
+def test_the_book_contains_mathjax(pages):
     (html,) = {path.parent for path in pages if path.name == "index.html"}
     assert (html / "_static" / "tex-svg.js").stat().st_size > 1_000_000

@@ -24,12 +24,12 @@ def track() -> np.ndarray:
     return front.track(ROOT / "tutorial" / "events.npz")
 
 
-def test_the_rims_of_the_moving_picture_are_those_of_ordinary_convolutions(track):
+def test_the_rims_of_the_animation_equal_the_growth_of_ordinary_convolutions(track):
     counts = np.cumsum([len(ring) for ring in front.grown(track)])
     assert counts.tolist() == active_growth(track, front.LAYERS)
 
 
-def test_what_spreads_along_the_track_is_what_convolutions_carry(track):
+def test_the_influence_drawn_along_the_track_is_that_of_convolutions(track):
     layers = front.influenced(track)
     rulebook, ones = submanifold_rulebook(track, 3), np.ones((9, 1, 1))
     carried = (track == layers[0]).all(axis=1)[:, None].astype(float)

@@ -58,11 +58,11 @@ def test_no_request_leaves_the_page_and_none_fails(pages):
     assert {name: page.failed for name, page in pages.items() if page.failed} == {}
 
 
-def test_no_page_complains(pages):
+def test_no_page_logs_a_complaint(pages):
     assert {name: page.complaints for name, page in pages.items() if page.complaints} == {}
 
 
-def test_every_formula_is_set(pages):
+def test_every_formula_is_typeset(pages):
     assert len(found(pages, "formulas")) > 10
     assert found(pages, "unset") == {}
     assert found(pages, "wrong") == {}
@@ -80,11 +80,11 @@ def test_nothing_is_wider_than_the_page(pages, setting):
     assert found(pages, "wide") == {}
 
 
-def test_at_a_desk_no_formula_and_no_line_of_code_has_to_be_scrolled_to_sideways(pages, setting):
+def test_on_a_wide_screen_no_formula_or_code_needs_horizontal_scrolling(pages, setting):
     if setting != "phone":
         assert found(pages, "cut") == {}
 
 
-def test_text_stands_out_from_what_is_behind_it(pages, setting):
+def test_text_contrasts_with_its_background(pages, setting):
     assert {page.found["theme"] for page in pages.values()} == {"dark" if setting == "dark" else "light"}
     assert found(pages, "faint") == {}

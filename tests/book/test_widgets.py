@@ -89,7 +89,7 @@ def test_the_slider_shows_as_many_active_sites_as_the_reference_counts(page, eve
 
 
 @pytest.mark.parametrize("choice", range(3))
-def test_the_rules_of_what_is_chosen_light_up(page, choice):
+def test_the_rules_of_the_selected_site_or_tap_are_highlighted(page, choice):
     kernel, book = BOOKS[choice]
     rules = [(tap, i, o) for tap, (ins, outs) in enumerate(book.rules) for i, o in zip(ins, outs, strict=True)]
     widget = page.locator("#widget-rulebook")
@@ -145,7 +145,7 @@ def test_keys_are_inserted_and_looked_up_as_by_the_reference(page):
         assert f"Load {len(table)}/16 = {table.load};" in widget.locator(".facts").inner_text()
 
 
-def test_a_full_table_and_a_key_that_is_none_are_said(page):
+def test_the_widget_reports_a_full_table_and_an_invalid_key(page):
     widget = page.locator("#widget-hashing")
     status, field = widget.get_by_role("status"), widget.get_by_role("textbox")
     for key in range(100, 111):
@@ -204,7 +204,7 @@ def from_gray(code: int) -> int:
 
 
 @pytest.mark.parametrize("way", ["print", "no scripts"])
-def test_a_still_picture_stands_in(chromium, book, way):
+def test_a_still_picture_replaces_the_widget_in_print_and_without_javascript(chromium, book, way):
     with visit(chromium, book / "interactive.html", java_script_enabled=way == "print") as seen:
         if way == "print":
             seen.page.emulate_media(media="print")
@@ -214,7 +214,7 @@ def test_a_still_picture_stands_in(chromium, book, way):
         assert not any(live.is_visible() for live in seen.page.locator("figure.widget .live").all())
 
 
-def test_on_a_screen_the_picture_gives_way(page):
+def test_on_a_screen_the_widget_replaces_the_still_picture(page):
     assert not any(picture.is_visible() for picture in page.locator("figure.widget img.still").all())
     assert all(live.is_visible() for live in page.locator("figure.widget .live").all())
     assert page.locator("figure.widget .live").count() == 4

@@ -31,7 +31,7 @@ def test_a_text_is_cut_between_words(text: str, width: int, wanted: str) -> None
     assert len(wanted) <= width
 
 
-def test_an_error_is_its_kind_and_its_first_line() -> None:
+def test_an_error_is_shortened_to_its_type_and_first_line() -> None:
     assert first_line(ValueError()) == "ValueError"
     assert first_line(ValueError("one\ntwo")) == "ValueError: one"
     assert first_line(KeyError("a b"), 80) == "KeyError: 'a b'"

@@ -27,7 +27,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
+def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "file"
     with WholeFile(path) as file:
         file.write(b"one")
@@ -37,7 +37,7 @@ def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
     assert names(path.parent) == ["file"]
 
 
-def test_nothing_is_left_of_a_file_that_failed_nor_of_its_folders(tmp_path: Path) -> None:
+def test_a_failed_writer_leaves_neither_file_nor_folders(tmp_path: Path) -> None:
     def interrupted() -> None:
         with WholeFile(tmp_path / "new" / "folder" / "file") as file:
             file.write(b"one")
@@ -48,7 +48,7 @@ def test_nothing_is_left_of_a_file_that_failed_nor_of_its_folders(tmp_path: Path
     assert names(tmp_path) == []
 
 
-def test_nothing_is_left_of_a_file_that_is_forgotten(tmp_path: Path) -> None:
+def test_a_deleted_writer_leaves_no_file(tmp_path: Path) -> None:
     file = WholeFile(tmp_path / "file")
     assert len(names(tmp_path)) == 2
     del file
@@ -167,7 +167,7 @@ sys.stdin.read()
 
 @pytest.mark.parametrize("locks", ["with locks", "without locks"])
 @pytest.mark.parametrize("child", ["fork", "alone"])
-def test_what_a_killed_writer_leaves_is_removed_by_the_next(
+def test_the_next_writer_removes_the_files_of_a_killed_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: str, child: str
 ) -> None:
     if locks == "without locks":
@@ -193,7 +193,7 @@ def test_what_a_killed_writer_leaves_is_removed_by_the_next(
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_what_a_writer_left_that_was_killed_at_its_end_is_removed(tmp_path: Path, overwrite: bool) -> None:
+def test_check_new_removes_files_of_a_writer_killed_at_its_end(tmp_path: Path, overwrite: bool) -> None:
     path = tmp_path / "file"
     for name in ("file", ".file.lock", ".file.0123abcd.part"):
         (tmp_path / name).write_text("whole")
@@ -212,7 +212,7 @@ def test_the_unfinished_file_of_a_living_writer_is_not_removed(tmp_path: Path) -
     assert names(tmp_path) == ["file"]
 
 
-def test_a_lock_that_is_waited_for_is_had_in_turn(tmp_path: Path) -> None:
+def test_waiting_processes_get_a_lock_in_turn(tmp_path: Path) -> None:
     path, log = tmp_path / "lock", tmp_path / "log"
     program = (
         "import sys; from pathlib import Path; from sscn_triton.common.files import Lock; "

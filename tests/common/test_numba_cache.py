@@ -54,7 +54,7 @@ def test_a_kept_function_that_calls_into_other_files_closes_over_their_fingerpri
     assert seen > 20
 
 
-def test_an_edit_of_the_innermost_file_reaches_the_kept_kernels(tmp_path):
+def test_an_edit_of_the_innermost_file_invalidates_cached_kernels(tmp_path):
     root = Path(sscn_triton.__file__).parent
     shutil.copytree(root, tmp_path / "sscn_triton", ignore=shutil.ignore_patterns("__pycache__"))
 
@@ -70,7 +70,7 @@ def test_an_edit_of_the_innermost_file_reaches_the_kept_kernels(tmp_path):
     assert results() == ["32.0", "32.0"]
 
 
-def test_every_kept_function_may_lose_its_cache():
+def test_every_cached_function_works_without_a_cache_folder():
     """None is decorated by Numba's own njit, which raises if there is no place for a cache."""
     for function in kept_functions():
         package = reference_cache if function.__module__.startswith("sscn_ref.") else numba_cache
@@ -94,7 +94,7 @@ for warning in told:
 """
 
 
-def test_without_any_place_for_a_cache_both_packages_work_and_each_says_so_once(tmp_path):
+def test_without_a_writable_cache_both_packages_work_and_warn_once(tmp_path):
     """As in a read-only installation of a user without a home."""
     for package in (sscn_ref, sscn_triton):
         root, copy = Path(package.__file__).parent, tmp_path / package.__name__
@@ -161,14 +161,14 @@ def kept(tmp_path, request):
     return Kept(tmp_path, *request.param)
 
 
-def test_code_is_kept_where_there_is_a_place(kept):
+def test_compiled_code_is_cached_if_a_folder_is_writable(kept):
     assert kept.call() == (2, [])
     assert kept.files("nbi")
     with mock.patch.object(numba_cache._Cache, "_save_overload", side_effect=AssertionError):
         assert kept.call() == (2, [])
 
 
-def test_a_cache_folder_that_is_removed_is_made_again_or_done_without(kept):
+def test_a_removed_cache_folder_is_recreated_or_not_used(kept):
     kept.call()
     shutil.rmtree(kept.cache)
     assert kept.call() == (2, [])

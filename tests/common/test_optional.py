@@ -89,7 +89,7 @@ MODULES = [name if name in SMOKE else pytest.param(name, marks=pytest.mark.deep)
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_every_command_names_the_package_that_it_misses(module: str, commands: list[list[str]]) -> None:
+def test_every_command_names_a_missing_package(module: str, commands: list[list[str]]) -> None:
     done = subprocess.run(
         [sys.executable, Path(__file__).parents[1] / "support" / "without_package.py", module],
         input=json.dumps(commands),
@@ -130,7 +130,7 @@ def test_readers_name_the_package_that_they_miss(kind: object, tmp_path: Path, m
         open_events(path)
 
 
-def test_attached_labels_name_the_package_that_they_miss_before_an_event_is_read(
+def test_attached_labels_name_a_missing_package_before_reading_an_event(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make(FORMATS[-1], tmp_path, [simulate(0, 0, 16)])

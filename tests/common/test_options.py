@@ -19,7 +19,7 @@ class Some:
     rate: float | None = 0.5
 
 
-def test_bounds_are_allowed_and_so_is_what_is_left_out() -> None:
+def test_values_at_the_bound_and_none_are_allowed() -> None:
     check_least(Some(), events=1)
     check_least(Some(events=None), events=1)
     check_least({"events": 1}, events=1)
@@ -33,7 +33,7 @@ def test_a_number_below_its_bound_is_refused(options: object) -> None:
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("inf"), float("nan")])
-def test_what_is_not_positive_and_finite_is_refused(rate: float) -> None:
+def test_a_value_that_is_not_positive_and_finite_is_refused(rate: float) -> None:
     with pytest.raises(ValueError, match=r"^rate must be positive and finite, got"):
         check_positive(Some(rate=rate), "rate")
 

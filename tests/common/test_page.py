@@ -74,7 +74,7 @@ QUICK = {("labelled", "desktop"), *((name, "phone") for name in ("labelled", "pl
         for setting in ("phone", "desktop")
     ],
 )
-def test_nothing_of_a_page_is_cut(chromium: Any, folder: Path, name: str, setting: str) -> None:
+def test_pages_fit_into_the_window(chromium: Any, folder: Path, name: str, setting: str) -> None:
     with visit(chromium, folder / f"{name}.html", setting) as seen:
         there = seen.look()
         width = seen.page.viewport_size["width"]
@@ -109,6 +109,6 @@ PARTS = """() => {
 }"""
 
 
-def test_a_picture_is_no_wider_than_asked() -> None:
+def test_a_picture_is_no_wider_than_requested() -> None:
     shown = picture(b"png", "what it shows", Table(["a"], [["1"]]), most=32)
     assert 'style="max-width: 32rem"' in shown

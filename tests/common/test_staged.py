@@ -81,7 +81,7 @@ CONTENTS = st.lists(st.tuples(PLACES, st.binary(min_size=1, max_size=25)), min_s
 
 
 @given(CONTENTS, CONTENTS, st.integers(1, 12), st.booleans())
-def test_a_commit_is_whole_or_not_at_all(one: list, other: list, count: int, before_journal: bool) -> None:
+def test_a_commit_is_complete_or_has_no_effect(one: list, other: list, count: int, before_journal: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path, journal = Path(folder) / "file", Path(folder) / "journal"
         below = Dying(path, "x+")

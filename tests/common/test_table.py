@@ -16,7 +16,7 @@ def test_text_is_aligned_under_a_ruler() -> None:
     ]
 
 
-def test_markdown_has_a_cell_a_column_and_no_rows_where_there_are_none() -> None:
+def test_markdown_has_one_cell_per_column_and_may_have_no_rows() -> None:
     assert TABLE.markdown() == "| name | a < b |\n| --- | --- |\n| x & y | 1 |\n| 2018: sparse | 10,000 |"
     assert Table(["name", "a"], []).markdown() == "| name | a |\n| --- | --- |"
     assert Table(["name", "a"], []).text() == "name  a\n----  -"

@@ -31,7 +31,7 @@ HINTS = [(name, attribute) for name, x in tensors().items() for attribute in x.I
 
 
 @pytest.mark.parametrize(("name", "attribute"), HINTS)
-def test_a_missing_attribute_names_its_counterpart(name, attribute):
+def test_a_missing_attribute_suggests_its_counterpart(name, attribute):
     x = tensors()[name]
     assert not hasattr(x, attribute)
     assert getattr(x, attribute, "nothing") == "nothing"

@@ -87,7 +87,7 @@ def test_only_the_usual_floating_types_are_features() -> None:
         SparseTensor(torch.ones(1, 1).to(torch.float8_e5m2), torch.zeros(1, 2, dtype=torch.int32))
 
 
-def test_prepare_names_what_it_takes() -> None:
+def test_prepare_refuses_wrong_types() -> None:
     with pytest.raises(TypeError, match=r"takes a torch\.nn\.Module and a SparseTensor, got SparseUResNet and Tensor"):
         prepare(SparseUResNet(filters=1, depth=1), torch.zeros(3))
 
@@ -111,7 +111,7 @@ OTHERS = {
     ("name", "layer"), [*((name, getattr(torch.nn, name)(**LAYERS[name])) for name in LAYERS), *OTHERS.items()]
 )
 @pytest.mark.parametrize("sequential", [nn.Sequential, torch.nn.Sequential])
-def test_a_layer_of_pytorch_names_the_one_for_sparse_tensors(
+def test_a_layer_of_pytorch_suggests_one_for_sparse_tensors(
     name: str, layer: torch.nn.Module, sequential: type[torch.nn.Module]
 ) -> None:
     x = random_cloud(5, channels=4, dtype=torch.float32)
@@ -122,7 +122,7 @@ def test_a_layer_of_pytorch_names_the_one_for_sparse_tensors(
     assert isinstance(getattr(nn, name), type)
 
 
-def test_a_function_of_pytorch_names_what_takes_sparse_tensors() -> None:
+def test_a_function_of_pytorch_suggests_one_for_sparse_tensors() -> None:
     x = random_cloud(5)
     with pytest.raises(TypeError, match=r"relu of PyTorch takes tensors.*use sscn_triton\.nn\.ReLU$"):
         torch.relu(x)
@@ -139,6 +139,6 @@ def test_a_function_of_pytorch_names_what_takes_sparse_tensors() -> None:
             wrong()
 
 
-def test_what_follows_a_global_pool_may_be_pytorchs() -> None:
+def test_layers_of_pytorch_may_follow_a_global_pool() -> None:
     net = nn.Sequential(nn.SubmanifoldConv(3, 4, 3), nn.GlobalPool(), torch.nn.Linear(4, 2), torch.nn.ReLU()).double()
     assert net(random_cloud(5)).shape == (2, 2)

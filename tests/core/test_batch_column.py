@@ -40,7 +40,7 @@ def doubts(coordinates: Tensor, batch_size: int | None = None) -> list[str]:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 10])
-def test_a_missing_batch_index_is_doubted(events: list[lartpc.Event], count: int) -> None:
+def test_a_missing_batch_index_gives_a_warning(events: list[lartpc.Event], count: int) -> None:
     sites = sites_of(events[:count])
     for wrong in (sites[:, 1:], sites[:, [3, 2, 1]]):
         (said,) = doubts(wrong)
@@ -51,20 +51,20 @@ def test_a_missing_batch_index_is_doubted(events: list[lartpc.Event], count: int
 
 
 @pytest.mark.parametrize("count", [2, 5, 20])
-def test_a_batch_index_in_the_last_column_is_doubted(events: list[lartpc.Event], count: int) -> None:
+def test_a_batch_index_in_the_last_column_gives_a_warning(events: list[lartpc.Event], count: int) -> None:
     sites = sites_of(events[:count])
     (said,) = doubts(sites[:, [1, 2, 3, 0]])
     assert f"the last column ascends from 0 to {count - 1}, as a batch index does" in said
 
 
-def test_planes_are_doubted_too(events: list[lartpc.Event]) -> None:
+def test_planes_without_a_batch_index_give_a_warning(events: list[lartpc.Event]) -> None:
     sites = sites_of([lartpc.project(event, "u") for event in events[:4]])
     assert not doubts(sites)
     assert "seems to be missing" in doubts(sites_of([lartpc.project(events[0], "u")])[:, 1:])[0]
     assert "the last column ascends from 0 to 3" in doubts(sites[:, [1, 2, 0]])[0]
 
 
-def test_a_doubt_is_said_once_and_not_where_the_batch_size_is_named(events: list[lartpc.Event]) -> None:
+def test_the_warning_appears_once_and_not_with_batch_size(events: list[lartpc.Event]) -> None:
     wrong = sites_of(events[:1])[:, 1:]
     assert len(doubts(wrong)) == 1
     assert doubts(wrong, batch_size=48) == []
@@ -77,7 +77,7 @@ def test_a_doubt_is_said_once_and_not_where_the_batch_size_is_named(events: list
 
 
 @pytest.mark.parametrize("count", [1, 2, 16, 20, 60])
-def test_simulated_events_are_not_doubted(events: list[lartpc.Event], count: int) -> None:
+def test_simulated_events_give_no_warning(events: list[lartpc.Event], count: int) -> None:
     """60 of them are 20 three times, as in a batch of copies."""
     sites = sites_of((events * 3)[:count])
     assert doubts(sites) == []
@@ -85,7 +85,7 @@ def test_simulated_events_are_not_doubted(events: list[lartpc.Event], count: int
     assert doubts(sites[torch.randperm(len(sites), generator=torch.Generator().manual_seed(0))]) == []
 
 
-def test_one_event_many_times_is_not_doubted(events: list[lartpc.Event]) -> None:
+def test_a_repeated_event_gives_no_warning(events: list[lartpc.Event]) -> None:
     assert doubts(sites_of(events[:1] * 40)) == []
 
 
@@ -97,7 +97,7 @@ def test_one_event_many_times_is_not_doubted(events: list[lartpc.Event]) -> None
     size=st.sampled_from([5, 40, 1000]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_random_clouds_are_not_doubted(
+def test_random_clouds_give_no_warning(
     shuffled: bool, ndim: int, batch_size: int, rows: int, size: int, seed: int
 ) -> None:
     """Few or many events of one or more rows each, in boxes that are full or almost empty."""
@@ -111,7 +111,7 @@ def test_random_clouds_are_not_doubted(
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_full_boxes_are_not_doubted(ndim: int) -> None:
+def test_full_boxes_give_no_warning(ndim: int) -> None:
     assert doubts(SparseTensor.from_dense(torch.ones(20, 1, *[5] * ndim)).coordinates) == []
     axes = torch.meshgrid(*[torch.arange(5)] * ndim, torch.arange(20), indexing="ij")  # the batch index fastest
     assert doubts(torch.stack(axes, -1).reshape(-1, 1 + ndim).roll(1, 1)) == []
@@ -123,7 +123,9 @@ def test_keys_beyond_int64_are_left_to_the_search_for_duplicates() -> None:
         SparseTensor(torch.ones(100, 1), far)
 
 
-def test_rows_on_a_gpu_are_not_looked_at(monkeypatch: pytest.MonkeyPatch, events: list[lartpc.Event]) -> None:
+def test_rows_on_a_gpu_are_not_checked_for_a_batch_column(
+    monkeypatch: pytest.MonkeyPatch, events: list[lartpc.Event]
+) -> None:
     wrong = sites_of(events[:1])[:, 1:]
     looked: list[int] = []
     monkeypatch.setattr(batch_column, "_share_of_neighbours", lambda *arguments: looked.append(1) or 0.0)
@@ -133,7 +135,7 @@ def test_rows_on_a_gpu_are_not_looked_at(monkeypatch: pytest.MonkeyPatch, events
     assert looked == [1]
 
 
-def test_a_wrong_batch_column_is_named_where_it_is_an_error(events: list[lartpc.Event]) -> None:
+def test_errors_caused_by_a_wrong_batch_column_mention_it(events: list[lartpc.Event]) -> None:
     sites = sites_of(events[:2])
     with pytest.raises(ValueError, match=r"of batch \(column 0\) run from 0 to 47; .* The batch index is the first"):
         SparseTensor(torch.ones(len(sites), 1), sites[:, 1:], batch_size=2)
@@ -141,6 +143,6 @@ def test_a_wrong_batch_column_is_named_where_it_is_an_error(events: list[lartpc.
         SparseTensor(torch.ones(len(sites), 1), sites[:, 1:], spatial_shape=(48, 48, 48))
 
 
-def test_samples_collated_are_not_doubted(events: list[lartpc.Event]) -> None:
+def test_collated_samples_give_no_warning(events: list[lartpc.Event]) -> None:
     batch = collate([{"coordinates": event.coordinates, "energy": event.energy[:, None]} for event in events])
     assert doubts(batch["coordinates"]) == []

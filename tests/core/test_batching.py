@@ -95,7 +95,7 @@ def test_sparse_tensors_are_joined_event_by_event() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_loader_uses_it_with_and_without_processes(workers: int) -> None:
+def test_a_data_loader_collates_with_and_without_processes(workers: int) -> None:
     samples = [
         Sample(one["coordinates"].numpy(), random_cloud(one["labels"].numel() + 1)) for one in map(sample, range(6))
     ]

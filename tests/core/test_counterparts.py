@@ -52,7 +52,7 @@ def test_every_hint_for_an_argument_names_what_exists(layer: str, argument: str)
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_layer_names_itself_and_its_arguments_where_it_lacks_one(name: str) -> None:
+def test_a_layer_refuses_an_unknown_argument_and_lists_its_own(name: str) -> None:
     layer = LAYERS[name]
     takes = {**inspect.signature(layer).parameters}
     if "kwargs" in takes:  # which a norm hands to BatchNorm, and other layers refuse
@@ -127,14 +127,14 @@ def test_every_convolution_and_pooling_has_named_arguments() -> None:
     assert found - {nn.InstanceNorm} <= {*BY_PLACE}
 
 
-def test_a_norm_with_open_arguments_names_itself() -> None:
+def test_an_unknown_argument_of_a_derived_norm_names_that_norm() -> None:
     with pytest.raises(
         TypeError, match=r"^BatchNormLeakyReLU takes no argument 'stride'; its arguments are \(num_feat"
     ):
         nn.BatchNormLeakyReLU(2, stride=1)
 
 
-def test_a_layer_of_ones_own_reports_the_layer_that_it_is_made_of() -> None:
+def test_an_error_in_a_subclass_names_the_base_layer() -> None:
     class Mine(nn.SubmanifoldConv):
         def __init__(self, channels: int) -> None:
             super().__init__(channels, channels, 3, stride=2)  # type: ignore[call-arg]
@@ -145,7 +145,7 @@ def test_a_layer_of_ones_own_reports_the_layer_that_it_is_made_of() -> None:
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
-def test_an_attribute_of_another_engine_names_ours(name: str) -> None:
+def test_an_attribute_of_another_engine_suggests_ours(name: str) -> None:
     x = random_cloud(2)
     assert not hasattr(SparseTensor, name)
     with pytest.raises(AttributeError, match=rf"'SparseTensor' object has no attribute '{name}': use ") as caught:
@@ -155,7 +155,7 @@ def test_an_attribute_of_another_engine_names_ours(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_module_answers_a_foreign_name_unless_it_has_it(name: str) -> None:
+def test_a_module_suggests_its_own_name_for_a_foreign_one(name: str) -> None:
     for module in (sscn_triton, nn, functional):
         if name in module.__all__:
             assert getattr(module, name)
@@ -164,12 +164,12 @@ def test_a_module_answers_a_foreign_name_unless_it_has_it(name: str) -> None:
             getattr(module, name)
 
 
-def test_a_loss_takes_the_features() -> None:
+def test_a_loss_given_a_sparse_tensor_asks_for_the_features() -> None:
     with pytest.raises(TypeError, match=r"cross_entropy of PyTorch .*: use x\.features, with one target per"):
         torch.nn.functional.cross_entropy(random_cloud(3), torch.zeros(3).long())
 
 
-def test_the_names_that_people_bring_are_in_the_tables() -> None:
+def test_common_foreign_names_are_in_the_tables() -> None:
     for name in ("F", "C", "indices", "replace_feature", "feats", "coords", "shape", "size", "relu"):
         assert name in ATTRIBUTES
     for name in ("BatchNorm1d", "Conv3d", "SubMConv3d", "SubmanifoldConvolution", "MinkowskiConvolution"):
@@ -195,7 +195,7 @@ COMPARED = [operator.lt, operator.le, operator.gt, operator.ge]
 
 
 @pytest.mark.parametrize("function", [operator.add, *BINARY])
-def test_arithmetic_names_map(function: Callable[[Any, Any], Any]) -> None:
+def test_binary_operators_suggest_map(function: Callable[[Any, Any], Any]) -> None:
     x = random_cloud(3)
     for left, right in [(x, 2), (2, x), (x, x.features), (x, None)]:
         with pytest.raises(TypeError, match=r"unsupported operand .*: use x\.map\(lambda features: features \S+ \."):
@@ -208,13 +208,13 @@ def test_arithmetic_names_map(function: Callable[[Any, Any], Any]) -> None:
 
 
 @pytest.mark.parametrize("function", [operator.neg, operator.abs, operator.invert])
-def test_a_sign_names_map(function: Callable[[Any], Any]) -> None:
+def test_unary_operators_suggest_map(function: Callable[[Any], Any]) -> None:
     with pytest.raises(TypeError, match=r"bad operand type for \S+: 'SparseTensor': use x\.map\(lambda features: "):
         function(random_cloud(3))
 
 
 @pytest.mark.parametrize("function", COMPARED)
-def test_a_comparison_names_the_features(function: Callable[[Any, Any], Any]) -> None:
+def test_comparison_operators_suggest_the_features(function: Callable[[Any, Any], Any]) -> None:
     with pytest.raises(TypeError, match=r"use x\.features [<>]=? \.\.\."):
         function(random_cloud(3), 0)
 

@@ -22,7 +22,7 @@ ROWS = torch.zeros(2, 3)
 SITES = torch.tensor([[0, 1, 2, 3], [1, -4, 5, 6]])
 
 
-def test_attributes_are_what_was_given() -> None:
+def test_attributes_equal_the_arguments_of_the_constructor() -> None:
     x = SparseTensor(ROWS, SITES)
     assert x.features is ROWS
     assert x.coordinates.dtype == torch.int32
@@ -120,7 +120,7 @@ def given_as(**changes: Any) -> Callable[[], SparseTensor]:
         (given_as(coordinates=SITES[[1, 1]]), ValueError, r"rows 0 and 1 are both \[1, -4, 5, 6\]; merge them with"),
     ],
 )
-def test_arguments_that_make_no_tensor_are_refused(
+def test_invalid_arguments_of_the_constructor_are_refused(
     make: Callable[[], SparseTensor], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -138,7 +138,7 @@ def test_points_that_share_a_site_are_merged_as_the_oracle_does(how: str, sites:
 
 
 @pytest.mark.parametrize("how", ["sum", "mean", "max", "first", "last"])
-def test_merged_points_pass_gradients_on(how: str) -> None:
+def test_merged_points_have_the_right_gradients(how: str) -> None:
     sites = torch.tensor([[0, 1], [0, 2], [0, 1], [0, 1]])
 
     def merged(features: torch.Tensor) -> torch.Tensor:
@@ -179,7 +179,7 @@ def test_merging_no_points_gives_no_sites(how: str) -> None:
     x.features.sum().backward()
 
 
-def test_a_maximum_among_equals_is_the_first_and_not_a_number_wins() -> None:
+def test_the_first_of_equal_maxima_gets_the_gradient_and_nan_is_the_maximum() -> None:
     sites = torch.tensor([[0, 1]] * 3)
     features = torch.tensor([[1.0, 2.0], [1.0, torch.nan], [0.0, 3.0]], requires_grad=True)
     merged = SparseTensor.from_points(features, sites, duplicates="max").features
@@ -254,7 +254,7 @@ def test_a_detached_tensor_has_no_gradient_and_shares_grid_and_memory() -> None:
     assert z.features.data_ptr() == y.features.data_ptr()
 
 
-def test_conversion_to_what_features_cannot_be_is_refused_by_name() -> None:
+def test_conversion_to_an_unsupported_type_is_refused_by_name() -> None:
     x = random_cloud(10)
     for dtype in (torch.int32, torch.bool, torch.complex64, torch.float8_e5m2):
         with pytest.raises(TypeError, match=f"or float64, and cannot become {dtype}"):

@@ -103,7 +103,7 @@ def test_transforms_inside_transforms_are_recorded_by_each(name: str) -> None:
         torch.func.jvp(torch.func.grad(loss), (features,), (direction,))
 
 
-def test_a_step_of_weights_inside_a_step_has_its_second_order() -> None:
+def test_a_weight_update_inside_a_step_has_second_derivatives() -> None:
     torch.manual_seed(0)
     x, net = random_cloud(20, channels=3), nn.Sequential(nn.SubmanifoldConv(3, 4, 3), nn.BatchNorm(4)).double().eval()
 
@@ -125,7 +125,7 @@ def test_a_step_of_weights_inside_a_step_has_its_second_order() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in LAYERS if "orm" not in name or name == "GroupNorm"])
-def test_a_map_over_features_is_the_function_of_each(name: str) -> None:
+def test_vmap_over_features_equals_a_loop(name: str) -> None:
     function, features = function_of(name)
     several = torch.stack([features, features * 2, -features])
     torch.testing.assert_close(torch.vmap(function)(several), torch.stack([function(rows) for rows in several]))
@@ -176,7 +176,7 @@ def test_a_network_that_makes_its_tensor_is_not_exported_and_the_error_says_what
             torch.export.export(MakesItsTensor(), (x.features, x.coordinates), strict=strict)
 
 
-def test_tracing_names_what_is_possible() -> None:
+def test_tracing_is_refused_and_export_is_suggested() -> None:
     with pytest.raises(TypeError, match=r"torch\.jit\.trace cannot take it; torch\.export can"):
         torch.jit.trace(nn.SubmanifoldConv(3, 4, 3).double(), random_cloud(20, channels=3))
 

@@ -42,7 +42,7 @@ WRONG_FEATURES = {
 
 
 @pytest.mark.parametrize("wrong", WRONG_FEATURES)
-def test_features_that_do_not_fit_the_sites_are_refused_by_every_way_in(wrong: str) -> None:
+def test_features_that_do_not_fit_the_sites_are_refused_everywhere(wrong: str) -> None:
     x = tensor()
     make, error, message = WRONG_FEATURES[wrong]
     before, features = x.features, make(x)
@@ -59,7 +59,7 @@ def test_features_that_do_not_fit_the_sites_are_refused_by_every_way_in(wrong: s
     assert x.features is before
 
 
-def test_set_features_take_the_place_of_the_old_ones() -> None:
+def test_assigned_features_replace_the_old_ones() -> None:
     x = nn.SubmanifoldConv(3, 4, 3)(tensor())
     x.features = x.features * 3 + 1
     assert nn.BatchNorm(4)(x).features.var(0, unbiased=False).detach() == pytest.approx([1.0] * 4, abs=1e-3)
@@ -76,7 +76,7 @@ def test_set_features_take_the_place_of_the_old_ones() -> None:
         ("batch_size", 1, AttributeError, "batch_size"),
     ],
 )
-def test_no_attribute_of_a_tensor_can_be_set_to_nonsense(name: str, wrong: Any, error: Any, message: str) -> None:
+def test_invalid_values_for_attributes_of_a_tensor_are_refused(name: str, wrong: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         setattr(tensor(), name, wrong)
 
@@ -92,7 +92,7 @@ def test_no_attribute_of_a_tensor_can_be_set_to_nonsense(name: str, wrong: Any, 
         ((random_sites(4).int(), None, -1), ValueError, "an int of at least 0, got -1"),
     ],
 )
-def test_a_grid_is_made_of_sites_alone(given: Any, error: Any, message: str) -> None:
+def test_a_grid_refuses_wrong_arguments_and_assignments(given: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         Grid(*given)
     for name in ("coordinates", "spatial_shape", "batch_size"):
@@ -184,7 +184,7 @@ def in_no_grad(net: torch.nn.Module, x: SparseTensor) -> None:
 
 
 @pytest.mark.parametrize("first", [in_inference_mode, prepared_in_inference_mode, in_a_transform, in_no_grad])
-def test_data_cached_on_a_grid_serves_a_later_training_step(first: Callable[..., None]) -> None:
+def test_a_training_step_works_after_inference_on_the_same_grid(first: Callable[..., None]) -> None:
     net, x = stack(), tensor(40)
     first(net.eval(), x)
     assert_trains(net.train(), x)

@@ -143,7 +143,9 @@ POINTS = torch.tensor([[0.5, 1.5], [2.5, -3.5]])
         ({"voxel_size": 1e-320}, ValueError, "their voxels are inf to inf, but int32 holds"),
     ],
 )
-def test_what_cannot_be_quantized_is_refused(change: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_invalid_arguments_of_quantize_are_refused(
+    change: dict[str, Any], error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         quantize(**{"positions": POINTS, "voxel_size": 1.0} | change)
 
@@ -160,7 +162,9 @@ def test_what_cannot_be_quantized_is_refused(change: dict[str, Any], error: type
         ({"duplicates": "median"}, ValueError, "duplicates must be one of"),
     ],
 )
-def test_what_cannot_be_voxelized_is_refused(change: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_invalid_arguments_of_voxelize_are_refused(
+    change: dict[str, Any], error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         voxelize(**{"features": torch.ones(2, 1), "positions": POINTS, "voxel_size": 1.0} | change)
 
@@ -218,7 +222,7 @@ def test_from_points_returns_the_row_of_each_point_on_request(how: str, sites: n
     assert torch.equal(SparseTensor.from_points(features, coordinates, duplicates=how).features, x.features)
 
 
-def test_without_a_batch_all_points_are_of_one_event() -> None:
+def test_without_a_batch_all_points_belong_to_one_event() -> None:
     assert voxelize(torch.ones(2, 1), POINTS, 1.0).tensor.batch_size == 1
     empty = voxelize(torch.ones(0, 1), POINTS[:0], 1.0)
     assert (len(empty.tensor), empty.tensor.batch_size, empty.tensor.ndim) == (0, 1, 2)
@@ -271,7 +275,7 @@ def test_features_at_points_are_those_of_a_loop_over_voxels(
 
 
 @given(cloud=st.integers(1, 4).flatmap(lambda ndim: st.tuples(points(ndim), points(ndim))))
-def test_rows_are_found_as_in_a_table(cloud: tuple[np.ndarray, np.ndarray]) -> None:
+def test_find_rows_gives_the_rows_of_a_dictionary(cloud: tuple[np.ndarray, np.ndarray]) -> None:
     sites, wanted = cloud
     x = SparseTensor.from_points(torch.zeros(len(sites), 1), torch.from_numpy(sites), duplicates="first")
     table = {tuple(site): row for row, site in enumerate(x.coordinates.tolist())}
@@ -333,7 +337,7 @@ def test_interpolation_is_exact_for_what_is_linear() -> None:
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3, 4])
-def test_nothing_is_found_in_nothing(ndim: int) -> None:
+def test_lookups_in_empty_tensors_find_nothing(ndim: int) -> None:
     empty = SparseTensor(torch.zeros(0, 2, requires_grad=True), torch.zeros(0, 1 + ndim, dtype=torch.int))
     full = random_cloud(3, 2, ndim=ndim, batch_size=1, size=4)
     for x, positions in [(empty, torch.ones(2, ndim)), (full, torch.ones(0, ndim)), (empty, torch.ones(0, ndim))]:
@@ -363,15 +367,13 @@ def test_nothing_is_found_in_nothing(ndim: int) -> None:
         ({"origin": (0.0, 0.0)}, ValueError, "origin must be one number or 3"),
     ],
 )
-def test_what_cannot_be_looked_up_is_refused(
-    look: Any, change: dict[str, Any], error: type[Exception], message: str
-) -> None:
+def test_invalid_lookups_are_refused(look: Any, change: dict[str, Any], error: type[Exception], message: str) -> None:
     given_as = {"x": random_cloud(8), "positions": torch.ones(2, 3), "batch": torch.tensor([0, 1])} | change
     with pytest.raises(error, match=message):
         look(**given_as)
 
 
-def test_wrong_words_and_coordinates_are_refused() -> None:
+def test_invalid_options_and_coordinates_of_lookups_are_refused() -> None:
     x = random_cloud(8)
     with pytest.raises(ValueError, match="missing must be one of renormalize, zero, got 'nan'"):
         interpolate(x, torch.ones(1, 3), missing="nan")
@@ -384,7 +386,7 @@ def test_wrong_words_and_coordinates_are_refused() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="what is interpreted here runs on a GPU there")
-def test_the_triton_engine_finds_the_same() -> None:
+def test_the_triton_engine_gives_the_same_results() -> None:
     x = random_cloud(40, 3, size=4, dtype=torch.float32)
     positions = torch.rand(12, 3, generator=torch.Generator().manual_seed(0)) * 4
     batch = torch.arange(12) % 2

@@ -39,13 +39,13 @@ def check(engine: Engine, case: Case, seed: int, groups: int, width_in: int, wid
 
 @every_engine
 @pytest.mark.parametrize("name", NAMED)
-def test_chosen_cases_are_the_oracles(engine: Engine, name: str) -> None:
+def test_chosen_cases_equal_the_oracle(engine: Engine, name: str) -> None:
     check(engine, NAMED[name], seed=0, groups=2, width_in=2, width_out=1)
 
 
 @every_engine
 @given(case=cases(at_most=8), seed=seeds, groups=groups, width_in=st.integers(1, 3), width_out=st.integers(1, 3))
-def test_outputs_and_gradients_are_the_oracles(
+def test_outputs_and_gradients_equal_the_oracles(
     engine: Engine, case: Case, seed: int, groups: int, width_in: int, width_out: int
 ) -> None:
     check(engine, case, seed, groups, width_in, width_out)
@@ -140,7 +140,7 @@ def test_channels_of_any_number_and_precision(
 @every_engine
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", KINDS)
-def test_rules_in_thousands_for_every_tap(engine: Engine, dtype: type, kind: str) -> None:
+def test_convolution_is_right_with_thousands_of_rules_per_tap(engine: Engine, dtype: type, kind: str) -> None:
     check_against_float64(engine, cloud_case(kind), dtype, 1, 16, 16)
 
 
@@ -174,7 +174,7 @@ WINDOWS = [  # extent, kernel, stride, padding, dilation, groups, output padding
 
 @every_engine
 @pytest.mark.parametrize("window", WINDOWS, ids=str)
-def test_on_a_full_block_a_strided_convolution_is_torchs(engine: Engine, window) -> None:
+def test_on_a_full_block_a_strided_convolution_equals_torchs(engine: Engine, window) -> None:
     extent, kernel, stride, padding, dilation, groups, _ = window
     built = engine.build(Case("strided", block(*extent, batches=2), kernel, stride, padding, dilation, extent))
     x, w = values(1, len(built.inputs), 2 * groups), values(2, built.taps, groups, 2, 3)
@@ -186,7 +186,7 @@ def test_on_a_full_block_a_strided_convolution_is_torchs(engine: Engine, window)
 
 @every_engine
 @pytest.mark.parametrize("window", WINDOWS, ids=str)
-def test_on_a_full_block_a_transposed_convolution_is_torchs(engine: Engine, window) -> None:
+def test_on_a_full_block_a_transposed_convolution_equals_torchs(engine: Engine, window) -> None:
     extent, kernel, stride, padding, dilation, groups, extra = window
     case = Case("transposed", block(*extent, batches=2), kernel, stride, padding, dilation, extent, extra)
     built = engine.build(case)
@@ -202,7 +202,9 @@ def test_on_a_full_block_a_transposed_convolution_is_torchs(engine: Engine, wind
 @pytest.mark.parametrize("kernel", [(3,), (4,), (2, 5), (3, 3, 2)], ids=str)
 @pytest.mark.parametrize("dilation", [1, 2])
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
-def test_on_a_full_block_a_submanifold_convolution_is_torchs_same(engine: Engine, kernel, dilation: int) -> None:
+def test_on_a_full_block_a_submanifold_convolution_equals_torchs_with_same_padding(
+    engine: Engine, kernel, dilation: int
+) -> None:
     ndim = len(kernel)
     extent, ones = (7, 6, 5)[:ndim], (1,) * ndim
     built = engine.build(Case("submanifold", block(*extent), kernel, ones, ones, (dilation,) * ndim, extent))
@@ -228,7 +230,7 @@ def written_into_zeros(shape: Sequence[int], built: Rules, y: np.ndarray) -> np.
 
 @every_reference
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_results_have_the_type_of_what_was_given(reference, dtype: type) -> None:
+def test_results_have_the_type_of_the_inputs(reference, dtype: type) -> None:
     book = reference.submanifold_rulebook(block(3, 3), 3)
     x, w, b = (values(1, *shape).astype(dtype) for shape in ((9, 2), (9, 2, 4), (4,)))
     y = reference.convolve(x, w, book, b)
@@ -280,7 +282,7 @@ def test_values_that_are_not_real_numbers_are_refused(reference) -> None:
 
 
 @given(case=cases(at_most=6), groups=groups)
-def test_operations_are_counted_as_the_oracle_spends_them(case: Case, groups: int) -> None:
+def test_counted_operations_equal_those_of_the_oracle(case: Case, groups: int) -> None:
     book = sscn_ref.strided_rulebook(case.coordinates, *case.window)
     rules = {tap: set(zip(a.tolist(), b.tolist(), strict=True)) for tap, (a, b) in enumerate(book.rules)}
     weight = values(0, len(rules), groups, 2, 3)

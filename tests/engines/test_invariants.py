@@ -214,7 +214,7 @@ def test_moving_all_sites_moves_the_outputs_and_changes_no_bit(layer: Layer) -> 
 
 
 @every_layer
-def test_each_event_is_alone(layer: Layer) -> None:
+def test_events_do_not_influence_each_other(layer: Layer) -> None:
     x = tensor(cloud())
     together = layer(x)
     for event in range(EVENTS):

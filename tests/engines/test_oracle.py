@@ -6,7 +6,7 @@ import pytest
 from tests.support import oracle
 
 
-def test_a_line_of_three_seen_through_a_kernel_of_three() -> None:
+def test_submanifold_rules_of_three_sites_and_a_kernel_of_three() -> None:
     built = oracle.submanifold(np.array([[0, 4], [0, 5], [0, 7]]), (3,), (1,))
     assert built.output_sites == [(0, 4), (0, 5), (0, 7)]
     assert built.rules == {0: {(0, 1)}, 1: {(0, 0), (1, 1), (2, 2)}, 2: {(1, 0)}}
@@ -17,7 +17,7 @@ def test_an_even_kernel_reaches_one_site_to_the_right() -> None:
     assert built.rules == {0: {(0, 0), (1, 1)}, 1: {(1, 0)}}
 
 
-def test_a_halving_puts_every_site_under_one_parent() -> None:
+def test_a_halving_assigns_every_site_to_one_parent() -> None:
     built = oracle.strided(np.array([[0, -1], [0, 0], [0, 1], [1, 0]]), (2,), (2,), (0,), (1,))
     assert built.output_sites == [(0, -1), (0, 0), (1, 0)]
     assert built.rules == {0: {(1, 1), (3, 2)}, 1: {(0, 0), (2, 1)}}

@@ -37,20 +37,20 @@ def check(engine: Engine, case: Case, seed: int) -> None:
 
 @every_engine
 @pytest.mark.parametrize("name", STRIDED)
-def test_chosen_cases_are_the_oracles(engine: Engine, name: str) -> None:
+def test_chosen_cases_equal_the_oracle(engine: Engine, name: str) -> None:
     check(engine, NAMED[name], seed=0)
 
 
 @every_engine
 @given(case=cases(kind="strided", at_most=8), seed=seeds)
-def test_pooling_unpooling_and_their_gradients_are_the_oracles(engine: Engine, case: Case, seed: int) -> None:
+def test_pooling_unpooling_and_their_gradients_equal_the_oracles(engine: Engine, case: Case, seed: int) -> None:
     check(engine, case, seed)
 
 
 @every_engine
 @pytest.mark.parametrize("how", ["max", "mean", "sum"])
 @given(coordinates=sites(2), seed=seeds)
-def test_pooling_over_events_is_the_oracles(engine: Engine, how: str, coordinates: np.ndarray, seed: int) -> None:
+def test_pooling_over_events_equals_the_oracles(engine: Engine, how: str, coordinates: np.ndarray, seed: int) -> None:
     rules, events = oracle.of_events(coordinates), 4
     x, g = few_values(seed, len(coordinates), 2), values(seed, events, 2)
     name = {"mean": "active"}.get(how, how)
@@ -61,7 +61,7 @@ def test_pooling_over_events_is_the_oracles(engine: Engine, how: str, coordinate
 
 @every_engine
 @pytest.mark.parametrize("window", [((2, 2), (2, 2), (0, 0)), ((3, 2), (1, 2), (1, 1)), ((4, 3), (3, 2), (2, 1))])
-def test_on_a_full_block_pooling_is_torchs(engine: Engine, window) -> None:
+def test_on_a_full_block_pooling_equals_torchs(engine: Engine, window) -> None:
     case = Case("strided", block(7, 6, batches=2), *window, (1, 1), (7, 6))
     built, x = engine.build(case), few_values(0, 84, 3)
     image = torch.tensor(x).reshape(2, 7, 6, 3).permute(0, 3, 1, 2).requires_grad_()
@@ -80,7 +80,7 @@ def test_on_a_full_block_pooling_is_torchs(engine: Engine, window) -> None:
 
 
 @every_engine
-def test_not_a_number_is_the_largest(engine: Engine) -> None:
+def test_not_a_number_is_the_maximum(engine: Engine) -> None:
     x = np.array([[0.0], [1.0], [np.nan], [3.0], [5.0], [4.0]])
     built = engine.build(Case("strided", block(6), (3,), (3,), (0,), (1,)))
     np.testing.assert_array_equal(engine.pool(built, x, "max"), [[np.nan], [5]])
@@ -100,7 +100,7 @@ def test_a_row_that_no_rule_reaches_is_zero(reference) -> None:
 
 @every_reference
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
-def test_results_have_the_type_of_what_was_given_and_means_are_not_whole(reference, dtype: type) -> None:
+def test_results_have_the_type_of_the_inputs_and_means_are_not_rounded(reference, dtype: type) -> None:
     sites, x = block(4, batches=2), np.arange(8)[:, np.newaxis].astype(dtype)
     book = sscn_ref.strided_rulebook(sites, 2, 2)
     mean = np.result_type(dtype, np.float32)

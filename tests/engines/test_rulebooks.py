@@ -19,31 +19,31 @@ def check(engine: Engine, case: Case) -> None:
 
 @every_engine
 @pytest.mark.parametrize("name", NAMED)
-def test_rules_of_chosen_cases_are_the_oracles(engine: Engine, name: str) -> None:
+def test_rules_of_chosen_cases_equal_the_oracles(engine: Engine, name: str) -> None:
     check(engine, NAMED[name])
 
 
 @every_engine
 @given(case=cases(kind="submanifold"))
-def test_submanifold_rules_are_the_oracles(engine: Engine, case: Case) -> None:
+def test_submanifold_rules_equal_the_oracles(engine: Engine, case: Case) -> None:
     check(engine, case)
 
 
 @every_engine
 @given(case=cases(kind="strided"))
-def test_strided_rules_are_the_oracles(engine: Engine, case: Case) -> None:
+def test_strided_rules_equal_the_oracles(engine: Engine, case: Case) -> None:
     check(engine, case)
 
 
 @every_engine
 @given(case=cases(kind="inverse"))
-def test_inverse_rules_are_the_oracles(engine: Engine, case: Case) -> None:
+def test_inverse_rules_equal_the_oracles(engine: Engine, case: Case) -> None:
     check(engine, case)
 
 
 @every_engine
 @given(case=cases(kind="transposed"))
-def test_transposed_rules_are_the_oracles(engine: Engine, case: Case) -> None:
+def test_transposed_rules_equal_the_oracles(engine: Engine, case: Case) -> None:
     check(engine, case)
 
 
@@ -94,7 +94,7 @@ def test_moving_all_sites_by_strides_moves_the_outputs_and_keeps_the_rules(engin
 
 @every_engine
 @given(case=cases(at_most=8))
-def test_batches_do_not_see_each_other(engine: Engine, case: Case) -> None:
+def test_batches_do_not_influence_each_other(engine: Engine, case: Case) -> None:
     """The rules of one batch alone are those among its rows in the whole."""
     whole = engine.build(case)
     for batch in np.unique(case.coordinates[:, 0]).tolist():

@@ -23,7 +23,7 @@ def test_channels_are_joined_and_values_added_on_one_grid() -> None:
     assert torch.equal(add(x, x).features, 2 * x.features)
 
 
-def test_joined_tensors_keep_the_way_back() -> None:
+def test_joined_tensors_keep_the_path_to_the_finer_sites() -> None:
     x = random_cloud(20)
     coarse = nn.MaxPool(2)(x)
     assert nn.Unpool(2)(concatenate([coarse, coarse]) + concatenate([coarse, coarse])).grid is x.grid
@@ -40,7 +40,7 @@ def test_tensors_of_different_grids_are_refused() -> None:
         concatenate([x, prune(x, torch.ones(20, dtype=torch.bool))])
 
 
-def test_what_cannot_be_joined_is_refused() -> None:
+def test_tensors_that_cannot_be_joined_are_refused() -> None:
     x = random_cloud(20)
     with pytest.raises(ValueError, match="at least one tensor is needed"):
         concatenate([])
@@ -67,7 +67,7 @@ def test_pruning_keeps_rows_their_order_and_their_gradients(count: int, ndim: in
 
 
 @pytest.mark.parametrize("kept", ["all", "some", "none"])
-def test_an_inverse_after_pruning_leads_to_all_fine_sites_with_zeros_for_what_is_gone(kept: str) -> None:
+def test_an_inverse_after_pruning_restores_all_fine_sites_with_zeros_for_pruned_ones(kept: str) -> None:
     torch.manual_seed(0)
     x = random_cloud(40)
     down, up = (torch.randn(27, 3, 3, dtype=torch.float64) for _ in range(2))
@@ -107,7 +107,7 @@ def test_a_layer_after_pruning_is_the_layer_on_the_sites_that_are_left() -> None
     torch.testing.assert_close(y.features, wanted.features)
 
 
-def test_a_mask_that_is_none_is_refused() -> None:
+def test_an_invalid_mask_is_refused() -> None:
     x = random_cloud(5)
     with pytest.raises(ValueError, match=r"keep must be a bool tensor \[5\].*got torch.float64 \(5, 3\)"):
         prune(x, x.features)

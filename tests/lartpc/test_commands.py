@@ -68,7 +68,7 @@ def test_simulated_events_are_those_of_the_seed(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_interrupted_simulation_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_simulation_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "events.h5"
     seen: list[int] = []
 
@@ -108,7 +108,9 @@ def test_an_unfinished_file_of_other_events_is_refused_and_kept(tmp_path: Path, 
     assert kept_events(path) == PART
 
 
-def test_events_that_would_be_made_otherwise_today_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_events_of_a_version_that_simulates_differently_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stop(done: int) -> None:
         if done:
             raise KeyboardInterrupt
@@ -133,7 +135,7 @@ production.simulate_file(sys.argv[1], 3, seed=5, size=16)
 
 
 @pytest.mark.parametrize("again", [["--overwrite", "true"], []], ids=["overwritten", "refused"])
-def test_the_next_run_removes_what_one_left_that_was_killed_at_the_end(
+def test_the_next_run_removes_files_of_a_run_killed_at_the_end(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, again: list[str]
 ) -> None:
     path = tmp_path / "events.h5"
@@ -244,7 +246,7 @@ def test_convert_copies(capsys: pytest.CaptureFixture[str], events: EventFile, t
         assert same_event(one, other, particles=suffix == ".hdf5")
 
 
-def test_convert_keeps_what_a_file_of_ours_says_of_itself(
+def test_convert_keeps_seed_and_configuration(
     capsys: pytest.CaptureFixture[str], events: EventFile, tmp_path: Path
 ) -> None:
     with PilarnetWriter(tmp_path / "first.h5", seed=7, configuration={"size": 16}) as writer:
@@ -328,7 +330,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("words", "message"), BAD.values(), ids=BAD)
-def test_bad_input_is_one_line_and_writes_nothing(
+def test_bad_input_gives_one_line_and_writes_nothing(
     capsys: pytest.CaptureFixture[str],
     events: EventFile,
     monkeypatch: pytest.MonkeyPatch,

@@ -35,7 +35,7 @@ def cloud(seed: int, count: int = 60, shape: tuple[int, ...] = (16, 12, 10)) -> 
     return event_at(sites, shape, energy=rng.random(count), labels=rng.integers(-1, 5, count))
 
 
-def test_types_are_those_promised() -> None:
+def test_an_event_has_the_documented_types() -> None:
     event = event_at([[1, 2, 3], [4, 5, 6]])
     assert (event.coordinates.dtype, event.energy.dtype, event.labels.dtype) == (np.int32, np.float32, np.int8)
     assert event.clusters.tolist() == [-1, -1]
@@ -97,7 +97,7 @@ def test_every_class_has_its_own_colour() -> None:
         (11, 13, "muMinusCaptureAtRest", "Michel"),
     ],
 )
-def test_the_fields_rule_labels_particles(pdg: int, parent: int, process: str, name: str) -> None:
+def test_particles_are_labelled_by_the_rule_of_the_field(pdg: int, parent: int, process: str, name: str) -> None:
     assert CLASS_NAMES[particle_label(pdg, parent, process)] == name
 
 
@@ -116,7 +116,7 @@ def test_a_crop_keeps_what_lies_inside() -> None:
     assert part.spatial_shape == (6, 5, 4)
 
 
-def test_a_drawn_crop_is_the_same_again_and_never_empty() -> None:
+def test_a_random_crop_is_never_empty_and_the_same_for_the_same_seed() -> None:
     event = event_at([[15, 11, 9], [0, 0, 0]])
     corners = set()
     for seed in range(40):

@@ -35,7 +35,7 @@ def wire(event: Event, plane: str, places: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 @pytest.mark.parametrize("plane", PLANES)
-def test_energy_falls_where_the_voxels_shadow_does(plane: str) -> None:
+def test_energy_is_spread_over_the_projection_of_the_voxel(plane: str) -> None:
     """Against 2000 points drawn in every voxel."""
     event = random_event(0, 20)
     image = project(event, plane, threshold=0.0)
@@ -63,7 +63,7 @@ def test_vertical_wires_sum_along_the_vertical() -> None:
     np.testing.assert_allclose(image.origin, event.origin[[2, 0]])
 
 
-def test_one_inclined_plane_is_the_other_upside_down() -> None:
+def test_plane_u_equals_plane_v_of_the_upside_down_event() -> None:
     event = random_event(2)
     height = event.spatial_shape[1]
     upside_down = event.replace(coordinates=event.coordinates * [1, -1, 1] + [0, height - 1, 0])
@@ -92,7 +92,7 @@ def test_the_larger_part_decides_label_and_cluster(plane: str) -> None:
         np.testing.assert_array_equal(getattr(image, field)[clear], np.where(winner == kinds, -1, winner)[clear])
 
 
-def test_weak_pixels_are_cut() -> None:
+def test_pixels_below_the_threshold_are_removed() -> None:
     event = random_event(4)
     whole, cut = project(event, "u", threshold=0.0), project(event, "u", threshold=0.3)
     keep = whole.energy >= np.float32(0.3)

@@ -37,7 +37,7 @@ def test_logits_come_for_every_site_in_the_inputs_order(ndim: int) -> None:
     torch.testing.assert_close(shuffled.features, y.features[order])
 
 
-def test_each_event_of_a_batch_is_seen_alone() -> None:
+def test_a_network_treats_events_of_a_batch_separately() -> None:
     net = small_net().eval()
     x = random_cloud(60, channels=2, size=6, batch_size=3)
     y = net(x).features
@@ -92,7 +92,7 @@ def test_a_second_pass_builds_nothing_and_gives_the_same_bits() -> None:
     assert len(finest._steps) == 1
 
 
-def test_grids_do_not_keep_themselves_alive() -> None:
+def test_grids_are_freed_without_garbage_collection() -> None:
     import gc
     import weakref
 
@@ -185,7 +185,7 @@ def test_hooks_and_functional_call_work() -> None:
     torch.testing.assert_close(y.features, expected.expand(40, 3))
 
 
-def test_layers_refuse_what_does_not_fit() -> None:
+def test_layers_refuse_unsuitable_inputs() -> None:
     net = small_net()
     with pytest.raises(ValueError, match="takes 2 channels, but the tensor has 3"):
         net(random_cloud(10, channels=3))

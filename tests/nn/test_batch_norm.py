@@ -21,7 +21,7 @@ EPS = 1e-4
 
 @every_engine
 @given(rows=st.integers(0, 20), channels=st.integers(1, 4), seed=seeds)
-def test_outputs_are_the_oracles(engine: Engine, rows: int, channels: int, seed: int) -> None:
+def test_outputs_equal_the_oracles(engine: Engine, rows: int, channels: int, seed: int) -> None:
     x, w, b = 3 + values(seed, rows, channels), values(seed + 1, channels), values(seed + 2, channels)
     np.testing.assert_allclose(engine.batch_norm(x, w, b, EPS), oracle.batch_norm(x, w, b, EPS), **TIGHT)
 
@@ -43,7 +43,7 @@ def test_gradients_are_the_slopes_of_the_oracle(engine: Engine, rows: int, seed:
 
 
 @every_engine
-def test_outputs_and_gradients_are_torchs(engine: Engine) -> None:
+def test_outputs_and_gradients_equal_torchs(engine: Engine) -> None:
     x, w, b, g = 5 + values(0, 500, 7), values(1, 7), values(2, 7), values(3, 500, 7)
     leaves = [torch.tensor(a, requires_grad=True) for a in (x, w, b)]
     y = torch.nn.functional.batch_norm(leaves[0], None, None, leaves[1], leaves[2], training=True, eps=EPS)
@@ -64,7 +64,7 @@ def test_one_row_becomes_the_bias_and_has_no_gradient(engine: Engine) -> None:
 
 
 @every_engine
-def test_no_rows_stay_no_rows(engine: Engine) -> None:
+def test_batch_norm_of_no_rows_returns_no_rows(engine: Engine) -> None:
     none, w = np.zeros((0, 3)), np.ones(3)
     assert engine.batch_norm(none, w, w, EPS).shape == (0, 3)
     by_x, by_w, by_b = engine.batch_norm_gradients(none, none, w, EPS)
@@ -165,7 +165,7 @@ def test_kernels_have_right_first_and_second_derivatives(leakiness: float, train
 
 @pytest.mark.parametrize("momentum", [0.3, None])
 @pytest.mark.parametrize("layer", [nn.BatchNorm, nn.BatchNormReLU])
-def test_kernels_follow_running_statistics_as_pytorchs_does(layer: type, momentum: float | None) -> None:
+def test_kernels_update_running_statistics_like_pytorch(layer: type, momentum: float | None) -> None:
     """Batches of many rows, one row, none; then evaluation. Without affine parameters nothing else changes."""
     for affine in (True, False):
         mine = layer(3, momentum=momentum, affine=affine)

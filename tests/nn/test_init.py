@@ -25,7 +25,7 @@ CASES = [(name, settings) for name, several in INITIALISERS.items() for settings
 
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize(("name", "settings"), CASES)
-def test_a_weight_gets_what_pytorch_gives_the_same_layer(name: str, settings: dict[str, Any], groups: int) -> None:
+def test_initialisers_give_the_same_weights_as_pytorch(name: str, settings: dict[str, Any], groups: int) -> None:
     layer = nn.SubmanifoldConv(4, 6, (3, 2, 1), groups=groups)
     dense: Any = torch.nn.Conv3d(4, 6, (3, 2, 1), groups=groups)
     filled = getattr(nn.init, name)(layer.weight, **settings, generator=torch.Generator().manual_seed(3))
@@ -51,7 +51,7 @@ def test_other_tensors_than_convolution_weights_are_refused() -> None:
 
 @pytest.mark.parametrize("groups", [1, 4])
 @pytest.mark.parametrize("kind", [nn.SubmanifoldConv, nn.SparseConv, nn.InverseConv, nn.TransposedConv])
-def test_a_new_layer_is_as_wide_spread_as_pytorchs_by_he(kind: Any, groups: int) -> None:
+def test_initial_weights_have_the_spread_of_pytorchs_kaiming_normal(kind: Any, groups: int) -> None:
     torch.manual_seed(0)
     layer = kind(64, 96, 3, groups=groups)
     dense: Any = torch.nn.Conv3d(64, 96, 3, groups=groups)
@@ -67,7 +67,7 @@ def layer() -> Any:
     return nn.SubmanifoldConv(3, 4, 3, bias=False).double()
 
 
-def test_weight_norm_on_the_documented_axis_is_pytorchs_own() -> None:
+def test_weight_norm_on_the_documented_axis_equals_pytorchs() -> None:
     """The length of each output channel's weight is a parameter of its own."""
     x = random_cloud(30)
     sparse, dense = layer(), nn.to_torch(layer())
@@ -83,7 +83,7 @@ def test_weight_norm_on_the_documented_axis_is_pytorchs_own() -> None:
     torch.testing.assert_close(sparse(x).features, before * torch.tensor([1, 1, 3, 1]))
 
 
-def test_spectral_norm_on_the_documented_axis_is_pytorchs_own() -> None:
+def test_spectral_norm_on_the_documented_axis_equals_pytorchs() -> None:
     """The matrix whose largest singular value becomes 1 is that of output channels by all that they read."""
     sparse, other = layer(), layer()
     parametrizations.spectral_norm(sparse, n_power_iterations=200, dim=3)
@@ -97,7 +97,7 @@ def test_spectral_norm_on_the_documented_axis_is_pytorchs_own() -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_a_chain_of_parametrized_layers_does_what_its_layers_do(training: bool) -> None:
+def test_a_chain_of_parametrized_layers_equals_its_layers_in_turn(training: bool) -> None:
     net = nn.Sequential(nn.BatchNorm(3), layer(), nn.BatchNormReLU(4), nn.SubmanifoldConv(4, 3, 3)).double()
     parametrizations.weight_norm(net[1], dim=3)
     parametrizations.spectral_norm(net[3], dim=3)

@@ -46,7 +46,7 @@ def full(channels: int, *extent: int, batches: int = 2) -> tuple[torch.Tensor, S
 
 
 @given(case=cases(kind="transposed"), seed=seeds)
-def test_transposed_convolution_is_the_oracles(case: Case, seed: int) -> None:
+def test_transposed_convolution_equals_the_oracles(case: Case, seed: int) -> None:
     right = expected(case)
     taps = int(np.prod(case.kernel_size))
     x, w, b = values(seed, len(case.coordinates), 2), values(seed + 1, taps, 2, 3), values(seed + 2, 3)
@@ -81,7 +81,7 @@ def test_transposed_convolution_starts_a_new_path() -> None:
         nn.InverseConv(3, 3, 2, stride=2).double()(y)
 
 
-def test_transposed_convolution_refuses_what_does_not_fit() -> None:
+def test_transposed_convolution_refuses_unsuitable_arguments() -> None:
     with pytest.raises(ValueError, match=r"output_padding must be smaller than stride or dilation.*got \(2, 2, 2\)"):
         nn.TransposedConv(1, 1, 3, stride=2, output_padding=2)
     unbounded = SparseTensor(torch.ones(1, 1), torch.zeros(1, 4, dtype=torch.int))
@@ -117,7 +117,7 @@ def test_names_by_dimension_are_the_layers_with_ndim_given(kind: str, ndim: int)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activations_are_pytorchs_on_the_features(name: str) -> None:
+def test_activations_equal_pytorchs_on_the_features(name: str) -> None:
     x = random_cloud(20)
     mine, theirs = (getattr(home, name)(**ACTIVATIONS[name]).double() for home in (nn, torch.nn))
     results = []
@@ -184,7 +184,7 @@ def test_a_submanifold_layer_is_padding_same_at_active_sites(ndim: int, kernel: 
     torch.testing.assert_close(back(x.dense()), theirs(x.dense()))
 
 
-def test_an_inverse_layer_is_pytorchs_transposed_one_at_the_sites_it_came_from() -> None:
+def test_an_inverse_layer_equals_pytorchs_transposed_one_at_the_fine_sites() -> None:
     x = random_cloud(40, channels=4)
     theirs = torch.nn.ConvTranspose3d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2).double()
     mine = nn.from_torch(theirs, nn.InverseConv)
@@ -209,7 +209,7 @@ def test_conversion_keeps_type_and_mode_and_gives_the_requested_kind() -> None:
     assert nn.from_torch(torch.nn.Conv2d(2, 2, 3, padding="valid")).padding == (0, 0)
 
 
-def test_conversions_that_would_not_agree_are_refused() -> None:
+def test_conversions_that_would_change_the_result_are_refused() -> None:
     with pytest.raises(TypeError, match=r"layer must be a torch\.nn\.Conv1d to 3d.*got Linear"):
         nn.from_torch(torch.nn.Linear(1, 1))
     with pytest.raises(TypeError, match=r"layer must be a convolution of sscn_triton\.nn, got Conv2d"):
@@ -328,7 +328,7 @@ def test_a_network_of_every_layer_is_saved_loaded_copied_and_pickled() -> None:
         assert repr(twin) == repr(net)
 
 
-def test_hooks_see_features_and_parameters_and_pytorch_says_which_do_not() -> None:
+def test_forward_and_tensor_hooks_work_and_full_backward_hooks_warn() -> None:
     layer, x = nn.SubmanifoldConv(3, 2, 3).double(), random_cloud(10)
     x.features.requires_grad_()
     seen: list[str] = []

@@ -27,7 +27,7 @@ def full(ndim: int, channels: int = 6, size: int = 4) -> tuple[torch.Tensor, Spa
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_on_a_full_block_the_norms_and_their_gradients_are_pytorchs(ndim: int) -> None:
+def test_on_a_full_block_the_norms_and_their_gradients_equal_pytorchs(ndim: int) -> None:
     torch.manual_seed(0)
     image, x = full(ndim)
     instance = {1: torch.nn.InstanceNorm1d, 2: torch.nn.InstanceNorm2d, 3: torch.nn.InstanceNorm3d}[ndim]
@@ -54,7 +54,7 @@ def test_on_a_full_block_the_norms_and_their_gradients_are_pytorchs(ndim: int) -
 
 
 @pytest.mark.parametrize("layer", [nn.GroupNorm(2, 4), nn.InstanceNorm(4), nn.LayerNorm(4)], ids=repr)
-def test_an_event_of_a_batch_is_normalised_alone(layer: torch.nn.Module) -> None:
+def test_events_of_a_batch_are_normalised_separately(layer: torch.nn.Module) -> None:
     layer = copy.deepcopy(layer).double()
     x = random_cloud(50, channels=4, batch_size=3)
     y = layer(x).features
@@ -65,7 +65,7 @@ def test_an_event_of_a_batch_is_normalised_alone(layer: torch.nn.Module) -> None
         torch.testing.assert_close(layer(SparseTensor(x.features[rows], sites, 8)).features, y[rows])
 
 
-def test_layer_norm_is_pytorchs_on_every_row() -> None:
+def test_layer_norm_equals_pytorchs_on_every_row() -> None:
     x = random_cloud(20, channels=5)
     mine, theirs = nn.LayerNorm(5, eps=0.2).double(), torch.nn.LayerNorm(5, eps=0.2).double()
     torch.testing.assert_close(mine(x).features, theirs(x.features))
@@ -211,7 +211,7 @@ def test_two_processes_equal_one_on_the_joined_batch(tmp_path: Path) -> None:
     torch.testing.assert_close(variance.double(), rows.var(0, correction=0), rtol=1e-4, atol=0)
 
 
-def test_without_other_processes_the_synchronised_norm_is_batch_norm() -> None:
+def test_the_synchronised_norm_of_one_process_equals_batch_norm() -> None:
     net = small_net()
     twin = nn.convert_sync_batchnorm(copy.deepcopy(net))
     assert not any(type(module) is nn.BatchNorm for module in twin.modules())

@@ -284,7 +284,7 @@ def test_any_part_of_the_studys_network_may_be_watched_or_replaced_in_every_way(
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_moments_do_not_outlive_features_that_a_hook_writes_to_unseen(mode: Any) -> None:
+def test_cached_moments_are_not_used_after_a_hook_writes_to_the_features(mode: Any) -> None:
     """No version counter knows of a write through ``.data``, nor in inference mode of any."""
     with mode():
         for place in (PLACES | LAST).values():
@@ -319,7 +319,7 @@ def test_a_norm_normalises_the_features_that_it_is_given(kind: type[nn.Sequentia
     torch.testing.assert_close(y.var(0, correction=0), torch.ones(CHANNELS).double(), rtol=0, atol=1e-12)
 
 
-def test_a_chain_with_a_forward_of_its_own_may_come_before_a_norm() -> None:
+def test_a_chain_with_an_overridden_forward_may_precede_a_norm() -> None:
     x = given("", 2)
     net = nn.Sequential(Adding(conv()), nn.BatchNorm(CHANNELS)).double()
     wanted = net[1](x + net[0][0](x)).features
@@ -341,7 +341,7 @@ def test_a_compiled_part_is_compiled_and_called(place: str) -> None:
     assert graphs.frame_count >= 1
 
 
-def test_every_layer_is_its_own_until_someone_watches() -> None:
+def test_layers_run_their_own_forward_unless_watched() -> None:
     """So that the comparisons above compare layers that are done as one."""
     torch.manual_seed(0)
     for place in PLACES.values():

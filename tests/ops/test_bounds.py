@@ -193,24 +193,24 @@ def assert_both_happened(outcomes: dict[str, dict[str, int]]) -> None:
         assert counts["refused"] > 0, name
 
 
-def test_no_operator_of_the_cpu_leaves_its_tensors() -> None:
+def test_cpu_operators_stay_within_their_tensors() -> None:
     assert_both_happened(attacked(list(ENGINES), "cpu", 25))
 
 
 @pytest.mark.deep
-def test_no_operator_of_the_cpu_leaves_its_tensors_in_many_cases() -> None:
+def test_cpu_operators_stay_within_their_tensors_in_many_cases() -> None:
     assert_both_happened(attacked(list(ENGINES), "cpu", 3000))
 
 
 INTERPRETED = ("convolution", "pool_sum", "statistics")
 
 
-def test_no_kernel_of_the_gpu_leaves_its_tensors_interpreted() -> None:
+def test_interpreted_gpu_kernels_stay_within_their_tensors() -> None:
     assert_both_happened(attacked(list(INTERPRETED), "triton", 8))
 
 
 @pytest.mark.deep
-def test_no_kernel_of_the_gpu_leaves_its_tensors_in_many_cases() -> None:
+def test_gpu_kernels_stay_within_their_tensors_in_many_cases() -> None:
     assert_both_happened(attacked(list(ENGINES), "triton", 200))
 
 

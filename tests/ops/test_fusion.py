@@ -254,7 +254,7 @@ def test_a_fused_network_is_one_compiled_graph() -> None:
     torch.testing.assert_close(dict(net.named_buffers()), {name: wanted[name] for name, _ in net.named_buffers()})
 
 
-def test_a_residual_elsewhere_or_of_other_channels_is_refused() -> None:
+def test_a_residual_on_other_sites_or_with_other_channels_is_refused() -> None:
     conv, x, y = nn.SubmanifoldConv(3, 3, 3), random_cloud(5, dtype=torch.float32), random_cloud(6, dtype=torch.float32)
     with pytest.raises(ValueError, match=r"the residual is on Grid\(6 sites.* the convolution leads to Grid\(5 sites"):
         conv(x, functional.Fused(residual=y))
@@ -276,7 +276,7 @@ def settled(net: torch.nn.Module) -> torch.nn.Module:
 
 @pytest.mark.parametrize("context", [contextlib.nullcontext, interpreted], ids=["cpu", "kernels"])
 @pytest.mark.parametrize("grouped", [False, True])
-def test_a_folded_network_gives_what_the_network_gives(context: Any, grouped: bool) -> None:
+def test_a_folded_network_gives_the_same_results(context: Any, grouped: bool) -> None:
     net = models.SparseUResNet(2, 2, filters=3, depth=2, repetitions=1)
     if grouped:
         net = nn.Sequential(nn.SubmanifoldConv(2, 6, 3, groups=2), nn.BatchNormLeakyReLU(6), nn.Linear(6, 2))
@@ -290,7 +290,7 @@ def test_a_folded_network_gives_what_the_network_gives(context: Any, grouped: bo
         torch.testing.assert_close(folded(x).features, net(x).features, rtol=1e-10, atol=1e-10)
 
 
-def test_only_what_stays_the_same_is_folded() -> None:
+def test_shared_watched_and_batch_dependent_norms_are_not_folded() -> None:
     shared = nn.SubmanifoldConv(2, 2, 3)
     watched = nn.Sequential(nn.SubmanifoldConv(2, 2, 3), nn.BatchNorm(2))
     watched[0].register_forward_hook(lambda module, given, result: None)

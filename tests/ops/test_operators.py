@@ -126,7 +126,7 @@ def test_the_same_bits_twice_and_with_one_or_two_threads(kind: str) -> None:
         assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
-def test_a_pass_does_not_wake_the_compiler() -> None:
+def test_a_pass_does_not_import_the_compiler() -> None:
     """PyTorch's compiler takes a second and 130 MB to import: a forward and backward pass does without."""
     code = (
         "import sys, torch, sscn_triton as s\n"

@@ -67,7 +67,7 @@ def test_unpooling_gives_every_fine_site_the_sum_of_its_pools(case: Case, seed: 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 @pytest.mark.parametrize("window", [(2, 2, 0), (3, 2, 1), (3, 1, 1), (2, 3, 1)], ids=str)
-def test_on_a_full_block_pooling_and_its_gradients_are_pytorchs(ndim: int, window: tuple[int, int, int]) -> None:
+def test_on_a_full_block_pooling_and_its_gradients_equal_pytorchs(ndim: int, window: tuple[int, int, int]) -> None:
     torch.manual_seed(0)
     image = torch.randint(-4, 4, (2, 3, *[7] * ndim)).double()  # few values, so that the largest is often shared
     sites = torch.tensor(block(*[7] * ndim, batches=2))
@@ -94,14 +94,14 @@ def test_on_a_full_block_pooling_and_its_gradients_are_pytorchs(ndim: int, windo
         torch.testing.assert_close(mine_slope, slope.movedim(1, -1).reshape(-1, 3))
 
 
-def test_dilated_max_pooling_is_pytorchs() -> None:
+def test_dilated_max_pooling_equals_pytorchs() -> None:
     image = torch.randn(1, 2, 9, 8, dtype=torch.float64)
     x = SparseTensor(image[0].flatten(1).T.contiguous(), torch.tensor(block(9, 8)), (9, 8))
     wanted = dense.max_pool2d(image, (3, 2), (2, 1), (1, 1), (2, 3))
     torch.testing.assert_close(max_pool(x, (3, 2), (2, 1), padding=(1, 1), dilation=(2, 3)).dense(), wanted)
 
 
-def test_not_a_number_is_the_largest_as_in_pytorch() -> None:
+def test_nan_is_the_maximum_as_in_pytorch() -> None:
     image = torch.randn(1, 1, 8)
     image[0, 0, [1, 6]] = torch.nan
     x = SparseTensor(image[0].T.contiguous(), torch.tensor(block(8)), 8)

@@ -56,7 +56,7 @@ def wanted(sequence: tuple[tuple[str, str], ...]) -> str:
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3])
-def test_products_are_taken_as_pytorch_was_told_in_any_order(length: int) -> None:
+def test_precision_follows_pytorchs_settings_in_any_order(length: int) -> None:
     for sequence in itertools.product(SETTINGS, repeat=length):
         for way, value in (("old", "highest"), ("matmul", "none"), ("all", "none"), *sequence):
             tell(way, value)
@@ -77,13 +77,13 @@ def test_products_are_taken_as_pytorch_was_told_in_any_order(length: int) -> Non
         ((("old", "high"), ("matmul", "tf32")), "tf32x3"),  # PyTorch keeps no trace of the second
     ],
 )
-def test_the_cases_one_meets(sequence: tuple[tuple[str, str], ...], taken: str) -> None:
+def test_precision_for_common_settings(sequence: tuple[tuple[str, str], ...], taken: str) -> None:
     for way, value in sequence:
         tell(way, value)
     assert float32_precision() == taken
 
 
-def test_in_a_fresh_process_ieee_is_the_default_and_the_general_setting_holds() -> None:
+def test_ieee_is_the_default_in_a_new_process_and_the_general_setting_applies() -> None:
     code = (
         "import torch; from sscn_triton.ops.precision import float32_precision; print(float32_precision()); "
         "torch.backends.fp32_precision = 'tf32'; print(float32_precision())"
@@ -93,7 +93,7 @@ def test_in_a_fresh_process_ieee_is_the_default_and_the_general_setting_holds() 
 
 
 @pytest.mark.parametrize("setting", [("old", "medium"), ("matmul", "tf32"), ("all", "bf16")])
-def test_on_the_cpu_float32_convolution_is_exact_whatever_was_set(setting: tuple[str, str]) -> None:
+def test_float32_convolution_on_the_cpu_ignores_precision_settings(setting: tuple[str, str]) -> None:
     x = random_cloud(50, channels=32, dtype=torch.float32)
     layer = nn.SubmanifoldConv(32, 32, 3)
     exact = layer(x).features

@@ -84,7 +84,7 @@ def tensor(count: int = 60) -> SparseTensor:
     return SparseTensor(torch.randn(count, 1), random_sites(count), 8, 2)
 
 
-def test_the_rulebooks_of_a_unet_wait_once_each_and_the_tensor_twice() -> None:
+def test_each_rulebook_of_a_unet_synchronises_once_and_the_tensor_twice() -> None:
     """Its range is checked, its duplicates are looked for; then each rulebook tells the host its size."""
     network = SparseUResNet(filters=2, depth=3, repetitions=1)
     with watched() as places:
@@ -110,7 +110,7 @@ def test_a_step_on_rulebooks_that_are_built_never_waits() -> None:
     assert places == {}
 
 
-def test_the_watch_sees_every_way_to_fetch_a_number() -> None:
+def test_the_watch_notices_every_synchronisation() -> None:
     numbers = [lambda x: x.tolist(), lambda x: x.numpy(), lambda x: x.cpu(), lambda x: x.sum().item()]
     masks = [lambda x: bool(x.any()), lambda x: float(x[0]), lambda x: x[x > 0], lambda x: x.nonzero()]
     for way in [*numbers, *masks]:

@@ -14,7 +14,7 @@ from tests.support.strategies import cases, seeds, values
 
 @every_reference
 @given(data=st.data(), seed=seeds, groups=st.integers(1, 3), ndim=st.integers(1, 3))
-def test_dense_convolution_is_torchs(reference, data, seed: int, groups: int, ndim: int) -> None:
+def test_dense_convolution_equals_torchs(reference, data, seed: int, groups: int, ndim: int) -> None:
     def axes(low: int, high: int) -> tuple[int, ...]:
         return data.draw(st.tuples(*[st.integers(low, high)] * ndim))
 

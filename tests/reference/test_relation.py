@@ -19,7 +19,7 @@ def test_taps_have_the_last_axis_fastest(kernel_size: list[int]) -> None:
 
 @pytest.mark.filterwarnings("ignore:Using padding=.same. with even kernel")
 @pytest.mark.parametrize(("kernel", "dilation"), list(itertools.product(range(1, 7), range(1, 4))))
-def test_submanifold_padding_is_torchs_same(kernel: int, dilation: int) -> None:
+def test_submanifold_padding_equals_torchs_same(kernel: int, dilation: int) -> None:
     """An impulse at 10 comes out at 10 - dilation * tap + padding, tap by tap."""
     impulse, weight = torch.zeros(1, 1, 21), torch.arange(1.0, kernel + 1).reshape(1, 1, -1)
     impulse[0, 0, 10] = 1
@@ -33,7 +33,7 @@ setting = st.tuples(st.integers(1, 6), st.integers(1, 5), st.integers(0, 4), st.
 
 
 @given(st.integers(1, 12), setting)
-def test_output_shape_counts_windows_and_refuses_none(size: int, window: tuple[int, int, int, int]) -> None:
+def test_output_shape_counts_windows_and_refuses_an_empty_output(size: int, window: tuple[int, int, int, int]) -> None:
     kernel, *rest = window
     right = oracle.size_after(size, *window)
     if right:

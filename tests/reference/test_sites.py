@@ -17,7 +17,7 @@ any_points = ndims.flatmap(points)
 
 
 @given(any_points)
-def test_keys_are_unique_ordered_as_the_sites_and_lead_back(coordinates: np.ndarray) -> None:
+def test_keys_are_unique_ordered_like_the_sites_and_invertible(coordinates: np.ndarray) -> None:
     keys = pack_keys(coordinates)
     assert (unpack_keys(keys, *key_box(coordinates)) == coordinates).all()
     by_key = [tuple(coordinates[row]) for row in np.argsort(keys, kind="stable")]
@@ -42,7 +42,7 @@ def test_the_largest_box_that_fits_is_packed_and_the_next_refused() -> None:
 
 
 @given(any_points, any_points, st.floats(0.2, 1))
-def test_the_table_finds_what_was_put_in_and_nothing_else(inside: np.ndarray, asked: np.ndarray, load: float) -> None:
+def test_a_hash_table_finds_exactly_the_inserted_keys(inside: np.ndarray, asked: np.ndarray, load: float) -> None:
     keys = pack_keys(inside).tolist()
     table, known = HashTable(capacity_for(len(keys), load)), {}
     for row, key in enumerate(keys):
@@ -65,7 +65,7 @@ def test_a_probe_can_be_followed_slot_by_slot() -> None:
     assert table.load == 0.75
 
 
-def test_a_full_table_says_so_and_still_answers() -> None:
+def test_a_full_table_refuses_insertion_and_still_finds_keys() -> None:
     table = HashTable(2)
     assert [table.insert(key, row=key) for key in (5, 6)] == [5, 6]
     assert table.lookup(7) == -1
@@ -91,7 +91,7 @@ def test_bad_tables_are_refused() -> None:
 
 
 @given(any_points)
-def test_the_compiled_table_is_the_readable_one_slot_by_slot(coordinates: np.ndarray) -> None:
+def test_the_compiled_table_equals_the_readable_one_in_every_slot(coordinates: np.ndarray) -> None:
     keys = pack_keys(coordinates)
     table = HashTable(capacity_for(len(keys)))
     first = [table.insert(key, row) for row, key in enumerate(keys.tolist())]
@@ -130,7 +130,7 @@ def test_joined_features_keep_their_type_and_a_mean_of_integers_is_not_one(refer
 
 
 @every_reference
-def test_a_missing_number_is_not_lost_in_a_maximum(reference) -> None:
+def test_a_maximum_with_nan_is_nan(reference) -> None:
     for column in ([np.nan, 1.0], [1.0, np.nan]):
         _, joined = reference.reduce_duplicates([[0, 1], [0, 1]], np.array([column]).T, "max")
         assert np.isnan(joined).all()
@@ -164,7 +164,7 @@ def test_coordinates_and_reductions_of_the_wrong_kind_are_refused(reference) -> 
         reference.reduce_duplicates([[0, 0]], [[1.0], [2.0]], "sum")
 
 
-def test_a_site_index_finds_rows_and_says_where_there_is_none() -> None:
+def test_a_site_index_finds_rows_and_returns_minus_1_for_other_sites() -> None:
     index = sscn_ref.SiteIndex(np.array([[0, 5, -1], [1, 2, 2], [0, -3, 4]], np.int32))
     wanted = np.array([[0, -3, 4], [0, 5, 0], [1, 2, 2], [9, 9, 9], [0, 5, -1]])
     assert index.find(wanted).tolist() == [2, -1, 1, -1, 0]

@@ -50,19 +50,19 @@ def check(net: SparseUResNet, sites: torch.Tensor, training: bool, spatial_shape
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_scores_and_gradients_are_the_librarys(ndim: int, training: bool) -> None:
+def test_scores_and_gradients_equal_the_librarys(ndim: int, training: bool) -> None:
     net = drawn(in_channels=2, num_classes=3, filters=4, depth=3, repetitions=1, ndim=ndim)
     check(net, random_sites(60, ndim, size={1: 50, 2: 10, 3: 6}[ndim]), training)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 @pytest.mark.parametrize("training", [True, False])
-def test_no_site_and_one_site_are_the_librarys(count: int, training: bool) -> None:
+def test_no_site_and_one_site_give_the_results_of_the_library(count: int, training: bool) -> None:
     check(drawn(filters=2, depth=2, repetitions=2), random_sites(count), training)
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_a_shape_that_halving_does_not_divide_is_truncated_alike(training: bool) -> None:
+def test_both_packages_truncate_a_shape_that_halving_does_not_divide(training: bool) -> None:
     net = drawn(filters=2, depth=3, repetitions=1)
     check(net, random_sites(100, size=7), training, spatial_shape=7)
 

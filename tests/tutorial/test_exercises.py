@@ -100,7 +100,7 @@ def test_the_solution_is_accepted(exercise, capsys):
 
 
 @ONE_BY_ONE
-def test_an_unwritten_answer_is_reported(exercise, capsys):
+def test_an_answer_that_is_not_written_yet_is_reported(exercise, capsys):
     text = re.sub(r"### BEGIN SOLUTION.*### END SOLUTION", "raise NotImplementedError", source(exercise), flags=re.S)
     check(exercise, written(exercise, text))
     assert capsys.readouterr().out == f"[todo] {exercise.function} is not written yet\n"
@@ -119,7 +119,7 @@ def test_a_known_wrong_answer_is_rejected(exercise, name, capsys):
     assert "[wrong] " in capsys.readouterr().out
 
 
-def test_a_failing_case_stands_on_one_line_and_can_be_read(capsys):
+def test_a_failing_case_is_printed_on_one_readable_line(capsys):
     from checker import check as check_all
     from checker import explain_array
 

@@ -43,7 +43,7 @@ def test_there_are_notebooks():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 class TestNotebook:
-    def test_is_valid_and_of_modest_size(self, path):
+    def test_is_valid_and_small(self, path):
         nbformat.validate(nbformat.read(path, as_version=4))
         assert path.stat().st_size < BIGGEST
 
@@ -51,7 +51,7 @@ class TestNotebook:
         counts = [cell.execution_count for cell in code_cells(path)]
         assert counts == list(range(1, len(counts) + 1))
 
-    def test_no_cell_failed_or_complained(self, path):
+    def test_no_cell_has_an_error_or_writes_to_stderr(self, path):
         assert not [output for output in outputs(path) if output.output_type == "error"]
         assert not [output for output in outputs(path) if output.get("name") == "stderr"]
 
@@ -78,7 +78,7 @@ class TestNotebook:
             inside = [link.partition("#")[0] for link in links if not link.startswith("http")]
             assert [link for link in inside if not exists_from(folder, link)] == []
 
-    def test_nothing_of_the_machine_it_ran_on_is_kept(self, path):
+    def test_metadata_do_not_describe_the_machine_that_ran_it(self, path):
         notebook = nbformat.read(path, as_version=4)
         assert set(notebook.metadata) == {"kernelspec", "language_info"}
         assert notebook.metadata["language_info"] == {"name": "python"}
@@ -160,7 +160,7 @@ def test_the_solution_is_accepted(check_reached, capsys):
     assert capsys.readouterr().out.startswith("[ok] solved: 32 cases")
 
 
-def test_an_unwritten_answer_is_reported(check_reached, capsys):
+def test_an_answer_that_is_not_written_yet_is_reported(check_reached, capsys):
     def reached(sites, kernel_size, stride, padding):
         raise NotImplementedError
 
@@ -168,7 +168,7 @@ def test_an_unwritten_answer_is_reported(check_reached, capsys):
     assert capsys.readouterr().out == "[todo] reached is not written yet\n"
 
 
-def test_an_answer_that_fails_shows_its_error(check_reached, capsys):
+def test_an_answer_that_raises_shows_its_error(check_reached, capsys):
     check_reached(lambda sites, kernel_size, stride, padding: 1 // 0)
     assert "raised ZeroDivisionError" in capsys.readouterr().out
 
@@ -192,7 +192,7 @@ def whole(numerator: int, stride: int) -> int | None:
     return None if numerator % stride else numerator // stride
 
 
-def test_the_frame_of_the_wrong_answers_is_right(check_reached, capsys):
+def test_the_template_of_the_wrong_answers_gives_a_right_answer(check_reached, capsys):
     check_reached(every(lambda x, tap, k, s, p: whole(x + p - tap, s)))
     assert capsys.readouterr().out.startswith("[ok]")
 

@@ -44,7 +44,9 @@ def operations_of(case: Case, groups: int, width_in: int, width_out: int) -> tup
 
 @pytest.mark.parametrize("shape", [(1, 16, 32), (2, 3, 5), (4, 1, 2)], ids=str)
 @pytest.mark.parametrize("name", ["submanifold-odd", "strided-overlap", "inverse-overlap", "transposed-line"])
-def test_products_are_the_references_forward_and_twice_backward(name: str, shape: tuple[int, int, int]) -> None:
+def test_the_backward_pass_has_twice_the_products_that_the_reference_counts(
+    name: str, shape: tuple[int, int, int]
+) -> None:
     forward, backward, counted = operations_of(NAMED[name], *shape)
     assert forward.useful == 2 * counted
     assert backward.useful == 4 * counted
@@ -59,7 +61,7 @@ def books() -> Iterator[rulebook.Rulebook]:
         yield rulebook.strided(sites, None, (3, 3, 3), (2, 2, 2), (1, 1, 1), (1, 1, 1))[0]
 
 
-def test_tiles_and_bytes_are_those_of_the_engines_tables() -> None:
+def test_tiles_and_bytes_equal_those_of_the_engines_tables() -> None:
     for book in books():
         reading = read_forward(book.rules)
         tables = sum(tensor.numel() * tensor.element_size() for tensor in reading[:3])
@@ -71,7 +73,7 @@ def test_tiles_and_bytes_are_those_of_the_engines_tables() -> None:
             assert tile_taps(book.rules.output_rows, book.rules.spans, book.output_count, tile) == active
 
 
-def test_a_convolution_moves_its_rows_weight_and_table_once_and_gathers_a_row_a_rule() -> None:
+def test_a_convolution_moves_rows_weight_and_table_once_and_gathers_one_row_per_rule() -> None:
     forward, _, _ = operations_of(NAMED["submanifold-odd"], 1, 16, 32)
     sites, rules = 9, 25  # a diagonal: each site has its neighbours on both sides but the ends
     assert forward.rules == rules
@@ -88,7 +90,7 @@ def test_other_operators_move_what_they_take_and_make() -> None:
     assert count_work(lambda: x.view(8, 100).transpose(0, 1)) == []
 
 
-def test_a_dry_count_is_the_same_and_computes_nothing() -> None:
+def test_a_dry_count_equals_the_count_of_a_real_step() -> None:
     network = SparseUResNet(filters=4, depth=2, repetitions=1)
     x = prepare(network, random_cloud(80, 1, dtype=torch.float32))
 

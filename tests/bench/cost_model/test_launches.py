@@ -47,7 +47,7 @@ def test_launches_of_the_studys_network_are_no_more_than_they_were(prepared: Any
     assert not any(asked.waits for asked in found.values())
 
 
-def test_what_is_counted_is_what_is_launched(prepared: Any) -> None:
+def test_counted_launches_are_those_that_run(prepared: Any) -> None:
     """Kernels that are not skipped run as ever; bytes are those of the tensors."""
     _, x = prepared
     rows = x.features.repeat(1, 16).contiguous()

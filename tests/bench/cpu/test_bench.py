@@ -27,7 +27,7 @@ def record(tmp_path_factory):
     return json.loads(out.read_text())
 
 
-def test_the_record_is_whole(record):
+def test_the_record_is_complete(record):
     assert {"date", "machine", "options", "voxels", "engines", "levels", "total", "product GFLOP/s"} <= set(record)
     assert record["images"] == 2
     assert len(record["machine"]["load average"]) == 2
@@ -67,7 +67,7 @@ def test_every_rulebook_of_a_pass_is_built_once_when_timed():
     assert built[0][1].rule_count == x.grid.submanifold((3, 3, 3), (1, 1, 1)).rule_count
 
 
-def test_a_process_for_another_engine_holds_nothing_of_this_library():
+def test_a_process_for_another_engine_imports_nothing_of_this_library():
     """Its import time and memory are its own."""
     code = (
         f"import runpy, sys; runpy.run_path({str(SCRIPT)!r}); "
@@ -77,7 +77,7 @@ def test_a_process_for_another_engine_holds_nothing_of_this_library():
     assert done.stdout.strip() == "[]"
 
 
-def test_what_fails_in_an_engine_is_raised_here():
+def test_an_error_in_an_engines_process_is_raised_in_this_process():
     with pytest.raises(ValueError, match="the network has 141 parameters, 0 were given"):
         Worker("sscn fp32", ({"labels": None, "spatial_shape": (8, 8, 8)}, [], 1))
 

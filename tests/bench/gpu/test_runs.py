@@ -39,7 +39,7 @@ def toy_batch(images: int = 1, size: int = 8) -> BenchBatch:
     return BenchBatch(x.coordinates, x.features.float(), torch.zeros(60, dtype=torch.long), (size,) * 3, images)
 
 
-def test_a_toy_run_ends_well_says_what_it_is_not_and_leaves_no_results(capsys: Any, tmp_path: Path) -> None:
+def test_a_toy_run_succeeds_warns_that_it_times_no_gpu_and_writes_no_results(capsys: Any, tmp_path: Path) -> None:
     out = tmp_path / "toy.json"
     assert command.main(["--no-tests", "--only", "layer2", "--out", str(out)]) == 0
     shown = capsys.readouterr().out
@@ -68,25 +68,25 @@ def test_nothing_is_timed_when_a_test_fails(monkeypatch: pytest.MonkeyPatch, cap
     assert "nothing is timed" in capsys.readouterr().err
 
 
-def test_the_failure_of_a_test_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_test_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tests, "TOY", {"test_gpu.py": "no_such_test"})
     assert not tests.run(toy=True)
 
 
-def test_a_cell_that_computes_wrong_is_not_timed(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_a_cell_with_wrong_results_is_not_timed(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setattr(measure, "allowed", lambda cell: (0.0, 0.0))
     monkeypatch.setattr(measure, "measure", lambda *_: pytest.fail("it was timed"))
     assert command.main(["--no-tests", "--only", "layer2"]) == 1
     assert "WRONG" in capsys.readouterr().out
 
 
-def test_not_a_number_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_error_of_nan_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "relative", lambda mine, right: float("nan"))
     with pytest.raises(measure.WrongResult, match="relative error nan of the outputs"):
         measure.check(CELL, toy_batch(), "cpu")
 
 
-def test_results_go_on_where_they_stopped_and_refuse_another_device(tmp_path: Path) -> None:
+def test_results_continue_where_they_stopped_and_refuse_another_device(tmp_path: Path) -> None:
     path, about = tmp_path / "some.json", {"device": {"name": "A"}, "versions": {"torch": "1"}}
     Results(path, about).add("one", {"ms": 1.0})
     again = Results(path, about)
@@ -148,7 +148,7 @@ def test_a_cell_that_fails_ahead_does_not_stop_the_others(monkeypatch: pytest.Mo
     assert ran == [CELL]
 
 
-def test_events_are_kept_and_thinned(tmp_path: Path) -> None:
+def test_simulated_events_are_cached_and_can_be_thinned(tmp_path: Path) -> None:
     made = events(32, 2, tmp_path)
     again = events(32, 2, tmp_path)
     assert all((a == b).all() for one, other in zip(made, again, strict=True) for a, b in zip(one, other, strict=True))
@@ -210,7 +210,7 @@ def test_networks_are_those_of_the_study_and_the_benchmark() -> None:
     assert count == 2_741_477
 
 
-def test_the_median_of_several_runs_is_told() -> None:
+def test_a_stopwatch_reports_the_median_of_several_runs() -> None:
     runs: list[int] = []
     times = Stopwatch("cpu", repeat=5)(lambda: runs.append(1))
     assert times["runs"] == 5

@@ -86,7 +86,7 @@ def test_convolution(dimension, filter_size, stride, groups, bias):
 @pytest.mark.parametrize(("groups", "bias"), [(1, False), (2, True)])
 @pytest.mark.parametrize(("filter_size", "stride"), SIZES)
 @pytest.mark.parametrize("dimension", DIMENSIONS)
-def test_deconvolution_leads_back_to_the_sites_in_their_order(dimension, filter_size, stride, groups, bias):
+def test_deconvolution_restores_the_sites_in_their_order(dimension, filter_size, stride, groups, bias):
     size = size_of(filter_size, stride, dimension)
     x, sites, _ = given(dimension, size)
     one, zero = [1] * dimension, [0] * dimension

@@ -123,7 +123,7 @@ def test_layer(layer, dimension):
 
 
 @pytest.mark.parametrize("mode", [1, 2, 3, 4])
-def test_rows_come_and_go_as_in_every_mode_of_the_input_layer(mode):
+def test_input_and_output_layers_equal_sparseconvnets_in_every_mode(mode):
     coords, features = cloud()
     found = []
     for scn in (ours, real):
@@ -137,7 +137,7 @@ def test_rows_come_and_go_as_in_every_mode_of_the_input_layer(mode):
 
 
 @pytest.mark.parametrize("mode", [1, 2, 3, 4])
-def test_rows_come_and_go_as_in_every_mode_of_the_batch_length_layer(mode):
+def test_batch_length_input_and_output_layers_equal_sparseconvnets_in_every_mode(mode):
     coords, features = cloud(size=4)
     batch = [(coords[coords[:, 3] == event][:, :3], features[coords[:, 3] == event]) for event in (0, 1)]
     found = []

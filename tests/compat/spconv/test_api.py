@@ -73,14 +73,14 @@ def test_a_name_exists_with_its_parameters_or_names_an_alternative(module, name)
 
 
 @pytest.mark.parametrize("path", list(spconv_api.INSTANCES))
-def test_an_object_has_what_spconvs_has(path):
+def test_objects_have_the_members_of_spconvs(path):
     module, _, name = path.rpartition(".")
     made = spconv_api.instances(PACKAGE)[spconv_api.INSTANCES[path]]
     lacking = [a for a in TABLE[module][name]["attributes"].split() if not hasattr(made, a) and a not in UNSPOKEN]
     assert lacking == []
 
 
-def test_members_that_code_copies_between_tensors_exist():
+def test_members_that_are_copied_between_tensors_exist():
     x = spconv.SparseConvTensor(torch.ones(1, 2), torch.zeros(1, 3, dtype=torch.int32), [2, 2], 1)
     y = spconv.SparseConvTensor(
         x.features, x.indices, x.spatial_shape, x.batch_size, x.grid, x.voxel_num, x.indice_dict
@@ -122,7 +122,7 @@ def test_pairs_by_output_and_by_input_row_are_the_rules():
         assert int(data.indice_pair_num.sum()) == len(rules)
 
 
-def test_a_layer_refuses_pairs_that_no_layer_left():
+def test_a_layer_refuses_pairs_that_no_layer_made():
     indices = torch.zeros(1, 3, dtype=torch.int32)
     pairs, counts = torch.zeros(2, 9, 1, dtype=torch.int32), torch.ones(9, dtype=torch.int32)
     sizes = ([3, 3], [1, 1], [1, 1], [1, 1])

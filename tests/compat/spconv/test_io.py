@@ -18,7 +18,7 @@ POINTS = torch.tensor(
 
 
 @pytest.mark.parametrize("mean", [False, True])
-def test_points_become_voxels_in_the_order_they_come(mean):
+def test_voxels_are_in_the_order_of_their_first_points(mean):
     make = PointToVoxel([0.5, 0.5], [0, 0, 2, 1.5], 3, 3, 2)
     assert make.grid_size == [3, 4]
     voxels, sites, counts, of_point = make.generate_voxel_with_id(POINTS, empty_mean=mean)

@@ -259,7 +259,7 @@ def test_a_layer_of_one_tap_reads_its_weight_as_in_out():
         torch.testing.assert_close(y.features, features @ layer.weight.reshape(2, 3))
 
 
-def test_weights_start_as_pytorchs_do_from_the_same_seed():
+def test_initial_weights_equal_pytorchs_for_the_same_seed():
     torch.manual_seed(3)
     layer = spconv.SparseConv3d(8, 16, (3, 2, 1), groups=2)
     torch.manual_seed(3)
@@ -269,7 +269,7 @@ def test_weights_start_as_pytorchs_do_from_the_same_seed():
     assert list(spconv.SubMConv3d(8, 16, 3, bias=False).state_dict()) == ["weight"]
 
 
-def test_a_strided_layer_is_pytorchs_on_the_dense_image():
+def test_a_strided_layer_equals_pytorchs_on_the_dense_image():
     x, _, _ = given(3)
     layer = spconv.SparseConv3d(2, 4, 3, 2, 1, bias=False).double()
     dense = torch.nn.functional.conv3d(x.dense(), layer.weight.permute(0, 4, 1, 2, 3), stride=2, padding=1)

@@ -233,7 +233,7 @@ def given():
 
 
 @pytest.mark.parametrize("network", [UNet, Encoder, Lateral, BirdsEye, Pooled])
-def test_a_network_gives_what_dense_layers_give(network):
+def test_a_network_equals_one_of_dense_layers(network):
     torch.manual_seed(2)
     sites, features = given()
     module = network().double()

@@ -20,7 +20,7 @@ from tests.support.clouds import random_sites
 NATIVE = spconv.ConvAlgo.Native
 
 
-def test_a_kernel_of_minus_1_is_the_whole_axis():
+def test_a_kernel_size_of_minus_1_covers_the_whole_axis():
     assert ops.get_conv_output_size([13, 7], [-1, 3], [1, 1], [0, 0], [1, 1]) == [1, 5]
     assert ops.get_conv_output_size([13, 7], [3, -1], [2, 3], [1, 1], [2, 1]) == [6, 1]
     with pytest.raises(ValueError, match="must not be -1"):
@@ -37,7 +37,7 @@ def test_sizes_are_counted_by_axis():
 
 @pytest.mark.parametrize("dimension", [1, 2, 3])
 @pytest.mark.parametrize("kind", ["submanifold", "strided", "transposed"])
-def test_pairs_are_the_rules(kind, dimension):
+def test_pairs_equal_the_rules_of_the_oracle(kind, dimension):
     sites = random_sites(14, dimension, 6, 2)
     kernel, stride, padding, dilation = (
         [n] * dimension for n in ((3, 1, 1, 2) if kind == "submanifold" else (3, 2, 1, 1))
@@ -63,7 +63,7 @@ def test_pairs_are_the_rules(kind, dimension):
         ops.get_indice_pairs(sites.int(), 2, [6] * dimension, NATIVE, *geometry, num_out_act_bound=5)
 
 
-def test_the_rows_of_every_event():
+def test_global_pool_rearrange_lists_the_rows_of_every_event():
     coords = torch.tensor([[2, 0], [0, 1], [2, 3], [0, 2], [2, 1]], dtype=torch.int32)
     rows, counts = ops.global_pool_rearrange(coords, 4)
     assert counts.tolist() == [2, 0, 3, 0]
@@ -84,7 +84,7 @@ steps = st.lists(st.tuples(st.sampled_from(["insert", "insert_exist_keys", "keys
 
 @settings(max_examples=60, deadline=None)
 @given(steps=steps, kind=st.sampled_from([torch.int32, torch.int64]), value=st.sampled_from([torch.int32, torch.int64]))
-def test_a_hash_table_is_a_dictionary(steps, kind, value):
+def test_a_hash_table_behaves_like_a_dictionary(steps, kind, value):
     table, known, count = HashTable(torch.device("cpu"), kind, value), {}, 0
     for what, chosen in steps:
         given_keys = torch.tensor(chosen, dtype=kind)
@@ -114,7 +114,7 @@ def test_a_hash_table_is_a_dictionary(steps, kind, value):
         assert values.tolist() == [known.get(key, 0) for key in asked.tolist()]
 
 
-def test_a_hash_table_refuses_what_does_not_fit():
+def test_a_hash_table_refuses_overflow_and_wrong_types():
     table = HashTable(torch.device("cpu"), torch.int64, torch.float32, max_size=2)
     table.insert(torch.tensor([4, 4, 5]), torch.tensor([0.5, 1.5, 2.5]))
     with pytest.raises(ValueError, match="max_size = 2"):

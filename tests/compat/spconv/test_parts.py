@@ -67,7 +67,7 @@ def test_indices_may_be_changed_in_place_and_replaced():
     assert layer(x).features[:, 0].tolist() == [2, 2, 4, 8, 2]
 
 
-def test_indices_changed_after_a_layer_do_not_change_the_way_back():
+def test_an_inverse_layer_refuses_indices_changed_after_the_layer():
     y = spconv.SparseConv2d(1, 1, 2, 2, indice_key="d")(tensor(indices=INDICES[:1], features=FEATURES[:1]))
     y.indices[:, 1] -= 1
     with pytest.raises(ValueError, match="other sites"):
@@ -293,7 +293,7 @@ def turn_and_load(self, state_dict, prefix, local_metadata, strict, missing, une
 
 
 @pytest.mark.parametrize("where", [spconv.SparseModule, spconv.conv.SparseConvolution, "an object"])
-def test_a_foreign_loader_has_its_own_way_with_layouts(monkeypatch, where):
+def test_an_overridden_loader_may_convert_layouts_itself(monkeypatch, where):
     source, target = network(), network()
     if where == "an object":
         for layer in target.modules():

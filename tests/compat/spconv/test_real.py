@@ -142,7 +142,7 @@ def test_points_become_the_same_voxels():
         assert torch.equal(one, other)
 
 
-def test_the_table_of_names_is_spconvs(monkeypatch):
+def test_the_table_of_names_equals_spconvs(monkeypatch):
     monkeypatch.undo()
     table = json.loads((Path(__file__).parent / "spconv_api.json").read_text())
     assert spconv_api.api("spconv") == table
@@ -228,7 +228,7 @@ def test_pairs(dimension, window, kind, count, seed):
         assert found[0][2] == found[1][2]
 
 
-def test_numbers_of_sites_and_of_voxels():
+def test_helper_functions_give_the_results_of_spconv():
     sites = random_sites(30, 3, 7).int()
     one, other = (spconv.functional._indice_to_scalar(sites, [2, 7, 7, 7]) for spconv in (ours, real))
     assert torch.equal(one, other)

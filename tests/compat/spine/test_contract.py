@@ -121,7 +121,7 @@ def test_arithmetic_on_the_union_of_two_maps(sign, expected):
         spine.concatenate(x, other)
 
 
-def test_a_pruned_tensor_finds_back_to_all_sites():
+def test_a_transposed_convolution_after_pruning_restores_all_sites():
     x = tensor()
     down = spine.module("Convolution")(1, 1, 2, 2, dimension=2)(x)
     kept = spine.module("Pruning")()(down, torch.tensor([True, False, False]))
@@ -165,7 +165,7 @@ def test_norms_take_few_sites_and_keep_events_apart():
     assert [tuple(value.shape) for value in layer.state_dict().values()] == [(1, 1), (1, 1)]
 
 
-def test_initial_weights_and_names_are_minkowskiengines():
+def test_initial_weights_and_names_equal_minkowskiengines():
     torch.manual_seed(2)
     layer = spine.module("Convolution")(8, 4, 3, bias=True, dimension=3)
     torch.manual_seed(2)

@@ -67,7 +67,7 @@ def test_no_mutation_crashes_hangs_or_gives_other_data(cases: Cases) -> None:
     check(cases)
 
 
-def test_the_command_refuses_by_one_line_that_names_the_file(cases: Cases) -> None:
+def test_the_command_refuses_damage_with_one_line_that_names_the_file(cases: Cases) -> None:
     told = [case for case in cases if "line" in case]
     for case in told:
         assert case["line"] == ("refused" if case["outcome"] == "error" else "fine"), case
@@ -83,7 +83,7 @@ def test_there_are_enough_mutations_of_every_kind(cases: Cases) -> None:
     assert len(cases) >= 200
 
 
-def test_most_damage_is_found(cases: Cases) -> None:
+def test_most_damage_is_detected(cases: Cases) -> None:
     """Otherwise the cases would prove little."""
     found = Counter(case["file"] for case in cases if case["outcome"] == "error")
     assert all(found[file] > CASES / 3 for file in FILES), found

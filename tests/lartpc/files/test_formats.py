@@ -30,7 +30,7 @@ def as_larcv3(path: Path, **options: float) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".csv", ".h5", ".HDF5"])
-def test_what_is_written_reads_back(tmp_path: Path, suffix: str) -> None:
+def test_written_events_are_read_back(tmp_path: Path, suffix: str) -> None:
     with create_events(tmp_path / f"events{suffix}") as writer:
         for event in EVENTS:
             writer.append(event)
@@ -54,14 +54,14 @@ def test_planes_are_written_too(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".csv", ".h5"])
-def test_no_events_are_a_file_too(tmp_path: Path, suffix: str) -> None:
+def test_a_file_may_contain_no_events(tmp_path: Path, suffix: str) -> None:
     with create_events(tmp_path / f"none{suffix}"):
         pass
     assert len(open_events(tmp_path / f"none{suffix}")) == 0
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".csv", ".h5"])
-def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path, suffix: str) -> None:
+def test_a_failed_writer_leaves_no_file(tmp_path: Path, suffix: str) -> None:
     def fail() -> None:
         with create_events(tmp_path / f"events{suffix}") as writer:
             writer.append(EVENTS[0])
@@ -132,7 +132,7 @@ def test_an_entry_that_was_never_filled_is_an_empty_event(tmp_path: Path, kind: 
                 assert (event.spatial_shape, event.voxel_size) == (original.spatial_shape, original.voxel_size)
 
 
-def test_what_larcv_never_set_may_be_its_invalid_number(tmp_path: Path) -> None:
+def test_fields_that_larcv_never_set_may_contain_its_invalid_number(tmp_path: Path) -> None:
     def damage(trees: Trees) -> None:
         unfill(trees, 0, number=2**64 - 1)
 
@@ -173,7 +173,7 @@ def test_larcv3_groups_are_chosen_or_named(tmp_path: Path) -> None:
         Larcv3Events(path, energies="sparse3d_three_group")
 
 
-def test_unequal_edges_need_a_decision(tmp_path: Path) -> None:
+def test_unequal_voxel_edges_require_voxel_size(tmp_path: Path) -> None:
     path = as_larcv3(tmp_path / "larcv3.h5", edges=2.0)
     with pytest.raises(
         EventFileError, match=r"unequal edges: pass the edge in mm to use as voxel_size \(--voxel_size MM\)"
@@ -335,7 +335,7 @@ REWRITTEN = {
 
 
 @pytest.mark.parametrize("name", REWRITTEN)
-def test_our_csv_survives_an_editor(tmp_path: Path, name: str) -> None:
+def test_a_csv_file_rewritten_by_an_editor_is_read(tmp_path: Path, name: str) -> None:
     with create_events(tmp_path / "events.csv") as writer:
         for event in EVENTS:
             writer.append(event)
@@ -356,7 +356,7 @@ EDITED = {
 
 
 @pytest.mark.parametrize("name", EDITED)
-def test_our_csv_edited_is_refused_with_the_way_to_read_it(tmp_path: Path, name: str) -> None:
+def test_an_edited_csv_file_is_refused_with_a_way_to_read_it(tmp_path: Path, name: str) -> None:
     with create_events(tmp_path / "events.csv") as writer:
         for event in EVENTS:
             writer.append(event)

@@ -43,7 +43,7 @@ def child() -> int:
     return process.process.pid
 
 
-def test_files_of_the_old_format_are_read_apart_and_ours_here(public: Path, tmp_path: Path) -> None:
+def test_old_hdf5_files_are_read_in_a_child_process_and_ours_in_this_one(public: Path, tmp_path: Path) -> None:
     with create_events(tmp_path / "ours.h5") as writer:
         writer.append(random_event(0))
     assert isinstance(open_events(writer.path).handle, hdf5.Calls)
@@ -68,7 +68,7 @@ def test_one_process_reads_all_files(public: Path, tmp_path: Path) -> None:
     assert child() == number
 
 
-def test_a_crash_is_an_error_and_reading_goes_on(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_is_an_error_and_later_reads_work(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events = open_events(public)
     before = events[0]
     os.kill(child(), signal.SIGSEGV)
@@ -86,7 +86,7 @@ def test_a_crash_is_an_error_and_reading_goes_on(public: Path, monkeypatch: pyte
         open_events(public)
 
 
-def test_a_read_that_does_not_come_back_is_ended(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_that_hangs_ends_with_an_error(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdf5, "PATIENCE", 0.2)
     monkeypatch.setattr(hdf5, "_PROGRAM", "import time; time.sleep(600)")
     with pytest.raises(EventFileError, match=r"did not answer within 0\.2 s"):
@@ -118,13 +118,13 @@ def test_a_forked_process_has_its_own_reader(public: Path) -> None:
     assert number != child()
 
 
-def test_a_missing_library_is_not_the_files_fault(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_not_reported_as_a_damaged_file(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(ModuleNotFoundError, match=r"needs the package h5py, .*: pip install 'sscn\[study\]'"):
         open_events(public)
 
 
-def test_errors_of_the_library_come_through(tmp_path: Path) -> None:
+def test_errors_of_the_hdf5_library_are_reported(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "empty.h5", "w"):
         pass
     with pytest.raises(EventFileError, match=r"empty\.h5: no dataset point; the file contains nothing; expected"):
@@ -190,7 +190,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=repr)
-def test_an_exception_crosses_whole(error: Exception) -> None:
+def test_an_exception_survives_the_transfer_between_processes(error: Exception) -> None:
     found = hdf5_calls.unpacked(hdf5_calls.packed(error))
     assert (type(found), found.args, str(found)) == (type(error), error.args, str(error))
     if isinstance(error, OSError):

@@ -60,7 +60,7 @@ def test_a_simulated_event_reads_back(tmp_path: Path) -> None:
     assert_same(read, event)
 
 
-def test_entries_are_chosen_and_ordered(tmp_path: Path) -> None:
+def test_entries_are_read_in_the_requested_order(tmp_path: Path) -> None:
     events = [small_event(seed) for seed in range(4)]
     read = read_larcv(write_larcv(tmp_path / "events.root", events), entries=[3, 0, 1])
     for event, original in zip(read, [events[3], events[0], events[1]], strict=True):
@@ -80,7 +80,7 @@ def test_labels_in_another_order_follow_their_voxels(tmp_path: Path) -> None:
     assert_same(read, event)
 
 
-def test_labels_and_particles_need_not_be_there(tmp_path: Path) -> None:
+def test_labels_and_particles_are_optional(tmp_path: Path) -> None:
     def drop(trees: Trees) -> None:
         del trees[LABELS], trees[PARTICLES]
 
@@ -103,7 +103,7 @@ def test_the_real_events_are_read(real_file: Path) -> None:
     np.testing.assert_allclose(shares, [0.2415, 0.1988, 0.5388, 0.0209, 0.0], atol=1e-4)
 
 
-def test_real_voxels_lie_where_their_particle_went(real_file: Path) -> None:
+def test_voxels_of_a_real_proton_lie_on_its_path(real_file: Path) -> None:
     """Fails if the axes of a voxel's number are in another order."""
     (event,) = read_larcv(real_file, entries=[0])
     proton = event.particles[0]
@@ -197,7 +197,7 @@ def test_damage_is_named(tmp_path: Path, name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_voxel_twice_is_named(tmp_path: Path) -> None:
+def test_a_duplicate_voxel_is_named(tmp_path: Path) -> None:
     def damage(trees: Trees) -> None:
         for tree in (DATA, LABELS):
             trees[tree][VOXELS[0]][0][1] = trees[tree][VOXELS[0]][0][0]

@@ -79,7 +79,7 @@ MISSING = {
 
 
 @pytest.mark.parametrize("name", MISSING)
-def test_a_refusal_lists_the_trees_and_names_the_option(spine: Path, name: str) -> None:
+def test_an_error_about_a_missing_tree_lists_the_trees_and_names_the_option(spine: Path, name: str) -> None:
     options, message = MISSING[name]
     with pytest.raises(EventFileError, match=rf"spine\.root: {message}"):
         open_events(spine, **options)
@@ -97,7 +97,7 @@ def test_every_format_is_read_without_labels(tmp_path: Path, kind: Format) -> No
 
 @pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("option", OPTIONS)
-def test_no_option_is_taken_and_ignored(tmp_path: Path, kind: Format, option: str) -> None:
+def test_no_option_is_accepted_and_ignored(tmp_path: Path, kind: Format, option: str) -> None:
     """Each either changes what is read, or what is refused, or is itself refused by name."""
     known = [event.replace(labels=np.maximum(event.labels, 0)) for event in EVENTS[:1]]
     path = make(kind, tmp_path, known)
@@ -181,13 +181,13 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_useless_values_are_refused_before_the_file_is_opened(name: str) -> None:
+def test_invalid_values_are_refused_before_the_file_is_opened(name: str) -> None:
     options, message = BAD[name]
     with pytest.raises(ValueError, match=message):
         open_events("none.h5", **options)
 
 
-def test_labels_of_unknown_meaning_are_numbers_wherever_they_are_shown(spine: Path, tmp_path: Path) -> None:
+def test_labels_of_unknown_meaning_are_shown_as_numbers_everywhere(spine: Path, tmp_path: Path) -> None:
     with open_events(spine, **SPINE) as events:
         inspection = inspect_events(events, "spine.root")
         event = events[0]
@@ -216,7 +216,7 @@ def test_labels_of_unknown_meaning_are_numbers_wherever_they_are_shown(spine: Pa
             writer.append(event)
 
 
-def test_shapes_have_their_names_and_tell_tracks_from_showers(spine: Path) -> None:
+def test_shapes_have_names_and_distinguish_tracks_from_showers(spine: Path) -> None:
     with open_events(spine, **SPINE, truth_means="shapes") as events:
         inspection, event = inspect_events(events, "spine.root"), events[0]
     assert [name for name, *_ in inspection.classes] == [*numbering.SHAPE_NAMES, "unknown"]
@@ -237,14 +237,14 @@ def test_every_command_that_reads_events_has_the_options(name: str) -> None:
     assert issubclass(cli.COMMANDS[name].options_class(), ReadingOptions)  # type: ignore[arg-type]
 
 
-def test_the_options_are_those_of_open_events() -> None:
+def test_the_reading_options_equal_those_of_open_events() -> None:
     from inspect import signature
 
     assert [*signature(open_events).parameters][-len(OPTIONS) :] == OPTIONS
 
 
 @pytest.mark.parametrize("name", ["train", "study", "bench", "scaling"])
-def test_names_in_files_are_of_no_use_without_a_file(capsys: pytest.CaptureFixture[str], name: str) -> None:
+def test_names_in_files_are_refused_without_a_file(capsys: pytest.CaptureFixture[str], name: str) -> None:
     code, out, err = sscn(capsys, name, "--truth", "none")
     assert (code, out) == (2, "")
     assert err.startswith(f"sscn {name}: truth applies to event files, not to simulated events")
@@ -311,5 +311,5 @@ def test_a_training_reads_files_of_others(spine: Path) -> None:
         load_sources(config)[0][0]
 
 
-def test_every_registered_format_is_walked() -> None:
+def test_every_registered_format_has_a_case() -> None:
     assert MAKERS.keys() == {kind.name for kind in FORMATS}

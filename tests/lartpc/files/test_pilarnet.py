@@ -56,7 +56,7 @@ def test_the_file_tells_seed_configuration_and_version(written: Path) -> None:
     assert {"sscn_version", "revision", "format"} <= set(read.attributes)
 
 
-def test_the_rows_are_pilarnets(written: Path) -> None:
+def test_rows_have_the_layout_of_pilarnet(written: Path) -> None:
     """As public tools read them: points follow the clusters, of which the first belongs to no particle."""
     event = simulate(3, 1, 32)
     with h5py.File(written, "r", libver="latest", swmr=True) as file:
@@ -99,7 +99,7 @@ def test_particles_of_one_vertex_share_an_interaction(tmp_path: Path) -> None:
     assert len(pairs) == len({start for start, _ in pairs}) == len({number for _, number in pairs}) > 1
 
 
-def test_an_interrupted_file_is_not_there(tmp_path: Path) -> None:
+def test_an_interrupted_writer_leaves_no_file(tmp_path: Path) -> None:
     path = tmp_path / "events.h5"
 
     def interrupted() -> None:
@@ -113,7 +113,7 @@ def test_an_interrupted_file_is_not_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_written_is_refused_and_the_old_file_kept(written: Path) -> None:
+def test_an_event_that_cannot_be_written_is_refused_and_the_old_file_kept(written: Path) -> None:
     old = written.read_bytes()
     for event, words in (
         (random_event(0, shape=(9, 8)), r"three-dimensional events, but '0:0' has 2"),
@@ -210,7 +210,7 @@ def test_another_hdf5_file_is_refused(tmp_path: Path) -> None:
         open_events(tmp_path / "other.h5")
 
 
-def test_rows_changed_behind_our_back_are_found(written: Path) -> None:
+def test_rows_changed_by_another_program_are_detected(written: Path) -> None:
     with h5py.File(written, "r+") as file:
         row = file["point"][2]
         row[3] *= 1.0000001
@@ -256,7 +256,7 @@ def test_labels_go_to_shapes_and_pids_and_back() -> None:
     assert pion.tolist() == [numbering.PION, numbering.MUON, numbering.PROTON]
 
 
-def test_tracks_of_no_known_particle_are_unknown() -> None:
+def test_tracks_of_unknown_particles_have_no_label() -> None:
     pids = np.array([-1, numbering.PHOTON, numbering.ELECTRON])
     assert numbering.five_types_from_shape(np.full(3, numbering.TRACK), pids).tolist() == [-1, -1, -1]
     shapes = np.array([numbering.LOW_ENERGY, numbering.GHOST, -1])

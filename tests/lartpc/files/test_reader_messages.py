@@ -111,7 +111,7 @@ def test_a_file_without_events_is_refused_in_one_line(
 
 @pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
-def test_a_file_that_may_not_be_read_is_not_called_damaged(
+def test_an_unreadable_file_is_not_called_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Format, number: int
 ) -> None:
     path = make(kind, tmp_path, EVENTS)
@@ -131,7 +131,7 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(
 
 @pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("suffix", [".root", ".h5", ".npz", ".csv", ".dat", ""])
-def test_a_files_content_goes_before_its_name(tmp_path: Path, kind: Format, suffix: str) -> None:
+def test_the_content_of_a_file_decides_its_format_before_the_name(tmp_path: Path, kind: Format, suffix: str) -> None:
     path = make(kind, tmp_path, EVENTS)
     moved = path.rename(tmp_path / f"moved{suffix}")
     if kind.magic or suffix in kind.suffixes:
@@ -144,7 +144,7 @@ def test_a_files_content_goes_before_its_name(tmp_path: Path, kind: Format, suff
 
 
 @pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.name)
-def test_a_folder_names_the_file_in_it_that_is_wrong(tmp_path: Path, kind: Format) -> None:
+def test_an_error_in_a_folder_names_the_damaged_file(tmp_path: Path, kind: Format) -> None:
     make(kind, tmp_path, EVENTS, "a")
     whole = make(kind, tmp_path, EVENTS, "b")
     _halved(whole)
@@ -207,7 +207,7 @@ def test_an_empty_path_is_not_the_current_folder(
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
-def test_a_worker_that_cannot_read_ends_the_command_by_the_same_line(
+def test_a_read_error_in_a_worker_ends_the_command_with_the_same_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from torch.utils.data import DataLoader
@@ -241,7 +241,7 @@ WORDS = {
 }
 
 
-def test_every_command_on_event_files_is_walked() -> None:
+def test_every_command_on_event_files_has_a_case() -> None:
     from sscn_triton.lartpc.files.reading_options import ReadingOptions
 
     reads = {name for name, command in cli.COMMANDS.items() if issubclass_of(command.options_class(), ReadingOptions)}
@@ -276,7 +276,7 @@ def test_every_command_names_a_file_that_is_cut_short(
 
 
 @pytest.mark.parametrize("name", WORDS)
-def test_every_command_says_that_a_file_holds_no_events(
+def test_every_command_reports_a_file_without_events(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -294,7 +294,7 @@ def test_every_command_says_that_a_file_holds_no_events(
 
 
 @pytest.mark.parametrize("name", ["evaluate", "study"])
-def test_commands_that_need_labels_report_that_there_are_none(
+def test_commands_that_need_labels_report_missing_labels(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

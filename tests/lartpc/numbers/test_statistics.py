@@ -58,7 +58,7 @@ def test_length_and_loss_of_a_track_are_what_it_was_made_with(known: bool) -> No
     assert 7 < found["track_voxels"][0] < 9.5
 
 
-def test_short_bent_or_strange_things_are_no_tracks() -> None:
+def test_short_bent_and_unlabelled_clusters_are_not_tracks() -> None:
     assert track_shapes(straight_track(13, 8.0, 2.0)) == []
     assert track_shapes(straight_track(11, 40.0, 2.0)) == []
     event = straight_track(13, 40.0, 2.0)

@@ -45,7 +45,7 @@ def test_a_picture_shows_every_class(event: Event, tmp_path: Path) -> None:
     assert [item.name for item in path.parent.iterdir()] == ["event.png"]
 
 
-def test_truth_stands_beside_the_prediction(event: Event) -> None:
+def test_truth_and_prediction_are_drawn_side_by_side(event: Event) -> None:
     figure = draw_event(event, prediction=np.zeros(len(event), np.int64))
     assert [axes.get_title().partition(":")[0] for axes in figure.axes] == ["truth", "prediction"]
     shares = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes]
@@ -66,7 +66,7 @@ def test_the_energy_scale_is_logarithmic_and_spans_the_event(event: Event) -> No
     np.testing.assert_allclose(scale.get_xlim(), [event.energy.min(), event.energy.max()], rtol=1e-5)
 
 
-def test_the_interactive_twin_holds_the_same_voxels(event: Event) -> None:
+def test_the_interactive_figure_contains_the_same_voxels(event: Event) -> None:
     figure = plot_event(event, prediction=event.labels, starts=False)
     assert len(figure.data) == 10
     for trace in figure.data:
@@ -90,7 +90,7 @@ def test_the_interactive_page_needs_no_network(event: Event) -> None:
 
 
 @pytest.mark.parametrize("draw", [draw_event, plot_event])
-def test_wrong_requests_are_refused(event: Event, draw: object) -> None:
+def test_invalid_arguments_of_drawing_are_refused(event: Event, draw: object) -> None:
     small = crop(event, 16)
     labels = small.labels.astype(np.int64)
     with pytest.raises(ValueError, match="color must be one or several of label, energy"):
@@ -142,7 +142,7 @@ def share_right(truth: np.ndarray, guess: np.ndarray) -> str:
 
 
 @pytest.mark.parametrize("color", ["prediction", "difference"])
-def test_a_prediction_alone_says_how_much_is_right_where_the_truth_is_known(event: Event, color: str) -> None:
+def test_a_picture_of_the_prediction_shows_the_share_of_correct_voxels(event: Event, color: str) -> None:
     small = told(crop(event, 64))
     wanted = share_right(small.labels, small.prediction.labels)
     assert [note.text for note in plot_event(small, color).layout.annotations] == [wanted]
@@ -155,7 +155,7 @@ def test_a_prediction_alone_says_how_much_is_right_where_the_truth_is_known(even
 
 
 @given(low=st.floats(1e-4, 10), ratio=st.floats(10, 1e5))
-def test_a_scale_of_energies_has_two_round_numbers_or_more(low: float, ratio: float) -> None:
+def test_an_energy_scale_has_at_least_two_round_ticks(low: float, ratio: float) -> None:
     ticks = energy_ticks(low, low * ratio)
     assert 2 <= len(ticks) <= 8
     assert ticks == sorted(ticks)
@@ -163,7 +163,7 @@ def test_a_scale_of_energies_has_two_round_numbers_or_more(low: float, ratio: fl
 
 
 @pytest.mark.parametrize("energies", [[0.04, 0.3], [1.0], [0.02, 55.0], [0.11, 0.9]])
-def test_the_scale_of_both_pictures_shows_two_numbers_or_more(event: Event, energies: list[float]) -> None:
+def test_the_energy_scale_of_both_pictures_shows_at_least_two_numbers(event: Event, energies: list[float]) -> None:
     small = crop(event, 32)
     some = small.replace(energy=np.resize(energies, len(small)))
     low, high = energy_range(some)

@@ -54,7 +54,7 @@ def again(event: Event, particle: np.void, count: int) -> list[Event]:
 
 
 @pytest.mark.parametrize("which", [PROTON, PION])
-def test_a_track_loses_as_much(real_file: Path, which: tuple[int, int]) -> None:
+def test_a_simulated_track_loses_as_much_energy_as_the_real_one(real_file: Path, which: tuple[int, int]) -> None:
     """MeV/cm along tracks of at least half the real one's length: the median is within 5 % of the real loss, that of
     the voxels of a length within 10 %."""
     event, particle = real_particle(real_file, which)
@@ -72,7 +72,7 @@ def test_a_track_loses_as_much(real_file: Path, which: tuple[int, int]) -> None:
     )
 
 
-def test_an_electron_begins_as_thinly(real_file: Path) -> None:
+def test_a_simulated_electron_starts_with_the_energy_loss_of_the_real_one(real_file: Path) -> None:
     """What it leaves in its first two and next two cm lies in the middle nine tenths of what simulated ones leave: a
     network shall not learn to tell electrons from muons by a loss that real ones do not have."""
     event, particle = real_particle(real_file, ELECTRON)

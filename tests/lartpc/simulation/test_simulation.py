@@ -161,7 +161,7 @@ def test_a_fast_neutron_knocks_out_protons_and_a_slow_one_is_captured() -> None:
     assert captures > 60
 
 
-def test_a_hadron_meets_a_nucleus_after_85_cm() -> None:
+def test_hadrons_have_an_interaction_length_of_85_cm() -> None:
     """Those that interact inelastically, of pions that would go 4 m: as many as the interaction length says."""
     ended, path = 0, 0.0
     for index in range(150):
@@ -217,7 +217,7 @@ def test_knocked_out_electrons_are_drawn_from_their_spectrum(mass: float, kineti
 
 
 @pytest.mark.parametrize("size", [8, 64, 192])
-def test_the_same_event_comes_again(size: int) -> None:
+def test_the_same_seed_and_index_give_the_same_event(size: int) -> None:
     least = 10 if size == 8 else 100
     first = simulate(7, 3, size, minimum_voxels=least)
     simulate(7, 4, size, minimum_voxels=least)
@@ -227,13 +227,13 @@ def test_the_same_event_comes_again(size: int) -> None:
     assert first.name == "7:3"
 
 
-def test_workers_and_order_change_nothing() -> None:
+def test_workers_and_order_do_not_change_events() -> None:
     alone = [digest_of(index) for index in range(6)]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         assert pool.map(digest_of, [5, 4, 3, 2, 1, 0], chunksize=1) == alone[::-1]
 
 
-def test_the_stream_is_splitmix64() -> None:
+def test_the_random_stream_is_splitmix64() -> None:
     """The numbers of its authors' code from state 1234567, and the same moments whatever the state."""
     rng = np.array([1234567], dtype=np.uint64)
     expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
@@ -302,7 +302,7 @@ def test_the_smearing_is_that_of_isolated_deposits_in_real_events(real_file: Pat
     assert np.median(ratios) == pytest.approx(np.exp(-0.5 / SMEARING**2), rel=1e-3)
 
 
-def test_a_step_leaves_in_each_voxel_what_its_path_there_is_worth() -> None:
+def test_a_step_deposits_energy_in_proportion_to_its_path_in_each_voxel() -> None:
     made = world.new_world(new_rng(0, 0), 3.0, np.array([0.0, 0.0, 0.0, 3.0]), 1 << 12)
     start, end = np.array([0.35, 1.55, 2.2]), np.array([1.9, 1.01, 2.2])
     step = float(np.linalg.norm(end - start))
@@ -335,7 +335,7 @@ def test_the_larger_deposit_decides_a_shared_voxel() -> None:
     assert image.deposited == pytest.approx(image.energy.sum() * np.array([0.3, 0.3, 0.4]))
 
 
-def test_what_is_left_outside_smears_in_only_at_the_border() -> None:
+def test_deposits_outside_smear_into_the_image_only_at_the_border() -> None:
     corner = make_image(deposits_of([(-0.01, -0.01, -0.01, 50.0, 0)]), np.array([2]), 8, 0.3)
     assert len(corner.voxels) > 0
     assert corner.energy.sum() < 50.0 / 7
@@ -351,7 +351,7 @@ def test_every_event_has_enough_voxels() -> None:
         simulate(1, 0, 8, minimum_voxels=600)
 
 
-def test_arrays_that_are_too_small_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_growing_arrays_do_not_change_a_simulated_event(monkeypatch: pytest.MonkeyPatch) -> None:
     from sscn_triton.lartpc.simulation import simulate as simulation
 
     expected = digest(simulate(11, 0, 64))

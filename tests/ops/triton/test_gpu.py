@@ -76,7 +76,7 @@ def test_a_step_of_a_network_gives_the_same_bits_twice(bf16: bool) -> None:
     assert all(one.isfinite().all() for one in once)
 
 
-def test_a_network_is_the_cpus() -> None:
+def test_a_network_on_the_gpu_equals_the_cpu() -> None:
     network = small_network().double()
     right = step(network, SparseTensor.from_dense(cloud(120, device="cpu").dense().double()))
     sites = cloud(120, device="cpu")
@@ -97,7 +97,7 @@ def test_an_empty_batch_and_a_single_site_work(count: int) -> None:
     assert all(one.isfinite().all() for one in found)
 
 
-def test_a_gradient_of_a_gradient_exists() -> None:
+def test_second_derivatives_exist() -> None:
     layer = nn.SubmanifoldConv(1, 2, 3).to(DEVICE)
     with engine():
         y = layer(cloud(20)).features
@@ -109,7 +109,7 @@ def test_a_gradient_of_a_gradient_exists() -> None:
 
 @gpu
 @pytest.mark.parametrize(("precision", "most"), [("fp32", 5e-6), ("split", 2e-5), ("tf32", 2e-3), ("bf16", 1e-2)])
-def test_products_are_as_exact_as_asked_for(precision: str, most: float) -> None:
+def test_products_have_the_requested_precision(precision: str, most: float) -> None:
     """Single layers, for the interpreter takes all of them alike."""
     before = torch.get_float32_matmul_precision()
     torch.manual_seed(0)
@@ -156,7 +156,7 @@ def test_a_captured_step_replays_the_eager_one() -> None:
 
 
 @gpu
-def test_a_tensor_past_two_to_the_thirty_first_elements_is_right() -> None:
+def test_a_tensor_of_more_than_two_to_the_31_elements_is_right() -> None:
     """Two blocks of sites far apart in memory; the second alone gives its rows to the bit."""
     width, edge = 128, 208  # 2 x 208^3 x 128 = 2.3e9 numbers of two bytes
     if torch.cuda.mem_get_info()[0] < 40e9:

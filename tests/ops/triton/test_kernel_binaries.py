@@ -78,7 +78,7 @@ def test_no_hot_kernel_is_allowed_to_spill(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", BUDGET)
-def test_shared_memory_is_there(target: str) -> None:
+def test_kernels_fit_into_the_shared_memory(target: str) -> None:
     """64 KiB on AMD; 99 on the smallest NVIDIA GPUs of these generations, the ones for games."""
     limit = (64 if target == "gfx942" else 99) * 1024
     assert not {name: numbers["shared"] for name, numbers in BUDGET[target].items() if numbers["shared"] > limit}
@@ -93,7 +93,7 @@ def test_low_precision_products_run_on_matrix_units(target: str) -> None:
     assert not [name for name in wanted if not BUDGET[target][name]["matrix"]]
 
 
-def test_sizes_alone_compile_no_kernel_again() -> None:
+def test_new_sizes_do_not_recompile_kernels() -> None:
     again = compiled("--count")
     assert again.keys() == {*compiled("--kernels"), "gather_kernel"}  # the last is that of `make gpu`
     assert not any(again.values()), again

@@ -130,7 +130,7 @@ def test_every_shape_of_a_tile_gives_the_same(tile: forward.Tile, shape: tuple[i
 
 @pytest.mark.parametrize("segment", [32, 1024])
 @pytest.mark.parametrize("shape", [(1, 20, 70), (2, 17, 1), (6, 1, 2)], ids=str)
-def test_weight_gradients_are_right_however_they_are_cut(segment: int, shape: tuple[int, int, int]) -> None:
+def test_weight_gradients_are_right_for_every_segment_length(segment: int, shape: tuple[int, int, int]) -> None:
     book, (groups, width_in, width_out) = submanifold(block(4, 5, 4)), shape
     x, g = (torch.tensor(values(0, 80, groups * n)).float() for n in (width_in, width_out))
     _, _, right = by_rule(book.rules, x.double(), x.new_zeros(27, *shape).double(), g.double())
@@ -150,7 +150,7 @@ def test_a_row_is_the_same_to_the_bit_whatever_else_is_in_its_tile() -> None:
     assert torch.equal(together[alone], mine)
 
 
-def test_units_of_the_order_share_their_taps_more_than_unordered_rows() -> None:
+def test_units_of_ordered_rows_need_fewer_taps_than_unordered_rows() -> None:
     """Sites inside a block want 27 taps, sites far apart one: well ordered, few units hold both kinds."""
     sites = np.random.default_rng(2).permutation(block(8, 8, 8, batches=2))
     sites[sites[:, 0] == 1, 1:] *= 3
@@ -162,7 +162,7 @@ def test_units_of_the_order_share_their_taps_more_than_unordered_rows() -> None:
     assert needed < 0.55 * int(padded.view(27, -1, 16).any(2).sum())
 
 
-def test_coordinates_that_no_key_can_number_are_refused() -> None:
+def test_coordinates_that_do_not_fit_into_a_key_are_refused() -> None:
     wide = torch.tensor([[0, -(2**31), -(2**31)], [1, 2**31 - 1, 2**31 - 1]], dtype=torch.int32)
     with interpreted(), pytest.raises(ValueError, match=r"span 0\.\.1, -2147483648\.\.2147483647, .*more than 2\*\*63"):
         rulebook.submanifold(wide, (3, 3), (1, 1))
@@ -173,7 +173,7 @@ def test_coordinates_that_no_key_can_number_are_refused() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("name", ["strided-overlap", "inverse-overlap", "transposed-block", "strided-no-sites"])
-def test_pooling_is_the_cpus(name: str, dtype: torch.dtype) -> None:
+def test_pooling_on_the_gpu_equals_the_cpu(name: str, dtype: torch.dtype) -> None:
     """Few values, so that many are equal, and some that are not numbers; on the CPU the same sums in the same order."""
     rules, inputs, outputs = built(NAMED[name])
     x = torch.from_numpy(values(0, inputs, 5)).round().to(dtype)
@@ -200,7 +200,7 @@ def test_pooling_is_the_cpus(name: str, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
-def test_reductions_of_events_are_the_cpus(dtype: torch.dtype) -> None:
+def test_reductions_of_events_on_the_gpu_equal_the_cpu(dtype: torch.dtype) -> None:
     """Events of 0, 1 and up to 70 rows, in no order."""
     event = torch.randint(0, 8, (200,), generator=torch.Generator().manual_seed(0)).clamp(max=4) + 1
     event[7] = 6

@@ -90,7 +90,7 @@ def offer(monkeypatch: pytest.MonkeyPatch, *tiles: Any) -> None:
     monkeypatch.setattr(Problem, "candidates", lambda self: iter(tiles))
 
 
-def test_a_key_knows_the_size_only_coarsely() -> None:
+def test_a_tuning_key_contains_only_a_coarse_size() -> None:
     assert [bucket(n) for n in (0, 1, 4096, 4097, 16384, 16385, 65536, 65537, 500_000)] == [0, 0, 0, 1, 1, 2, 2, 3, 4]
     assert met(60).keys() == met(100).keys() == {KEY, KEY._replace(kernel="weight_gradient")}
 
@@ -107,7 +107,7 @@ def test_the_fastest_tile_that_is_right_is_kept_and_taken(monkeypatch: pytest.Mo
     assert taken == [FAST.rows]
 
 
-def test_a_faster_tile_that_is_wrong_is_thrown_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_faster_tile_with_wrong_results_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, WRONG, FAST)
     run = Problem.run
     for wrong in (lambda y: y * 1.01, lambda y: y * torch.nan, lambda y: y.index_fill(0, torch.tensor([3]), torch.nan)):
@@ -121,7 +121,7 @@ def test_a_faster_tile_that_is_wrong_is_thrown_out(monkeypatch: pytest.MonkeyPat
         assert (trial.best, trial.wrong) == (FAST, 1)
 
 
-def test_a_tile_that_does_not_fit_is_passed_over_and_a_broken_device_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tile_that_does_not_fit_is_skipped_and_a_device_error_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, WRONG, FAST)
     run, message = Problem.run, "out of resource: shared memory"
 
@@ -143,7 +143,7 @@ def test_a_gain_within_the_noise_changes_nothing(monkeypatch: pytest.MonkeyPatch
     assert trial.best == trial.untuned
 
 
-def test_candidates_are_many_valid_and_not_the_untuned_one() -> None:
+def test_candidates_are_numerous_valid_and_exclude_the_untuned_tile() -> None:
     for key, call in calls().items():
         one = Problem(key, call, CPU)
         tiles = list(one.candidates())
@@ -152,7 +152,7 @@ def test_candidates_are_many_valid_and_not_the_untuned_one() -> None:
         assert all(n & (n - 1) == 0 for tile in tiles for n in tile[:4])
 
 
-def test_a_damaged_file_is_left_aside_with_a_warning() -> None:
+def test_a_damaged_file_is_ignored_with_a_warning() -> None:
     path = tuning.keep(CPU, {KEY: tuple(FAST)})
     assert tuning.read(path) == {KEY: tuple(FAST)}
     for text in (
@@ -189,7 +189,7 @@ def test_processes_that_write_at_once_lose_nothing() -> None:
 
 
 @pytest.mark.parametrize("home", ["no folder", "unknown"])
-def test_a_user_without_a_home_has_the_tiles_for_one_process(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_folder_tuned_tiles_last_for_one_process(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME")
     if home == "no folder":
         monkeypatch.setenv("HOME", os.devnull)
@@ -206,7 +206,7 @@ def test_a_user_without_a_home_has_the_tiles_for_one_process(home: str, monkeypa
     assert tuning._tables[CPU] == {KEY: FAST}
 
 
-def test_tuning_is_for_a_gpu_and_says_so() -> None:
+def test_tuning_without_a_gpu_is_refused() -> None:
     with pytest.raises(ValueError, match="tune measures on a GPU, but the tensor is on cpu"):
         tune(SubmanifoldConv(1, 1, 3), random_cloud(5, 1))
     with pytest.raises(TypeError, match="got SubmanifoldConv and Tensor"):

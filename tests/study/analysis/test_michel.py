@@ -33,7 +33,7 @@ def thick(start: tuple[int, int, int], number: int) -> list[tuple[int, int, int]
 TRACK = thick((0, 50, 50), 60)  # x from 0 to 59
 
 
-def test_dbscan_links_2_83_and_wants_its_number_of_voxels() -> None:
+def test_dbscan_links_voxels_2_83_apart_and_requires_a_minimum_number() -> None:
     sites = np.array(line((0, 0, 0), (1, 0, 0), 5) + line((6, 2, 0), (1, 0, 0), 5) + [(40, 0, 0)])
     # (4, 0, 0) to (6, 2, 0) is 2 sqrt(2) = 2.828, which is under 2.83; but ends of a line of five have three neighbours
     assert [len(one) for one in clusters(sites, np.arange(11), 3)] == [10]
@@ -64,7 +64,7 @@ def test_a_candidate_touches_the_end_of_a_track(start: tuple[int, int, int], att
     assert found.energy == pytest.approx(6.0)
 
 
-def test_a_track_of_too_few_voxels_is_none() -> None:
+def test_a_track_without_dense_voxels_does_not_attach_a_michel_electron() -> None:
     made = event((line((0, 0, 0), (1, 0, 0), 30), MIP), (line((30, 0, 0), (1, 0, 0), 12), MICHEL))
     (found,) = michel_clusters(made, made.labels)  # no voxel of a bare line has ten around it
     assert not found.attached

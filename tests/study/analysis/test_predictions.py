@@ -16,7 +16,7 @@ def sure(labels: np.ndarray) -> np.ndarray:
     return np.eye(5)[labels] * 0.95 + 0.01
 
 
-def test_both_definitions_are_judged_truth_and_prediction_alike() -> None:
+def test_attached_labels_apply_to_truth_and_prediction() -> None:
     attached, apart = line((60, 51, 51), (1, 0, 0), 20), line((0, 10, 10), (1, 0, 0), 10)
     made = event((TRACK, MIP), (attached, MICHEL), (apart, MICHEL))
     predicted = made.labels.astype(int)
@@ -69,7 +69,7 @@ MISTAKES = {
 }
 
 
-def test_distances_and_scores_are_told_bin_by_bin() -> None:
+def test_the_table_lists_distances_and_scores_by_bin() -> None:
     header, rows = mistakes_report.certainty_rows(MISTAKES, ["a", "b"])
     assert rows[0] == ["a, softmax of the true class", "4", "4", "4", "4", "4"]
     told = [row[:3] for row in rows[2:]]
@@ -89,7 +89,7 @@ def test_confusion_is_listed_by_voxel_and_by_energy() -> None:
     ]
 
 
-def test_the_slides_table_takes_what_was_measured_before_what_was_computed() -> None:
+def test_the_slides_table_prefers_measured_to_computed_values() -> None:
     def cost(kind: str, size: int, **more: float) -> dict[str, object]:
         return {"kind": kind, "ndim": 3, "size": size, "forward_seconds": 0.5, "forward_memory": 2e8, **more}
 

@@ -22,7 +22,7 @@ from sscn_triton.study.training.trainer import train
 from tests.support.event_files import random_event
 
 
-def test_an_event_comes_back_as_it_was_and_memory_is_bounded() -> None:
+def test_kept_events_are_unchanged_and_memory_is_bounded() -> None:
     events = [random_event(seed, 30, shape) for seed, shape in enumerate([(9, 9, 9), (7, 40_000), (9, 9, 9)])]
     memory = EventMemory(event_bytes(events[0]) + event_bytes(events[1]))
     for number, event in enumerate(events):
@@ -59,7 +59,7 @@ def test_items_made_ahead_come_in_order_with_their_errors_and_end_with_the_itera
 
 
 @pytest.mark.parametrize("crop", [None, 12])
-def test_a_training_is_the_same_by_bits_whatever_memory_and_workers(
+def test_memory_and_workers_do_not_change_a_bit_of_a_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crop: int | None
 ) -> None:
     for part in range(3):

@@ -81,7 +81,7 @@ KILLS = (  # where, on the way into it for which time, and the pieces kept then
 
 
 @pytest.mark.parametrize("kills", [KILLS[2:3], pytest.param(KILLS, marks=pytest.mark.deep)], ids=["once", "often"])
-def test_killed_in_any_piece_it_goes_on_and_ends_with_the_same(
+def test_a_study_killed_in_any_piece_continues_and_ends_with_the_same_record(
     tmp_path: Path, call: Callable[..., int], kills: Sequence[tuple[str, int, int]]
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -109,7 +109,7 @@ def test_killed_in_any_piece_it_goes_on_and_ends_with_the_same(
     assert "2018: sparse, 192 px" in shown
 
 
-def test_it_needs_nothing_that_a_bare_machine_lacks_and_refuses_without_a_gpu(tmp_path: Path) -> None:
+def test_the_command_needs_no_optional_package_and_refuses_without_a_gpu(tmp_path: Path) -> None:
     absent = ("uproot", "awkward", "plotly", "matplotlib", "jsonargparse", "sklearn", "scipy", "tensorboard")
     code = (
         "import sys, lightning\n"  # some of them are used by others where they are
@@ -127,7 +127,7 @@ def test_it_needs_nothing_that_a_bare_machine_lacks_and_refuses_without_a_gpu(tm
     assert not (tmp_path / "out").exists()
 
 
-def test_a_study_of_another_seed_or_scale_is_not_gone_on_with(tmp_path: Path) -> None:
+def test_a_study_with_another_seed_or_scale_is_not_continued(tmp_path: Path) -> None:
     for seed, scale, message in ((0, TOY, None), (1, TOY, "seed=0, not 1"), (0, REAL, "scale=toy, not full")):
         setting = Setting(scale, tmp_path, seed, "cpu")
         if message is None:
@@ -146,7 +146,7 @@ def test_options_of_the_other_scale_are_refused() -> None:
         StudyConfig(toy=True)
 
 
-def test_memory_that_does_not_do_even_for_one_image_is_an_answer(tmp_path: Path, monkeypatch: Any) -> None:
+def test_running_out_of_memory_with_one_image_is_recorded(tmp_path: Path, monkeypatch: Any) -> None:
     tried: list[int] = []
 
     def too_large(config: TrainConfig) -> None:
@@ -178,7 +178,7 @@ def test_a_training_stops_at_a_checkpoint_when_its_time_is_up(tmp_path: Path, mo
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_folder_of_files_is_read_as_one_and_goes_on(tmp_path: Path) -> None:
+def test_a_folder_of_files_is_read_as_one_and_can_be_extended(tmp_path: Path) -> None:
     folder = tmp_path / "events"
     assert simulate_folder(folder, 6, seed=3, size=24, part=2, seconds=0.0) == 0
     assert simulate_folder(folder, 4, seed=3, size=24, part=2) == 4

@@ -91,7 +91,7 @@ def test_class_accuracy_and_shares_are_means_over_events() -> None:
     assert (scores.events, scores.voxels) == (2, 6)
 
 
-def test_scores_of_nothing_are_refused() -> None:
+def test_scores_without_events_are_refused() -> None:
     with pytest.raises(ValueError, match="no event with a voxel of known label"):
         Tally(3).scores()
 
@@ -247,7 +247,7 @@ def die(job: Job) -> Outcome:
     raise AssertionError
 
 
-def test_a_run_that_fails_or_dies_in_its_process_says_so(events: list[Event]) -> None:
+def test_a_run_that_fails_or_dies_in_its_process_is_reported(events: list[Event]) -> None:
     job = Job("sparse", "sparse", StudyConfig(**TINY), events * 50, events, False, Limit(0, 1), 2)
     with pytest.raises(RunError, match="'sparse' failed: FloatingPointError: 200 events"):
         run_apart(job, refuse)
@@ -404,7 +404,7 @@ def test_a_curve_keeps_its_ends_and_averages_before_it_is_thinned() -> None:
     assert found["accuracy"][-1] == pytest.approx(999 - 24.5)  # mean of the last fifty
 
 
-def test_without_questions_none_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_question_is_asked_with_questions_false(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[dict[str, Any]] = []
 
     def refuse_to_answer(*given: Any) -> None:
@@ -421,7 +421,7 @@ def test_without_questions_none_is_asked(tmp_path: Path, monkeypatch: pytest.Mon
         comparison.study(StudyConfig(out=str(tmp_path / "out"), **TINY))
 
 
-def test_a_budget_gives_each_part_its_share_and_keeps_back_what_later_ones_want() -> None:
+def test_a_budget_gives_each_part_its_share_and_reserves_time_for_later_parts() -> None:
     ten = Budget(StudyConfig(minutes=10.0))
     assert ten.seconds("crops") == pytest.approx(600 * SHARES["crops"])
     assert 3 * SHARES["crops"] + sum(SHARES.values()) - SHARES["crops"] < 0.9
@@ -438,7 +438,7 @@ def test_a_budget_gives_each_part_its_share_and_keeps_back_what_later_ones_want(
     assert Budget(StudyConfig(steps=3)).seconds("crops") == 0.0
 
 
-def test_a_short_study_makes_few_events_and_leaves_the_open_questions_out(
+def test_a_short_study_simulates_few_events_and_skips_the_open_questions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert [StudyConfig(minutes=minutes).events for minutes in (0.1, 1.0, 5.0, 30.0)] == [10, 20, 100, 200]
@@ -455,7 +455,7 @@ def test_a_short_study_makes_few_events_and_leaves_the_open_questions_out(
     assert "skipping the open questions: there is not enough time for them" in capsys.readouterr().err
 
 
-def test_no_more_images_are_judged_when_the_time_is_up() -> None:
+def test_the_evaluation_stops_when_the_time_is_up() -> None:
     network = run.make_network("sparse", StudyConfig(**TINY), 3)
     image = simulate(0, 0, size=16)
     unknown = image.replace(labels=np.full(len(image), -1))
@@ -516,7 +516,7 @@ def test_ctrl_c_keeps_the_finished_runs_and_says_where(
         assert "nothing was kept; no report was written" in str(caught.value)
 
 
-def test_a_study_by_the_clock_gives_both_networks_the_same_time(
+def test_a_study_with_a_time_limit_gives_both_networks_the_same_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs: list[Job] = []

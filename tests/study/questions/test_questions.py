@@ -132,7 +132,7 @@ def test_a_gain_that_costs_more_than_half_a_point_elsewhere_is_not_free() -> Non
     assert _free_gain({"weights": [plain]}) == ("", "")
 
 
-def test_bars_reach_from_the_least_to_the_largest() -> None:
+def test_bars_extend_from_the_smallest_to_the_largest_value() -> None:
     found = values([{"shifted": [{"x": 0.25}]}, {"shifted": [{"x": 0.75}]}], "x")
     assert found.tolist() == [25.0, 75.0]
     assert spread(found).tolist() == [[25.0], [25.0]]
@@ -190,7 +190,7 @@ def singles() -> list[particles.Single]:
     return particles.single_particles(0, 4, 32)
 
 
-def test_single_particles_are_what_they_are_called(singles: list[particles.Single]) -> None:
+def test_single_particles_have_the_named_species_and_energy(singles: list[particles.Single]) -> None:
     pdg = list(particles.SPECIES.values())
     assert [single.species for single in singles] == [0, 1, 2, 3, 4] * 4
     masses = {11: 0.511, 22: 0.0, 13: 105.658, 211: 139.57, 2212: 938.272}

@@ -68,13 +68,13 @@ def test_the_page_says_what_the_folder_holds(trained: Path, tmp_path: Path, caps
     assert sscn(capsys, "report", folder, "--overwrite", "true")[0] == 0
 
 
-def test_the_trivial_answer_is_the_network_that_says_one_class() -> None:
+def test_the_trivial_answer_is_mip_or_the_largest_class() -> None:
     scores = {"classes": ["HIP", "MIP", "shower"], "class_share": [0.1, 0.4, 0.5]}
     assert baseline(scores) == ("everything MIP", 0.4)
     assert baseline({"classes": ["track", "shower"], "class_share": [0.4, 0.6]}) == ("everything shower", 0.6)
 
 
-def test_mistakes_come_by_their_number() -> None:
+def test_mistakes_are_sorted_by_number() -> None:
     table = mistake_rows({"classes": ["a", "b", "c"], "confusion": [[5, 3, 0], [1, 9, 0], [6, 0, 0]]})
     assert table.header[0] == "mistake"
     assert table.rows == [
@@ -120,7 +120,7 @@ def edit(path: Path, **changes: object) -> None:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_folder_that_is_no_finished_training_is_refused_with_one_line(
+def test_a_folder_without_a_finished_training_is_refused_with_one_line(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     spoil, message = BROKEN[name]
@@ -135,7 +135,7 @@ def test_a_folder_that_is_no_finished_training_is_refused_with_one_line(
     assert not (folder / "report.html").exists()
 
 
-def test_a_training_is_read_as_its_files_say(trained: Path) -> None:
+def test_read_trained_returns_what_the_files_of_a_training_contain(trained: Path) -> None:
     found = read_trained(trained)
     assert found.config.class_weights == "sqrt"
     assert found.steps["step"] == list(range(1, 31))

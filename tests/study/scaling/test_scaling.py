@@ -19,7 +19,7 @@ from sscn_triton.study.scaling.laws import fit
 from sscn_triton.study.scaling.measure import Job, Plan, Point, run
 
 
-def test_a_power_law_is_found_and_told_from_an_exponential() -> None:
+def test_a_power_law_is_found_and_distinguished_from_an_exponential() -> None:
     sizes = [16.0, 32.0, 64.0, 96.0, 128.0]
     law = fit(sizes, [2 * size**3 for size in sizes])
     assert law.exponent == pytest.approx(3)
@@ -47,7 +47,7 @@ def test_odds_are_the_ratio_of_the_likelihoods() -> None:
 
 
 @pytest.mark.parametrize("exponent", [1.0, 1.4, 3.0])
-def test_a_fixed_cost_is_told_from_what_grows(exponent: float) -> None:
+def test_a_fixed_cost_is_separated_from_the_growing_cost(exponent: float) -> None:
     sizes = [16.0, 32.0, 64.0, 128.0, 256.0]
     costs = [100**exponent + size**exponent for size in sizes]
     law = fit(sizes, costs)
@@ -61,20 +61,20 @@ def test_a_fixed_cost_is_told_from_what_grows(exponent: float) -> None:
     assert line([2.0], [6.0]).at(4) == 12
 
 
-def test_an_exponential_above_a_fixed_cost_is_one() -> None:
+def test_an_exponential_above_a_fixed_cost_is_recognised() -> None:
     sizes = [16.0, 32.0, 64.0, 96.0, 128.0, 160.0]
     law = fit(sizes, [50 + math.exp(size / 20) for size in sizes])
     assert law.odds < -6
 
 
 @pytest.mark.parametrize("costs", [[5.0] * 5, [5.0, 4.0, 3.0, 2.0, 1.0]])
-def test_what_does_not_grow_is_a_fixed_cost(costs: list[float]) -> None:
+def test_a_constant_cost_is_a_fixed_cost(costs: list[float]) -> None:
     law = fit([16.0, 32.0, 64.0, 96.0, 128.0], costs)
     assert law.factor * 128**law.exponent < 1e-6
     assert law.fixed > 0
 
 
-def test_too_few_points_for_a_fixed_cost_have_none() -> None:
+def test_a_fit_of_few_points_has_no_fixed_cost() -> None:
     law = fit([16.0, 32.0, 64.0], [1e5 + size**3 for size in (16.0, 32.0, 64.0)])
     assert law.fixed == 0
     assert law.exponent < law.last < 2
@@ -114,7 +114,7 @@ def test_sizes_of_the_study_that_were_not_measured_are_computed(found: dict[str,
     assert check["step_memory"] == pytest.approx(1)
 
 
-def test_a_sparse_network_is_computed_by_a_line_in_its_voxels() -> None:
+def test_costs_of_the_sparse_network_are_extrapolated_linearly_in_voxels() -> None:
     costs = {size: 5e-3 + 1e-6 * size**1.5 for size in (32, 64, 128, 512)}
     rows = [asdict(Point("sparse", 3, s, 1, s**1.5, costs[s], costs[s], 1, 1)) for s in (32, 64, 128)]  # type: ignore[arg-type]
     computed = {c["size"]: c for c in record(rows)["computed"]}
@@ -132,7 +132,7 @@ def test_ratios_say_whether_both_were_measured(found: dict[str, Any]) -> None:
     assert "matched, 3D: 3.00 ± 0.00 (power law, more likely by a factor of more than a million)" in text
 
 
-def test_points_are_measured_as_far_as_time_and_memory_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_points_are_measured_as_far_as_time_and_memory_allow(monkeypatch: pytest.MonkeyPatch) -> None:
     measured = []
 
     def pretend(job: Job) -> Point:
@@ -184,7 +184,7 @@ def test_the_book_s_measurements_are_what_the_code_writes() -> None:
                     )
 
 
-def test_a_dense_series_whose_first_point_is_known_to_take_too_long_is_left_out(
+def test_a_dense_series_is_skipped_if_its_first_point_would_take_too_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(measure, "measure", lambda job: Point(job.settings.kind, 3, job.size, 1, 1, 1.0, 1.0, 1, 1))

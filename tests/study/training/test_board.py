@@ -12,7 +12,7 @@ from sscn_triton.study.training.board import Board
 event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
 
-def test_tensorboard_reads_the_values_and_drops_those_made_again(tmp_path: Path) -> None:
+def test_tensorboard_reads_the_values_and_drops_repeated_steps(tmp_path: Path) -> None:
     first = Board(tmp_path, 1)
     for step in (1, 2, 3):
         first.add(step, {"loss": step / 10, "accuracy": math.nan})

@@ -51,7 +51,7 @@ def same(one: object, other: object) -> bool:
     return one == other
 
 
-def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_checkpoint_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
     saved = checkpoint()
     save_checkpoint(saved, tmp_path / "a.ckpt")
     loaded = load_checkpoint(tmp_path / "a.ckpt")
@@ -91,7 +91,7 @@ def test_a_checkpoint_with_states_of_generators_is_read(tmp_path: Path) -> None:
         assert same(dict(load_checkpoint(tmp_path / name).weights), dict(plain["weights"]))
 
 
-def test_a_write_that_fails_loses_nothing_saved_before(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "a.ckpt"
     save_checkpoint(checkpoint(step=3), path)
     size, before = path.stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -112,7 +112,7 @@ class Evil:
         return Path.touch, (Path("evil"),)
 
 
-def test_what_is_no_checkpoint_is_refused_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     save_checkpoint(checkpoint(), "a.ckpt")
     whole = Path("a.ckpt").read_bytes()

@@ -77,7 +77,7 @@ def refused(config: TrainConfig, message: str) -> None:
 # ---- what a training will need ----------------------------------------------------------------------------------
 
 
-def test_a_held_out_file_that_cannot_be_judged_by_is_refused_before_the_first_step(
+def test_an_unusable_held_out_file_is_refused_before_the_first_step(
     tmp_path: Path, config: Callable[..., TrainConfig]
 ) -> None:
     blank = write(tmp_path / "blank.h5", [empty(seed) for seed in range(3)])
@@ -103,7 +103,7 @@ def change_array(path: Path, name: str, change: Callable[[np.ndarray], np.ndarra
     np.savez(path, **{**arrays, name: change(arrays[name])})
 
 
-def test_data_that_nothing_can_be_learnt_from_are_refused_before_the_first_step(
+def test_data_without_labels_are_refused_before_the_first_step(
     tmp_path: Path, config: Callable[..., TrainConfig]
 ) -> None:
     bare = write(tmp_path / "bare.h5", [without_labels(event) for event in labelled(40)])
@@ -116,7 +116,7 @@ def test_data_that_nothing_can_be_learnt_from_are_refused_before_the_first_step(
     refused(config(data=str(nan), held_out=None), r"nan\.npz: event 3: energy of row 7 is nan")
 
 
-def test_events_without_labels_are_passed_over_and_no_step_logs_nan(
+def test_events_without_labels_are_skipped_and_no_step_logs_nan(
     tmp_path: Path, config: Callable[..., TrainConfig]
 ) -> None:
     some = labelled(8)
@@ -139,7 +139,7 @@ def test_labels_of_one_class_are_warned_about(
     assert "one.h5: all labels in the 3 checked events are shower" in capsys.readouterr().err
 
 
-def test_tensorboard_that_is_not_installed_is_missed_before_the_first_step(
+def test_missing_tensorboard_is_reported_before_the_first_step(
     config: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = trainer.importlib.util.find_spec
@@ -153,7 +153,7 @@ def test_tensorboard_that_is_not_installed_is_missed_before_the_first_step(
 # ---- what is saved, and judged ----------------------------------------------------------------------------------
 
 
-def test_a_training_whose_judging_fails_keeps_its_network_and_is_judged_by_another_file(
+def test_a_training_whose_evaluation_fails_keeps_its_network_and_accepts_another_file(
     tmp_path: Path, config: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_memory(*_: Any) -> None:
@@ -172,13 +172,13 @@ def test_a_training_whose_judging_fails_keeps_its_network_and_is_judged_by_anoth
     assert [(out / name).read_bytes() for name in ("last.ckpt", "final.ckpt", "steps.csv")] == before
 
 
-def test_events_held_out_of_the_data_are_not_exchanged_for_a_file(config: Callable[..., TrainConfig]) -> None:
+def test_a_training_with_a_held_out_file_does_not_continue_without_it(config: Callable[..., TrainConfig]) -> None:
     trainer.train(config())
     with pytest.raises(ValueError, match=r"with held_out=.*held_out\.h5, not None, which changes the training events"):
         trainer.train(config(held_out=None))
 
 
-def test_ctrl_c_while_the_network_is_judged_says_what_is_kept(
+def test_ctrl_c_during_the_evaluation_says_what_is_kept(
     config: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: Any) -> None:
@@ -238,7 +238,7 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize(("change", "message"), CHANGES.values(), ids=CHANGES)
-def test_a_training_goes_on_with_its_own_data_only(
+def test_a_training_continues_only_with_its_own_data(
     folder: Path, config: Callable[..., TrainConfig], change: Callable[[Path], object], message: str
 ) -> None:
     trainer.train(config(data=str(folder)))
@@ -251,14 +251,16 @@ def test_a_training_goes_on_with_its_own_data_only(
         trainer.train(config(data=str(folder)))
 
 
-def test_a_single_file_is_known_again_by_its_contents(tmp_path: Path, config: Callable[..., TrainConfig]) -> None:
+def test_a_single_file_is_recognised_by_its_contents(tmp_path: Path, config: Callable[..., TrainConfig]) -> None:
     trainer.train(config())
     write(tmp_path / "data.h5", labelled(6, first=9))
     with pytest.raises(ValueError, match=r"differ from those in .*data\.h5 now: its contents differ; restore"):
         trainer.train(config())
 
 
-def test_of_large_files_evenly_spread_blocks_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_checksum_of_a_large_file_covers_evenly_spread_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(identity, "BLOCK", 4)
     content = bytearray(np.random.default_rng(0).bytes(101))
     path = tmp_path / "a.h5"
@@ -274,14 +276,14 @@ def test_of_large_files_evenly_spread_blocks_are_looked_at(tmp_path: Path, monke
     assert identity._file_state(path, 5) != parts
 
 
-def test_a_simulation_that_changed_is_known_by_its_first_event() -> None:
+def test_a_changed_simulation_is_recognised_by_its_first_event() -> None:
     events = labelled(3)
     same, other = (identity.identify([first, *events[1:]]) for first in (events[0], random_event(9, 40, CUBE)))
     assert identity.difference(identity.identify(events), same) is None
     assert identity.difference(identity.identify(events), other) == "its contents differ"
 
 
-def test_a_checkpoint_of_a_version_that_did_not_know_its_data_is_continued_from(
+def test_training_continues_from_a_checkpoint_that_does_not_identify_its_data(
     tmp_path: Path, config: Callable[..., TrainConfig], capsys: pytest.CaptureFixture[str]
 ) -> None:
     trainer.train(config())
@@ -324,7 +326,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize(("change", "message"), SETTINGS.values(), ids=SETTINGS)
-def test_every_command_answers_a_checkpoint_it_cannot_use_with_one_line(
+def test_every_command_refuses_an_unusable_checkpoint_with_one_line(
     tmp_path: Path,
     config: Callable[..., TrainConfig],
     capsys: pytest.CaptureFixture[str],
@@ -352,7 +354,7 @@ def test_every_command_answers_a_checkpoint_it_cannot_use_with_one_line(
         assert err.count("\n") == 1
 
 
-def test_a_checkpoint_whose_optimizer_does_not_fit_is_not_continued_from(
+def test_training_does_not_continue_if_the_optimizer_state_does_not_fit(
     tmp_path: Path, config: Callable[..., TrainConfig]
 ) -> None:
     trainer.train(config())
@@ -384,7 +386,7 @@ def test_a_training_with_averages_is_not_continued_without_them(
         trainer.train(config(average=0.9))
 
 
-def test_a_start_that_will_not_do_is_refused_before_the_first_step(
+def test_an_unsuitable_start_checkpoint_is_refused_before_the_first_step(
     tmp_path: Path, config: Callable[..., TrainConfig]
 ) -> None:
     trainer.train(config(out=str(tmp_path / "first"), steps=1))

@@ -55,7 +55,7 @@ def test_two_processes_give_the_loss_curve_of_one_on_the_joined_batch(tmp_path: 
         torch.testing.assert_close(theirs.weights[name], weight, rtol=1e-2, atol=1e-3, msg=name)
 
 
-def test_slurm_gives_rank_and_size_and_requeues_nothing_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slurm_provides_rank_and_size_without_automatic_requeueing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The variables that `srun` sets for the second of two tasks on one node."""
     for name, value in {"NTASKS": "2", "JOB_ID": "77", "PROCID": "1", "LOCALID": "1", "NODEID": "0"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
@@ -83,7 +83,7 @@ def test_dense_networks_on_several_cpu_processes_are_refused(tmp_path: Path) -> 
     ],
     ids=["torchrun", "srun"],
 )
-def test_two_processes_that_each_think_they_are_alone_are_refused(
+def test_two_processes_without_matching_options_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
 ) -> None:
     for name, value in variables.items():

@@ -104,7 +104,9 @@ def test_the_file_has_the_networks_scores_of_every_voxel(
         assert open_events(out).attributes["seed"] == 9
 
 
-def test_truth_is_told_in_the_networks_terms(capsys: pytest.CaptureFixture[str], tmp_path: Path, events: Path) -> None:
+def test_the_truth_is_converted_to_the_labels_of_the_network(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, events: Path
+) -> None:
     checkpoint = make_checkpoint(tmp_path / "a.ckpt", classes="two", labels="attached", ndim=2)
     out = tmp_path / "labelled.npz"
     assert sscn(capsys, "predict", events, "--checkpoint", checkpoint, "--out", out)[0] == 0
@@ -163,7 +165,7 @@ def test_a_table_with_half_a_prediction_is_refused(tmp_path: Path) -> None:
         open_events(tmp_path / "half.npz")[0]
 
 
-def test_what_is_no_prediction_is_refused() -> None:
+def test_an_invalid_prediction_is_refused() -> None:
     scores = np.full((60, 5), 0.2)
     with pytest.raises(ValueError, match=r"scores must be \[voxels, 5\] real numbers"):
         Prediction(np.zeros(60, int), scores[:, :4])
@@ -227,7 +229,7 @@ def test_inspect_counts_what_is_right(
         (["odd.npz", "--checkpoint", "dense.ckpt"], "odd.npz: 0:0: image must be divisible by 2"),
     ],
 )
-def test_what_cannot_be_labelled_is_one_line_and_nothing_is_written(
+def test_a_file_that_cannot_be_labelled_gives_one_line_and_no_output(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     events: Path,

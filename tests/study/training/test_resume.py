@@ -179,7 +179,7 @@ def test_a_checkpoint_that_cannot_be_written_stops_the_training_and_loses_nothin
     check_same(tmp_path / "whole", tmp_path / "full")
 
 
-def test_ctrl_c_says_which_step_is_kept_and_leaves_ctrl_c_as_it_was(
+def test_ctrl_c_says_which_step_is_kept_and_restores_the_handler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learn = Segmentation.training_step

@@ -81,7 +81,7 @@ def test_weighted_losses_are_those_of_pytorch_event_by_event() -> None:
 
 
 @pytest.mark.parametrize(("shape", "number"), [((4, 4, 4), 48), ((4, 4), 8), ((4, 4, 6), 16)])
-def test_symmetries_of_an_image_are_all_there_once(shape: tuple[int, ...], number: int) -> None:
+def test_each_symmetry_of_an_image_occurs_once(shape: tuple[int, ...], number: int) -> None:
     image = np.arange(math.prod(shape)).reshape(shape)
     seen = set()
     sites = np.argwhere(image >= 0)
@@ -120,7 +120,7 @@ def test_two_classes_are_track_and_shower() -> None:
     assert labels.class_names("two") == ("track", "shower")
 
 
-def test_a_shifted_image_lies_anywhere_in_an_image_that_is_as_much_larger(event: Event) -> None:
+def test_a_random_shift_moves_an_event_within_an_image_enlarged_by_the_shift(event: Event) -> None:
     generator = np.random.default_rng(0)
     seen = set()
     for _ in range(60):
@@ -135,7 +135,7 @@ def test_a_shifted_image_lies_anywhere_in_an_image_that_is_as_much_larger(event:
 # ---- sampling ---------------------------------------------------------------------------------------------------
 
 
-def test_every_turn_shows_every_event_once_in_another_order() -> None:
+def test_every_pass_shows_every_event_once_in_a_new_order() -> None:
     turns = [[event_of(3, turn * 10 + i, 10) for i in range(10)] for turn in range(3)]
     assert all(sorted(turn) == list(range(10)) for turn in turns)
     assert turns[0] != turns[1] != turns[2]
@@ -152,7 +152,7 @@ def test_batches_can_begin_anywhere_and_are_shared_without_loss() -> None:
         assert len(parts[0]) == len(parts[1]) == 2
 
 
-def test_processes_get_as_many_images_and_nearly_as_many_voxels() -> None:
+def test_processes_get_equal_numbers_of_images_and_similar_numbers_of_voxels() -> None:
     assert deal([100, 1, 50, 49], 2) == [[0, 1], [2, 3]]
     generator = np.random.default_rng(0)
     voxels = generator.integers(600, 12_000, size=64).tolist()
@@ -163,7 +163,7 @@ def test_processes_get_as_many_images_and_nearly_as_many_voxels() -> None:
 # ---- training ---------------------------------------------------------------------------------------------------
 
 
-def test_a_training_leaves_rows_checkpoints_and_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_training_writes_rows_checkpoints_and_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = replace(TINY, out=str(tmp_path / "a"), accumulate=2, tensorboard=True, augment=True)
     path = train(config)
     assert path == tmp_path / "a" / "final.ckpt"
@@ -188,7 +188,7 @@ def test_a_training_leaves_rows_checkpoints_and_scores(tmp_path: Path, capsys: p
     assert any(path.parent.joinpath("tensorboard").iterdir())
 
 
-def test_schedules_rise_and_fall_as_they_say(tmp_path: Path) -> None:
+def test_schedules_rise_and_fall_as_documented(tmp_path: Path) -> None:
     assert [scheduled("decay", step, step / 4, 2.0) for step in range(4)] == [2.0, 1.5, 1.0, 0.5]
     assert scheduled("decay", 9999, 0.9999, 2.0) == 2e-3
     assert scheduled("constant", 0, 0.0, 2.0) == 2 / WARM_UP
@@ -199,7 +199,7 @@ def test_schedules_rise_and_fall_as_they_say(tmp_path: Path) -> None:
     assert rates == pytest.approx([1e-3, 2e-3 / 3, 1e-3 / 3], rel=1e-5)
 
 
-def test_shift_moves_what_is_learnt_from_and_nothing_else(tmp_path: Path) -> None:
+def test_shift_applies_to_training_images_only(tmp_path: Path) -> None:
     config = replace(TINY, out=str(tmp_path / "a"), crop=8, augment=False)
     data = EventImages(replace(config, shift=4))
     data.load()
@@ -245,7 +245,7 @@ def test_averages_follow_the_weights_of_all_steps(tmp_path: Path) -> None:
         assert not torch.equal(average, checkpoint.weights[name])
 
 
-def test_a_finished_training_is_left_as_it_is_and_another_one_refused(tmp_path: Path) -> None:
+def test_a_finished_training_is_kept_and_other_options_are_refused(tmp_path: Path) -> None:
     config = replace(TINY, out=str(tmp_path / "a"), steps=2)
     path = train(config)
     assert path is not None
@@ -256,7 +256,7 @@ def test_a_finished_training_is_left_as_it_is_and_another_one_refused(tmp_path: 
         train(replace(config, steps=4))
 
 
-def test_sum_and_mean_of_losses_differ_by_the_number_of_events_also_when_accumulated(tmp_path: Path) -> None:
+def test_sum_and_mean_of_losses_differ_by_the_number_of_events_even_with_accumulation(tmp_path: Path) -> None:
     def gradient(reduction: str, accumulate: int) -> torch.Tensor:
         name = f"{reduction}{accumulate}"
         out = replace(TINY, out=str(tmp_path / name), steps=1, batch=2, accumulate=accumulate, reduction=reduction)  # type: ignore[arg-type]
@@ -361,7 +361,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("options", "message"), BAD.values(), ids=BAD)
-def test_what_cannot_be_trained_is_refused_when_asked(options: dict[str, object], message: str) -> None:
+def test_impossible_trainings_are_refused_by_their_options(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message.replace("(", r"\(")):
         TrainConfig(**options)  # type: ignore[arg-type]
 
