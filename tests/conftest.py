@@ -1,6 +1,7 @@
-"""Hypothesis profiles: the default draws the same cases every time; "deep" (`make test-deep`) many more, new ones.
-Also the folder of the real events, a build of the book, and the settings that Triton and PyTorch need before they are
-imported: that kernels are interpreted, and how threads wait."""
+"""Hypothesis profiles: "default" draws the same cases every time; "deep" (`make test-deep`) draws many more, new ones.
+
+The file also provides the folder of the real events and a build of the book. It makes the settings that Triton and
+PyTorch need before they are imported: Triton interprets kernels, and waiting threads sleep."""
 
 import os
 import subprocess
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("TRITON_INTERPRET", "1")
 os.environ.setdefault(
     "OMP_WAIT_POLICY", "passive"
-)  # PyTorch's idle threads sleep, or two processes fight for the cores
+)  # PyTorch's idle threads sleep, so that two processes do not compete for the cores
 
 COSTLY = {
     "tests/book/test_book.py": "book",
@@ -30,7 +31,7 @@ COSTLY = {
     "tests/ops/triton/test_kernel_binaries.py": "kernel binaries",
     "tests/bench/cost_model/test_cost.py": "cost model",
 }
-"""Files with fixtures that only one process should make, and the group whose tests go to the same process."""
+"""Files with fixtures that only one process should make, and the group whose tests run in the same process."""
 
 settings.register_profile(
     "default", max_examples=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -53,14 +54,14 @@ def real_file() -> Path:
 
 @pytest.fixture(scope="session")
 def book(tmp_path_factory) -> Path:
-    """The folder of a fresh build of the book, any warning an error; the processes of one run share it.
+    """The folder of a new build of the book, in which any warning is an error; the processes of one run share it.
 
-    The environment variable SSCN_BOOK names a finished build to look at instead.
+    The environment variable SSCN_BOOK names a finished build to use instead.
     """
     if "SSCN_BOOK" in os.environ:
         return Path(os.environ["SSCN_BOOK"])
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:  # every process has a folder of its own below that of the run
+    if "PYTEST_XDIST_WORKER" in os.environ:  # every process has its own folder below that of the run
         folder = folder.parent
     outcome, html = folder / "book.txt", folder / "book" / "html"
     with FileLock(folder / "book.lock"):
@@ -76,8 +77,10 @@ def book(tmp_path_factory) -> Path:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Interpreted kernels are slow: the suite over all engines leaves them to `make test-deep`; the default run has
-    test_triton.py. On a GPU, with TRITON_INTERPRET=0, they are compiled and quick enough."""
+    """Interpreted kernels are slow, so only `make test-deep` runs the suite over all engines with them; the default run
+    has test_triton.py.
+
+    On a GPU, with TRITON_INTERPRET=0, they are compiled and fast enough."""
     if os.environ["TRITON_INTERPRET"] != "1":
         return
     for item in items:
@@ -86,9 +89,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("deep")
 
 
-@pytest.hookimpl(optionalhook=True)  # xdist may be missing where there is only the system's Python
+@pytest.hookimpl(optionalhook=True)  # xdist may be missing if only the system's Python is available
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Each process takes one test after the other, but those of a group of `COSTLY` go to the same process.
+    """Each process runs one test after another, but the tests of a group of `COSTLY` run in the same process.
 
     xdist's own marks of groups have no effect under pytest 9.2, because it computes the names that xdist would change.
     """

@@ -1,4 +1,4 @@
-"""A command whose output is no longer read ends without a message, as in `sscn inspect events.h5 | head -1`."""
+"""A command ends without a message when nobody reads its output any more, as in `sscn inspect events.h5 | head -1`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BUFFERS = {"by blocks": "", "by lines": "1"}
 
 
 def run(folder: Path, words: list[str], stdout: int, unbuffered: str = "") -> tuple[int, str]:
-    """Exit code and stderr of `sscn WORDS`, whose output goes there."""
+    """Exit code and stderr of `sscn WORDS`, whose output goes to `stdout`."""
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     command = [sys.executable, "-m", "sscn_triton", *words]
     done = subprocess.run(command, cwd=folder, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True)
@@ -33,7 +33,7 @@ def without_progress(text: str) -> str:
 
 @pytest.fixture
 def gone() -> Iterator[int]:
-    """The end to write to of a pipe whose other end is closed."""
+    """The writing end of a pipe whose other end is closed."""
     read, write = os.pipe()
     os.close(read)
     yield write
@@ -52,7 +52,7 @@ def events(tmp_path: Path) -> Path:
 def test_a_command_whose_reader_has_ended_prints_nothing(
     events: Path, gone: int, words: list[str], unbuffered: str
 ) -> None:
-    helped = unbuffered and words != ["inspect", "events.npz"]  # argparse ignores that it cannot write
+    helped = unbuffered and words != ["inspect", "events.npz"]  # argparse ignores write errors
     assert run(events, words, gone, unbuffered) == (0 if helped else 1, "")
 
 

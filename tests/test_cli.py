@@ -43,7 +43,7 @@ def test_every_option_of_every_command_is_explained(capsys: pytest.CaptureFixtur
     code, out, _ = sscn(capsys, name, "--help")
     assert code == 0
     for option in cli.COMMANDS[name].options_class().__annotations__:
-        found = re.search(rf"^  (?:--)?{option}\b", out, re.MULTILINE)  # with dashes, or a place of its own
+        found = re.search(rf"^  (?:--)?{option}\b", out, re.MULTILINE)  # with dashes, or as a positional argument
         assert found, option
         explanation = re.split(r"\n  --|\n\n|\(default:", out[found.end() :])[0]
         assert len(explanation.split()) >= 3, option

@@ -27,9 +27,9 @@ def context() -> Any:
 def kill_often(
     context: Any, folder: Path, words: list[str], target: str, count: int, workers: bool = False
 ) -> tuple[Path, list[Path]]:
-    """The target of an uninterrupted run, and those of runs that were killed at a moment and then given again.
+    """The target of an uninterrupted run, and those of runs that were killed at some moment and then repeated.
 
-    workers: forked workers go on counting calls from the parent's number and may reach the moment first; the command
+    workers: forked workers continue the parent's count of calls and may reach the moment first; the command
     then reports the killed worker and exits with code 1.
     """
     whole = folder / "whole"
@@ -78,7 +78,8 @@ def test_a_conversion_killed_anywhere_writes_the_same_bytes(
 
 @pytest.mark.parametrize("count", MOMENTS)
 def test_a_training_killed_anywhere_ends_with_the_same_numbers(tmp_path: Path, context: Any, count: int) -> None:
-    """Checkpoints are compared number by number, as PyTorch's archives and the rows' times are not the same bytes."""
+    """Checkpoints are compared number by number, because PyTorch's archives and the times of rows differ in their
+    bytes."""
     shape = "--filters 2 --depth 2 --repetitions 1 --image 16 --crop 12 --tensorboard false"
     words = f"train --out training --events 5 --steps 8 --batch 2 --checkpoint_every 3 {shape}".split()
     whole, killed = kill_often(context, tmp_path, words, "training/scores.json", count)

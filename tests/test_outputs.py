@@ -29,7 +29,7 @@ class Case(NamedTuple):
     words: str
     suffix: str  # of the output; none for a folder
     deep: bool = False  # it takes long
-    default: str | None = None  # name of the output where none is given
+    default: str | None = None  # name of the output if none is given
 
 
 CASES = {
@@ -60,7 +60,7 @@ def output_option(name: str) -> str:
 
 
 def words_for(name: str, inputs: Path, output: object, *more: str) -> list[str]:
-    """The command's words with this output."""
+    """The words of the command with this output."""
     words = CASES[name].words.replace("{}", str(inputs)).split()
     if output_option(name) == "target":
         words.insert(1, str(output))
@@ -215,7 +215,7 @@ def test_one_of_two_processes_with_the_same_target_wins_and_the_other_reports_it
     begun = [begin_sscn(context, tmp_path, name, *words.replace("{}", str(inputs)).split()) for _ in range(2)]
     ends = [end() for end in begun]
     wins = [end for end in ends if end.code == 0]
-    assert len(wins) >= 1 if name == "train" else len(wins) == 1, ends  # a training that is over is judged again
+    assert len(wins) >= 1 if name == "train" else len(wins) == 1, ends  # a finished training is evaluated again
     for end in ends:
         if end.code:
             assert end.code in (1, 2)

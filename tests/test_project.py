@@ -26,7 +26,7 @@ HEAVY = ("triton", "uproot", "awkward", "h5py", "lightning", "plotly", "matplotl
 
 
 def run(*command: str, folder: Path) -> str:
-    """What a fresh Python process prints; fails with its error output."""
+    """The output of a new Python process; fails with its error output."""
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, cwd=folder, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -73,7 +73,7 @@ def test_every_folder_of_tests_mirrors_one_of_the_library():
 
 
 def test_the_example_of_the_readme_learns_as_printed(tmp_path):
-    """Rounding differs between processors, and with it the second digit behind the point."""
+    """Rounding differs between processors, and changes the second decimal."""
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     (printed,) = re.findall(r"```text\n(step.*?)```", README, re.DOTALL)
     line = re.compile(r"step +(\d+): loss (\d\.\d\d), (\d+)% of (\d+) voxels right")
@@ -85,7 +85,7 @@ def test_the_example_of_the_readme_learns_as_printed(tmp_path):
     for (_, loss, right, _), (_, shown_loss, shown_right, _) in zip(done, shown, strict=True):
         assert abs(loss - shown_loss) <= 0.1
         assert abs(right - shown_right) <= 10
-    assert sorted(done, key=lambda row: -row[1]) == done  # the loss falls from line to line
+    assert sorted(done, key=lambda row: -row[1]) == done  # the loss decreases from line to line
     assert done[-1][1] < 0.6 * done[0][1]
 
 
@@ -114,7 +114,7 @@ def test_the_examples_of_the_book_are_computed_as_printed(page):
 
 
 def pins(python: str) -> dict[str, list[str]]:
-    """The versions that constraints.txt allows for each package on Linux with this Python."""
+    """The versions that constraints.txt allows for each package, on Linux with this Python."""
     environment = {"python_version": python, "python_full_version": f"{python}.13", "sys_platform": "linux"}
     lines = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if line[0] != "#"]
     chosen: dict[str, list[str]] = {}
@@ -136,7 +136,7 @@ def test_every_requirement_is_pinned_once_to_a_version_it_allows(python):
 
 @pytest.mark.deep
 def test_the_wheel_contains_both_packages_with_their_types(tmp_path):
-    source = tmp_path / "source"  # a copy, since building leaves files behind
+    source = tmp_path / "source"  # a copy, because building leaves files behind
     for name in ("sscn_ref", "sscn_triton"):
         shutil.copytree(ROOT / name, source / name)
     for name in ("pyproject.toml", "README.md", "LICENSE"):

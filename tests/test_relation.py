@@ -80,7 +80,7 @@ REFUSALS: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
 
 
 def plain(value: Any) -> Any:
-    """Arrays as lists of tuples, all else as it is."""
+    """Arrays as lists of tuples, everything else unchanged."""
     return [tuple(row) for row in value.tolist()] if isinstance(value, np.ndarray) else value
 
 

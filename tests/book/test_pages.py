@@ -1,6 +1,6 @@
-"""Every page of the book, opened in Chromium as a reader would: at a desk; phone and dark mode in `make test-deep`.
+"""Chromium opens every page of the book as a reader would, on a wide screen.
 
-Pictures of all pages stay in build/book.
+`make test-deep` also opens them on a phone and in dark mode. Pictures of all pages are saved in build/book.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def pages(book, setting) -> dict[str, Seen]:
 
 
 def found(pages: dict[str, Seen], what: str) -> dict[str, Any]:
-    """The pages with such findings, with the findings."""
+    """The pages that have such findings, with the findings."""
     return {name: page.found[what] for name, page in pages.items() if page.found[what]}
 
 

@@ -188,7 +188,7 @@ def test_tiles_waste_what_is_counted_from_the_rulebook(page, event):
             assert said[-1] == pytest.approx(100 * (1 - has.sum() / (computed * size)), abs=0.051)
     slider = widget.get_by_role("slider")
     squares = "path => path.getAttribute('d').split('M').length - 1"
-    for tile in (-1, -2):  # the last is filled up with rows that have no tap
+    for tile in (-1, -2):  # the last unit is filled with rows that have no tap
         slider.press("End" if tile == -1 else "ArrowLeft")
         rules, gaps = (widget.locator(f".zoom path.{kind}").evaluate(squares) for kind in ("rules", "waste"))
         assert (rules, rules + gaps) == (tiles[tile].sum(), 64 * tiles[tile].any(axis=0).sum())
@@ -199,7 +199,7 @@ def test_tiles_waste_what_is_counted_from_the_rulebook(page, event):
 
 
 def from_gray(code: int) -> int:
-    """The number with this reflected Gray code: each bit is the parity of the bits from it upwards."""
+    """The number whose reflected Gray code this is: each bit is the parity of itself and all higher bits."""
     return sum((code >> bit).bit_count() % 2 << bit for bit in range(code.bit_length()))
 
 

@@ -1,4 +1,4 @@
-"""Quoted text in a message is cut between words, and shows that it was cut."""
+"""Quoted text in a message is cut between words, and the message shows that it was cut."""
 
 from __future__ import annotations
 

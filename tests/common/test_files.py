@@ -94,7 +94,7 @@ SYSTEMS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 
 @pytest.fixture(params=SYSTEMS.values(), ids=SYSTEMS)
 def file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system that can do everything, or lacks something."""
+    """A file system that can do everything, or that lacks one operation."""
     request.param(monkeypatch)
 
 
@@ -189,7 +189,7 @@ def test_the_next_writer_removes_the_files_of_a_killed_one(
         writer.communicate()
     assert path.read_text() == "whole"
     left = [name for name in names(tmp_path) if name != "file"]
-    assert len(left) == (locks == "without locks")  # it cannot be told from one whose writer lives on another machine
+    assert len(left) == (locks == "without locks")  # it could belong to a writer on another machine
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -228,7 +228,7 @@ def test_waiting_processes_get_a_lock_in_turn(tmp_path: Path) -> None:
 
 
 class Full:
-    """A file on a disk that is full after some byte."""
+    """A file on a disk that becomes full after a given byte."""
 
     def __init__(self, file: object, room: int) -> None:
         self._file, self._room = file, room
@@ -269,7 +269,7 @@ def fill(path: Path) -> None:
 
 
 def test_an_error_about_an_unwritable_place_names_the_requested_file(tmp_path: Path) -> None:
-    path = tmp_path / ("x" * 250)  # fits, but not with the letters that the files beside it have more
+    path = tmp_path / ("x" * 250)  # fits, but not with the extra letters of the files beside it
     for overwrite in (False, True):
         with pytest.raises(OSError, match="File name too long") as refused:
             write_whole(path, "x", overwrite=overwrite)

@@ -71,7 +71,7 @@ def test_an_edit_of_the_innermost_file_invalidates_cached_kernels(tmp_path):
 
 
 def test_every_cached_function_works_without_a_cache_folder():
-    """None is decorated by Numba's own njit, which raises if there is no place for a cache."""
+    """Numba's own njit decorates none of them, because it raises an error if there is no folder for its cache."""
     for function in kept_functions():
         package = reference_cache if function.__module__.startswith("sscn_ref.") else numba_cache
         found = importlib.import_module(function.__module__)
@@ -95,12 +95,12 @@ for warning in told:
 
 
 def test_without_a_writable_cache_both_packages_work_and_warn_once(tmp_path):
-    """As in a read-only installation of a user without a home."""
+    """A read-only installation, used by somebody without a home folder."""
     for package in (sscn_ref, sscn_triton):
         root, copy = Path(package.__file__).parent, tmp_path / package.__name__
         shutil.copytree(root, copy, ignore=shutil.ignore_patterns("__pycache__"))
         for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
-            (folder / "__pycache__").touch()  # a file where Numba wants a folder: nobody can write, not even root
+            (folder / "__pycache__").touch()  # a file in place of the folder: nobody can write, not even root
     nowhere = {"HOME": os.devnull, "XDG_CACHE_HOME": f"{os.devnull}/cache", "PYTHONDONTWRITEBYTECODE": "1"}
     environment = {**os.environ, **nowhere, "PYTHONPATH": str(tmp_path)}
     environment.pop("NUMBA_CACHE_DIR", None)
@@ -125,7 +125,7 @@ DECORATORS = [(reference_cache, "njit"), (numba_cache, "njit"), (numba_cache, "c
 
 
 class Kept:
-    """A function whose code is cached in a separate folder; calling it behaves like another process."""
+    """A function whose code is cached in a separate folder. Calling it behaves like a call in another process."""
 
     def __init__(self, folder, module, decorator):
         self.folder, self.module, self.decorator = folder, module, decorator
@@ -176,7 +176,7 @@ def test_a_removed_cache_folder_is_recreated_or_not_used(kept):
 
     def removed(self, key):
         shutil.rmtree(kept.cache)
-        kept.cache.touch()  # and a file is in its place
+        kept.cache.touch()  # and a file replaces it
         return made(self, key)
 
     with mock.patch.object(IndexDataCacheFile, "load", removed):
@@ -187,7 +187,7 @@ def test_a_removed_cache_folder_is_recreated_or_not_used(kept):
 
 
 def test_a_full_disk_leaves_no_index_that_names_older_code(kept):
-    """Numba writes the index first, and it may name a file whose place holds code of another source."""
+    """Numba writes the index first; it may then name a file that contains code of another source."""
     assert kept.call() == (2, [])
     kept.write(2)
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -21,11 +21,11 @@ from tests.support.event_formats import make, name_of
 ROOT = Path(__file__).parents[2]
 ALWAYS = {"jinja2", "llvmlite", "markupsafe", "numpy", "numba", "torch", "triton", "sscn_ref", "sscn_triton"}
 FOREIGN = {"flex_gemm", "MinkowskiEngine", "sparseconvnet", "spconv", "spine", "torchsparse", "warpconvnet"}
-"""Other engines, which a comparison looks for and leaves out."""
+"""Other engines, which a comparison looks for and omits if they are missing."""
 
 
 def imported() -> dict[str, set[str]]:
-    """Packages that are imported anywhere in the library, each with the files that import it."""
+    """Packages that any module of the library imports, each with the files that import it."""
     found: dict[str, set[str]] = {}
     for path in (ROOT / "sscn_triton").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -50,13 +50,13 @@ def test_the_extra_study_has_the_optional_packages() -> None:
     extra = re.search(r"^study = \[(.*?)^\]", text, re.DOTALL | re.MULTILINE)
     assert extra
     listed = set(re.findall(r'"([\w-]+)', extra[1]))
-    assert set(OPTIONAL.values()) - listed == {"tqdm", "PyYAML"}  # which the others depend on
+    assert set(OPTIONAL.values()) - listed == {"tqdm", "PyYAML"}  # the others depend on these
     assert listed <= set(OPTIONAL.values())
 
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
-    """Every command, and each that reads events once per format; those that last are given what they refuse."""
+    """Every command; commands that read events, once per format. Slow commands get input that they refuse."""
     folder = tmp_path_factory.mktemp("files")
     files = [str(make(kind, folder, [simulate(0, 0, 16)], name_of(kind).partition(".")[0])) for kind in FORMATS]
     small = ["--events", "1", "--size", "16"]

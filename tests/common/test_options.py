@@ -1,4 +1,4 @@
-"""Ranges of options are refused with the option's name, its bound and what was given."""
+"""The error for an option out of range gives its name, its bound and its value."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ PAGES = ("labelled", "difference", "energy", "plane", "plain", "inspected", "sta
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pages of all commands, of two small events with a prediction that has every fifth voxel wrong."""
+    """The pages of all commands, for two small events with a prediction in which every fifth voxel is wrong."""
     folder = tmp_path_factory.mktemp("pages")
     events = [simulate(1, index, 48) for index in range(2)]
     labelled, plane, plain = folder / "labelled.npz", folder / "plane.npz", folder / "plain.npz"

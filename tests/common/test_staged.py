@@ -1,4 +1,4 @@
-"""A staged file reads like any file, and is on the disk as it was at the last commit whenever its process dies."""
+"""A staged file reads like any file; if its process dies, the disk contains it as of the last commit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STEPS = st.one_of(
 
 
 class Died(Exception):
-    """The process at this moment."""
+    """Stands for the death of the process."""
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,8 @@ def test_a_staged_file_is_a_file_and_falls_back_to_its_last_commit(steps: list[t
 
 
 class Dying(io.FileIO):
-    """A file whose process dies at the write that `left` counts down to, of which a part reaches the disk."""
+    """A file whose process dies at a write, when `left` has counted down to it; only a part of this write reaches the
+    disk."""
 
     left = 10**9
 

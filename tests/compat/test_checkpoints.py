@@ -1,4 +1,4 @@
-"""Weights converted from one engine's layout to another's compute the same results there."""
+"""Weights converted from one engine's layout to another's give the same results in the other engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.clouds import random_cloud, random_sites
 
 
 def randomise(network):
-    """The network in evaluation, in float64, with statistics and biases that are not their first ones."""
+    """The network in evaluation mode, in float64, with statistics and biases that differ from the initial ones."""
     torch.manual_seed(4)
     for name, value in (*network.named_parameters(), *network.named_buffers()):
         if value.ndim == 1:
@@ -75,7 +75,7 @@ def test_spconvs_layers_and_back(layer, version):
     state = theirs.state_dict()
     if version == "spconv1":
         weight = state["0.weight"]
-        one_tap = weight.reshape(1, 1, 1, 2, 4) if layer == "one tap" else None  # read as [in, out] by both versions
+        one_tap = weight.reshape(1, 1, 1, 2, 4) if layer == "one tap" else None  # both versions read it as [in, out]
         state = {**state, "0.weight": weight.permute(1, 2, 3, 4, 0) if one_tap is None else one_tap}
     ours.load_state_dict(convert_weights(state, Conversion(version, "sscn"))[0])
     x = random_cloud(40, 2)

@@ -1,4 +1,4 @@
-"""A wrong argument ends in one clear error before any work; arguments are never written to later."""
+"""A wrong argument gives one clear error before any work; no function writes to its arguments later."""
 
 from __future__ import annotations
 

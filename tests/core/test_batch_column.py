@@ -30,7 +30,7 @@ def sites_of(events: list[lartpc.Event]) -> Tensor:
 
 
 def doubts(coordinates: Tensor, batch_size: int | None = None) -> list[str]:
-    """The warning for a tensor at these coordinates."""
+    """The warnings for a tensor with these coordinates."""
     batch_column._warned.clear()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -78,7 +78,7 @@ def test_the_warning_appears_once_and_not_with_batch_size(events: list[lartpc.Ev
 
 @pytest.mark.parametrize("count", [1, 2, 16, 20, 60])
 def test_simulated_events_give_no_warning(events: list[lartpc.Event], count: int) -> None:
-    """60 of them are 20 three times, as in a batch of copies."""
+    """60 of them are three copies of 20, as in a batch of copies."""
     sites = sites_of((events * 3)[:count])
     assert doubts(sites) == []
     assert doubts(sites.flip(0)) == []
@@ -131,7 +131,7 @@ def test_rows_on_a_gpu_are_not_checked_for_a_batch_column(
     monkeypatch.setattr(batch_column, "_share_of_neighbours", lambda *arguments: looked.append(1) or 0.0)
     limits = [bound.tolist() for bound in wrong.aminmax(dim=0)]
     batch_column.doubt_batch_column(wrong, *limits)
-    batch_column.doubt_batch_column(wrong.to("meta"), *limits)  # as any device but the CPU
+    batch_column.doubt_batch_column(wrong.to("meta"), *limits)  # like any device but the CPU
     assert looked == [1]
 
 

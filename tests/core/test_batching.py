@@ -110,7 +110,7 @@ def test_a_data_loader_collates_with_and_without_processes(workers: int) -> None
 
 
 def test_a_pinned_batch_is_pinned_in_every_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What DataLoader's pinning thread does to a batch if there is a GPU; here a pinned tensor is a marked copy."""
+    """DataLoader's pinning thread does this to a batch if there is a GPU; here a pinned tensor is a marked copy."""
     from torch.utils.data._utils.pin_memory import pin_memory
 
     pinned: list[torch.Tensor] = []

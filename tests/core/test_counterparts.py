@@ -55,7 +55,7 @@ def test_every_hint_for_an_argument_names_what_exists(layer: str, argument: str)
 def test_a_layer_refuses_an_unknown_argument_and_lists_its_own(name: str) -> None:
     layer = LAYERS[name]
     takes = {**inspect.signature(layer).parameters}
-    if "kwargs" in takes:  # which a norm hands to BatchNorm, and other layers refuse
+    if "kwargs" in takes:  # a norm passes them to BatchNorm, and other layers refuse them
         takes = {**inspect.signature(nn.BatchNorm).parameters} if issubclass(layer, nn.BatchNorm) else {}
     needed: dict[str, Any] = {
         one.name: 4 for one in takes.values() if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD
@@ -92,7 +92,7 @@ def test_a_submanifold_convolution_names_the_layer_with_a_stride(layer: Callable
             layer(2, 3, 3, fourth)
 
 
-BY_PLACE: dict[Any, tuple[tuple[Any, ...], str]] = {  # what stands before the first argument that has to be named
+BY_PLACE: dict[Any, tuple[tuple[Any, ...], str]] = {  # the part before the first argument that must be named
     nn.SubmanifoldConv: ((2, 3, 3), "dilation"),
     nn.SparseConv: ((2, 3, 3, 2), "padding"),
     nn.InverseConv: ((2, 3, 3, 2), "padding"),

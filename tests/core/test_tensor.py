@@ -156,7 +156,7 @@ def test_merged_points_have_the_right_gradients(how: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("how", ["sum", "mean", "max", "first", "last"])
 def test_merging_adds_in_the_order_of_the_rows_and_rounds_once(how: str, dtype: torch.dtype) -> None:
-    """Sums add each site's rows one after another in float64: the same bits whatever else is in the batch."""
+    """Sums add the rows of each site in order in float64, so the bits do not depend on the rest of the batch."""
     generator = torch.Generator().manual_seed(0)
     sites = torch.randint(0, 5, (300, 3), generator=generator) * torch.tensor([0, 1, 1])
     features = torch.randn(300, 2, generator=generator, dtype=torch.float64).to(dtype)
@@ -166,7 +166,7 @@ def test_merging_adds_in_the_order_of_the_rows_and_rounds_once(how: str, dtype: 
     torch.testing.assert_close(x.features, torch.tensor(wanted).to(dtype), rtol=torch.finfo(dtype).eps, atol=0)
     rows = torch.randperm(300, generator=generator)
     for site, row in zip(x.coordinates, x.features, strict=True):
-        mine = rows[(sites[rows] == site).all(1)].sort().values  # alone, in the order in which they were
+        mine = rows[(sites[rows] == site).all(1)].sort().values  # alone, in their original order
         alone = SparseTensor.from_points(features[mine], sites[mine], duplicates=how)
         assert torch.equal(alone.features[0], row)
 

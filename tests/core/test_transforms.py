@@ -1,4 +1,4 @@
-"""PyTorch's transforms and tracers on sparse tensors: right, or refused in one line."""
+"""PyTorch's transforms and tracers on sparse tensors give right results or one line of refusal."""
 
 from __future__ import annotations
 

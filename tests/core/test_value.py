@@ -233,7 +233,7 @@ def test_lightning_validates_in_inference_mode_and_then_trains() -> None:
 
 
 def test_threads_that_ask_at_the_same_time_get_one_rulebook(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first thread to build continues when all have asked: they wait for it, or build another one."""
+    """The first thread to build continues when all have asked: the others wait for it, or build another rulebook."""
     from sscn_triton.core import rulebook
 
     grid, count = tensor(40).grid, 4

@@ -1,4 +1,4 @@
-"""Points become voxels, and voxels' features return to points, as computed by loops over all points and voxels."""
+"""Points become voxels, and features of voxels return to points, as in loops over all points and voxels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ lengths = st.sampled_from([0.1, 0.3, 1.0, 3.0, 1 / 3, 7e-3])
 
 @st.composite
 def clouds(draw: st.DrawFn) -> tuple[np.ndarray, list[float], list[float]]:
-    """Positions of any sign, many of them on borders of voxels; the voxels' sizes and their origin, by axis."""
+    """Positions of any sign, many of them on borders of voxels; the voxel sizes and the origin, by axis."""
     ndim = draw(st.integers(1, 4))
     size = draw(st.lists(lengths, min_size=ndim, max_size=ndim))
     origin = draw(st.lists(st.sampled_from([0.0, -0.7, 12.5]), min_size=ndim, max_size=ndim))
@@ -45,7 +45,7 @@ def test_a_voxel_is_the_floor_of_the_distance_in_voxels(cloud: tuple[np.ndarray,
     assert (sites.dtype, rows.tolist()) == (torch.int32, list(range(len(positions))))
     wanted = [[floor_of(*axis) for axis in zip(row, size, origin, strict=True)] for row in positions.tolist()]
     assert sites.tolist() == wanted
-    for site, row in zip(sites.tolist(), positions.tolist(), strict=True):  # in exact numbers, but for rounding
+    for site, row in zip(sites.tolist(), positions.tolist(), strict=True):  # exact, except for rounding
         for index, p, s, o in zip(site, row, size, origin, strict=True):
             exact = (Fraction(p) - Fraction(o)) / Fraction(s)
             assert index - Fraction(1, 10**12) <= exact <= index + 1 + Fraction(1, 10**12)
@@ -90,7 +90,7 @@ def test_points_outside_the_limits_are_left_out_or_refused(cloud: Any, data: st.
 
 
 def test_limits_are_the_origin_and_the_extent_unless_another_origin_is_named() -> None:
-    """70.4 / 0.05 and 0.3 / 0.1 are integers within rounding, as are numbers in float32."""
+    """70.4 / 0.05 and 0.3 / 0.1 are integers except for rounding; so are numbers in float32."""
     points = torch.tensor([[0.0, -40.0, -3.0], [70.39, 39.9, 0.95]])
     limits = ([0, -40, -3], [70.4, 40, 1])
     voxels = voxelize(torch.ones(2, 1), points, [0.05, 0.05, 0.1], limits=limits)
@@ -105,7 +105,7 @@ def test_limits_are_the_origin_and_the_extent_unless_another_origin_is_named() -
 
 
 def test_the_last_point_below_the_upper_limit_is_in_the_last_voxel() -> None:
-    """Its quotient may round up to the integer of the limit."""
+    """The quotient may be rounded up to the integer of the limit."""
     for size, count in itertools.product([0.1, 1 / 3, 0.7, 1e-3], range(1, 200)):
         high = size * count
         last = torch.tensor([[math.nextafter(high, 0.0)]], dtype=torch.float64)
@@ -211,7 +211,7 @@ def test_voxels_merge_the_features_of_their_points_and_lead_back_to_them(
 @pytest.mark.parametrize("how", ["error", "sum", "mean", "max", "first", "last"])
 @given(sites=st.integers(1, 4).flatmap(points))
 def test_from_points_returns_the_row_of_each_point_on_request(how: str, sites: np.ndarray) -> None:
-    """As in numpy.unique and torch.unique."""
+    """Like numpy.unique and torch.unique."""
     if how == "error":
         sites = np.unique(sites, axis=0)
     coordinates = torch.from_numpy(sites)

@@ -18,7 +18,7 @@ TIGHT = {"rtol": 1e-10, "atol": 1e-10}  # float64 sums of a few hundred terms, i
 
 
 def numbers(case: Case, seed: int, groups: int, width_in: int, width_out: int) -> tuple[np.ndarray, ...]:
-    """features, weight, bias and grad_output of a case; without groups the weight has three axes."""
+    """features, weight, bias and grad_output of a case; without groups, the weight has three axes."""
     right = expected(case)
     x = values(seed, len(right.input_sites), groups * width_in)
     w = values(seed + 1, len(right.rules), groups, width_in, width_out)
@@ -52,7 +52,7 @@ def test_outputs_and_gradients_equal_the_oracles(
 
 
 def cloud_case(kind: str, count: int = 4000) -> Case:
-    """`count` sites, more than the oracle accepts, in a space that they fill to about a tenth."""
+    """`count` sites, more than the oracle accepts, in a box of which they fill about a tenth."""
     spread = round((count / 0.3) ** (1 / 3) / 2)
     drawn = np.random.default_rng(5).integers(-spread, spread, (count, 4))
     drawn[:, 0] %= 3
@@ -72,7 +72,7 @@ def turned(w: np.ndarray) -> np.ndarray:
 
 @every_engine
 def test_strided_and_inverse_convolutions_are_adjoint(engine: Engine) -> None:
-    """<conv(x, w), y> = <x, inverse(y, w turned)>, for any x and y."""
+    """<conv(x, w), y> = <x, inverse(y, w transposed)>, for any x and y."""
     there, back = engine.build(cloud_case("strided")), engine.build(cloud_case("inverse"))
     x, y = values(1, len(there.inputs), 6), values(2, len(there.outputs), 4)
     w = values(3, 12, 2, 3, 2)
@@ -82,7 +82,7 @@ def test_strided_and_inverse_convolutions_are_adjoint(engine: Engine) -> None:
 
 @every_engine
 def test_an_odd_submanifold_convolution_is_adjoint_to_its_mirror_image(engine: Engine) -> None:
-    """<conv(x, w), y> = <x, conv(y, w turned, taps reversed)>."""
+    """<conv(x, w), y> = <x, conv(y, w transposed, taps reversed)>."""
     built = engine.build(cloud_case("submanifold"))
     x, y, w = values(1, len(built.inputs), 3), values(2, len(built.inputs), 5), values(3, 27, 3, 5)
     left = (engine.convolve(built, x, w) * y).sum()
@@ -92,7 +92,8 @@ def test_an_odd_submanifold_convolution_is_adjoint_to_its_mirror_image(engine: E
 @every_engine
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_are_those_of_the_output_in_any_direction(engine: Engine, kind: str) -> None:
-    """The output is linear in x, w and b, so <g, y(x + dx, w) - y(x, w)> is exactly <gradient, dx>, and so for w, b."""
+    """The output is linear in x, w and b, so <g, y(x + dx, w) - y(x, w)> equals <gradient, dx> exactly; likewise for w
+    and b."""
     built = engine.build(cloud_case(kind))
     inputs, outputs, taps = len(built.inputs), len(built.outputs), built.taps
     x, dx, g = values(1, inputs, 4), values(2, inputs, 4), values(3, outputs, 6)
@@ -113,7 +114,7 @@ WIDTHS = [(1, 1), (1, 16), (3, 5), (7, 8), (16, 16), (17, 33), (40, 96), (80, 1)
 def check_against_float64(
     engine: Engine, case: Case, dtype: type, groups: int, width_in: int, width_out: int, slack: float = 1
 ) -> None:
-    """Outputs and gradients in a precision against NumPy's in float64, by the error's root mean square."""
+    """Compare outputs and gradients in a precision with NumPy's in float64, by the root mean square of the error."""
     built, book = engine.build(case), ENGINES["numpy"].build(case).handle
     w = values(2, built.taps, groups, width_in, width_out).astype(dtype)
     x = values(1, len(built.inputs), groups * width_in).astype(dtype)
@@ -216,13 +217,13 @@ def test_on_a_full_block_a_submanifold_convolution_equals_torchs_with_same_paddi
 
 
 def torch_weight(w: np.ndarray, kernel: tuple[int, ...]) -> torch.Tensor:
-    """[V, G, I, O] as torch keeps it: [G * O, I, *kernel]."""
+    """[V, G, I, O] in torch's layout: [G * O, I, *kernel]."""
     _, groups, width_in, width_out = w.shape
     return torch.tensor(w).permute(1, 3, 2, 0).reshape(groups * width_out, width_in, *kernel)
 
 
 def written_into_zeros(shape: Sequence[int], built: Rules, y: np.ndarray) -> np.ndarray:
-    """Output rows at their places in a dense image; places that no input reaches are zero."""
+    """Output rows at their positions in a dense image; positions that no input reaches are zero."""
     dense = np.zeros(tuple(shape))
     dense[tuple(built.outputs.T)] = y
     return dense

@@ -1,4 +1,4 @@
-"""Invariants of every convolution, on 100,000 sites: far more than the oracle accepts, checked with whole arrays.
+"""Invariants of every convolution on 100,000 sites, far more than the oracle accepts, checked with whole arrays.
 
 Sites are looked up in an image of row numbers, which shares nothing with the engine's keys, sorts and merges.
 """
@@ -29,7 +29,7 @@ WINDOWS = [  # kernel, stride, padding, dilation
 
 
 def cloud(seed: int = 0) -> Tensor:
-    """Sites of several events, of any sign, in no order."""
+    """Sites of several events, of any sign, in random order."""
     box = (EVENTS, EXTENT, EXTENT, EXTENT)
     chosen = np.random.default_rng(seed).permutation(np.prod(box))[:COUNT]
     return torch.tensor(np.stack(np.unravel_index(chosen, box), 1) - [0, 20, 30, 7])
@@ -40,7 +40,7 @@ def normal(seed: int, *shape: int) -> Tensor:
 
 
 class Image:
-    """The row number of every site of the smallest image that has them all, -1 where there is none."""
+    """The row number of every site in the smallest image that contains all sites; -1 elsewhere."""
 
     def __init__(self, sites: np.ndarray) -> None:
         self.low, self.high = sites.min(axis=0), sites.max(axis=0)
@@ -89,7 +89,7 @@ def test_submanifold_rules_are_all_pairs_of_the_relation(kernel: tuple, dilation
 
 
 def reached(sites: np.ndarray, window: tuple, kind: str, shape: tuple | None) -> np.ndarray:
-    """Every site that one of these reaches, in lexicographic order."""
+    """Every site that one of these sites reaches, in lexicographic order."""
     kernel, stride, padding, dilation = window
     found = []
     for offset in offsets(kernel, padding, dilation):
@@ -145,7 +145,7 @@ def tensor(sites: Tensor, channels: int = 4) -> SparseTensor:
 
 @pytest.mark.parametrize("window", WINDOWS, ids=str)
 def test_strided_convolution_is_adjoint_to_inverse_and_transposed_to_strided(window: tuple) -> None:
-    """<conv(x, w), y> = <x, conv back(y, w turned)>, for any x and y."""
+    """<conv(x, w), y> = <x, inverse conv(y, w transposed)>, for any x and y."""
     geometry = dict(zip(("kernel_size", "stride", "padding", "dilation"), window, strict=True))
     x, w = tensor(cloud()), normal(2, int(np.prod(window[0])), 2, 2, 3)
     there = functional.sparse_conv(x, w, **geometry)
@@ -193,7 +193,7 @@ every_layer = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
 
 @every_layer
 def test_the_gradients_of_a_linear_layer_are_adjoint_to_it(layer: Layer) -> None:
-    """<y(x), g> = <x, dL/dx>: where y is linear in x, and for the largest, whose choice does not change."""
+    """<y(x), g> = <x, dL/dx>, because y is linear in x; for the maximum, because its choice does not change."""
     x = tensor(cloud())
     leaf = x.features.requires_grad_()
     y = layer(x).features
@@ -204,7 +204,7 @@ def test_the_gradients_of_a_linear_layer_are_adjoint_to_it(layer: Layer) -> None
 
 @every_layer
 def test_moving_all_sites_moves_the_outputs_and_changes_no_bit(layer: Layer) -> None:
-    """By any step for those of stride 1, by whole strides for the others."""
+    """By any step for layers of stride 1, by whole strides for the others."""
     step = torch.tensor([0, 10, -(10**6), 2 * 10**6])
     x, name = tensor(cloud()), next(name for name in LAYERS if LAYERS[name] is layer)
     here, there = layer(x), layer(tensor(cloud() + step))

@@ -17,7 +17,7 @@ from sscn_triton.ops.convolution import convolution, weight_gradient
 from sscn_triton.ops.cpu import sites
 from sscn_triton.ops.cpu.keys import ranked, unique_sites
 
-FAR = 2**31  # the first number that int32 does not hold
+FAR = 2**31  # the first number that does not fit into int32
 GIB = 2**30
 
 TEN_MILLION = """
@@ -74,7 +74,7 @@ def test_ten_million_voxels_are_convolved_halved_and_brought_back_in_ten_gigabyt
 
 
 def far_rules() -> list[Tensor]:
-    """More than 2^31 rules, of which the span names the last three; the others are not touched and take no memory."""
+    """More than 2^31 rules, of which the span contains the last three; the others are not touched and use no memory."""
     inputs, outputs = torch.empty(FAR + 4, dtype=torch.int32), torch.empty(FAR + 4, dtype=torch.int32)
     inputs[-3:], outputs[-3:] = torch.tensor([0, 1, 2]), torch.tensor([0, 2, 5])
     return [inputs, outputs, torch.tensor([[FAR + 1, FAR + 4]])]
@@ -107,7 +107,7 @@ def test_rules_beyond_two_to_the_31_are_written() -> None:
 def test_rows_that_begin_beyond_two_to_the_31_elements_are_read() -> None:
     width = 2**12
     rows = FAR // width + 3
-    x, g = torch.empty(rows, width), torch.empty(rows, width)  # of which only the last row is touched
+    x, g = torch.empty(rows, width), torch.empty(rows, width)  # only the last of these rows is touched
     x[-1], g[-1] = 2, 3
     w = torch.ones(1, 1, width, 2)
     last, first = torch.tensor([rows - 1], dtype=torch.int32), torch.tensor([0], dtype=torch.int32)
@@ -119,7 +119,7 @@ def test_rows_that_begin_beyond_two_to_the_31_elements_are_read() -> None:
 
 
 class Many:
-    """More sites than fit in memory: only their number may be used."""
+    """More sites than fit into memory: only their number may be used."""
 
     def __len__(self) -> int:
         return FAR
@@ -132,7 +132,7 @@ def test_more_sites_than_int32_can_number_are_refused(function: Callable[[Many],
 
 
 def corners(height: int) -> SparseTensor:
-    """Two sites at opposite corners of a box of 2^32 x height positions, the last one first."""
+    """Two sites at opposite corners of a box of 2^32 x height positions, the last corner first."""
     far = torch.tensor([[0, FAR - 1, height - 1], [0, -FAR, 0]])
     return SparseTensor(torch.tensor([[1.0], [2.0]]), far)
 
@@ -157,9 +157,9 @@ def test_a_box_of_two_to_the_63_positions_is_refused() -> None:
 )
 @pytest.mark.parametrize("kind", ["strided", "transposed"])
 def test_sites_reach_to_both_ends_of_int32_and_no_further(kind: str, site: int, padding: int, end: int) -> None:
-    """A kernel of two from a single site, whose outermost output is `end`."""
+    """A kernel of two from a single site whose outermost output is `end`."""
     build = {"strided": sites.strided_rules, "transposed": sites.transposed_rules}[kind]
-    padding = padding if kind == "transposed" else 1 - padding  # the one reaches left where the other reaches right
+    padding = padding if kind == "transposed" else 1 - padding  # one reaches left where the other reaches right
     arguments = np.array([[0, site]], np.int32), (2,), (1,), (padding,), (1,), ()
     if -FAR <= end < FAR:
         reached, *_ = build(*arguments)

@@ -1,4 +1,5 @@
-"""Every engine pools by the rules, gives gradients to the inputs that made the output, and agrees with the oracle."""
+"""Every engine pools by the rules, passes gradients to the inputs that determined the output, and agrees with the
+oracle."""
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ STRIDED = [name for name in NAMED if name.startswith("strided")]
 
 
 def few_values(seed: int, *shape: int) -> np.ndarray:
-    """Integers from -2 to 2: the largest often occurs several times."""
+    """Integers from -2 to 2, so that the maximum often occurs several times."""
     return np.random.default_rng(seed).integers(-2, 3, shape).astype(float)
 
 

@@ -1,4 +1,4 @@
-"""Every engine builds the rules of the relation, on the sites that the kind of convolution chooses."""
+"""Every engine builds the rules of the relation on the sites that the kind of convolution determines."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_transposed_rules_equal_the_oracles(engine: Engine, case: Case) -> None:
 
 
 def cloud(count: int, ndim: int, spread: int, seed: int = 0) -> np.ndarray:
-    """Distinct sites of two batches, of any sign, in no order."""
+    """Distinct sites of two batches, of any sign, in random order."""
     drawn = np.random.default_rng(seed).integers(-spread, spread, (count, 1 + ndim))
     drawn[:, 0] %= 2
     return np.random.default_rng(seed).permutation(np.unique(drawn, axis=0)).astype(np.int32)
@@ -95,7 +95,7 @@ def test_moving_all_sites_by_strides_moves_the_outputs_and_keeps_the_rules(engin
 @every_engine
 @given(case=cases(at_most=8))
 def test_batches_do_not_influence_each_other(engine: Engine, case: Case) -> None:
-    """The rules of one batch alone are those among its rows in the whole."""
+    """The rules of one batch alone equal those among its rows in the whole rulebook."""
     whole = engine.build(case)
     for batch in np.unique(case.coordinates[:, 0]).tolist():
         alone = case.coordinates[case.coordinates[:, 0] == batch]

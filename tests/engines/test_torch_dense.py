@@ -1,4 +1,4 @@
-"""On sparse images every convolution and its gradients equal PyTorch's dense ones at active sites."""
+"""On sparse images, every convolution and its gradients equal PyTorch's dense ones at active sites."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONV_TRANSPOSE = {1: dense.conv_transpose1d, 2: dense.conv_transpose2d, 3: dense
 
 
 class Window(NamedTuple):
-    """Of three axes, of which convolutions of fewer take the first."""
+    """Settings of three axes; convolutions with fewer axes take the first ones."""
 
     kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
@@ -54,13 +54,13 @@ def image_of(features: Tensor, x: SparseTensor) -> Tensor:
 
 
 def rows_of(image: Tensor, y: SparseTensor) -> Tensor:
-    """The image's values at the sites of y."""
+    """The values of the image at the sites of y."""
     batch, *place = y.coordinates.long().unbind(1)
     return image.movedim(1, -1)[(batch, *place)]
 
 
 def kernel_of(weight: Tensor, kernel_size: tuple[int, ...], transposed: bool) -> Tensor:
-    """[V, G, I, O] as PyTorch keeps it: [G * O, I, *kernel], or [G * I, O, *kernel] of a transposed convolution."""
+    """[V, G, I, O] in PyTorch's layout: [G * O, I, *kernel], or [G * I, O, *kernel] for a transposed convolution."""
     _, groups, width_in, width_out = weight.shape
     if transposed:
         return weight.permute(1, 2, 3, 0).reshape(groups * width_in, width_out, *kernel_size)
@@ -68,7 +68,7 @@ def kernel_of(weight: Tensor, kernel_size: tuple[int, ...], transposed: bool) ->
 
 
 def check(x: SparseTensor, y: SparseTensor, wanted: Tensor, leaves: list[Tensor]) -> None:
-    """Values and gradients of y are those of the image at the sites of y."""
+    """Check that values and gradients of y equal those of the image at the sites of y."""
     here = rows_of(wanted, y)
     close = {"rtol": 1e-10, "atol": 1e-10}
     torch.testing.assert_close(y.features, here, **close)
@@ -78,14 +78,14 @@ def check(x: SparseTensor, y: SparseTensor, wanted: Tensor, leaves: list[Tensor]
 
 
 def check_rest(y: SparseTensor, wanted: Tensor, bias: Tensor) -> None:
-    """Where y has no site the image has nothing but the bias."""
+    """Where y has no site, the image contains only the bias."""
     assert y.spatial_shape == wanted.shape[2:]
     rest = image_of(torch.ones(len(y), 1), y)[:, 0] == 0
     torch.testing.assert_close(wanted.movedim(1, -1)[rest], bias.expand(int(rest.sum()), -1))
 
 
 def setting(ndim: int, window: Window) -> tuple[SparseTensor, list[Tensor]]:
-    """A sparse tensor, and the leaves: its features, weight and bias."""
+    """A sparse tensor and the leaves: its features, weight and bias."""
     torch.manual_seed(0)
     sites = random_sites({1: 8, 2: 40, 3: 90}[ndim], ndim, SIZE)
     taps = int(np.prod(window.kernel_size[:ndim]))

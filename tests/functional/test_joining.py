@@ -1,4 +1,4 @@
-"""Tensors of one grid are joined row by row; pruned ones have a new grid and can still go back."""
+"""Tensors on one grid are joined row by row; pruned ones have a new grid and keep their path to the finer sites."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def test_a_kept_event_in_the_middle_that_has_changed_is_refused(tmp_path: Path) 
 def test_ctrl_c_says_what_is_kept(tmp_path: Path) -> None:
     words = ("simulate", "--size", "96", "--events", "100000", "--workers", "2", "--out", "events.h5")
     program = [sys.executable, "-c", "from sscn_triton.cli import main; main()", *words]
-    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background is born deaf to it
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a background job ignores Ctrl-C from its start
     child = subprocess.Popen(program, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     while not list(tmp_path.glob(".events.h5.unfinished.journal")):
         assert child.poll() is None, child.communicate()[1]

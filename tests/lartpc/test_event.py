@@ -1,4 +1,4 @@
-"""An Event refuses invalid fields; crops keep what is inside; batches keep order; statistics are as documented."""
+"""An Event refuses invalid fields, crops keep their content, batches keep order, statistics are as documented."""
 
 from __future__ import annotations
 

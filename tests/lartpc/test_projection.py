@@ -26,7 +26,7 @@ HIP, MIP, SHOWER, DELTA, MICHEL = range(5)
 
 
 def wire(event: Event, plane: str, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Wire and drift sample, as numbers with a fraction, of places [N, 3] in voxels; from the geometry alone."""
+    """Wire and drift sample, as fractional numbers, of places [N, 3] in voxels; from the geometry alone."""
     angle = math.radians(PLANES[plane])
     across = [places[:, 2] * math.cos(angle) - places[:, 1] * math.sin(angle)]
     _, height, depth = event.spatial_shape
@@ -36,7 +36,7 @@ def wire(event: Event, plane: str, places: np.ndarray) -> tuple[np.ndarray, np.n
 
 @pytest.mark.parametrize("plane", PLANES)
 def test_energy_is_spread_over_the_projection_of_the_voxel(plane: str) -> None:
-    """Against 2000 points drawn in every voxel."""
+    """Compared with 2000 random points in every voxel."""
     event = random_event(0, 20)
     image = project(event, plane, threshold=0.0)
     rng = np.random.default_rng(0)
@@ -126,7 +126,7 @@ def test_no_voxels_give_no_pixels_and_what_is_no_event_of_three_dimensions_is_re
 
 
 def test_clusters_of_deltas_and_michels_away_from_tracks_become_shower() -> None:
-    # a track; a Michel that touches it and runs away; a delta at distance 2 sqrt(2), too far; a Michel far off
+    # a track; a Michel that touches it and leads away; a delta 2 sqrt(2) away, too far; a Michel far away
     sites = np.array([[0, 0, 0], [0, 1, 1], [0, 3, 3], [0, 5, 5], [2, 0, 2], [9, 9, 9], [9, 9, 10], [12, 0, 0]])
     labels = np.array([MIP, MICHEL, MICHEL, MICHEL, DELTA, MICHEL, MICHEL, -1], dtype=np.int8)
     assert detached_to_shower(sites, labels).tolist() == [MIP, *[MICHEL] * 3, *[SHOWER] * 3, -1]

@@ -15,7 +15,7 @@ def parameters(network: torch.nn.Module) -> int:
 
 
 def twins(ndim: int, **changes: int) -> tuple[SparseUResNet, DenseUResNet]:
-    """A sparse and a dense network with the same weights, all random, including norms and statistics."""
+    """A sparse and a dense network with the same random weights, including norms and statistics."""
     torch.manual_seed(0)
     arguments = {"in_channels": 2, "num_classes": 3, "filters": 4, "depth": 3, "repetitions": 2, "ndim": ndim} | changes
     sparse, dense = SparseUResNet(**arguments).double(), DenseUResNet(**arguments).double()
@@ -33,7 +33,7 @@ def test_matched_network_equals_the_sparse_one_on_a_full_block(ndim: int, traini
     sparse.train(training), dense.train(training)
     image = torch.randn(2, 2, *(8, 4, 12)[:ndim], dtype=torch.float64)
     torch.testing.assert_close(dense(image), sparse(SparseTensor.from_dense(image)).dense(), rtol=1e-9, atol=1e-9)
-    for mine, theirs in zip(dense.buffers(), sparse.buffers(), strict=True):  # running statistics moved alike
+    for mine, theirs in zip(dense.buffers(), sparse.buffers(), strict=True):  # running statistics have moved equally
         torch.testing.assert_close(mine, theirs)
 
 

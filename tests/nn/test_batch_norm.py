@@ -1,4 +1,4 @@
-"""Batch norm takes its statistics over active rows, and its gradient includes their dependence on the rows."""
+"""Batch norm computes its statistics over active rows, and its gradient includes their dependence on the rows."""
 
 import copy
 
@@ -116,7 +116,7 @@ TYPES = {torch.float32: 2e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3, torch.f
 
 
 def normed(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor, r: torch.Tensor, leakiness: float) -> torch.Tensor:
-    """The definition, in differentiable operators of PyTorch."""
+    """The definition, written with differentiable operators of PyTorch."""
     mean = x.sum(0) / max(len(x), 1)
     variance = (x - mean).square().sum(0) / max(len(x), 1)
     return torch.nn.functional.leaky_relu((x - mean) / (variance + EPS).sqrt() * w + b + r, leakiness)
@@ -125,7 +125,7 @@ def normed(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor, r: torch.Tensor, l
 @pytest.mark.parametrize("channels", [1, 5, 16, 48, 160])
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
 def test_kernels_are_right_in_every_type_on_both_sides_of_a_tile(dtype: torch.dtype, channels: int) -> None:
-    """Outputs, gradients of rows, weight, bias and residual; 128 or 256 rows to a tile, and a sum over 128 tiles."""
+    """Outputs, and gradients of rows, weight, bias and residual; 128 or 256 rows per tile, and a sum over 128 tiles."""
     sizes = [0, 1, 127, 257] + ([128 * 256 + 1] if channels == 1 and dtype == torch.float32 else [])
     for rows, leakiness in zip(sizes, (0.0, 1.0, 0.0, 0.2, 0.0), strict=False):
         shapes = (rows, channels), (channels,), (channels,), (rows, channels), (rows, channels)
@@ -166,7 +166,8 @@ def test_kernels_have_right_first_and_second_derivatives(leakiness: float, train
 @pytest.mark.parametrize("momentum", [0.3, None])
 @pytest.mark.parametrize("layer", [nn.BatchNorm, nn.BatchNormReLU])
 def test_kernels_update_running_statistics_like_pytorch(layer: type, momentum: float | None) -> None:
-    """Batches of many rows, one row, none; then evaluation. Without affine parameters nothing else changes."""
+    """Batches of many rows, one row and none, then evaluation. Without affine parameters, the results are otherwise
+    equal."""
     for affine in (True, False):
         mine = layer(3, momentum=momentum, affine=affine)
         plain = copy.deepcopy(mine)

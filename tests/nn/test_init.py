@@ -68,7 +68,7 @@ def layer() -> Any:
 
 
 def test_weight_norm_on_the_documented_axis_equals_pytorchs() -> None:
-    """The length of each output channel's weight is a parameter of its own."""
+    """The length of the weight of each output channel is a separate parameter."""
     x = random_cloud(30)
     sparse, dense = layer(), nn.to_torch(layer())
     before = sparse(x).features
@@ -84,7 +84,7 @@ def test_weight_norm_on_the_documented_axis_equals_pytorchs() -> None:
 
 
 def test_spectral_norm_on_the_documented_axis_equals_pytorchs() -> None:
-    """The matrix whose largest singular value becomes 1 is that of output channels by all that they read."""
+    """The matrix of output channels by all inputs gets a largest singular value of 1."""
     sparse, other = layer(), layer()
     parametrizations.spectral_norm(sparse, n_power_iterations=200, dim=3)
     parametrizations.spectral_norm(other, n_power_iterations=200)

@@ -39,7 +39,7 @@ ACTIVATIONS = {
 
 
 def full(channels: int, *extent: int, batches: int = 2) -> tuple[torch.Tensor, SparseTensor]:
-    """A dense image, and the tensor that has all of its sites."""
+    """A dense image, and the tensor with all of its sites."""
     image = torch.randn(batches, channels, *extent, dtype=torch.float64)
     features = image.movedim(1, -1).reshape(-1, channels)
     return image, SparseTensor(features, torch.tensor(block(*extent, batches=batches)), extent)

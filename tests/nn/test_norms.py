@@ -1,4 +1,4 @@
-"""Norms take their statistics over active sites: of an event, of a site, of the batches of all processes."""
+"""Norms compute their statistics over active sites: of an event, of a site, or of the batches of all processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIGHT = {"rtol": 1e-10, "atol": 1e-10}
 
 
 def full(ndim: int, channels: int = 6, size: int = 4) -> tuple[torch.Tensor, SparseTensor]:
-    """A dense image of two events, and the tensor that has all of its sites."""
+    """A dense image of two events, and the tensor with all of its sites."""
     image = torch.randn(2, channels, *[size] * ndim, dtype=torch.float64) * 3 + 5
     features = image.movedim(1, -1).reshape(-1, channels)
     return image, SparseTensor(features, torch.tensor(block(*[size] * ndim, batches=2)), size)
@@ -106,7 +106,7 @@ def test_group_norm_has_right_first_and_second_derivatives() -> None:
 def test_statistics_in_low_precision_are_those_of_float32(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     x = random_cloud(400, channels=4, dtype=dtype)
-    x = x.replace(x.features * 0.1 + 3)  # squares of which float16 would sum to nonsense
+    x = x.replace(x.features * 0.1 + 3)  # float16 would sum their squares to nonsense
     layer = nn.GroupNorm(2, 4).to(dtype)
     y = layer(x)
     wanted = nn.GroupNorm(2, 4).double()(x.replace(x.features.double()))
@@ -157,7 +157,8 @@ def small_net() -> torch.nn.Module:
 
 
 def share(rank: int, batch: int) -> SparseTensor:
-    """What a process has in one step: in the second, the first process has no site; in the third, neither has."""
+    """The input of a process in one step: in the second step, the first process has no site; in the third, no process
+    has."""
     counts = {0: (40, 25), 1: (0, 30), 2: (0, 0), 3: (1, 0)}[batch]
     return random_cloud(counts[rank], channels=2, size=6, batch_size=2, seed=10 * batch + rank)
 

@@ -79,7 +79,7 @@ LAYERS: dict[str, Callable[[], Module]] = {
         for ndim in (1, 2, 3, 4)
     },
 }
-"""How to make each module of `sscn_triton.nn`; a new one needs a line here."""
+"""How to make each module of `sscn_triton.nn`; a new one needs an entry here."""
 
 PLACES: dict[str, Callable[[Module, int], Module]] = {
     "first, before a norm": lambda layer, n: nn.Sequential(layer, nn.BatchNormReLU(CHANNELS), conv(n)),
@@ -97,7 +97,7 @@ LAST: dict[str, Callable[[Module, int], Module]] = {
     "last, after a norm": lambda layer, n: nn.Sequential(conv(n), nn.BatchNorm(CHANNELS), layer),
     "chained within, last": lambda layer, n: nn.Sequential(conv(n), nn.Sequential(nn.BatchNorm(CHANNELS), layer)),
 }
-"""Places from which no sparse tensor need come."""
+"""Places that do not need to return a sparse tensor."""
 
 
 def plain_block(self: Any, x: SparseTensor) -> SparseTensor:
@@ -119,7 +119,7 @@ PLAIN = {
     uresnet.Level: plain_level,
     uresnet.SparseUResNet: plain_network,
 }
-"""Forwards that call one layer after the other, each with its input alone."""
+"""Forwards that call one layer after another, each with only its input."""
 
 
 @contextlib.contextmanager
@@ -131,7 +131,7 @@ def one_by_one() -> Iterator[None]:
 
 
 def given(name: str, ndim: int) -> SparseTensor:
-    """Features of mean 1 and deviation 2 where a layer can take them; for what leads back, on sites reached before."""
+    """Features of mean 1 and deviation 2 if a layer accepts them; for inverse layers, on sites reached before."""
     x = random_cloud(12, channels=CHANNELS, ndim=ndim, size=4 if ndim > 1 else 8).map(lambda features: 2 * features + 1)
     if name.startswith("InverseConv"):
         x = nn.SparseConv(CHANNELS, CHANNELS, 2, 2, ndim=ndim).double()(x)
@@ -154,11 +154,11 @@ def outcome(net: Module, x: SparseTensor, gradients: bool) -> dict[str, Any]:
 
 
 Put = Callable[[Module], Module]
-"""Puts the watch on a module, and gives what is to stand in its place."""
+"""Watches a module and returns the one that replaces it."""
 
 
 def walked(make: Callable[[Put], Module], watch: Watch, x: SparseTensor, how: Any) -> tuple[dict[str, Any], Seen]:
-    """The output of a network, and what a watch on a part of it sees."""
+    """The output of a network, and the calls that a watch on a part of it notices."""
     training, gradients, context = how
     torch.manual_seed(0)
     seen: Seen = []
@@ -170,7 +170,7 @@ def walked(make: Callable[[Put], Module], watch: Watch, x: SparseTensor, how: An
 
 
 def check(make: Callable[[Put], Module], watch: Watch, x: SparseTensor, training: bool, gradients: bool = True) -> None:
-    """That a network as it is and one layer by layer give the same, to the watch also."""
+    """Check that a network and its layers one by one give the same results, also to the watch."""
     mine, seen = walked(make, watch, x, (training, gradients, contextlib.nullcontext()))
     right, due = walked(make, watch, x, (training, gradients, one_by_one()))
     assert seen == due
@@ -204,7 +204,7 @@ def placed(name: str, place: Callable[[Module, int], Module]) -> Callable[[Put],
 
 
 def cases(name: str) -> list[tuple[str, str]]:
-    """Every place that a layer can have, with every watch that it can have there."""
+    """Every place that a layer can have, with every watch that is possible there."""
     places = LAST if name in ("GlobalPool", "ToDense") else PLACES | LAST
     own = list(LAYERS[name]().parameters(recurse=False))
     watches = [kind for kind in WATCHES if own or kind not in NEED_PARAMETERS]
@@ -226,7 +226,7 @@ MODES = pytest.mark.parametrize("training", [True, False], ids=["training", "eva
 @MODES
 @pytest.mark.parametrize("name", exported())
 def test_a_watched_or_replaced_layer_is_called_as_if_it_stood_alone(name: str, training: bool) -> None:
-    """Every watch in one place; which place is another one for every layer."""
+    """Every watch in one place, a different place for every layer."""
     every = cases(name)
     watches = list(dict.fromkeys(kind for _, kind in every))
     places = list(dict.fromkeys(place for place, _ in every))
@@ -285,7 +285,7 @@ def test_any_part_of_the_studys_network_may_be_watched_or_replaced_in_every_way(
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_cached_moments_are_not_used_after_a_hook_writes_to_the_features(mode: Any) -> None:
-    """No version counter knows of a write through ``.data``, nor in inference mode of any."""
+    """No version counter notices a write through ``.data``, or any write in inference mode."""
     with mode():
         for place in (PLACES | LAST).values():
             for name in ("BatchNorm", "Sequential", "Identity"):
@@ -342,7 +342,7 @@ def test_a_compiled_part_is_compiled_and_called(place: str) -> None:
 
 
 def test_layers_run_their_own_forward_unless_watched() -> None:
-    """So that the comparisons above compare layers that are done as one."""
+    """This makes sure that the comparisons above test fused layers."""
     torch.manual_seed(0)
     for place in PLACES.values():
         parts = list(place(nn.Sequential(conv()), 2).modules())
@@ -354,7 +354,7 @@ def test_layers_run_their_own_forward_unless_watched() -> None:
 
 
 NOT_COPIED = ("forward_patched_on_the_class", "compiled_wrapper", "compiled_in_place", "pruning")
-"""Watches that know one module, and no deep copy of it; a pruned module cannot be copied at all."""
+"""Watches that know one module, but no deep copy of it; a pruned module cannot be copied at all."""
 
 
 @pytest.mark.parametrize("kind", [kind for kind in WATCHES if kind not in NOT_COPIED])
@@ -390,7 +390,7 @@ def test_a_compiled_network_may_be_folded(part: str) -> None:
 
 
 class Branches(torch.nn.Sequential):
-    """Not a chain, though it is built like one: its layers get the same input."""
+    """Not a chain, although it is built like one: its layers get the same input."""
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         return self[0](x) + self[1](x)

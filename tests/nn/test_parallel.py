@@ -48,7 +48,7 @@ def one_rank(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=RANKS)
     net = DistributedDataParallel(network())
-    # DDP averages gradients over ranks; twice the loss makes that the sum over the joined batch
+    # DDP averages gradients over ranks; doubling the loss makes them the sums over the joined batch
     seen = train(net, [share(step, rank) for step in range(STEPS)], scale=RANKS)
     torch.save(seen, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()

@@ -19,7 +19,7 @@ from tests.nn.test_parallel import RANKS, joined, share
 
 
 class Net(torch.nn.Module):
-    """Two branches, of which one may be left out; it returns its tensors in a container."""
+    """Two branches, one of which may be omitted; returns its tensors in a container."""
 
     def __init__(self, kind: str, both: bool) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ STEPS = 2
 
 
 def train(net: torch.nn.Module, batches: list[SparseTensor], scale: float) -> dict[str, torch.Tensor]:
-    """The gradients of the last step, whole on every rank."""
+    """The gradients of the last step, complete on every rank."""
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
     for x in batches:
         optimizer.zero_grad()
@@ -88,7 +88,7 @@ def one_rank(rank: int, folder: str) -> None:
     batches = [share(step, rank) for step in range(STEPS)]
     for name, (both, wrap) in WRAPPERS.items():
         for kind in KINDS:
-            try:  # the other rank meets the same error, and the test shows it
+            try:  # the other rank gets the same error, and the test shows it
                 seen[f"{name}: {kind}"] = train(wrap(network(kind, both)), batches, RANKS)
             except RuntimeError as error:
                 seen[f"{name}: {kind}"] = repr(error)

@@ -28,17 +28,17 @@ from tests.support.clouds import random_cloud
 from tests.support.guarded import walled
 
 ROWS, IN, OUT, GROUPS = 23, 4, 6, 2
-REFUSALS = (ValueError, TypeError, IndexError, RuntimeError)  # PyTorch's own are of these too
+REFUSALS = (ValueError, TypeError, IndexError, RuntimeError)  # PyTorch's own operators are among these
 
 
 def books() -> tuple[Rulebook, Rulebook]:
-    """A submanifold rulebook and a strided one, of one grid; the engine that is on builds them."""
+    """A submanifold rulebook and a strided one on one grid, built by the selected engine."""
     grid = random_cloud(ROWS, size=5).grid
     return grid.submanifold((3, 3, 3), (1, 1, 1)), grid.step(strided_step(3, 2, 2, 0, 1))[0]
 
 
 def arguments(name: str, dtype: torch.dtype, book: Rulebook) -> list[Any]:
-    """Right arguments of an operator."""
+    """Valid arguments of an operator."""
 
     def rows(count: int, channels: int) -> Tensor:
         return torch.randn(count, channels, dtype=dtype)
@@ -82,7 +82,7 @@ def arguments(name: str, dtype: torch.dtype, book: Rulebook) -> list[Any]:
 
 
 def leaves(given: list[Any]) -> list[tuple[int, int | None]]:
-    """Where the tensors and numbers are: a place among the arguments, and one in a list."""
+    """The positions of tensors and numbers: an index of the arguments, and one in a list."""
     found: list[tuple[int, int | None]] = []
     for place, value in enumerate(given):
         found += [(place, inner) for inner in range(len(value))] if isinstance(value, list) else [(place, None)]
@@ -90,7 +90,7 @@ def leaves(given: list[Any]) -> list[tuple[int, int | None]]:
 
 
 def wrong_tensor(value: Tensor, how: str, number: int) -> Tensor:
-    """A tensor spoilt one way."""
+    """A tensor that is damaged in one way."""
     if how == "fewer rows":
         return value[: max(value.shape[0] - 1 - number % 5, 0)] if value.dim() else value
     if how == "more rows":
@@ -108,7 +108,7 @@ def wrong_tensor(value: Tensor, how: str, number: int) -> Tensor:
     if how == "on meta":
         return value.to("meta")
     spoilt = value.clone()
-    if spoilt.numel() and not spoilt.dtype.is_floating_point:  # numbers that name nothing, or something else
+    if spoilt.numel() and not spoilt.dtype.is_floating_point:  # numbers that refer to nothing, or to something else
         wild = (-1, 2**30, -(2**31), spoilt.numel(), 0)[number % 5]
         spoilt.view(-1)[number % spoilt.numel()] = wild
         if number % 2:
@@ -122,7 +122,7 @@ spoilings = st.lists(st.tuples(st.integers(0, 30), st.sampled_from(WAYS), st.int
 
 
 def spoil(given: list[Any], spoiling: list[tuple[int, str, int]], foreign: Rulebook) -> list[Any]:
-    """The arguments with some of them made wrong."""
+    """The arguments, some of them damaged."""
     given = [list(value) if isinstance(value, list) else value for value in given]
     for which, how, number in spoiling:
         places = leaves(given)
@@ -153,7 +153,7 @@ def wall(value: Any, at_start: bool) -> Any:
 
 
 def attack(name: str, examples: int) -> None:
-    """Call an operator with right and with wrong arguments; what it must not do ends the process."""
+    """Call an operator with valid and with damaged arguments; a forbidden access ends the process."""
     operator = getattr(torch.ops.sscn, name)
     outcomes = {"worked": 0, "refused": 0}
     both = books()
@@ -178,7 +178,7 @@ def attack(name: str, examples: int) -> None:
 
 
 def attacked(names: list[str], engine: str, examples: int) -> dict[str, dict[str, int]]:
-    """`attack` on some operators, in a process of its own."""
+    """`attack` on some operators, in a separate process."""
     command = [sys.executable, "-m", "tests.ops.test_bounds", engine, str(examples), *names]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     lines = done.stdout.split("\n")

@@ -1,4 +1,4 @@
-"""A convolution with the norm before it, and the residual and statistics after it, is what they are one by one."""
+"""A convolution fused with the norm before it and the residual and statistics after it equals separate operations."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def rules_of(kind: str, count: int, engine: Callable[[], Any] = interpreted) -> 
 
 
 def one_by_one(x: Tensor, w: Tensor, rules: Rulebook, b: Tensor, r: Tensor, v: Tensor, k: Tensor) -> Tensor:
-    """Batch norm with a leak of 0.1 by its definition, convolution, bias, residual: float64, by PyTorch's operators."""
+    """Batch norm with a leak of 0.1 by its definition, convolution, bias and residual, in float64 with PyTorch's
+    operators."""
     mean = x.sum(0) / max(len(x), 1)
     variance = (x - mean).square().sum(0) / max(len(x), 1)
     rows = torch.nn.functional.leaky_relu((x - mean) / (variance + 1e-3).sqrt() * v + k, 0.1)
@@ -57,7 +58,7 @@ def fused(x: Tensor, w: Tensor, rules: Rulebook, b: Tensor, r: Tensor, v: Tensor
 
 
 def tensors(rules: Rulebook, shape: tuple[int, int, int], dtype: torch.dtype) -> list[Tensor]:
-    """Features, weight, bias, residual, and weight and bias of the norm."""
+    """Features, weight, bias, residual, and the norm's weight and bias."""
     groups, channels_in, channels_out = shape
     wide_in, wide_out = groups * channels_in, groups * channels_out
     shapes = [
@@ -72,7 +73,7 @@ def tensors(rules: Rulebook, shape: tuple[int, int, int], dtype: torch.dtype) ->
 
 
 SHAPES = [(1, 1, 16), (1, 5, 5), (1, 16, 16), (2, 20, 33), (6, 1, 2), (1, 48, 1), (1, 160, 16)]
-QUICK = SHAPES[1], SHAPES[4]  # these alone by default in the other types: one of each kernel, with masks
+QUICK = SHAPES[1], SHAPES[4]  # by default only these in the other types: one of each kernel, with masks
 CASES = [(kind, count) for kind in ("submanifold", "strided", "inverse") for count in (0, 1, 31)] + [
     ("submanifold", 200)
 ]
@@ -87,7 +88,7 @@ CASES = [(kind, count) for kind in ("submanifold", "strided", "inverse") for cou
     ids=str,
 )
 def test_fused_convolutions_and_all_their_gradients_are_right(shape: tuple[int, int, int], dtype: torch.dtype) -> None:
-    """Every kind of layer and count comes up; the moments are those of the output."""
+    """Every kind of layer and count occurs; the moments are those of the output."""
     drawn = CASES[SHAPES.index(shape) % 3 :: 3] if dtype == torch.float32 else CASES[-1:]
     for kind, count in drawn:
         rules = rules_of(kind, count)
@@ -175,7 +176,7 @@ def small_net() -> torch.nn.Module:
 
 @pytest.mark.parametrize("training", [True, False])
 def test_a_network_is_the_same_fused_and_layer_by_layer(training: bool) -> None:
-    """Outputs, gradients, running statistics; and the CPU's own engine agrees."""
+    """Outputs, gradients and running statistics; the CPU's own engine agrees."""
     net, x = small_net().train(training), random_cloud(60, channels=2, size=8, dtype=torch.float32)
     mine = trained(net, x, interpreted())
     for context in (layer_by_layer(), contextlib.nullcontext()):
@@ -194,7 +195,7 @@ def test_under_autocast_the_fused_network_is_as_near_as_the_plain_one() -> None:
 
 
 def calls(function: Any) -> int:
-    """How many fused operators a function runs."""
+    """The number of fused operators that a function runs."""
     with mock.patch("sscn_triton.functional.convolution.fused_convolution", side_effect=fused_convolution) as counted:
         function()
     return sum(call.args[6] is not None for call in counted.call_args_list)
@@ -263,7 +264,7 @@ def test_a_residual_on_other_sites_or_with_other_channels_is_refused() -> None:
 
 
 def settled(net: torch.nn.Module) -> torch.nn.Module:
-    """The network with statistics that are not those it began with, in evaluation."""
+    """The network in evaluation mode, with statistics that differ from the initial ones."""
     torch.manual_seed(1)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm):

@@ -34,12 +34,13 @@ BUDGET = {
     ("norm and ReLU", "forward"): 17.5,
     ("norm and ReLU", "step"): 11.5,
 }
-"""Host time of a layer over that of `torch.nn.Linear`, forward and with its gradients: about a third above measured."""
+"""Ratio of the host time of a layer to that of `torch.nn.Linear`, forward and with gradients: about a third above
+measured."""
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """No work is shared: a thread that waits for others would count its waiting."""
+    """No work is shared, because a thread that waits for others would count its waiting time."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -47,18 +48,19 @@ def one_thread() -> Iterator[None]:
 
 
 def nothing(*_: Any, **__: Any) -> None:
-    """In the place of a kernel."""
+    """Replaces a kernel."""
 
 
 def seconds(run: Callable[[], Any]) -> float:
-    """CPU time of this thread: what others do on the machine does not count."""
+    """CPU time of this thread, which other work on the machine does not change."""
     start = time.thread_time()
     run()
     return time.thread_time() - start
 
 
 def ratio(layer: str, task: str) -> float:
-    """The time of `LAYERS` layers over that of as many `torch.nn.Linear`, each the least of rounds run by turns."""
+    """Ratio of the time of `LAYERS` layers to that of as many `torch.nn.Linear`, each the minimum of alternating
+    rounds."""
     network = torch.nn.Sequential(*(LAYER[layer]() for _ in range(LAYERS)))
     plain = torch.nn.Sequential(*(torch.nn.Linear(16, 16, bias=False) for _ in range(LAYERS)))
     features = torch.randn(64, 16, requires_grad=task == "step")

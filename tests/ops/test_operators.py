@@ -1,4 +1,4 @@
-"""The registered operators are what PyTorch takes them for: differentiable to any order, traceable, pure."""
+"""PyTorch can rely on the registered operators: they are differentiable to any order, traceable and pure."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_operators_pass_opcheck(kind: str, count: int) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("kind", KINDS)
 def test_low_precision_rounds_once_at_the_end(kind: str, dtype: torch.dtype) -> None:
-    """Sums are in float32 at least: the result is the float64 one of the same inputs, rounded to the type."""
+    """Sums use at least float32: the result is the float64 result of the same inputs, rounded to the type."""
     features, weight, grad, rulebook = (t.detach() if isinstance(t, torch.Tensor) else t for t in case(kind, count=40))
     low = [t.to(dtype) for t in (features, weight, grad)]
     high = [t.double() for t in low]
@@ -127,7 +127,7 @@ def test_the_same_bits_twice_and_with_one_or_two_threads(kind: str) -> None:
 
 
 def test_a_pass_does_not_import_the_compiler() -> None:
-    """PyTorch's compiler takes a second and 130 MB to import: a forward and backward pass does without."""
+    """PyTorch's compiler takes a second and 130 MB to import; a forward and backward pass does not import it."""
     code = (
         "import sys, torch, sscn_triton as s\n"
         "x = s.SparseTensor(torch.ones(2, 1), torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]], dtype=torch.int32))\n"

@@ -1,4 +1,4 @@
-"""Pooling is the strided rulebook with another reduction: of active inputs only, deterministic, differentiable."""
+"""Pooling is the strided rulebook with another reduction: over active inputs only, deterministic, differentiable."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_unpooling_gives_every_fine_site_the_sum_of_its_pools(case: Case, seed: 
 @pytest.mark.parametrize("window", [(2, 2, 0), (3, 2, 1), (3, 1, 1), (2, 3, 1)], ids=str)
 def test_on_a_full_block_pooling_and_its_gradients_equal_pytorchs(ndim: int, window: tuple[int, int, int]) -> None:
     torch.manual_seed(0)
-    image = torch.randint(-4, 4, (2, 3, *[7] * ndim)).double()  # few values, so that the largest is often shared
+    image = torch.randint(-4, 4, (2, 3, *[7] * ndim)).double()  # few values, so that maxima are often shared
     sites = torch.tensor(block(*[7] * ndim, batches=2))
     maximum = {1: dense.max_pool1d, 2: dense.max_pool2d, 3: dense.max_pool3d}[ndim]
     average = {1: dense.avg_pool1d, 2: dense.avg_pool2d, 3: dense.avg_pool3d}[ndim]
@@ -130,7 +130,7 @@ def test_first_and_second_derivatives_are_right(name: str) -> None:
     x = random_cloud(14, channels=2, ndim=2, size=6)
 
     def function(features: torch.Tensor) -> torch.Tensor:
-        y = x.replace(features**2)  # whose second derivative is not nothing
+        y = x.replace(features**2)  # its second derivative is not zero
         if name == "max":
             return max_pool(y, 3, 2, padding=1).features
         if name == "unpool":
@@ -202,7 +202,7 @@ def test_low_precision_rounds_once_at_the_end(dtype: torch.dtype) -> None:
     ):
         got, wanted = function(x), function(high)
         assert got.dtype == dtype
-        allowed = max(torch.finfo(dtype).eps / 2, 1e-5)  # half a step of the type, or what sums in float32 lose
+        allowed = max(torch.finfo(dtype).eps / 2, 1e-5)  # half a step of the type, or the rounding of sums in float32
         assert ((got.double() - wanted).abs() <= allowed * wanted.abs() + 1e-6).all()
 
 

@@ -33,7 +33,7 @@ def tell(way: str, value: str) -> None:
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
-    """Nothing set before a test, and nothing after it."""
+    """Nothing is set before a test, and nothing remains set after it."""
     for way, value in (untold := (("old", "highest"), ("matmul", "none"), ("all", "none"))):
         tell(way, value)
     yield
@@ -42,7 +42,7 @@ def restored() -> Iterator[None]:
 
 
 def wanted(sequence: tuple[tuple[str, str], ...]) -> str:
-    """The precision that a user who set these, one after the other, asked for."""
+    """The precision that a user requests by these settings, one after another."""
     old, matmul, general = "highest", "none", "none"
     for way, value in sequence:
         if way == "old":
@@ -74,7 +74,7 @@ def test_precision_follows_pytorchs_settings_in_any_order(length: int) -> None:
         ((("matmul", "tf32"), ("old", "highest")), "ieee"),
         ((("matmul", "tf32"), ("old", "high")), "tf32x3"),
         ((("matmul", "ieee"), ("all", "tf32")), "ieee"),
-        ((("old", "high"), ("matmul", "tf32")), "tf32x3"),  # PyTorch keeps no trace of the second
+        ((("old", "high"), ("matmul", "tf32")), "tf32x3"),  # PyTorch keeps no trace of the second setting
     ],
 )
 def test_precision_for_common_settings(sequence: tuple[tuple[str, str], ...], taken: str) -> None:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="what is inter
 
 
 class Watch(TorchDispatchMode):
-    """Counts by function of the library how often a number is fetched inside; what the interpreter does is its own."""
+    """Counts by function of the library how often a number is fetched, without what the interpreter itself fetches."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Watch(TorchDispatchMode):
 
 @contextlib.contextmanager
 def watched() -> Iterator[Counter[str]]:
-    """The Triton engine, interpreted, and where it fetched numbers."""
+    """The Triton engine, interpreted, and the places where it fetched numbers."""
     watch = Watch()
     run = interpreter.GridExecutor.__call__
 
@@ -85,7 +85,7 @@ def tensor(count: int = 60) -> SparseTensor:
 
 
 def test_each_rulebook_of_a_unet_synchronises_once_and_the_tensor_twice() -> None:
-    """Its range is checked, its duplicates are looked for; then each rulebook tells the host its size."""
+    """The tensor's range is checked and its duplicates are searched; then each rulebook tells the host its size."""
     network = SparseUResNet(filters=2, depth=3, repetitions=1)
     with watched() as places:
         prepare(network, tensor())

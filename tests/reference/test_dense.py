@@ -1,4 +1,5 @@
-"""The dense convolution is torch's; on sparse data the sparse one agrees with it; and the active set grows under it."""
+"""The dense convolution equals torch's, the sparse one agrees with it on sparse data, and the active set grows under
+it."""
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def with_shape(case: Case) -> bool:
 @every_reference
 @given(case=cases(kind="strided", at_most=8).filter(with_shape), seed=seeds)
 def test_a_strided_convolution_is_the_dense_one_at_its_sites_and_nothing_elsewhere(reference, case, seed: int) -> None:
-    """In up to four axes; the dense one is zero wherever no input is reached."""
+    """In up to four axes; the dense result is zero wherever no input reaches."""
     book = reference.strided_rulebook(case.coordinates, *case.window, case.spatial_shape)
     x, w = values(seed, len(case.coordinates), 2), values(seed + 1, *case.kernel_size, 2, 3)
     image = sscn_ref.to_dense(x, case.coordinates, case.spatial_shape, batch_size=2)
@@ -78,7 +79,7 @@ def test_a_site_grows_to_a_cube(reference, ndim: int) -> None:
 @every_reference
 def test_a_line_grows_and_a_full_plane_grows_only_outwards(reference) -> None:
     track = line(10, ndim=2)
-    assert reference.active_growth(track, 1) == [10, 12 + 2 * 11 + 2 * 10]  # five diagonals of one
+    assert reference.active_growth(track, 1) == [10, 12 + 2 * 11 + 2 * 10]  # five diagonals of ones
     assert reference.active_growth(block(6, 6), 2) == [36, 64, 100]
     assert reference.active_growth(np.zeros((0, 4), int), 2) == [0, 0, 0]
 

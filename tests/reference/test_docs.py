@@ -25,7 +25,7 @@ def test_the_numba_twin_has_the_same_name_and_signature(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_files_and_functions_stay_short(name: str) -> None:
-    """A file under 300 lines, a function no longer than a screen of 40."""
+    """A file has fewer than 300 lines, and a function has at most the 40 lines of a screen."""
     module = importlib.import_module(name)
     assert len(inspect.getsource(module).splitlines()) < 300
     for _, thing in inspect.getmembers(module, inspect.isfunction):

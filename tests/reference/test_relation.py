@@ -1,4 +1,4 @@
-"""Taps, paddings and output shapes are those of the relation and of torch."""
+"""Taps, paddings and output shapes follow the relation and equal torch's."""
 
 import itertools
 

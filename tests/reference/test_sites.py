@@ -1,4 +1,4 @@
-"""Sites: keys that never overflow, a hash table that can be followed, duplicates reduced as requested."""
+"""Sites: keys that never overflow, a hash table that can be traced, duplicates reduced as requested."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_a_hash_table_finds_exactly_the_inserted_keys(inside: np.ndarray, asked:
 
 
 def test_a_probe_can_be_followed_slot_by_slot() -> None:
-    """Three keys with one home fill it and the two slots after it, around the end of the table."""
+    """Three keys with the same home fill it and the two slots after it, around the end of the table."""
     table = HashTable(4)
     same = [key for key in range(200) if table.home(key) == 3][:4]
     for row, key in enumerate(same[:3]):
@@ -75,7 +75,7 @@ def test_a_full_table_refuses_insertion_and_still_finds_keys() -> None:
 
 
 def test_fibonacci_hashing_spreads_neighbours() -> None:
-    """Keys of a row of neighbours get homes of their own: no three of a hundred share one of 256 slots."""
+    """Keys of a row of neighbours have different homes: no three of a hundred share one of 256 slots."""
     table = HashTable(256)
     homes = [table.home(key) for key in range(100)]
     assert max(homes.count(home) for home in homes) <= 2

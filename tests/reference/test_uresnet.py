@@ -1,4 +1,4 @@
-"""The UResNet in NumPy is the library's: the same weights give the same scores, gradients and running statistics."""
+"""The UResNet in NumPy equals the library's: equal weights give equal scores, gradients and running statistics."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def arrays(net: SparseUResNet) -> dict[str, np.ndarray]:
 
 
 def drawn(**settings: int) -> SparseUResNet:
-    """A network whose norms matter: weights, biases and running statistics are random too."""
+    """A network whose norms matter: its weights, biases and running statistics are random."""
     torch.manual_seed(0)
     net = SparseUResNet(**settings).double()
     for name, value in net.state_dict().items():
@@ -30,7 +30,7 @@ def drawn(**settings: int) -> SparseUResNet:
 
 
 def check(net: SparseUResNet, sites: torch.Tensor, training: bool, spatial_shape: int | None = None) -> None:
-    """Logits, the gradients of sum(g * logits) by features and all parameters, and what is left in the buffers."""
+    """Logits, the gradients of sum(g * logits) by features and all parameters, and the final content of the buffers."""
     twin = sscn_ref.UResNet(arrays(net))
     x = torch.tensor(values(1, len(sites), net.stem.weight.shape[2]), requires_grad=True)
     y = net.train(training)(SparseTensor(x, sites, spatial_shape)).features

@@ -30,7 +30,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True},
 }
-"""How a page is looked at: arguments of playwright's `new_context`."""
+"""Ways to look at a page: arguments of playwright's `new_context`."""
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "book"
 
 LOOK = (Path(__file__).parent / "look.js").read_text()
@@ -38,7 +38,7 @@ LOOK = (Path(__file__).parent / "look.js").read_text()
 
 @contextmanager
 def open_chromium() -> Iterator[Any]:
-    """A running browser, playwright's. Where there is none the test is skipped, or fails if SSCN_CHROMIUM is set."""
+    """A running browser of playwright. Without one, the test is skipped, or fails if SSCN_CHROMIUM is set."""
     named = os.environ.get("SSCN_CHROMIUM")
     program = shutil.which(named) if named else next(filter(None, map(shutil.which, NAMES)), None)
     missing = [] if program else [f"no {named or ' or '.join(NAMES)} is installed"]
@@ -88,7 +88,7 @@ def visit(browser: Any, path: Path, setting: str = "desktop", **more: Any) -> It
     page.on("requestfailed", lambda request: seen.failed.append(f"{request.url}: {request.failure}"))
     page.on("console", lambda message: seen.complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-    page.goto(path.resolve().as_uri(), timeout=0)  # scenes in 3D are slow to draw where other work is going on
+    page.goto(path.resolve().as_uri(), timeout=0)  # scenes in 3D are slow to draw on a busy machine
     if more.get("java_script_enabled", True):
         page.evaluate("window.MathJax?.startup?.promise.then(() => true)")
     yield seen
@@ -96,7 +96,7 @@ def visit(browser: Any, path: Path, setting: str = "desktop", **more: Any) -> It
 
 
 def check_head(text: str) -> None:
-    """The language, a title, and that a phone shows the page at its own width."""
+    """Check that the page has a language and a title, and that a phone shows it at its own width."""
     assert re.search(r'<html lang="en">', text)
     assert re.search(r"<title>[^<]{3,}</title>", text)
     assert re.search(r'<meta name="viewport" content="width=device-width', text)

@@ -1,4 +1,4 @@
-"""One convolution to build (its kind, sites and window), the oracle's result for it, and cases chosen by hand."""
+"""One convolution to build (kind, sites, window), the oracle's result for it, and hand-picked cases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Axes = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Case:
-    """A rulebook to be built. For "inverse", `coordinates` and `spatial_shape` are those of the fine sites."""
+    """A rulebook to build. For "inverse", `coordinates` and `spatial_shape` are those of the fine sites."""
 
     kind: str
     coordinates: np.ndarray
@@ -102,7 +102,7 @@ def _named() -> dict[str, Case]:
         built[f"{kind}-halving"] = Case(kind, block(4, 5), (2, 2), (2, 2), (0, 0), ones[2], (4, 5))
         built[f"{kind}-gaps"] = Case(kind, line(12, 2), (1, 2), (3, 5), (0, 0), ones[2])
         built[f"{kind}-overlap"] = Case(kind, line(7, 2), (3, 3), (2, 2), (1, 1), ones[2])
-    del built["transposed-at-the-end-of-int32"]  # its outputs would leave int32, which is refused
+    del built["transposed-at-the-end-of-int32"]  # its outputs would exceed int32, which is refused
     wide = Case("transposed", block(3, 3), (2, 3), (3, 2), (0, 1), (2, 1), (3, 3), (2, 1))
     return {**built, "transposed-output-padding": wide}
 

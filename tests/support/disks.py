@@ -1,4 +1,4 @@
-"""Processes that run `sscn` on a disk with little space, and report how it ended and what is left there."""
+"""Processes that run `sscn` on a disk with little space, and report how it ended and which files are left."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Ended(NamedTuple):
 
 
 def processes() -> Any:
-    """Processes that are forked from one that has imported what commands need."""
+    """Processes that are forked from one that has already imported the modules of the commands."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         [
@@ -44,13 +44,13 @@ def processes() -> Any:
 
 
 def sscn_on_a_full_disk(context: Any, disk: Path, room: int, *words: object) -> Ended:
-    """`sscn WORDS` in the folder `disk`, where `room` bytes are free: a disk of its own where the system lets one be
-    mounted, else files cannot be longer than that."""
+    """`sscn WORDS` in the folder `disk` with `room` free bytes: a separate disk if the system can mount one, otherwise
+    a limit on the length of files."""
     return begin_sscn(context, disk, *words, room=room)()
 
 
 def begin_sscn(context: Any, folder: Path, *words: object, room: int | None = None) -> Callable[[], Ended]:
-    """Starts `sscn WORDS` in a folder; what is returned waits for its end."""
+    """Starts `sscn WORDS` in a folder; the returned function waits for its end."""
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(there, folder, room, [str(word) for word in words]))
     process.start()
@@ -91,7 +91,7 @@ def _run(pipe: Any, disk: Path, room: int | None, words: list[str]) -> None:
 
 
 def _mount(disk: Path) -> bool:
-    """A file system of this process's own, in memory; whether there is one."""
+    """Mount a file system in memory for this process only; returns whether this worked."""
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "unshare") or libc.unshare(NEW_NAMESPACE):
         return False

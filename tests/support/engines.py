@@ -51,7 +51,7 @@ class Rules:
 
     @cached_property
     def rules(self) -> oracle.Rules:
-        """Rows by tap as sets of pairs; a rule given twice is an error that a set would hide."""
+        """Rows by tap as sets of pairs; a duplicate rule is an error, because a set would hide it."""
         sets = {}
         for tap, (rows_in, rows_out) in enumerate(self.pairs):
             pairs = list(zip(rows_in.tolist(), rows_out.tolist(), strict=True))
@@ -91,7 +91,7 @@ class Engine(Protocol):
 
 
 class Reference:
-    """sscn_ref, in NumPy or its Numba twins: the same names in two modules."""
+    """sscn_ref, in NumPy or as its Numba twins: the same names in two modules."""
 
     def __init__(self, name: str, module: ModuleType) -> None:
         self.name, self.module = name, module
@@ -150,7 +150,7 @@ class Reference:
 
 
 class Library:
-    """sscn_triton on the tensors of a device: its grids, functions and autograd."""
+    """sscn_triton on the tensors of a device, through its grids, functions and autograd."""
 
     def __init__(self, name: str, device: str) -> None:
         self.name, self.device = name, device
@@ -161,7 +161,7 @@ class Library:
         return Rules(*sides, book.pairs(), (case, ends[0], path))
 
     def rulebook(self, case: Case) -> tuple[Rulebook, tuple[Grid, Grid], tuple[Any, ...]]:
-        """The rulebook, the grids it leads from and to, and the path of a tensor on the first."""
+        """The rulebook, its source and target grids, and the path of a tensor on the first."""
         sites = torch.tensor(case.coordinates, device=self.device)
         grid = SparseTensor(self.tensor(np.zeros((len(sites), 1))), sites, case.spatial_shape).grid
         if case.kind == "submanifold":
@@ -259,7 +259,7 @@ class Library:
 
 
 class Interpreted(Library):
-    """sscn_triton on CPU tensors by its Triton kernels, under Triton's interpreter."""
+    """sscn_triton on CPU tensors with its Triton kernels, under Triton's interpreter."""
 
     def rulebook(self, case: Case) -> tuple[Rulebook, tuple[Grid, Grid], tuple[Any, ...]]:
         with interpreted():

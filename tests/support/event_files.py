@@ -13,7 +13,7 @@ Rows = list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 def random_event(seed: int, count: int = 60, shape: tuple[int, ...] = (7, 11, 5), name: str = "") -> Event:
-    """Voxels in no order, labels unknown too, three particles of which the last hit nothing."""
+    """Voxels in random order, some with unknown labels, and three particles, the last of which hit nothing."""
     rng = np.random.default_rng(seed)
     coordinates = np.column_stack(np.unravel_index(rng.choice(np.prod(shape), count, replace=False), shape))
     particles = np.zeros(3, PARTICLE_DTYPE)
@@ -47,7 +47,7 @@ def same_event(one: Event, other: Event, particles: bool = True) -> bool:
 
 
 def write_pilarnet(path: Path, events: Rows) -> Path:
-    """Rows of `point`, `cluster` and `cluster_extra` (empty lists for version 1, which has none)."""
+    """Rows of `point`, `cluster` and `cluster_extra` (empty lists for version 1, which has no such dataset)."""
     with h5py.File(path, "w") as file:
         for place, (name, kind) in enumerate((("point", "f4"), ("cluster", "i4"), ("cluster_extra", "f4"))):
             if name == "cluster_extra" and not any(rows[2].size for rows in events):
@@ -59,7 +59,7 @@ def write_pilarnet(path: Path, events: Rows) -> Path:
 
 
 def public_rows(version: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """An event of a low-energy cluster of 2 points, a proton of 3, a shower of 1, a kaon of 1."""
+    """An event with a low-energy cluster of 2 points, a proton of 3, a shower of 1 and a kaon of 1."""
     points = np.zeros((7, 8))
     points[:, :3] = [[0, 1, 2], [767, 0, 0], [5, 5, 5], [5, 5, 6], [5, 5, 7], [9, 9, 9], [700, 3, 2]]
     points[:, 3] = [0.1, 0.2, 1.0, 2.0, 3.0, 0.5, 0.7]
@@ -107,7 +107,7 @@ def _tables(
         row["number_of_voxels"], row["origin"] = event.spatial_shape, event.origin / 10
         row["image_sizes"] = np.array(event.spatial_shape) * event.voxel_size / 10
         row["image_sizes"][-1] *= edges
-        if unset and not len(event):  # larcv's image that nobody filled
+        if unset and not len(event):  # an image that larcv never filled
             row["valid"], row["number_of_voxels"], row["image_sizes"], row["origin"] = False, 0, 0, 0
         ids = np.ravel_multi_index(tuple(event.coordinates.T), event.spatial_shape)
         order = np.argsort(ids)

@@ -1,4 +1,4 @@
-"""A file of every format that is registered: tests walk `FORMATS` and take the maker by the format's name."""
+"""A file of every registered format: tests iterate over `FORMATS` and take the maker by the format's name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Maker = Callable[[Path, Sequence[Event]], Path]
 
 
 def as_larcv2(path: Path, events: Sequence[Event]) -> Path:
-    """Empty events are entries that nobody filled."""
+    """Empty events are entries that were never filled."""
 
     def damage(trees: Trees) -> None:
         for entry, event in enumerate(events):
@@ -27,7 +27,7 @@ def as_larcv2(path: Path, events: Sequence[Event]) -> Path:
 
 
 def as_larcv3(path: Path, events: Sequence[Event]) -> Path:
-    """Empty events are entries without an image, or with one that nobody filled, in turn."""
+    """Empty events are alternately entries without an image and entries with an image that was never filled."""
     groups = {"data": [event.energy for event in events], "fivetypes": [event.labels for event in events]}
     entries = {
         f"sparse3d_{name}_group": [
@@ -53,23 +53,23 @@ MAKERS: dict[str, Maker] = {
     "npz": as_ours,
     "CSV": as_ours,
 }
-"""By the name of the format; every registered one has its own."""
+"""By the name of the format; every registered format has one."""
 
 assert MAKERS.keys() == {kind.name for kind in FORMATS}, "a format without a maker in tests/support/event_formats.py"
 
 
 def name_of(kind: Format) -> str:
-    """ours.h5, larcv2.root, ...: of what this package writes, and of what others do."""
+    """ours.h5, larcv2.root, ...: "ours" for formats that this package writes."""
     return f"{'ours' if kind.writer else kind.name.split()[0]}{kind.suffixes[0]}"
 
 
 def make(kind: Format, folder: Path, events: Sequence[Event], stem: str = "events") -> Path:
-    """A file of the format with labelled events of three dimensions."""
+    """A file of the format with labelled three-dimensional events."""
     return MAKERS[kind.name](folder / f"{stem}{kind.suffixes[0]}", events)
 
 
 def as_spine(path: Path, events: Sequence[Event], shapes: Sequence[np.ndarray]) -> Path:
-    """A larcv2 file with the names that SPINE's simulation has, and its shapes as labels."""
+    """A larcv2 file with the names of SPINE's simulation, and its shapes as labels."""
 
     def rename(trees: Trees) -> None:
         trees[LABELS]["_voxel_v._value"] = [

@@ -15,7 +15,7 @@ _libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
 def walled(tensor: torch.Tensor, at_start: bool = False) -> torch.Tensor:
-    """The same numbers, contiguous, where memory ends: right behind the last of them, or right before the first."""
+    """The same numbers in contiguous memory whose end, or whose start, lies directly at a guard page."""
     tensor = tensor.contiguous()
     size = tensor.numel() * tensor.element_size()
     if not size:

@@ -1,4 +1,4 @@
-"""Kill a process in the middle of a function, as a batch system would."""
+"""Kill a process in the middle of a function, like a batch system."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def deadly(function: Callable[..., Any], count: int) -> Callable[..., Any]:
-    """The function, which at its `count`-th call ends the process by SIGKILL instead."""
+    """The function, whose `count`-th call ends the process by SIGKILL."""
     calls = 0
 
     def counted(*arguments: Any, **options: Any) -> Any:
@@ -25,8 +25,8 @@ def deadly(function: Callable[..., Any], count: int) -> Callable[..., Any]:
 
 
 def run_counted(pipe: Any, folder: str, words: list[str], moment: int | None) -> None:
-    """`sscn WORDS` in a folder, ended by SIGKILL at its `moment`-th call of a function in Python or C; sends how many
-    calls there were, and the exit code."""
+    """`sscn WORDS` in a folder, ended by SIGKILL at its `moment`-th call of a Python or C function; sends the number of
+    calls and the exit code."""
     from sscn_triton import cli
 
     os.chdir(folder)
@@ -52,8 +52,8 @@ def run_counted(pipe: Any, folder: str, words: list[str], moment: int | None) ->
 
 
 def sscn_until(context: Any, folder: Path, words: list[str], moment: int | None = None) -> tuple[int, int | None]:
-    """How many calls `sscn WORDS` made, and its exit code; (0, None) if it was killed at its `moment`-th. The count
-    goes on in forked processes, each of which ends at its own `moment`-th call."""
+    """The number of calls that `sscn WORDS` made, and its exit code; (0, None) if it was killed at its `moment`-th
+    call. Forked processes continue the count, and each of them ends at its own `moment`-th call."""
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=run_counted, args=(there, str(folder), words, moment))
     process.start()

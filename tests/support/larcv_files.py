@@ -36,7 +36,7 @@ def trees_of(events: list[Event]) -> Trees:
 
 
 def write_larcv(path: Path, events: list[Event], damage: Callable[[Trees], None] | None = None) -> Path:
-    """Write events as larcv would, after `damage` has changed the content."""
+    """Write events like larcv, after `damage` has changed the content."""
     trees = trees_of(events)
     if damage:
         damage(trees)
@@ -47,7 +47,7 @@ def write_larcv(path: Path, events: list[Event], damage: Callable[[Trees], None]
 
 
 def unfill(trees: Trees, entry: int, names: tuple[str, ...] = (DATA, LABELS, PARTICLES), number: int = 0) -> None:
-    """Makes an entry one that larcv wrote though nobody filled it: no rows, and an image of no numbers."""
+    """Make an entry one that larcv wrote without filling it: no rows, and an image without numbers."""
     for name in names:
         for field, items in trees[name].items():
             if field == "_meta._unit":
@@ -70,7 +70,7 @@ def _write_tree(file: Any, name: str, branches: dict[str, list[Any]]) -> None:
 
 
 def _column(items: list[Any]) -> ak.Array:
-    """Numbers, or arrays of them, one item per entry; awkward's conversion would not keep 64-bit unsigned ones."""
+    """Numbers, or arrays of them, one item per entry; awkward's conversion would not keep unsigned 64-bit integers."""
     if np.ndim(items[0]) == 0:
         return ak.Array(np.array(items))
     return ak.unflatten(np.concatenate(items), [len(item) for item in items])

@@ -42,7 +42,7 @@ def read_all(path: Path) -> list[Event]:
 
 
 def whole_files(folder: Path) -> Iterator[Path]:
-    """A file of each format that is registered, public PILArNet-M, and a table without checksums."""
+    """A file of each registered format, of public PILArNet-M, and a table without checksums."""
     for kind in FORMATS:
         events = EVENTS if kind.name == "CSV" else [event.replace(prediction=GUESS) for event in EVENTS]
         yield MAKERS[kind.name](folder / name_of(kind), events)
@@ -61,7 +61,7 @@ def larcv3_groups() -> dict[str, list[list[tuple[Event, np.ndarray]]]]:
 
 
 def damaged_bytes(content: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
-    """Truncated, with flipped bits, or with a block lost or blank."""
+    """The content after one kind of damage: truncation, flipped bits, or a lost or blank block."""
     kind = ("cut", "bits", "bits", "bits", "lost", "blank")[rng.integers(6)]
     data = np.frombuffer(content, np.uint8).copy()
     place = int(rng.integers(len(data)))
@@ -135,7 +135,7 @@ def wrong_content(folder: Path) -> Iterator[tuple[str, Path]]:
     for name in ("ours.h5", "public.h5"):
         content = (folder / name).read_bytes()
         for number, place in enumerate(_heaps(content)):
-            blank = content[: place + 16] + bytes(64) + content[place + 80 :]  # HDF5 would not come back from it
+            blank = content[: place + 16] + bytes(64) + content[place + 80 :]  # HDF5 would hang on it
             (folder / "blank.h5").write_bytes(blank)
             yield f"{name}: heap {number} is blank", folder / "blank.h5"
     for place, value in ((0, 768), (1, -1), (2, 1e30), (0, np.nan), (3, np.nan), (3, np.inf), (1, 0.5)):
@@ -165,7 +165,7 @@ def same_prediction(one: Event, other: Event) -> bool:
 
 
 def outcome(path: Path, expected: list[Event] | None) -> str:
-    """An "error" that names the file, or "equal" events, "other particles", "other" voxels; else what went wrong."""
+    """An "error" that names the file, or "equal" events, "other particles", "other" voxels; otherwise a description."""
     faulthandler.dump_traceback_later(TIME_LIMIT, exit=True)
     try:
         events = read_all(path)
@@ -187,7 +187,7 @@ def outcome(path: Path, expected: list[Event] | None) -> str:
 
 
 def line(path: Path) -> str:
-    """What `sscn inspect` makes of a file: "fine", "refused" by one line that names the file, or what else it did."""
+    """The result of `sscn inspect` on a file: "fine", "refused" with one line that names the file, or a description."""
     said, wrong = io.StringIO(), io.StringIO()
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(wrong):

@@ -1,4 +1,4 @@
-"""What hypothesis draws: sites, windows and numbers, small enough for the oracle."""
+"""Hypothesis strategies: sites, windows and numbers, small enough for the oracle."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from tests.support.cases import KINDS, Axes, Case
 
-MAX_TAPS = 72  # of one kernel; sizes up to 6 on an axis all the same
+MAX_TAPS = 72  # of one kernel; sizes up to 6 per axis are possible nevertheless
 
-REACH = {1: 8, 2: 3, 3: 2, 4: 1}  # of free coordinates from 0, by number of axes: few enough for sites to meet
+REACH = {1: 8, 2: 3, 3: 2, 4: 1}  # of free coordinates from 0, by number of axes: few enough for sites to coincide
 
 ndims = st.integers(1, 4)
 groups = st.sampled_from([1, 1, 2, 3])
@@ -17,7 +17,7 @@ groups = st.sampled_from([1, 1, 2, 3])
 
 @st.composite
 def kernel_sizes(draw: st.DrawFn, ndim: int) -> Axes:
-    """Sizes 1 to 6 per axis, not more than MAX_TAPS taps together, in any order of axes."""
+    """Sizes 1 to 6 per axis, at most MAX_TAPS taps in total, in any order of axes."""
     sizes: list[int] = []
     for _ in range(ndim):
         sizes.append(draw(st.integers(1, min(6, MAX_TAPS // int(np.prod(sizes, dtype=int))))))
@@ -31,7 +31,7 @@ def axes(ndim: int, low: int, high: int) -> st.SearchStrategy[Axes]:
 
 @st.composite
 def points(draw: st.DrawFn, ndim: int, at_most: int = 16) -> np.ndarray:
-    """Coordinates of any sign in two batches, repetitions allowed, in any order."""
+    """Coordinates of any sign in two batches, possibly repeated, in any order."""
     site = st.tuples(st.integers(0, 1), *[st.integers(-REACH[ndim], REACH[ndim])] * ndim)
     drawn = draw(st.lists(site, max_size=at_most))
     return np.array(drawn, dtype=draw(st.sampled_from([np.int32, np.int64]))).reshape(len(drawn), 1 + ndim)
@@ -39,7 +39,7 @@ def points(draw: st.DrawFn, ndim: int, at_most: int = 16) -> np.ndarray:
 
 @st.composite
 def sites(draw: st.DrawFn, ndim: int, shape: Axes | None = None, at_most: int = 16) -> np.ndarray:
-    """Distinct sites in any order: inside a shape, or of any sign and anywhere."""
+    """Distinct sites in any order: inside a shape, or anywhere with any sign."""
     reach = REACH[ndim]
     limits = [(0, n - 1) for n in shape] if shape else [(-reach, reach)] * ndim
     site = st.tuples(st.integers(0, 1), *(st.integers(*limit) for limit in limits))
@@ -75,7 +75,7 @@ def shapes(
     padding: Axes,
     dilation: Axes,
 ) -> tuple[Axes, Axes]:
-    """A spatial shape of which the convolution leaves something, with the padding that goes with it."""
+    """A spatial shape for which the convolution has outputs, with its padding."""
     reach = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
     if kind == "transposed":  # (n - 1) stride - 2 padding + reach + 1 >= 1
         shape = draw(axes(len(kernel), 1, 6))

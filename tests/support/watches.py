@@ -26,7 +26,7 @@ Watch = Callable[[torch.nn.Module, Seen], contextlib.AbstractContextManager[torc
 
 
 def changed(y: Any) -> Any:
-    """Different numbers, whatever contains them."""
+    """Different numbers, whatever container they are in."""
     return y.map(lambda features: features * 2 + 1) if isinstance(y, SparseTensor) else y * 2 + 1
 
 
@@ -48,7 +48,7 @@ def forward_on_the_module(module: torch.nn.Module, seen: Seen) -> Iterator[torch
 
 @contextlib.contextmanager
 def forward_wrapped_by_accelerate(module: torch.nn.Module, seen: Seen) -> Iterator[torch.nn.Module]:
-    """As accelerate's ``add_hook_to_module`` does it: a partial that looks like the forward it replaces."""
+    """As accelerate's ``add_hook_to_module`` does it: a partial that looks like the forward that it replaces."""
     old = module.forward
 
     def new_forward(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
@@ -61,7 +61,7 @@ def forward_wrapped_by_accelerate(module: torch.nn.Module, seen: Seen) -> Iterat
 
 @contextlib.contextmanager
 def method_on_the_module(module: torch.nn.Module, seen: Seen) -> Iterator[torch.nn.Module]:
-    """A bound method, of a function that has the name and the place of the class's."""
+    """A bound method of a function that has the name and the module of the class's own."""
     kind = type(module)
 
     @functools.wraps(kind.forward)
@@ -172,7 +172,8 @@ def forward_hook_always_called(module: torch.nn.Module, seen: Seen) -> Iterator[
 
 @contextlib.contextmanager
 def told_of_hooks(seen: Seen) -> Iterator[None]:
-    """PyTorch runs backward hooks for tensors alone, and says so of anything else: that, too, must not be skipped."""
+    """PyTorch runs backward hooks only for tensors and warns about anything else; this warning must not be skipped
+    either."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         yield
@@ -195,7 +196,7 @@ def backward_pre_hook(module: torch.nn.Module, seen: Seen) -> Iterator[torch.nn.
 
 @contextlib.contextmanager
 def global_hooks(module: torch.nn.Module, seen: Seen) -> Iterator[torch.nn.Module]:
-    """They see every module's calls; those of ``module`` are changed."""
+    """These hooks see the calls of every module; only those of ``module`` are changed."""
     name = type(module).__name__
 
     def before(called: torch.nn.Module, args: tuple[Any, ...]) -> None:
@@ -218,7 +219,7 @@ def global_hooks(module: torch.nn.Module, seen: Seen) -> Iterator[torch.nn.Modul
 
 @contextlib.contextmanager
 def features_written_in_place(module: torch.nn.Module, seen: Seen) -> Iterator[torch.nn.Module]:
-    """Where no version counter notices. Gradients are not to be compared: others may have kept these rows."""
+    """By writing where no version counter notices. Gradients are not compared: others may have kept these rows."""
 
     def hook(_: torch.nn.Module, args: tuple[Any, ...]) -> None:
         seen.append(("in place", len(args), ()))
@@ -230,7 +231,7 @@ def features_written_in_place(module: torch.nn.Module, seen: Seen) -> Iterator[t
 
 @contextlib.contextmanager
 def features_replaced(module: torch.nn.Module, seen: Seen) -> Iterator[torch.nn.Module]:
-    """By new ones on the same sparse tensor."""
+    """By assigning new features to the same sparse tensor."""
 
     def hook(_: torch.nn.Module, args: tuple[Any, ...]) -> None:
         seen.append(("replaced", len(args), ()))
@@ -256,14 +257,14 @@ class Twice(torch.nn.Module):
 def parametrization(module: torch.nn.Module, seen: Seen) -> Iterator[torch.nn.Module]:
     for name in [name for name, _ in module.named_parameters(recurse=False)]:
         parametrize.register_parametrization(module, name, Twice(seen), unsafe=True)
-    del seen[:]  # registering calls it, too
+    del seen[:]  # registering also calls it
     yield module
-    seen[:] = seen[:1]  # how often a layer reads its parameters is its own affair
+    seen[:] = seen[:1]  # a layer may read its parameters any number of times
 
 
 @contextlib.contextmanager
 def pruning(module: torch.nn.Module, seen: Seen) -> Iterator[torch.nn.Module]:
-    """PyTorch's own user of hooks: the parameter becomes an attribute that a hook sets."""
+    """PyTorch's own use of hooks: the parameter becomes an attribute that a hook sets."""
     for name in [name for name, _ in module.named_parameters(recurse=False)]:
         prune.random_unstructured(module, name, 0.5)
     module.register_forward_pre_hook(lambda _, args: seen.append(("pre", len(args), ())))
@@ -272,7 +273,7 @@ def pruning(module: torch.nn.Module, seen: Seen) -> Iterator[torch.nn.Module]:
 
 @contextlib.contextmanager
 def compiled_wrapper(module: torch.nn.Module, seen: Seen) -> Iterator[torch.nn.Module]:
-    """What `torch.compile` returns, told to run eagerly: only who is called is asked here."""
+    """The result of `torch.compile`, told to run eagerly, because the test only asks what is called."""
     wrapper = torch.compile(module, backend="eager")
     wrapper.forward = recorded("compiled", seen, wrapper.forward)
     with torch.compiler.set_stance("force_eager"):

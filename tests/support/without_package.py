@@ -15,7 +15,7 @@ import traceback
 
 
 def run(words: list[str]) -> tuple[int | str | None, str]:
-    """Exit code and stderr of the command; the code is the traceback where there was one."""
+    """Exit code and stderr of the command; the code is the traceback if there was one."""
     from sscn_triton.cli import main
 
     told = io.StringIO()

@@ -1,4 +1,4 @@
-"""The exercises of the notebooks: their solutions are accepted, and known wrong answers rejected."""
+"""The exercises of the notebooks accept their solutions and reject known wrong answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Answer = Callable[..., Any]
 
 
 class Exercise(NamedTuple):
-    """An exercise of a notebook: the name of its function, and wrong answers, (right words, wrong words) by name."""
+    """An exercise of a notebook: the name of its function and, by name, wrong answers (right words, wrong words)."""
 
     notebook: str
     function: str
@@ -57,19 +57,19 @@ def solutions(notebook: Path) -> Iterator[str]:
 
 
 def source(exercise: Exercise) -> str:
-    """The solution as it stands in the notebook."""
+    """The solution as it appears in the notebook."""
     start = f"def {exercise.function}("
     return next(text for text in solutions(TUTORIAL / f"{exercise.notebook}.ipynb") if start in text)
 
 
 def written(exercise: Exercise, text: str) -> Answer:
-    """What a student would have after running a cell with this text."""
+    """The function that a student would have after running a cell with this text."""
     scope: dict[str, Any] = {"np": np} | {name: getattr(sscn_ref, name) for name in sscn_ref.__all__}
     if "@triton.jit" in text:
         triton = pytest.importorskip("triton")
         scope |= {"triton": triton, "tl": triton.language}
     place = f"<{exercise.function} {next(NUMBERS)}>"
-    linecache.cache[place] = len(text), None, text.splitlines(keepends=True), place  # where Triton looks for the source
+    linecache.cache[place] = len(text), None, text.splitlines(keepends=True), place  # Triton looks for the source here
     exec(compile(text, place, "exec"), scope)
     return scope[exercise.function]
 

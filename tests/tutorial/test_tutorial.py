@@ -1,6 +1,6 @@
 """The notebooks are committed with outputs, and their exercises detect wrong answers.
 
-That their outputs are true is shown by `pytest --nbval tutorial/`.
+`pytest --nbval tutorial/` shows that their outputs are true.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def test_what_a_chapter_cites_by_number_is_in_the_bibliography_with_its_author()
 
 
 def exists_from(folder: Path, link: str) -> bool:
-    """Whether a relative link leads to a file; the students' folder itself need not be there."""
+    """Whether a relative link leads to a file; the students' folder itself does not have to exist."""
     target = Path(os.path.normpath(folder / link))
     return target.exists() or (target.parent == TUTORIAL / "student" and (TUTORIAL / target.name).exists())
 
@@ -148,7 +148,7 @@ def check_reached() -> Iterator[Callable[..., None]]:
 
 
 def solved(sites, kernel_size, stride, padding):
-    """The solution as it stands in the notebook."""
+    """The solution as it appears in the notebook."""
     source = next(cell.source for cell in code_cells(TUTORIAL / "03_dilation.ipynb") if "def reached" in cell.source)
     scope: dict[str, Any] = {}
     exec(source, scope)
@@ -174,7 +174,7 @@ def test_an_answer_that_raises_shows_its_error(check_reached, capsys):
 
 
 def every(solve: Callable[..., int | None]) -> Callable[..., set[Site]]:
-    """An answer that goes over sites and taps as the solution does and solves each axis by `solve(x, tap, k, s, p)`."""
+    """An answer that loops over sites and taps like the solution and solves each axis with `solve(x, tap, k, s, p)`."""
 
     def reached(sites: set[Site], kernel_size: int, stride: int, padding: int) -> set[Site]:
         found = set()
@@ -262,7 +262,7 @@ def test_the_sparsity_quoted_for_measured_events_is_theirs(real_file):
 
 
 def test_the_waste_quoted_for_measured_events_is_theirs(real_file):
-    """Of tiles of 32 rows, as the rows are read and sorted by the rank of their masks in a Gray code."""
+    """For tiles of 32 rows, in the order of reading and sorted by the rank of their masks in a Gray code."""
     before, after = [], []
     for event in read_larcv(real_file):
         book = submanifold_rulebook(np.pad(event.coordinates, ((0, 0), (1, 0))), 3)

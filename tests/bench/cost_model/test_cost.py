@@ -29,7 +29,8 @@ from tests.support.engines import ENGINES
 
 
 def operations_of(case: Case, groups: int, width_in: int, width_out: int) -> tuple[Work, Work, int]:
-    """Work of forward and of both gradients, and the reference's number of multiply-adds of one of them."""
+    """Work of the forward pass and of both gradients, and the number of multiply-adds that the reference counts for one
+    of them."""
     book, _, _ = ENGINES["cpu"].rulebook(case)
     x = torch.randn(book.input_count, groups * width_in, requires_grad=True)
     w = torch.randn(len(book.rules.spans), groups, width_in, width_out, requires_grad=True)
@@ -75,7 +76,7 @@ def test_tiles_and_bytes_equal_those_of_the_engines_tables() -> None:
 
 def test_a_convolution_moves_rows_weight_and_table_once_and_gathers_one_row_per_rule() -> None:
     forward, _, _ = operations_of(NAMED["submanifold-odd"], 1, 16, 32)
-    sites, rules = 9, 25  # a diagonal: each site has its neighbours on both sides but the ends
+    sites, rules = 9, 25  # a diagonal: each site except the ends has neighbours on both sides
     assert forward.rules == rules
     assert forward.memory == 4 * (sites * 16 + 27 * 16 * 32 + sites * 32) + table_bytes(27, sites)
     assert forward.gathered == 4 * rules * 16
@@ -139,7 +140,7 @@ def test_a_device_that_is_not_known_is_refused() -> None:
 
 
 def test_the_functional_layer_is_counted_once() -> None:
-    """A layer is one operator; its bias is added by another, if it has one."""
+    """A layer is one operator. If it has a bias, another operator adds it."""
     x = random_cloud(40, 3, dtype=torch.float32)
     layer = nn.SubmanifoldConv(3, 4, 3, bias=False)
     prepare(layer, x)

@@ -1,6 +1,7 @@
-"""How often the study's network launches something on a GPU, fused and layer by layer; more is a regression.
+"""Number of launches of the study's network on a GPU, fused and layer by layer; an increase is a regression.
 
-Counted without a GPU: kernels of this library stand in for the CPU's own code, and are listed instead of run.
+The launches are counted without a GPU: kernels of this library replace the CPU's own code, and are listed instead of
+run.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def test_launches_of_the_studys_network_are_no_more_than_they_were(prepared: Any
 
 
 def test_counted_launches_are_those_that_run(prepared: Any) -> None:
-    """Kernels that are not skipped run as ever; bytes are those of the tensors."""
+    """Kernels that are not skipped run as usual; the counted bytes are those of the tensors."""
     _, x = prepared
     rows = x.features.repeat(1, 16).contiguous()
     norm = models.uresnet.nn.BatchNorm(16).eval()

@@ -1,4 +1,4 @@
-"""`sscn bench`: it runs end to end, its record is whole, its counts are the reference's, and it refuses bad input."""
+"""`sscn bench` runs end to end, writes a complete record with the reference's counts, and refuses bad input."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_every_rulebook_of_a_pass_is_built_once_when_timed():
 
 
 def test_a_process_for_another_engine_imports_nothing_of_this_library():
-    """Its import time and memory are its own."""
+    """Its import time and its memory must not include this library."""
     code = (
         f"import runpy, sys; runpy.run_path({str(SCRIPT)!r}); "
         "print([name for name in sys.modules if name.startswith(('sscn_triton', 'torch', 'numpy', 'numba'))])"

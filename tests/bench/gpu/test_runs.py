@@ -159,7 +159,7 @@ def test_simulated_events_are_cached_and_can_be_thinned(tmp_path: Path) -> None:
 
 
 class Mirror(Rival):
-    """This library in the place of another engine: the conversion itself is under test."""
+    """Uses this library in place of another engine, to test the conversion itself."""
 
     def leaf(self, layer: Any) -> torch.nn.Module:
         own = type(layer)(layer.in_channels, layer.out_channels, bias=False, **layer.geometry())
@@ -178,7 +178,7 @@ class Mirror(Rival):
 
 @pytest.mark.parametrize("network", ["uresnet2", "encoder-small", "layer2"])
 def test_another_engine_is_given_the_same_network_and_weights(network: str) -> None:
-    """In float64: norms over two sites, by PyTorch and by this library, round differently."""
+    """In float64, because PyTorch and this library round norms over two sites differently."""
     batch = toy_batch(2)
     torch.set_default_dtype(torch.float64)
     try:

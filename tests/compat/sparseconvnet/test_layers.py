@@ -1,4 +1,4 @@
-"""SparseConvNet's layers here give what the one relation says, with SparseConvNet's conventions."""
+"""SparseConvNet's layers follow the one relation, with SparseConvNet's conventions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def size_of(filter_size, stride, dimension):
 
 
 def given(dimension, size, planes=2, seed=0):
-    """A tensor of random sites in two events, its coordinates (batch index first), and its features with gradients."""
+    """A tensor of random sites in two events, its coordinates (batch index first), and its features, which require
+    gradients."""
     count = min(14, 2 * size**dimension)
     sites = random_sites(count, dimension, size, 2, seed)
     features = torch.randn(len(sites), planes, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -62,7 +63,7 @@ def test_submanifold_convolution(dimension, filter_size, groups, bias):
     layer = scn.SubmanifoldConvolution(dimension, 2, 4, filter_size, bias, groups)
     if bias:
         torch.nn.init.normal_(layer.bias)
-    # SparseConvNet's window: filter // 2 below the site, the rest above.
+    # SparseConvNet's window starts filter // 2 below the site.
     padding = [filter_size // 2] * dimension
     given_sites = oracle.as_sites(sites)
     ones = [1] * dimension

@@ -19,7 +19,7 @@ def cloud(dimension=3, size=13, count=150, planes=4, seed=0):
 
 
 def close(one, other, tolerance):
-    """Whether two tensors differ by less than ``tolerance`` of the largest number in the second."""
+    """Check that two tensors differ by less than ``tolerance`` times the largest number of the second."""
     assert one.shape == other.shape
     one, other = one.detach(), other.detach()
     if other.numel():
@@ -27,14 +27,15 @@ def close(one, other, tolerance):
 
 
 def by_site(tensor):
-    """Locations and features of a tensor in lexicographic order: SparseConvNet's coarse sites come in no order."""
+    """Locations and features of a tensor in lexicographic order, because SparseConvNet's coarse sites have no defined
+    order."""
     places = tensor.get_spatial_locations()
     order = sorted(range(len(places)), key=lambda row: places[row].tolist())
     return places[order], tensor.features[order], order
 
 
 def twins(build, seed=3):
-    """The same network of either package, drawn from the same seed."""
+    """The same network of either package, initialised with the same seed."""
     pair = []
     for scn in (ours, real):
         torch.manual_seed(seed)
@@ -47,7 +48,8 @@ def twins(build, seed=3):
 
 
 def run(build, coords, features, dimension, size):
-    """Forward and backward of both: (sites, output, input gradient, all parameter gradients, buffers) of each."""
+    """Forward and backward pass of both; returns (sites, output, input gradient, all parameter gradients, buffers) of
+    each."""
     found = []
     for scn, network in zip((ours, real), twins(build), strict=True):
         leaf = features.clone().requires_grad_()
@@ -167,12 +169,12 @@ def test_network(name):
     size, build = NETWORKS[name]
     dimension = 2 if size == 31 else 3
     coords, features = cloud(dimension, size, 400)
-    # SparseConvNet's variance is a difference of float32 sums: 1e-3 off in a VGG's gradients, where few sites are left.
+    # SparseConvNet computes a variance as a difference of float32 sums: errors of 1e-3 in gradients at few sites
     agree(run(build, coords, features, dimension, size), 5e-3 if "VGG" in name else 1e-4)
 
 
 def study(scn, filters=8, depth=3):
-    """The sparse UResNet of the 2018 study, at the width and depth of its memory tests."""
+    """The sparse UResNet of the 2018 study, with the width and depth of its memory tests."""
     planes = [level * filters for level in range(1, depth + 1)]
     net = scn.Sequential().add(scn.InputLayer(3, 32, mode=3))
     net.add(scn.SubmanifoldConvolution(3, 1, filters, 3, False)).add(scn.UNet(3, 2, planes, True))

@@ -26,7 +26,7 @@ ENGINES = ("spconv", "sscn", "float64")
 
 
 def computed(clones, name, folder):
-    """What each engine makes of a network."""
+    """The results of each engine for a network."""
     found = {}
     for engine in ENGINES:
         target = Path(folder) / f"{engine}.pt"
@@ -35,7 +35,7 @@ def computed(clones, name, folder):
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(HERE.parents[2]), os.environ.get("PYTHONPATH", "")]),
             "OMP_NUM_THREADS": "1",
-            "SPARSE_ATTN_BACKEND": "xformers",  # of TRELLIS: imported by no module used here
+            "SPARSE_ATTN_BACKEND": "xformers",  # of TRELLIS: no module used here imports them
         }
         command = [sys.executable, HERE / "foreign_networks.py", *arguments]
         done = subprocess.run(
@@ -50,7 +50,7 @@ def computed(clones, name, folder):
 def farthest(one, other):
     """The largest difference of any tensor, relative to the largest value of that tensor in ``other``.
 
-    Raises ValueError where names, shapes or integers differ.
+    Raises ValueError if names, shapes or integers differ.
     """
     if one.keys() != other.keys():
         raise ValueError(f"one has {sorted(one.keys() ^ other.keys())} alone")
@@ -65,7 +65,8 @@ def farthest(one, other):
 
 
 def as_one(gradients):
-    """All gradients as one tensor: those that cancel to nothing (of a bias before a norm) are rounding alone."""
+    """All gradients as one tensor, because gradients that cancel to zero (of a bias before a norm) consist of rounding
+    errors."""
     return {"all": torch.cat([gradients[name].flatten() for name in sorted(gradients)])}
 
 
@@ -85,7 +86,7 @@ def figures(found):
 
 
 def commit_of(folder):
-    """The commit that is checked out there, or None."""
+    """The commit that is checked out in the folder, or None."""
     command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else None

@@ -43,7 +43,7 @@ def by_site(x):
 
 
 def points(channels=6, **settings):
-    """What networks of Pointcept take."""
+    """The input of Pointcept's networks."""
     sites, features = cloud(channels=channels, **settings)
     offset = torch.bincount(sites[:, 0]).cumsum(0)
     return {"grid_coord": sites[:, 1:].int(), "coord": sites[:, 1:].float(), "feat": features, "offset": offset}
@@ -75,7 +75,7 @@ def second_middle():
 
 
 def backbone(package, file, name, size=(40, 48, 48)):
-    """One of OpenPCDet's, given a batch; all tensors that it hands on."""
+    """A module of OpenPCDet, which takes a batch; returns all tensors that it passes on."""
     module = importlib.import_module(f"{package}.models.backbones_3d.{file}")
     numpy = importlib.import_module("numpy")
     network = getattr(module, name)(foreign_stubs.AttributeDict(), 4, numpy.array(size[::-1]))
@@ -102,7 +102,7 @@ def voxelnext():
 def softgroup():
     network = importlib.import_module("softgroup.model.softgroup").SoftGroup(channels=16, grouping_cfg={})
     spconv = importlib.import_module("spconv.pytorch")
-    sites, features = cloud(12000, (96, 96, 96))  # norms over more than two rows, deep down
+    sites, features = cloud(12000, (96, 96, 96))  # so that norms have more than two rows at the deepest level
     rows = torch.randint(len(sites), (len(sites) + 100,), generator=torch.Generator().manual_seed(3))
 
     def run(given):
@@ -135,7 +135,7 @@ def spformer():
 
 
 def of_mmdetection3d(file, name, **settings):
-    """A middle encoder of mmdetection3d, its layers registered by its own write_spconv2.py."""
+    """A middle encoder of mmdetection3d, whose layers its own write_spconv2.py registers."""
     importlib.import_module("mmdet3d.models.layers.spconv")
     block = importlib.import_module("mmdet3d.models.layers.sparse_block")
     layers = sys.modules["mmdet3d.models.layers"]
@@ -177,7 +177,7 @@ def trellis():
     network = torch.nn.ModuleDict({"stem": sparse.SparseConv3d(6, 8, 3), "down": down})
     network["body"] = sparse.SparseConv3d(16, 16, 3)
     network["up"] = sparse.SparseInverseConv3d(16, 4, 2, indice_key="down")
-    sites, features = cloud(events=1)  # of several, its strided convolution fails: "name 'spconv' is not defined"
+    sites, features = cloud(events=1)  # with several, its strided convolution fails: "name 'spconv' is not defined"
 
     def run(given):
         x = basic.SparseTensor(feats=given["feat"], coords=sites.int())
@@ -206,11 +206,11 @@ NETWORKS = {
     "mmdetection3d SparseUNet": ("mmdetection3d", mmdetection3d_unet),
     "TRELLIS sparse modules": ("TRELLIS", trellis),
 }
-"""By name: the repository, and what builds the network, its input and how it is run."""
+"""For each name: the repository, and the functions that build the network and its input and run it."""
 
 
 def use(engine):
-    """Let `import spconv` find one of the two. spconv 1's names are made those of spconv 2 too, for second.pytorch."""
+    """Make `import spconv` find one of the two. For second.pytorch, spconv 1's names also stand for spconv 2's."""
     if engine != "spconv":
         from sscn_triton.compat import install
 
@@ -231,7 +231,7 @@ def use(engine):
 
 
 def flat(found):
-    """Every tensor of the outputs by a name."""
+    """Every tensor of the outputs, by name."""
     result = {}
     for name, value in found.items():
         if isinstance(value, dict):
@@ -244,7 +244,8 @@ def flat(found):
 
 
 def smooth(network):
-    """Softplus for every ReLU: where two engines round a number near 0 to either side, a ReLU's gradient jumps."""
+    """Replace every ReLU by softplus, because the gradient of a ReLU jumps where two engines round a number near 0 to
+    different sides."""
     for module in network.modules():
         for name, child in module._modules.items():
             if isinstance(child, torch.nn.ReLU):
@@ -252,7 +253,7 @@ def smooth(network):
 
 
 def run_once(run, given):
-    """Outputs by name, and the gradient of a random weighted sum of them for the input features."""
+    """Outputs by name, and the gradient of a random weighted sum of them with respect to the input features."""
     leaf = given["feat"].clone().requires_grad_()
     torch.manual_seed(11)  # for networks that shuffle
     outputs = flat(run({**given, "feat": leaf}))
@@ -267,8 +268,8 @@ def run_once(run, given):
 
 
 def compute(engine, clones, name, weights):
-    """Of a network in training mode: its outputs, and with smooth activations outputs and gradients."""
-    torch.set_num_threads(1)  # of two threads of spconv's CPU build, one may overwrite the other's sums
+    """Outputs of a network in training mode, and outputs and gradients with smooth activations."""
+    torch.set_num_threads(1)  # two threads of spconv's CPU build may overwrite each other's sums
     use(engine)
     foreign_stubs.install_foreign()
     foreign_stubs.install_projects(clones)

@@ -1,8 +1,7 @@
-"""Minimal stand-ins for what public networks import besides spconv: only what their forward passes use.
+"""Minimal stand-ins for the packages that public networks import besides spconv, as far as forward passes need them.
 
-Each is written from the documented behaviour of the package it stands for. `install_foreign` puts them under those
-packages' names, `install_projects` the networks' own projects without what is no network code: hooks, compiled
-operators, loggers.
+Each is written from the documented behaviour of its package. `install_foreign` registers them under the names of those
+packages. `install_projects` registers the networks' own projects without hooks, compiled operators and loggers.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from torch import nn
 
 
 class Registry:
-    """mmengine's and gorilla's registry, as far as a decorator goes."""
+    """The registry of mmengine and gorilla, as far as decorators need it."""
 
     def __init__(self, name="registry"):
         self.name, self.module_dict = name, {}
@@ -35,7 +34,7 @@ MODELS = Registry("models")
 
 
 def scatter(src, index, dim=0, dim_size=None, reduce="sum"):
-    """Of torch_geometric and torch_scatter: rows summed, averaged, or the largest, by index."""
+    """From torch_geometric and torch_scatter: the sum, mean or maximum of rows by index."""
     assert dim == 0
     count = int(index.max()) + 1 if dim_size is None else dim_size
     total = src.new_zeros(count, *src.shape[1:]).index_add(0, index, src)
@@ -50,14 +49,14 @@ def scatter(src, index, dim=0, dim_size=None, reduce="sum"):
 
 
 def segment_csr(src, indptr, reduce="sum"):
-    """Of torch_scatter: consecutive rows, reduced."""
+    """From torch_scatter: reduction of consecutive rows."""
     counts = indptr.diff()
     index = torch.repeat_interleave(torch.arange(len(counts)), counts)
     return scatter(src, index, dim_size=len(counts), reduce={"add": "sum"}.get(reduce, reduce))
 
 
 def voxel_grid(pos, size, batch):
-    """Of torch_geometric: equal numbers for points in one cube of an event."""
+    """From torch_geometric: equal numbers for points in the same cube of an event."""
     cell = torch.div(pos - pos.min(0).values, size, rounding_mode="floor").long()
     numbers = batch.long()
     for column, extent in zip(cell.unbind(1), (cell.max(0).values + 1).tolist(), strict=True):
@@ -66,7 +65,7 @@ def voxel_grid(pos, size, batch):
 
 
 class DropPath(nn.Module):
-    """Of timm, without dropping: networks are built with a probability of 0."""
+    """From timm, without dropping, because networks are built with a probability of 0."""
 
     def __init__(self, drop_prob=0.0):
         super().__init__()
@@ -77,7 +76,7 @@ class DropPath(nn.Module):
 
 
 class AttributeDict(dict):
-    """Of addict: entries are attributes."""
+    """From addict: a dictionary whose entries are attributes."""
 
     def __getattr__(self, name):
         try:
@@ -90,20 +89,20 @@ class AttributeDict(dict):
 
 
 def build_conv_layer(cfg, *args, **kwargs):
-    """Of mmcv: the layer that is registered under the configuration's type."""
+    """From mmcv: the layer that is registered under the type in the configuration."""
     settings = dict(cfg)
     return MODELS.module_dict[settings.pop("type")](*args, **kwargs, **settings)
 
 
 def build_norm_layer(cfg, num_features, postfix=""):
-    """Of mmcv: a name, and a batch norm."""
+    """From mmcv: a name and a batch norm."""
     settings = dict(cfg)
     assert settings.pop("type") == "BN1d"
     return f"bn{postfix}", nn.BatchNorm1d(num_features, **settings)
 
 
 class BasicBlock(nn.Module):
-    """Of mmdet: two convolutions and norms by name. The network has a forward of its own."""
+    """From mmdet: two convolutions and norms, by name. The network has its own forward."""
 
     expansion = 1
 
@@ -128,7 +127,7 @@ class BasicBlock(nn.Module):
 
 
 class BaseModule(nn.Module):
-    """Of mmengine: a module with a configuration of its initial values."""
+    """From mmengine: a module with a configuration of its initial values."""
 
     def __init__(self, init_cfg=None):
         super().__init__()
@@ -136,19 +135,19 @@ class BaseModule(nn.Module):
 
 
 class Unused:
-    """Something that a network's file imports, and its forward pass leaves alone."""
+    """A name that a network's file imports but its forward pass does not use."""
 
     def __init__(self, *args, **kwargs):
         raise NotImplementedError("a forward pass of this network does not come here")
 
 
 def unchanged(function=None, **_):
-    """A decorator that changes nothing; with settings, it gives one."""
+    """A decorator that changes nothing; called with settings, it returns such a decorator."""
     return function if function is not None else unchanged
 
 
 def module(name, path=None, **names):
-    """Put a module of these names there; it is a package where it has a folder, which is then looked into."""
+    """Register a module with these names; it is a package if it has a folder, in which Python then finds submodules."""
     made = sys.modules[name] = types.ModuleType(name)
     made.__path__ = [str(path)] if path is not None else []
     for key, value in names.items():
@@ -160,7 +159,7 @@ def module(name, path=None, **names):
 
 
 def install_foreign():
-    """Packages that no network of ours to compare brings along."""
+    """Packages that no compared network brings along."""
     module("timm")
     module("timm.layers", trunc_normal_=nn.init.trunc_normal_, DropPath=DropPath)
     module("addict", Dict=AttributeDict)
@@ -191,7 +190,7 @@ def install_foreign():
 
 
 def install_projects(clones):
-    """The networks' own projects, without what their packages import besides the network's files."""
+    """The networks' own projects, without what their packages import besides the files of the network."""
     clones = Path(clones)
     pointcept = clones / "Pointcept/pointcept"
     for name in ("pointcept", "pointcept.models", "pointcept.models.sparse_unet", "pointcept.utils"):

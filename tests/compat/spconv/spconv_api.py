@@ -31,7 +31,7 @@ MODULES = [
     "pytorch.utils",
 ]
 OPERATORS = ("__init__", "__add__", "__iadd__", "__radd__", "__getitem__", "__len__")
-INSTANCES = {  # what an object of a class has without asking its class
+INSTANCES = {  # attributes that an object has whatever its class
     "pytorch.core.SparseConvTensor": "tensor",
     "pytorch.conv.SubMConv2d": "submanifold",
     "pytorch.conv.SparseInverseConv2d": "inverse",
@@ -42,7 +42,7 @@ INSTANCES = {  # what an object of a class has without asking its class
 
 
 def parameters(function):
-    """Names and defaults in one line, or "" where Python cannot tell."""
+    """Names and defaults in one line, or "" if Python cannot determine them."""
     try:
         found = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -55,7 +55,7 @@ def default(value):
 
 
 def members(cls):
-    """Methods, by their parameters, and other attributes that the class itself has."""
+    """Methods with their parameters, and other attributes that the class itself has."""
     found = {}
     for name, value in vars(cls).items():
         if name.startswith("__") and name not in OPERATORS:
@@ -80,7 +80,8 @@ def instances(package):
 
 
 def api(package):
-    """By module and name: a class's members, a function's parameters, or "value"; a class once, where it is at home."""
+    """For each module and name: the members of a class, the parameters of a function, or "value". Each class appears
+    once, in the module that defines it."""
     root = package.partition(".")[0]
     found = {}
     for short in MODULES:

@@ -1,4 +1,4 @@
-"""Every name that public code can reach in spconv 2.3.8 is there with its parameters, or one clear error names it."""
+"""Every name that public code can reach in spconv 2.3.8 exists with its parameters, or one clear error names it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.compat.spconv import spconv_api
 PACKAGE = "sscn_triton.compat.spconv"
 TABLE = json.loads((Path(__file__).parent / "spconv_api.json").read_text())
 NAMES = [(module, name) for module, entries in TABLE.items() for name in entries]
-UNSPOKEN = {  # members of classes that are here, left out: why
+UNSPOKEN = {  # members of existing classes that are missing here, with the reason
     "_pybind11_conduit_v1_": "spconv's binding",
     "calc_meta_data": "spconv's buffers of a voxel generator",
     "densehashdata": "spconv's buffers of a voxel generator",
@@ -44,7 +44,7 @@ def module_of(short):
 
 
 def split(line):
-    """Names and defaults of a line of parameters; ``self`` and ``cls`` are left out."""
+    """Names and defaults of a line of parameters, without ``self`` and ``cls``."""
     parts = [part.partition("=") for part in line.split(", ") if part]
     return [(name, default) for name, _, default in parts if name not in ("self", "cls")]
 
@@ -221,7 +221,7 @@ except ModuleNotFoundError as error:
 
 
 def test_every_file_of_a_stand_in_is_loaded_by_its_import():
-    """So that `install` finds it, and none is imported twice under two names."""
+    """So that `install` finds it, and no file is imported twice under two names."""
     for engine in missing.ENGINES:
         package = importlib.import_module(f"sscn_triton.compat.{engine}")
         root = Path(package.__file__).parent

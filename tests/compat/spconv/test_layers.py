@@ -1,4 +1,4 @@
-"""spconv's layers here give what the one relation says, with spconv's conventions."""
+"""spconv's layers follow the one relation, with spconv's conventions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WINDOWS = [
 
 
 def given(dimension, size=6, channels=2, seed=0):
-    """A tensor of random sites in two events, its sites, and its features with gradients."""
+    """A tensor of random sites in two events, its sites, and its features, which require gradients."""
     sites = random_sites(min(14, 2 * size**dimension), dimension, size, 2, seed)
     features = torch.randn(len(sites), channels, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     features.requires_grad_()
@@ -33,7 +33,7 @@ def given(dimension, size=6, channels=2, seed=0):
 
 
 def by_tap(layer, weight):
-    """``[out, *kernel, in / groups]`` as the oracle's ``[V, groups, in / groups, out / groups]``.
+    """A weight ``[out, *kernel, in / groups]`` as the oracle's ``[V, groups, in / groups, out / groups]``.
 
     spconv reads the weight of a layer of one tap that keeps the sites as ``[in, out]``.
     """

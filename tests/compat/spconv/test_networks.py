@@ -1,6 +1,7 @@
 """Small versions of networks that are built on spconv give the results of PyTorch's dense layers on masked images.
 
-Outputs and gradients, in float64. `test_compat_public_networks.py` compares the public ones themselves.
+The comparison covers outputs and gradients in float64. `test_public_networks.py` compares the public networks
+themselves.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def conv(name, inputs, outputs, *window, key=None, **settings):
 
 
 class Residual(Network):
-    """The block of SpUNet, SoftGroup and SPFormer: a matrix beside two convolutions; its input made anew."""
+    """The block of SpUNet, SoftGroup and SPFormer: a matrix beside two convolutions, with a copy of its input."""
 
     def __init__(self, inputs, outputs, key):
         super().__init__()
@@ -119,7 +120,7 @@ class Residual(Network):
 
 
 class UNet(Network):
-    """SpUNet's: a stem of 5^3, halving by 2^3, back by the keys, levels joined by their channels."""
+    """SpUNet's structure: a stem of 5^3, halvings by 2^3, inverse layers by key, levels concatenated by channels."""
 
     def __init__(self):
         super().__init__()
@@ -145,7 +146,8 @@ class UNet(Network):
 
 
 class Encoder(Network):
-    """SECOND's and mmdetection3d's: windows of 3^3 by 2, one padding per axis, a column kernel, a dense image."""
+    """The structure of SECOND and mmdetection3d: windows of 3^3 with stride 2, one padding per axis, a column kernel, a
+    dense image."""
 
     def __init__(self):
         super().__init__()
@@ -162,7 +164,7 @@ class Encoder(Network):
 
 
 class Lateral(Network):
-    """mmdetection3d's SparseUNet: back by windows of 3^3, with the sum of channel groups of both levels."""
+    """mmdetection3d's SparseUNet: inverse layers with windows of 3^3, and sums of channel groups of both levels."""
 
     def __init__(self):
         super().__init__()
@@ -181,7 +183,8 @@ class Lateral(Network):
 
 
 class BirdsEye(Network):
-    """VoxelNeXt's: coarser sites put among the finer ones, columns summed, then in two dimensions."""
+    """VoxelNeXt's structure: coarser sites are added to the finer ones, columns are summed, then layers in two
+    dimensions."""
 
     def __init__(self):
         super().__init__()
@@ -208,7 +211,7 @@ class BirdsEye(Network):
 
 
 class Pooled(Network):
-    """OA-CNNs' and PTv3's: sites of one cube pooled into a tensor of its own, and back by their number."""
+    """The structure of OA-CNNs and PTv3: sites of one cube are pooled into a new tensor, and return by their number."""
 
     def __init__(self):
         super().__init__()

@@ -1,6 +1,6 @@
 """spconv's functions on sizes and sites, and its hash table, give the documented results.
 
-`test_compat_real_spconv.py` compares them with spconv's own.
+`test_real.py` compares them with spconv's own.
 """
 
 from __future__ import annotations

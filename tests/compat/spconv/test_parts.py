@@ -240,21 +240,21 @@ def test_weights_of_spconv_1_of_one_tap_compute_the_same():
 
 
 def network():
-    """Layers within layers, with two kinds of weight, and a plain norm."""
+    """Nested layers, with two kinds of weight and a plain norm."""
     inner = spconv.SparseSequential(torch.nn.BatchNorm1d(4), spconv.SubMConv2d(4, 4, 1))
     down = spconv.SparseConv2d(4, 6, (3, 2), 2, record_voxel_count=True)
     return torch.nn.Sequential(OrderedDict(stem=spconv.SubMConv2d(1, 4, 3), inner=inner, down=down))
 
 
 def of_spconv_1(state):
-    """A state dictionary with every kernel as ``[*kernel, in, out]``, and without counts of voxels."""
+    """A state dictionary with every kernel as ``[*kernel, in, out]``, and without voxel counts."""
     turned = {name: value.permute(1, 2, 3, 0) if value.ndim == 4 else value for name, value in state.items()}
     return {name: value for name, value in turned.items() if not name.endswith("max_num_voxels_during_training")}
 
 
 def test_weights_of_spconv_1_load_into_nested_copied_and_wrapped_layers(tmp_path):
     source = network()
-    torch.nn.init.ones_(source.inner[1].weight)  # read as [in, out] by both versions, as they lie
+    torch.nn.init.ones_(source.inner[1].weight)  # both versions read it as [in, out], without a change
     state = of_spconv_1(source.state_dict())
     torch.save(network(), tmp_path / "network.pt")
     targets = [network(), copy.deepcopy(network()), pickle.loads(pickle.dumps(network()))]
@@ -267,7 +267,7 @@ def test_weights_of_spconv_1_load_into_nested_copied_and_wrapped_layers(tmp_path
                 assert torch.equal(target.state_dict()[name], value), name
             assert all(p.is_contiguous() and p.requires_grad for p in target.parameters())
     wrapped = torch.nn.Module()
-    wrapped.module = targets[0]  # as DistributedDataParallel names it
+    wrapped.module = targets[0]  # DistributedDataParallel gives these names
     wrapped.load_state_dict({f"module.{name}": value for name, value in state.items()})
     partly = {name: value for name, value in state.items() if not name.startswith("stem")}
     refused("Missing key", lambda: targets[0].load_state_dict(partly), RuntimeError)
@@ -277,7 +277,7 @@ def test_weights_of_spconv_1_load_into_nested_copied_and_wrapped_layers(tmp_path
 
 
 def turn_and_load(self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors):
-    """A loader of a detection library's: kernels of checkpoints without a version are turned here."""
+    """The loader of a detection library, which transposes kernels of checkpoints without a version."""
     for hook in self._load_state_dict_pre_hooks.values():
         hook(state_dict, prefix, local_metadata, strict, missing, unexpected, errors)
     for name, value in (*self._parameters.items(), *self._buffers.items()):

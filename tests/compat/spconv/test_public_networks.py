@@ -1,4 +1,4 @@
-"""Public networks, unedited, give what spconv gives: where it can be imported and SSCN_CLONES names their checkouts."""
+"""Unedited public networks give spconv's results, if spconv can be imported and SSCN_CLONES names their checkouts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Each layer, function and name gives spconv's own results, if spconv can be imported.
 
-Its CPU build runs in one thread, because the sums of two overwrite each other. Its backward pass asks for a CUDA
-stream: it is given the number 0.
+Its CPU build runs in one thread, because two threads overwrite each other's sums. Its backward pass asks for a CUDA
+stream and gets the number 0.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def close(one, other):
 
 
 def by_site(x):
-    """Sites and features in lexicographic order: spconv's new sites come in no order."""
+    """Sites and features in lexicographic order, because spconv's new sites have no defined order."""
     places = x.indices.tolist()
     order = sorted(range(len(places)), key=places.__getitem__)
     return x.indices[order], x.features[order]
 
 
 def run(build, dimension, seed=3):
-    """The same network of either package, drawn from the same seed, on the same tensor."""
+    """The same network of either package, initialised with the same seed, on the same tensor."""
     size = 7 if dimension < 4 else 4
     sites = random_sites(min(40, 2 * size**dimension), dimension, size)
     features = torch.randn(len(sites), 4, generator=torch.Generator().manual_seed(1))
@@ -79,7 +79,7 @@ LAYERS = {
         f"transposed {window}": lambda s, d, window=window: [layer(s, "SparseConvTranspose", d, 4, 6, *window)]
         for window in WINDOWS
     },
-    **{  # of one tap spconv's is a matrix, and does not lead back
+    **{  # with one tap, spconv's weight is a matrix, and there is no inverse layer
         f"inverse {window}": lambda s, d, window=window: [
             layer(s, "SparseConv", d, 4, 6, *window, indice_key="down"),
             layer(s, "SparseInverseConv", d, 6, 4, window[0], "down"),
@@ -190,7 +190,7 @@ def test_sizes(axes):
 
 
 def rules(pairs, inputs, outputs):
-    """Rules by tap and sites: rows come in another order."""
+    """Rules by tap, as pairs of sites, because the rows are in another order."""
     taps = range(pairs.shape[1])
     chosen = [[(int(i), int(o)) for i, o in pairs[:, tap].T if i >= 0] for tap in taps]
     return [sorted((inputs[i].tolist(), outputs[o].tolist()) for i, o in rows) for rows in chosen]
@@ -224,7 +224,7 @@ def test_pairs(dimension, window, kind, count, seed):
         reached, pairs, counts = spconv.ops.get_indice_pairs(sites, 2, [6] * dimension, *arguments)
         found.append((sorted(reached.tolist()), rules(pairs, sites, reached), counts.tolist()))
     assert found[0][:2] == found[1][:2]
-    if kind != "submanifold":  # of which spconv counts the first half of the taps
+    if kind != "submanifold":  # spconv counts only the first half of their taps
         assert found[0][2] == found[1][2]
 
 

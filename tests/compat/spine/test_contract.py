@@ -16,7 +16,7 @@ from sscn_triton.compat import spine
 WINDOW = ["kernel_size", "stride", "dilation"]
 CONVOLUTION = [*WINDOW, "bias", "kernel_generator", "expand_coordinates", "convolution_mode", "dimension"]
 POOLING = [*WINDOW, "kernel_generator", "dimension"]
-ARGUMENTS = {  # of each operation's constructor, by name, after those without one
+ARGUMENTS = {  # the arguments of each operation's constructor: positional ones first, then those given by name
     "Network": [],
     "Convolution": CONVOLUTION,
     "ConvolutionTranspose": CONVOLUTION,

@@ -25,7 +25,7 @@ def leaf(*shape, seed=0):
 
 
 def given(ndim, stride=1, channels=2, reach=3, count=14):
-    """A tensor of sites of any sign in two events, and its features with gradients."""
+    """A tensor of sites of any sign in two events, and its features, which require gradients."""
     reach = 1 if ndim == 4 else reach
     box = list(itertools.product((0, 1), *[range(-reach, reach + 1)] * ndim))
     chosen = np.random.default_rng(ndim).permutation(len(box))[:count]
@@ -36,14 +36,14 @@ def given(ndim, stride=1, channels=2, reach=3, count=14):
 
 
 def offsets(kernel, dilation, ndim):
-    """Every offset of a kernel, the first axis the fastest."""
+    """Every offset of a kernel, with the first axis fastest."""
     first = -(kernel // 2) if kernel % 2 else 0
     line = [(first + n) * dilation for n in range(kernel)]
     return [tap[::-1] for tap in itertools.product(line, repeat=ndim)]
 
 
 def rules(inputs, outputs, taps, stride):
-    """By tap the (input row, output row) with input = output + offset * tensor stride of the input."""
+    """For each tap, the pairs (input row, output row) with input = output + offset * tensor stride of the input."""
     row_of = {site: row for row, site in enumerate(inputs)}
     found = {}
     for number, tap in enumerate(taps):
@@ -53,7 +53,7 @@ def rules(inputs, outputs, taps, stride):
 
 
 def floored(sites, step):
-    """``floor(site / step) * step``, each once, in lexicographic order."""
+    """``floor(site / step) * step``, each site once, in lexicographic order."""
     return sorted({(b, *(c // step * step for c in site)) for b, *site in sites})
 
 
@@ -153,10 +153,10 @@ def test_pooling(ndim, unit, name, how, window):
     y = spine.module(name)(kernel, stride, dilation, dimension=ndim)(x)
     coarse = places(x) if stride == 1 else floored(places(x), unit * stride)
     taps = offsets(kernel, dilation, ndim)
-    if kernel == stride:  # then windows tile space, odd or not
+    if kernel == stride:  # these windows tile space for odd and even sizes
         taps = [tap[::-1] for tap in itertools.product(range(kernel), repeat=ndim)]
     found = rules(places(x), coarse, taps, unit)
-    # the library counts taps with the last axis fastest: among equals the winner could differ, and none are equal here
+    # the library counts taps with the last axis fastest, so equal values could have another winner; there are none
     values = features.detach().numpy()
     np.testing.assert_allclose(y.F.detach(), oracle.pool(values, found, len(coarse), how), atol=1e-12)
     assert places(y) == coarse

@@ -1,8 +1,8 @@
 """A damaged event file gives an error that names it, or the original events: no crash, no hang, no other data.
 
-Not detectable: flipped bits in files without checksums, which are public PILArNet-M files, CSV files of others,
-in larcv2 files what ROOT stored uncompressed (short lists of particles' numbers that do not shrink), and in larcv3
-files the structure (one case in a thousand, none of those tried by default).
+Undetectable damage: flipped bits in files without checksums. These are public PILArNet-M files, CSV files of other
+programs, the parts of larcv2 files that ROOT stored uncompressed (short lists of particle numbers that do not shrink),
+and the structure of larcv3 files (one case in a thousand, none of those tried by default).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from tests.support.event_formats import FORMATS, name_of  # noqa: E402
 
 WITHOUT_CHECKSUMS = ("public.h5", "plain.csv")
 FILES = (*map(name_of, FORMATS), *WITHOUT_CHECKSUMS)
-CASES = 60  # of each file
+CASES = 60  # per file
 
 Cases = list[dict[str, str]]
 
 
 def run(folder: Path, seed: int, cases: int, files: tuple[str, ...] = ()) -> Cases:
-    """Outcomes of all cases, from a process that may die: it exits if a case takes too long."""
+    """Outcomes of all cases, from a process that may crash: it exits if a case takes too long."""
     program = [
         sys.executable,
         "-m",
@@ -84,7 +84,7 @@ def test_there_are_enough_mutations_of_every_kind(cases: Cases) -> None:
 
 
 def test_most_damage_is_detected(cases: Cases) -> None:
-    """Otherwise the cases would prove little."""
+    """Without this, the cases would prove little."""
     found = Counter(case["file"] for case in cases if case["outcome"] == "error")
     assert all(found[file] > CASES / 3 for file in FILES), found
 

@@ -120,7 +120,7 @@ EMPTY = {"first": [0], "middle": [2], "last": [4], "two": [0, 1], "apart": [1, 4
 @pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("where", EMPTY)
 def test_an_entry_that_was_never_filled_is_an_empty_event(tmp_path: Path, kind: Format, where: str) -> None:
-    """Of larcv2 no voxels and an image that was never set, of larcv3 that or no image at all."""
+    """For larcv2, no voxels and an image that was never set; for larcv3, the same or no image at all."""
     full = [random_event(seed).replace(labels=np.arange(60) % 5) for seed in range(5)]
     given = [random_event(i, 0) if i in EMPTY[where] else event for i, event in enumerate(full)]
     with open_events(make(kind, tmp_path, given)) as events:

@@ -1,4 +1,4 @@
-"""A child process reads HDF5 files of the old format: whatever ends it does not end the program."""
+"""A child process reads HDF5 files of the old format; its end, whatever the cause, does not end the program."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def public(tmp_path: Path) -> Path:
 
 
 def child() -> int:
-    """The id of the reading process."""
+    """The process id of the reader."""
     process = hdf5._child()._process
     assert process is not None
     return process.process.pid
@@ -51,7 +51,7 @@ def test_old_hdf5_files_are_read_in_a_child_process_and_ours_in_this_one(public:
 
 
 def test_the_process_that_reads_imports_nothing_of_the_library() -> None:
-    """So that it starts quickly."""
+    """This makes it start quickly."""
     command = [sys.executable, "-X", "importtime", "-c", hdf5._PROGRAM, str(Path(hdf5.__file__).parent)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
     assert "hdf5_reading.heap" in done.stderr
@@ -168,7 +168,7 @@ def test_a_file_that_another_program_writes_is_not_called_damaged(public: Path, 
             open_events(path)
         assert isinstance(caught.value.__cause__, BlockingIOError)
         other.kill()
-    if which == "ours":  # the format of superblock 3 remembers its writer
+    if which == "ours":  # the format of superblock 3 records its writer
         with pytest.raises(EventFileError, match=r"ours\.h5: .* or was killed while writing; .*h5clear -s"):
             open_events(path)
     else:

@@ -15,7 +15,7 @@ from tests.support.larcv_files import DATA, LABELS, PARTICLES, Trees, unfill, wr
 
 
 def small_event(seed: int, count: int = 40) -> Event:
-    """An image of three different edges, voxels in the file's order (x fastest)."""
+    """An image with three different edges, and voxels in the file's order (x fastest)."""
     rng = np.random.default_rng(seed)
     shape = (7, 11, 5)
     ids = np.sort(rng.choice(np.prod(shape), count, replace=False))
@@ -104,7 +104,7 @@ def test_the_real_events_are_read(real_file: Path) -> None:
 
 
 def test_voxels_of_a_real_proton_lie_on_its_path(real_file: Path) -> None:
-    """Fails if the axes of a voxel's number are in another order."""
+    """This fails if a voxel's number has its axes in another order."""
     (event,) = read_larcv(real_file, entries=[0])
     proton = event.particles[0]
     assert (proton["pdg"], proton["process"], proton["label"]) == (2212, "primary", 0)

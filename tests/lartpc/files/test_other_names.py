@@ -98,7 +98,7 @@ def test_every_format_is_read_without_labels(tmp_path: Path, kind: Format) -> No
 @pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("option", OPTIONS)
 def test_no_option_is_accepted_and_ignored(tmp_path: Path, kind: Format, option: str) -> None:
-    """Each either changes what is read, or what is refused, or is itself refused by name."""
+    """Each option changes what is read or what is refused, or is itself refused by name."""
     known = [event.replace(labels=np.maximum(event.labels, 0)) for event in EVENTS[:1]]
     path = make(kind, tmp_path, known)
     (usual,) = open_events(path)
@@ -119,7 +119,7 @@ def test_no_option_is_accepted_and_ignored(tmp_path: Path, kind: Format, option:
 
 
 def test_three_planes_are_read_as_one_or_each(tmp_path: Path) -> None:
-    """As CosmicTagger's files have them: wires, and labels of its own three classes beside them."""
+    """Files like CosmicTagger's: wires, with labels of its own three classes beside them."""
     planes = [random_event(seed, shape=(20, 9)) for seed in range(6)]
     kinds = [np.random.default_rng(seed).integers(0, 3, 60) for seed in range(6)]
     groups = {

@@ -1,4 +1,4 @@
-"""The project's own files: complete or absent, readable by other tools' rules, and theirs by ours."""
+"""The project's own files are complete or absent, follow the rules of other tools, and other tools' files are read."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_file_tells_seed_configuration_and_version(written: Path) -> None:
 
 
 def test_rows_have_the_layout_of_pilarnet(written: Path) -> None:
-    """As public tools read them: points follow the clusters, of which the first belongs to no particle."""
+    """As public tools read them: points follow the clusters, the first of which belongs to no particle."""
     event = simulate(3, 1, 32)
     with h5py.File(written, "r", libver="latest", swmr=True) as file:
         points = file["point"][5].reshape(-1, 8)
@@ -159,7 +159,7 @@ def test_public_files_are_read(tmp_path: Path, version: int) -> None:
 
 def test_public_points_in_one_voxel_are_one(tmp_path: Path) -> None:
     points, clusters, extra = public_rows(3)
-    points[5, :3] = points[3, :3]  # the shower's 0.5 MeV where the proton left 2
+    points[5, :3] = points[3, :3]  # the shower's 0.5 MeV where the proton deposited 2
     (event,) = open_events(write_pilarnet(tmp_path / "public.h5", [(points, clusters, extra)]))
     assert len(event) == 6
     (place,) = np.flatnonzero((event.coordinates == [5, 5, 6]).all(1))

@@ -253,7 +253,7 @@ def issubclass_of(options: object, base: type) -> bool:
 
 
 def ended(capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, path: Path) -> str:
-    """The last line of a command that cannot use a file; only a training's folder is left behind."""
+    """The last line of a command that cannot use a file; only the folder of a training may remain."""
     checkpoint = make_checkpoint(tmp_path / "a.ckpt", image=16)
     words = [{"FILE": path, "CHECKPOINT": checkpoint}.get(word, word) for word in WORDS[name]]
     before = sorted(tmp_path.iterdir())
@@ -282,7 +282,7 @@ def test_every_command_reports_a_file_without_events(
     monkeypatch.chdir(tmp_path)
     with create_events(tmp_path / "none.h5") as writer:
         pass
-    if name in ("convert", "predict"):  # no events are copied, or labelled, as such
+    if name in ("convert", "predict"):  # events without labels are not copied or labelled as such
         checkpoint = make_checkpoint(tmp_path / "a.ckpt", image=16)
         words = [{"FILE": writer.path, "CHECKPOINT": checkpoint}.get(word, word) for word in WORDS[name]]
         assert sscn(capsys, *words)[0] == 0

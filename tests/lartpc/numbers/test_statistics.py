@@ -31,7 +31,7 @@ SHARES = {"HIP": 0.12, "MIP": 0.43, "shower": 0.42, "delta": 0.02, "Michel": 0.0
 
 
 def straight_track(pdg: int, length: float, loss: float, *, known: bool = True) -> Event:
-    """`length` voxels through the middle of an image, `loss` MeV/cm."""
+    """`length` voxels through the middle of an image, with a loss of `loss` MeV/cm."""
     start, direction = np.array([10.3, 20.1, 12.7]) * 0.3, np.array([0.8, 0.0, 0.6])
     places = start + (np.arange(2000)[:, None] + 0.5) / 2000 * length * 0.3 * direction
     deposits = np.zeros(2000, DEPOSIT)
@@ -51,7 +51,7 @@ def test_length_and_loss_of_a_track_are_what_it_was_made_with(known: bool) -> No
     (shape,) = track_shapes(straight_track(-211, 40.0, 2.0, known=known))
     assert shape.pdg == 211
     assert shape.length == pytest.approx(40.0, rel=0.06)
-    assert shape.energy / (40.0 * 0.3) == pytest.approx(2.0, rel=0.05)  # the threshold takes the rest
+    assert shape.energy / (40.0 * 0.3) == pytest.approx(2.0, rel=0.05)  # the threshold removes the rest
     found = statistics([straight_track(13, 40.0, 2.0)])
     assert found["dedx_muon"][0] == pytest.approx(2.0, abs=0.15)
     assert np.isnan(found["dedx_pion"][0])
@@ -77,7 +77,8 @@ def test_tracks_of_real_events_are_those_of_the_field_notes(real_file: Path) -> 
 
 @pytest.mark.deep
 def test_simulated_events_are_like_real_ones() -> None:
-    """A thousand events: medians inside the range of real ones, class shares and occupancy those of the slides."""
+    """A thousand events: their medians lie inside the range of real ones, and class shares and occupancy equal the
+    slides'."""
     found = statistics([simulate(5, index, 192) for index in range(1000)])
     assert (np.round(found["minimum_voxel"], 6) >= 0.01).all()
     for name, (low, high) in REAL.items():

@@ -23,12 +23,12 @@ from sscn_triton.lartpc.pictures.panels import WRONG_COLOR, energy_range, energy
 
 @pytest.fixture(scope="module")
 def event() -> Event:
-    """All five classes."""
+    """An event with all five classes."""
     return simulate(1, 389, 192)
 
 
 def colors_in(path: Path) -> set[str]:
-    """Class colours that fill some pixels of a picture, as drawn: nine tenths of the colour over white."""
+    """Class colours that fill some pixels of a picture, as they are drawn: nine tenths opaque over white."""
     pixels = imread(path)[..., :3].reshape(-1, 3)
     found = set()
     for color in (*CLASS_COLORS, WRONG_COLOR):
@@ -181,7 +181,7 @@ def test_the_legend_names_every_class_once_also_beside_energy(event: Event) -> N
 
 
 def test_circles_mark_where_particles_started(event: Event) -> None:
-    """A particle that began outside the image, or left next to nothing, has none."""
+    """A particle that started outside the image, or deposited almost no energy, has no circle."""
     figure = plot_event(event, ("energy", "label"))
     for trace in [trace for trace in figure.data if trace.name == "particle start"]:
         assert 5 < len(trace.x) < len(event.particles) / 2

@@ -1,7 +1,7 @@
-"""Real particles, simulated again from their start and momentum, leave the energy that they really left.
+"""Real particles, simulated again from their start and momentum, deposit the energy that they really deposited.
 
-Of events 0 and 1 alone. What a track loses depends on its energy, and each of these events has one track that can be
-measured: so it is compared with the same particle, not with the mean of all.
+The tests use only events 0 and 1. The loss of a track depends on its energy, and each of these events has one track
+that can be measured, so the test compares it with the same particle and not with an average.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ SIZE, EDGE = 192, 57.6
 
 
 def real_particle(path: Path, which: tuple[int, int]) -> tuple[Event, np.void]:
-    """The event, and its one particle of that kind that left energy in the image."""
+    """The event, and its only particle of that kind that deposited energy in the image."""
     event = read_larcv(path)[which[0]]
     (row,) = np.flatnonzero((event.particles["pdg"] == which[1]) & (event.particles["num_voxels"] > 0))
     return event, event.particles[row]
 
 
 def again(event: Event, particle: np.void, count: int) -> list[Event]:
-    """The particle alone, `count` times, in the image where it really was."""
+    """The particle alone, `count` times, at its real place in the image."""
     kind = world.PDG.index(int(particle["pdg"]))
     kinetic = float(particle["energy_init"] - world.MASSES[kind])
     place = (particle["start"] - event.origin) / 10
@@ -55,8 +55,8 @@ def again(event: Event, particle: np.void, count: int) -> list[Event]:
 
 @pytest.mark.parametrize("which", [PROTON, PION])
 def test_a_simulated_track_loses_as_much_energy_as_the_real_one(real_file: Path, which: tuple[int, int]) -> None:
-    """MeV/cm along tracks of at least half the real one's length: the median is within 5 % of the real loss, that of
-    the voxels of a length within 10 %."""
+    """MeV/cm along tracks of at least half the length of the real one. The median is within 5 % of the real loss, and
+    the median of voxels per length within 10 %."""
     event, particle = real_particle(real_file, which)
     (real,) = (shape for shape in track_shapes(event) if shape.pdg == abs(which[1]))
     tracks = [shape for other in again(event, particle, 100) for shape in track_shapes(other)]
@@ -73,8 +73,8 @@ def test_a_simulated_track_loses_as_much_energy_as_the_real_one(real_file: Path,
 
 
 def test_a_simulated_electron_starts_with_the_energy_loss_of_the_real_one(real_file: Path) -> None:
-    """What it leaves in its first two and next two cm lies in the middle nine tenths of what simulated ones leave: a
-    network shall not learn to tell electrons from muons by a loss that real ones do not have."""
+    """The energy that it deposits in its first two and next two cm lies in the central nine tenths of simulated ones.
+    Otherwise a network could learn to distinguish electrons from muons by a loss that real ones do not have."""
     event, particle = real_particle(real_file, ELECTRON)
     real = beginning(event, particle)
     simulated = np.array([beginning(other, particle) for other in again(event, particle, 300)])
@@ -85,7 +85,7 @@ def test_a_simulated_electron_starts_with_the_energy_loss_of_the_real_one(real_f
 
 
 def beginning(event: Event, particle: np.void) -> np.ndarray:
-    """Electron's MeV/cm within 2.5 cm of its first direction, from 0 to 2 and from 2 to 4 cm."""
+    """An electron's MeV/cm within 2.5 cm of its initial direction, from 0 to 2 and from 2 to 4 cm."""
     direction = particle["momentum"] / np.linalg.norm(particle["momentum"])
     away = ((event.coordinates + 0.5) * event.voxel_size + event.origin - particle["start"]) / 10
     along = away @ direction

@@ -52,7 +52,7 @@ def test_ranges_and_losses_are_those_of_the_tables(mass: float, ranges: list, lo
 
 @pytest.mark.parametrize(("pdg", "mass", "kinetic"), [(-13, argon.MUON_MASS, 120.0), (2212, argon.PROTON_MASS, 120.0)])
 def test_followed_particles_stop_after_their_range(pdg: int, mass: float, kinetic: float) -> None:
-    """Steps, straggling and delta rays together; scattering keeps the end nearer than the path is long."""
+    """Steps, straggling and delta rays together; because of scattering, the end is nearer than the path is long."""
     events = [simulate(3, index, 192, recipe=single(pdg, kinetic)) for index in range(40)]
     primaries = [event.particles[0] for event in events]
     reached = [np.linalg.norm(row["end"] - row["start"]) / 10 for row in primaries]
@@ -61,7 +61,7 @@ def test_followed_particles_stop_after_their_range(pdg: int, mass: float, kineti
 
 
 def test_a_stopped_proton_leaves_its_energy() -> None:
-    """Except for what the threshold cuts."""
+    """Except for the energy that the threshold removes."""
     shares = []
     for index in range(40):
         event = simulate(4, index, 96, recipe=single(2212, 100.0))
@@ -82,8 +82,10 @@ def shower(kind: int, kinetic: float, index: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("kind", "offset"), [(world.ELECTRON, -0.5), (world.PHOTON, 0.5)])
 def test_showers_keep_their_energy_and_are_as_long_as_a_gamma_distribution(kind: int, offset: float) -> None:
-    """Largest at ln(E / Ec) -+ 1/2 radiation lengths, b = 1/2; so the mean depth is 2 more, within a fifth. The profile
-    is that of the gamma distribution of its own mean and variance, in every radiation length within 2 % of the energy.
+    """The maximum is at ln(E / Ec) -+ 1/2 radiation lengths, b = 1/2, so the mean depth is 2 more, within a fifth.
+
+    The profile is that of the gamma distribution with its own mean and variance, within 2 % of the energy in every
+    radiation length.
     """
     deposits = np.concatenate([shower(kind, 1000.0, index) for index in range(60)])
     assert deposits["energy"].sum() / 60 == pytest.approx(1000.0, rel=0.005)
@@ -100,7 +102,7 @@ def test_showers_keep_their_energy_and_are_as_long_as_a_gamma_distribution(kind:
 
 @pytest.mark.parametrize("kind", [world.ELECTRON, world.PHOTON])
 def test_showers_are_contained_in_cylinders_of_the_moliere_radius(kind: int) -> None:
-    """Nine tenths of the energy in one, 95 % in two: within 5 and 2 % of the energy."""
+    """One radius contains nine tenths of the energy and two contain 95 %, within 5 and 2 % of the energy."""
     deposits = np.concatenate([shower(kind, 1000.0, index) for index in range(60)])
     radius = np.hypot(deposits["x"] - 200.0, deposits["y"] - 200.0) / 9.04
     inside = [deposits["energy"][radius < most].sum() / deposits["energy"].sum() for most in (1, 2)]
@@ -135,7 +137,7 @@ def test_stopped_antimuons_give_michel_electrons_and_captured_muons_none() -> No
 
 
 def test_michel_energies_follow_their_spectrum() -> None:
-    """Moments of x2 (3 - 2x), which has its mean at 0.7 of the largest energy."""
+    """Moments of x2 (3 - 2x), whose mean is at 0.7 of the maximum energy."""
     rng = new_rng(14, 0)
     shares = np.array([tracks._michel(rng) for _ in range(20_000)])
     assert shares.mean() == pytest.approx(0.7, abs=0.005)
@@ -143,7 +145,7 @@ def test_michel_energies_follow_their_spectrum() -> None:
 
 
 def test_a_fast_neutron_knocks_out_protons_and_a_slow_one_is_captured() -> None:
-    """The nucleus that captures emits 6.1 MeV; energy does not grow."""
+    """The capturing nucleus emits 6.1 MeV; the energy does not grow."""
     knocked, captures = 0, 0
     for kinetic, index in itertools.product((5.0, 200.0), range(60)):
         made = world.new_world(new_rng(15, index), 57.6, np.array([-500.0, -500.0, -500.0, 1000.0]), 1 << 15)
@@ -162,7 +164,7 @@ def test_a_fast_neutron_knocks_out_protons_and_a_slow_one_is_captured() -> None:
 
 
 def test_hadrons_have_an_interaction_length_of_85_cm() -> None:
-    """Those that interact inelastically, of pions that would go 4 m: as many as the interaction length says."""
+    """The number of pions with a range of 4 m that interact inelastically follows from the interaction length."""
     ended, path = 0, 0.0
     for index in range(150):
         made = world.new_world(new_rng(16, index), 400.0, np.array([0.0, 0.0, 0.0, 400.0]), 1 << 17)
@@ -174,7 +176,7 @@ def test_hadrons_have_an_interaction_length_of_85_cm() -> None:
 
 
 def test_delta_rays_follow_their_spectrum() -> None:
-    """Above 10 MeV, along 57 cm and more of 1 GeV muons: as many as the formula says."""
+    """Above 10 MeV, along at least 57 cm of 1 GeV muons, the number follows from the formula."""
     count, _ = argon.delta_rays(900.0, argon.MUON_MASS, 10.0)
     seen, path = 0, 0.0
     for index in range(150):
@@ -188,8 +190,8 @@ def test_delta_rays_follow_their_spectrum() -> None:
 
 @pytest.mark.parametrize("kinetic", [1.0, 10.0, 174.0])
 def test_electrons_lose_what_icru_37_gives_in_collisions_below_a_cut(kinetic: float) -> None:
-    """Mean loss less what is carried off above the cut is the restricted loss of Berger and Seltzer, as the electrons
-    knocked out have Moller's spectrum."""
+    """The mean loss without the energy carried away above the cut is the restricted loss of Berger and Seltzer, because
+    the knocked-out electrons have Moller's spectrum."""
     mass, cut = argon.ELECTRON_MASS, 0.05
     tau, least, beta2 = kinetic / mass, cut / mass, argon.beta_squared(kinetic, mass)
     shape = -1 - beta2 + math.log((tau - least) * least) + tau / (tau - least)
@@ -208,7 +210,7 @@ def test_electrons_lose_what_icru_37_gives_in_collisions_below_a_cut(kinetic: fl
 
 @pytest.mark.parametrize(("mass", "kinetic"), [(argon.ELECTRON_MASS, 10.0), (argon.MUON_MASS, 500.0)])
 def test_knocked_out_electrons_are_drawn_from_their_spectrum(mass: float, kinetic: float) -> None:
-    """Their mean energy, within 4 % (five times its error), and what share has more than ten times the cut."""
+    """Their mean energy, within 4 % (five times its error), and the share above ten times the cut."""
     rng, cut = new_rng(18, 0), 0.05
     drawn = np.array([showers.knock_on(rng, kinetic, mass, cut)[0] for _ in range(40_000)])
     count, carried = argon.delta_rays(kinetic, mass, cut)
@@ -234,7 +236,7 @@ def test_workers_and_order_do_not_change_events() -> None:
 
 
 def test_the_random_stream_is_splitmix64() -> None:
-    """The numbers of its authors' code from state 1234567, and the same moments whatever the state."""
+    """The numbers of the authors' code from state 1234567, and the same moments for any state."""
     rng = np.array([1234567], dtype=np.uint64)
     expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
     assert [uniform(rng) for _ in range(3)] == [(value >> 11) * 2.0**-53 for value in expected]
@@ -245,7 +247,7 @@ def test_the_random_stream_is_splitmix64() -> None:
 
 
 def test_an_event_of_this_version_is_pinned() -> None:
-    """A different number here means that the same seeds give different events than before: say so in the changelog."""
+    """A different number means that the same seeds give other events than before; the changelog must say so."""
     event = simulate(1, 0, 64)
     assert (len(event), np.bincount(event.labels, minlength=5).tolist()) == PINNED[:2]
     assert event.energy.sum() == pytest.approx(PINNED[2], abs=1e-3)
@@ -274,7 +276,7 @@ def deposits_of(rows: list[tuple[float, float, float, float, int]]) -> np.ndarra
 
 
 def test_a_deposit_is_smeared_by_its_gaussian() -> None:
-    """Wherever in its voxel it lies: exp(-3/2 d2) of the distance in voxels, nothing lost."""
+    """Wherever the deposit lies in its voxel: exp(-3/2 d2) of the distance in voxels, with no loss."""
     rng = np.random.default_rng(0)
     places = rng.uniform(3.0, 6.0, (400, 3))
     image = make_image(deposits_of([(*place, 100.0, 0) for place in places]), np.array([1]), 32, 0.3)
@@ -288,7 +290,7 @@ def test_a_deposit_is_smeared_by_its_gaussian() -> None:
 
 
 def test_the_smearing_is_that_of_isolated_deposits_in_real_events(real_file: Path) -> None:
-    """Seven and nineteen voxels around one deposit: the centre, faces, edges."""
+    """Seven and nineteen voxels around one deposit: the centre, the faces, the edges."""
     event = read_larcv(real_file)[0]
     image = np.zeros(np.add(event.spatial_shape, 4))
     image[tuple(event.coordinates.T + 2)] = event.energy
@@ -326,7 +328,7 @@ def test_voxels_below_the_threshold_are_not_active() -> None:
 
 
 def test_the_larger_deposit_decides_a_shared_voxel() -> None:
-    """Of classes, so two particles of one class outvote a third; the cluster is the single largest."""
+    """Energies are summed by class, so two particles of one class outvote a third; the cluster is the largest."""
     rows = [(4.65, 4.65, 4.65, energy, row) for row, energy in enumerate((3.0, 3.0, 4.0))]
     image = make_image(deposits_of(rows), np.array([1, 1, 0]), 32, 0.3)
     assert set(image.labels) == {CLASS_NAMES.index("MIP")}

@@ -1,4 +1,4 @@
-"""The CPU engine's own promises: order of the rules, long sums, forked processes, sorting."""
+"""The CPU engine's own guarantees: order of the rules, long sums, forked processes, sorting."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_every_shape_of_tile_is_right(channels: tuple[int, int]) -> None:
 @pytest.mark.parametrize("shape", [(1, 3), (512, 1), (1025, 48), (1500, 16), (600, 700)], ids=str)
 @pytest.mark.parametrize("residual", [False, True])
 def test_norms_over_many_tiles_are_right_and_the_same_with_two_threads(shape: tuple[int, int], residual: bool) -> None:
-    """Against their definition in float64: results, running statistics, and gradients by PyTorch's operators."""
+    """Compared with the definition in float64: results, running statistics, and gradients by PyTorch's operators."""
     x, g, r = (torch.randn(shape) + shift for shift in (2, 0, 0))
     weight, bias = torch.rand(shape[1]) + 0.5, torch.randn(shape[1])
 
@@ -121,7 +121,7 @@ def _in_child(arguments: tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]], 
 def test_a_process_forked_from_one_with_threads_computes_the_same() -> None:
     x = random_cloud(3000, channels=16, size=20, dtype=torch.float32)
     arguments = x.features, torch.randn(27, 1, 16, 16), x.grid.submanifold((3, 3, 3), (1, 1, 1)).rules
-    here = convolution(*arguments, 3000)  # starts the threads
+    here = convolution(*arguments, 3000)  # this starts the threads
     fork = multiprocessing.get_context("fork")
     queue = fork.Queue()
     child = fork.Process(target=_in_child, args=(arguments, queue))

@@ -53,7 +53,7 @@ MATRIX = re.compile(r"\b(?:HMMA|HGMMA|UTCHMMA)\b|v_mfma_")
 
 @contextlib.contextmanager
 def compiling(target: GPUTarget, compiled: bool = True) -> Iterator[list[tuple[str, Any]]]:
-    """Name and binary of every kernel that is launched inside; no binary if none shall be compiled."""
+    """Name and binary of every kernel that is launched inside; no binary if kernels are not compiled."""
     met: list[tuple[str, Any]] = []
     original = JITFunction.run
     driver = SimpleNamespace(
@@ -79,7 +79,7 @@ def compiling(target: GPUTarget, compiled: bool = True) -> Iterator[list[tuple[s
 
 
 def rules_of(taps: int, inputs: int, outputs: int, rules: int = 64) -> TableRules:
-    """A layout of the right shapes, without rules."""
+    """A layout with the right shapes, but without rules."""
 
     def readings(rows: int) -> list[torch.Tensor]:
         masks = torch.zeros(ceil_div(taps, WORD), ceil_div(rows, UNIT), dtype=torch.int64)
@@ -116,7 +116,7 @@ def a_norm(dtype: torch.dtype, channels: int) -> Norm:
 
 
 def fuse(dtype: torch.dtype, groups: int, channels_in: int, channels_out: int, rows: int) -> None:
-    """A layer with all that can ride along, and its weight gradient."""
+    """A layer with everything that can be fused, and its weight gradient."""
     rules, norm = rules_of(27, rows, rows), a_norm(dtype, groups * channels_in)
     x, y = (torch.zeros(rows, groups * n, dtype=dtype) for n in (channels_in, channels_out))
     w = torch.zeros(27, groups, channels_in, channels_out, dtype=dtype)
@@ -129,7 +129,7 @@ def fuse(dtype: torch.dtype, groups: int, channels_in: int, channels_out: int, r
 
 
 def normalize(dtype: torch.dtype, channels: int, rows: int = 1 << 12) -> None:
-    """Statistics of a norm in training, its output and its gradient."""
+    """Statistics of a norm in training mode, its output and its gradient."""
     x, norm = torch.zeros(rows, channels, dtype=dtype), a_norm(dtype, channels)
     running = torch.zeros(channels), torch.zeros(channels), torch.zeros((), dtype=torch.int64)
     statistics.statistics(statistics.moments(x), rows, channels, *running, 0.1)
@@ -157,8 +157,8 @@ LAYERS = {  # groups, channels in and out of each, rows
     "160>128": (1, 160, 128, 1 << 17),
     "depthwise 32": (32, 1, 1, 1 << 15),
 }
-PLAIN = ("1>16", "5>5", "depthwise 32")  # of float32 only the others are compiled with all that rides along
-PART = {  # what the default run compiles: every kernel, and the widest and the narrowest of each kind of product
+PLAIN = ("1>16", "5>5", "depthwise 32")  # in float32, only the others are compiled with everything that can be fused
+PART = {  # variants of the default run: every kernel, and the widest and the narrowest of each kind of product
     "float32 16": None,
     "bfloat16": ("160>128", "depthwise 32"),
     "float32 ieee": ("5>5",),
@@ -169,7 +169,7 @@ PRECISIONS = {"ieee": ("highest", "ieee"), "tf32": ("highest", "tf32"), "split":
 
 
 def set_precision(name: str) -> None:
-    """How float32 products are taken: the old setting, then the new one."""
+    """The precision of float32 products: the old setting, then the new one."""
     old, new = PRECISIONS[name]
     torch.set_float32_matmul_precision(old)
     torch.backends.cuda.matmul.fp32_precision = new
@@ -217,7 +217,7 @@ def variants(target: GPUTarget, part: bool = False, compiled: bool = True) -> It
 
 
 def measure(binary: Any) -> dict[str, int]:
-    """Registers of a thread, bytes it spills, shared memory, and matrix instructions."""
+    """Registers per thread, spilled bytes, shared memory and matrix instructions."""
     found = {"shared": binary.metadata.shared}
     if "amdgcn" in binary.asm:
         text = binary.asm["amdgcn"]
@@ -242,7 +242,7 @@ def measure(binary: Any) -> dict[str, int]:
 
 
 def survey(target: str, part: bool = False) -> dict[str, dict[str, int]]:
-    """Every variant's numbers, the largest where a name covers several binaries."""
+    """The numbers of every variant; the largest if a name covers several binaries."""
     found: dict[str, dict[str, int]] = {}
     seen: dict[str, dict[str, int]] = {}
     for *name, binary in variants(TARGETS[target], part):
@@ -254,7 +254,7 @@ def survey(target: str, part: bool = False) -> dict[str, dict[str, int]]:
 
 
 def recompilations(sizes: Sequence[int]) -> dict[str, int]:
-    """How many binaries each kernel has after it was launched for all sizes."""
+    """The number of binaries of each kernel after it was launched for all sizes."""
     binaries: dict[str, set[str]] = {}
     with compiling(TARGETS["cuda90"]) as met:
         for size in sizes:
@@ -273,7 +273,7 @@ def recompilations(sizes: Sequence[int]) -> dict[str, int]:
 
 
 def kernels() -> set[str]:
-    """Every kernel of the engine: what is compiled and not called by another."""
+    """Every kernel of the engine: functions that are compiled and that no other kernel calls."""
     folder = Path(convolution.__file__).parent
     modules = [importlib.import_module(f"sscn_triton.ops.triton.{path.stem}") for path in folder.glob("[a-z]*.py")]
     found = {thing.__name__ for module in modules for thing in vars(module).values() if isinstance(thing, JITFunction)}

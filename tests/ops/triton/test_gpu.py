@@ -1,4 +1,4 @@
-"""The library on the device: a GPU's where there is one and TRITON_INTERPRET is 0, else interpreted on the CPU.
+"""The library on the device: a GPU if there is one and TRITON_INTERPRET is 0, otherwise interpreted on the CPU.
 
 `make gpu` runs this first, and times nothing if it fails.
 """
@@ -34,7 +34,7 @@ def engine() -> object:
 
 
 def small_network() -> torch.nn.Module:
-    """A UResNet; where kernels are interpreted, which is slow, the least that changes resolution."""
+    """A UResNet; for the slow interpreter, the smallest one that changes resolution."""
     torch.manual_seed(0)
     if ON_GPU:
         return SparseUResNet(filters=4, depth=2, repetitions=1)
@@ -110,7 +110,7 @@ def test_second_derivatives_exist() -> None:
 @gpu
 @pytest.mark.parametrize(("precision", "most"), [("fp32", 5e-6), ("split", 2e-5), ("tf32", 2e-3), ("bf16", 1e-2)])
 def test_products_have_the_requested_precision(precision: str, most: float) -> None:
-    """Single layers, for the interpreter takes all of them alike."""
+    """Single layers, because the interpreter computes all of them alike."""
     before = torch.get_float32_matmul_precision()
     torch.manual_seed(0)
     sites = torch.from_numpy(block(24, 24, 24)[::3].copy())
@@ -157,7 +157,7 @@ def test_a_captured_step_replays_the_eager_one() -> None:
 
 @gpu
 def test_a_tensor_of_more_than_two_to_the_31_elements_is_right() -> None:
-    """Two blocks of sites far apart in memory; the second alone gives its rows to the bit."""
+    """Two blocks of sites far apart in memory; the second block alone gives the same bits."""
     width, edge = 128, 208  # 2 x 208^3 x 128 = 2.3e9 numbers of two bytes
     if torch.cuda.mem_get_info()[0] < 40e9:
         pytest.skip("needs 40 GB of free device memory")

@@ -21,12 +21,12 @@ HERE = Path(__file__).parent
 BUDGET = json.loads((HERE / "kernel_budget.json").read_text())
 OF_LAYERS = {"convolution_kernel", "depthwise_kernel", "weight_gradient_kernel", "reduce_kernel"}  # named by their use
 USES = ("forward", "input gradient", "weight gradient", "reduction")
-SLACK = 1.2  # of registers and shared memory, for compilers other than the pinned one
+SLACK = 1.2  # of registers and shared memory, for other compilers than the pinned one
 
 
 @cache
 def compiled(*arguments: str) -> Any:
-    """The answer of tests/ops/triton/compile_kernels.py, in a process that does not interpret."""
+    """The output of tests/ops/triton/compile_kernels.py, from a process that does not interpret."""
     environment = {**os.environ, "TRITON_INTERPRET": "0"}
     command = [sys.executable, str(HERE / "compile_kernels.py"), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -35,7 +35,7 @@ def compiled(*arguments: str) -> Any:
 
 
 def above_budget(target: str, found: dict[str, dict[str, int]]) -> list[str]:
-    """What costs more than it may."""
+    """The variants that exceed their budget."""
     allowed = BUDGET[target]
     over = [
         f"{name}: {key} {numbers[key]}, budget {allowed[name][key]}"
@@ -79,7 +79,7 @@ def test_no_hot_kernel_is_allowed_to_spill(target: str) -> None:
 
 @pytest.mark.parametrize("target", BUDGET)
 def test_kernels_fit_into_the_shared_memory(target: str) -> None:
-    """64 KiB on AMD; 99 on the smallest NVIDIA GPUs of these generations, the ones for games."""
+    """64 KiB on AMD; 99 KiB on the smallest NVIDIA GPUs of these generations, those for games."""
     limit = (64 if target == "gfx942" else 99) * 1024
     assert not {name: numbers["shared"] for name, numbers in BUDGET[target].items() if numbers["shared"] > limit}
 
@@ -95,5 +95,5 @@ def test_low_precision_products_run_on_matrix_units(target: str) -> None:
 
 def test_new_sizes_do_not_recompile_kernels() -> None:
     again = compiled("--count")
-    assert again.keys() == {*compiled("--kernels"), "gather_kernel"}  # the last is that of `make gpu`
+    assert again.keys() == {*compiled("--kernels"), "gather_kernel"}  # the last one is the gather kernel of `make gpu`
     assert not any(again.values()), again

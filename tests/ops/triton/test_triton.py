@@ -1,4 +1,4 @@
-"""The Triton kernels, interpreted on the CPU: every type, sizes on both sides of tile edges, every shape of a tile."""
+"""The Triton kernels, interpreted on the CPU: every type, sizes on both sides of tile edges, every shape of tile."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are c
 
 
 def relative_error(mine: Tensor, right: Tensor) -> float:
-    """Root mean square of the difference over that of the right answer; 0 for nothing."""
+    """Root mean square of the difference divided by that of the right answer; 0 for empty arrays."""
     assert mine.shape == right.shape
     scale = right.norm()
     return float((mine.double() - right).norm() / scale) if scale > 0 else float(mine.double().norm())
 
 
 def check(rules: Sequence[Tensor], inputs: int, outputs: int, shape: tuple[int, int, int], dtype: torch.dtype) -> None:
-    """Forward and both gradients of a layer, against PyTorch's float64 on the same rounded numbers, rule by rule."""
+    """Compare forward pass and both gradients of a layer with PyTorch's float64 on the same rounded numbers, rule by
+    rule."""
     groups, width_in, width_out = shape
     taps = rules[2].shape[0]
     x, w, g = (
@@ -70,7 +71,7 @@ def by_rule(rules: Sequence[Tensor], x: Tensor, w: Tensor, g: Tensor) -> tuple[T
 
 
 def built(case: Case, engine: str = "triton") -> tuple[list[Tensor], int, int]:
-    """The rules of a case, and how many rows they lead from and to."""
+    """The rules of a case, and the numbers of input and output rows."""
     book, _, _ = ENGINES[engine].rulebook(case)
     return book.rules, book.input_count, book.output_count
 
@@ -151,7 +152,7 @@ def test_a_row_is_the_same_to_the_bit_whatever_else_is_in_its_tile() -> None:
 
 
 def test_units_of_ordered_rows_need_fewer_taps_than_unordered_rows() -> None:
-    """Sites inside a block want 27 taps, sites far apart one: well ordered, few units hold both kinds."""
+    """Sites inside a block need 27 taps, isolated sites one; in a good order, few units contain both kinds."""
     sites = np.random.default_rng(2).permutation(block(8, 8, 8, batches=2))
     sites[sites[:, 0] == 1, 1:] *= 3
     _, _, _, table, order, masks, *_ = submanifold(sites).rules
@@ -174,7 +175,7 @@ def test_coordinates_that_do_not_fit_into_a_key_are_refused() -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("name", ["strided-overlap", "inverse-overlap", "transposed-block", "strided-no-sites"])
 def test_pooling_on_the_gpu_equals_the_cpu(name: str, dtype: torch.dtype) -> None:
-    """Few values, so that many are equal, and some that are not numbers; on the CPU the same sums in the same order."""
+    """Few values, so that many are equal, and some NaN; the CPU engine gives the same sums in the same order."""
     rules, inputs, outputs = built(NAMED[name])
     x = torch.from_numpy(values(0, inputs, 5)).round().to(dtype)
     g = torch.from_numpy(values(1, outputs, 5)).round().to(dtype)
@@ -201,7 +202,7 @@ def test_pooling_on_the_gpu_equals_the_cpu(name: str, dtype: torch.dtype) -> Non
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
 def test_reductions_of_events_on_the_gpu_equal_the_cpu(dtype: torch.dtype) -> None:
-    """Events of 0, 1 and up to 70 rows, in no order."""
+    """Events of 0, 1 and up to 70 rows, in random order."""
     event = torch.randint(0, 8, (200,), generator=torch.Generator().manual_seed(0)).clamp(max=4) + 1
     event[7] = 6
     events = sort_events(event, 8)
@@ -218,7 +219,7 @@ def test_reductions_of_events_on_the_gpu_equal_the_cpu(dtype: torch.dtype) -> No
 
 @pytest.mark.parametrize("parts", [1, 2, 8])
 def test_long_events_are_reduced_in_parts_to_the_same(parts: int) -> None:
-    """Events of 0, 1 and 300 rows; equal values and several that are not numbers, in one part and in many."""
+    """Events of 0, 1 and 300 rows; equal values and several NaN, in one part and in many."""
     event = torch.zeros(301, dtype=torch.int64)
     event[17] = 2
     events = sort_events(event, 3)

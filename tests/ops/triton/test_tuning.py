@@ -40,7 +40,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pair_of_passes(count: int) -> None:
-    """A convolution and both its gradients' kernels on `count` sites."""
+    """A convolution and the kernels of both its gradients on `count` sites."""
     sites = torch.from_numpy(np.ascontiguousarray(block(16, 16, 16)[:count]))
     with interpreted():
         book = rulebook.submanifold(sites, (3, 3, 3), (1, 1, 1))
@@ -77,7 +77,7 @@ def problem() -> Problem:
 
 
 def clock(times: dict[Any, float]) -> Callable[..., float]:
-    """A timer that runs nothing: it reads the tile off what it should run."""
+    """A timer that runs nothing: it takes the tile from the call that it should run."""
 
     def timer(run: Callable[[], Any]) -> float:
         cells = dict(zip(run.__code__.co_freevars, (cell.cell_contents for cell in run.__closure__ or ()), strict=True))

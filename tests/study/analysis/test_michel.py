@@ -1,4 +1,4 @@
-"""Michel electrons and mistakes on cases whose answers are counted by hand."""
+"""Michel electrons and mistakes in cases whose answers were counted by hand."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TRACK = thick((0, 50, 50), 60)  # x from 0 to 59
 
 def test_dbscan_links_voxels_2_83_apart_and_requires_a_minimum_number() -> None:
     sites = np.array(line((0, 0, 0), (1, 0, 0), 5) + line((6, 2, 0), (1, 0, 0), 5) + [(40, 0, 0)])
-    # (4, 0, 0) to (6, 2, 0) is 2 sqrt(2) = 2.828, which is under 2.83; but ends of a line of five have three neighbours
+    # (4, 0, 0) to (6, 2, 0) is 2 sqrt(2) = 2.828, less than 2.83; but the ends of a line of five have three neighbours
     assert [len(one) for one in clusters(sites, np.arange(11), 3)] == [10]
     assert [len(one) for one in clusters(sites, np.arange(11), 1)] == [10, 1]
     assert clusters(sites, np.arange(11), 8) == []
@@ -49,8 +49,8 @@ def test_dbscan_links_voxels_2_83_apart_and_requires_a_minimum_number() -> None:
         ((61, 53, 52), True, True),  # (59, 52, 52) is sqrt(5) away
         ((61, 54, 52), True, True),  # 2 sqrt(2) = 2.828 is under 2.83
         ((62, 51, 51), False, False),  # 3 voxels away
-        ((30, 53, 51), True, False),  # in the middle: 14 and 14 voxels of the track are left on either side
-        ((15, 53, 51), True, True),  # x 0 to 15 - 15 is gone but for one slice, which is no cluster of ten
+        ((30, 53, 51), True, False),  # in the middle: 14 and 14 voxels of the track remain on either side
+        ((15, 53, 51), True, True),  # only a slice of x 0 to 15 - 15 remains, which is no cluster of ten
     ],
     ids=["next", "near", "barely", "apart", "middle", "near the end"],
 )
@@ -66,7 +66,7 @@ def test_a_candidate_touches_the_end_of_a_track(start: tuple[int, int, int], att
 
 def test_a_track_without_dense_voxels_does_not_attach_a_michel_electron() -> None:
     made = event((line((0, 0, 0), (1, 0, 0), 30), MIP), (line((30, 0, 0), (1, 0, 0), 12), MICHEL))
-    (found,) = michel_clusters(made, made.labels)  # no voxel of a bare line has ten around it
+    (found,) = michel_clusters(made, made.labels)  # no voxel of a single line has ten voxels around it
     assert not found.attached
 
 
@@ -77,8 +77,8 @@ def test_efficiencies_and_purities_are_those_counted_by_hand() -> None:
         (line((60, 51, 51), (1, 0, 0), 20), MICHEL),  # at the track's end: found, but for 5 of its voxels
         (second, MIP),
         (line((40, 101, 101), (1, 0, 0), 10), MICHEL),  # at the other track's end: not found
-        (line((0, 10, 10), (1, 0, 0), 10), MICHEL),  # away from any track: no Michel to be found
-        (line((0, 49, 51), (0, -1, 0), 10), SHOWER),  # at the track's other end, called Michel: a false one
+        (line((0, 10, 10), (1, 0, 0), 10), MICHEL),  # away from any track: there is no Michel electron to find
+        (line((0, 49, 51), (0, -1, 0), 10), SHOWER),  # at the other end of the track, labelled Michel: false
     )
     rows = np.arange(len(made))
     first, later = len(TRACK), len(TRACK) + 20 + len(second)
@@ -86,7 +86,7 @@ def test_efficiencies_and_purities_are_those_counted_by_hand() -> None:
     predicted[first + 15 : first + 20] = SHOWER  # the far end of the first
     predicted[later : later + 10] = SHOWER
     predicted[rows >= later + 20] = MICHEL
-    # and three voxels of the track are called Michel, at its very end
+    # and three voxels at the very end of the track are labelled Michel
     ends = np.flatnonzero((made.coordinates[:first, 0] == 59) & (made.coordinates[:first, 1] == 51))
     predicted[ends] = MICHEL
     analysis = MichelAnalysis()
@@ -128,7 +128,7 @@ def test_mistakes_are_counted_by_voxel_by_energy_by_score_and_by_distance() -> N
     made = event(([(0, 0, 0), (1, 0, 0), (2, 0, 0)], MIP), ([(3, 0, 0), (4, 0, 0)], SHOWER))
     made = made.replace(energy=np.array([1, 2, 4, 8, 16], np.float32), labels=np.array([1, 1, 1, 2, -1]))
     scores = np.full((5, 5), 0.02)
-    scores[[0, 1, 2, 3], [1, 1, 2, 2]] = 0.92  # the third voxel, next to the shower, is called shower
+    scores[[0, 1, 2, 3], [1, 1, 2, 2]] = 0.92  # the third voxel, next to the shower, is labelled shower
     mistakes = Mistakes(5)
     mistakes.add(made, scores)
     mistakes.add(made.replace(labels=np.full(5, -1)), scores)  # nothing known

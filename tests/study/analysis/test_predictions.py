@@ -1,4 +1,4 @@
-"""The report's tables of mistakes and Michel electrons say what the records hold, counted by hand."""
+"""The report's tables of mistakes and Michel electrons show the numbers of the records, counted by hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_attached_labels_apply_to_truth_and_prediction() -> None:
     attached, apart = line((60, 51, 51), (1, 0, 0), 20), line((0, 10, 10), (1, 0, 0), 10)
     made = event((TRACK, MIP), (attached, MICHEL), (apart, MICHEL))
     predicted = made.labels.astype(int)
-    predicted[-10:] = SHOWER  # what the other definition calls it anyway
+    predicted[-10:] = SHOWER  # the other definition labels it so in any case
     closer = Closer(CLASS_NAMES, 3)
     closer.add(made, sure(predicted))
     record = closer.record()
@@ -32,7 +32,7 @@ def test_attached_labels_apply_to_truth_and_prediction() -> None:
 
 
 def test_a_candidate_that_is_a_detached_cluster_matches_by_the_slides_definition_alone() -> None:
-    # 4 voxels after the end of the track; two shower voxels between, called Michel, make it touch
+    # 4 voxels after the end of the track; two shower voxels between, labelled Michel, make it touch
     made = event((TRACK, MIP), (line((61, 51, 51), (1, 0, 0), 2), SHOWER), (line((63, 51, 51), (1, 0, 0), 20), MICHEL))
     predicted = made.labels.astype(int)
     predicted[len(TRACK) : len(TRACK) + 2] = MICHEL

@@ -1,4 +1,4 @@
-"""Events come back from memory as they were read, and batches made ahead are the batches."""
+"""Events kept in memory equal those read from the file, and batches prepared in advance equal the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study at full size, its pieces at toy size: each call goes on, also after a kill, and ends with the same."""
+"""The study at full size, with pieces at toy size: each call continues it, also after a kill, with the same result."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PLACES: dict[str, tuple[Any, str]] = {
 
 
 def study(out: str, minutes: float, place: str | None = None, count: int = 0) -> None:
-    """One call, in this process, which dies on the way into `place` for the `count`-th time."""
+    """One call in this process, which dies at the `count`-th entry of `place`."""
     torch.set_num_threads(1)
     command.TOY = ONE_SIZE  # type: ignore[misc]
     if place is not None:
@@ -71,10 +71,10 @@ def record(folder: Path) -> dict[str, Any]:
     return json.loads(file.read_text())
 
 
-KILLS = (  # where, on the way into it for which time, and the pieces kept then
-    ("events", 2, 0),  # those to learn from, after those to be judged by
+KILLS = (  # the function, which of its calls is killed, and the number of pieces kept then
+    ("events", 2, 0),  # the training events, after the held-out events
     ("the record", 1, 0),
-    ("a step", 6, 2),  # of the training, after four of the pace
+    ("a step", 6, 2),  # of the training, after four calls for the pace
     ("the judgement", 1, 2),
     ("the record", 3, 4),
 )
@@ -89,7 +89,7 @@ def test_a_study_killed_in_any_piece_continues_and_ends_with_the_same_record(
     for place, count, done in kills:
         assert call(str(killed), 60.0, place, count) == -signal.SIGKILL, place
         assert len(record(killed)["cells"]) == done, place
-    for done in (kills[-1][-1] + 1, kills[-1][-1] + 2):  # no time: one piece a call
+    for done in (kills[-1][-1] + 1, kills[-1][-1] + 2):  # no time: one piece per call
         assert call(str(killed), 1e-9) == 0
         assert len(record(killed)["cells"]) == done
     assert call(str(killed), 60.0) == 0
@@ -112,7 +112,7 @@ def test_a_study_killed_in_any_piece_continues_and_ends_with_the_same_record(
 def test_the_command_needs_no_optional_package_and_refuses_without_a_gpu(tmp_path: Path) -> None:
     absent = ("uproot", "awkward", "plotly", "matplotlib", "jsonargparse", "sklearn", "scipy", "tensorboard")
     code = (
-        "import sys, lightning\n"  # some of them are used by others where they are
+        "import sys, lightning\n"  # other packages use some of them if they are installed
         f"for name in {absent}: sys.modules[name] = None\n"
         "import torch; torch.cuda.is_available = lambda: False\n"
         "from sscn_triton.study.full_size.command import main\n"
@@ -173,7 +173,7 @@ def test_a_training_stops_at_a_checkpoint_when_its_time_is_up(tmp_path: Path, mo
     while trainer.train(config, seconds=5.0) is None:
         kept.append(load_checkpoint(tmp_path / "a" / "last.ckpt").step)
         assert len(kept) < 9
-    assert kept == [4, 7]  # at the end there was no time to judge
+    assert kept == [4, 7]  # there was no time for the evaluation at the end
     one, other = (load_checkpoint(tmp_path / name / "final.ckpt").weights for name in "ab")
     assert all(torch.equal(one[name], other[name]) for name in one)
 

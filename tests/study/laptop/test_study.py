@@ -1,4 +1,4 @@
-"""The study's numbers mean what they say, its runs are fair, and its report is whole or not there."""
+"""The study's numbers mean what they say, its runs are fair, and its report is complete or absent."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_statistics_are_plain_means_over_the_batches(events: list[Event]) -> Non
     network = DenseUResNet(filters=1, depth=1)
     network.network = norm
     batches = [data.as_batch([event]) for event in events[:2]]
-    segmentation.voxel_logits(network.train(), data.as_batch(events[2:3]))  # leaves a trace to be forgotten
+    segmentation.voxel_logits(network.train(), data.as_batch(events[2:3]))  # leaves a trace that must be forgotten
     loop.estimate_statistics(network, batches)
     dense = [data_as_image(batch) for batch in batches]
     assert norm.running_mean is not None
@@ -275,7 +275,7 @@ def test_jobs_are_shared_out_among_processes_and_answered_in_order() -> None:
     assert told == [1, 2, 3, 4, 5, 6]
 
 
-# ---- the whole --------------------------------------------------------------------------------------------------
+# ---- the whole study --------------------------------------------------------------------------------------------
 
 
 def here(job: Any, task: Callable[[Any], Any]) -> Any:
@@ -284,7 +284,7 @@ def here(job: Any, task: Callable[[Any], Any]) -> Any:
 
 
 def all_here(jobs: list[Any], task: Callable[[Any], Any], workers: int, told: Callable[[int], None]) -> list[Any]:
-    return [job.run() for job in jobs]  # and not `task`, which leaves one thread behind
+    return [job.run() for job in jobs]  # and not `task`, which leaves one thread running
 
 
 @pytest.fixture(scope="module")
@@ -352,11 +352,11 @@ def test_page_is_self_contained_and_says_what_was_measured(finished: Path) -> No
 def test_every_question_is_answered_from_its_own_trials(finished: Path) -> None:
     asked = json.loads((finished.parent / "report.json").read_text())["questions"]
     assert asked["seeds"] == [0, 1]
-    assert [row["events"] for row in asked["events"]] == [1, 12]  # of 15 events, 12 to learn from
+    assert [row["events"] for row in asked["events"]] == [1, 12]  # of 15 events, 12 are for training
     assert [row["depth"] for row in asked["depth"]] == [1, 2]
     assert [row["receptive_field"] for row in asked["depth"]] == [7, 20]
     assert [row["class_weights"] for row in asked["weights"]] == ["none", "sqrt", "balanced"]
-    plain = asked["events"][-1]["trials"]  # one training is all three questions' standard
+    plain = asked["events"][-1]["trials"]  # one training is the standard of all three questions
     assert plain == asked["depth"][-1]["trials"] == asked["weights"][0]["trials"]
     different = [plain, asked["events"][0]["trials"], asked["depth"][0]["trials"], asked["weights"][1]["trials"]]
     assert len({json.dumps(trials[0]["shifted"]) for trials in different}) == 4
@@ -540,7 +540,7 @@ def test_a_study_with_a_time_limit_gives_both_networks_the_same_time(
     page = comparison.study(StudyConfig(out=str(tmp_path / "out"), minutes=60.0, **tiny))
     assert "left open" not in page.read_text()
     networks = json.loads((page.parent / "report.json").read_text())["networks"]
-    assert [network["held_out"]["events"] for network in networks] == [1, 1, 1, 1]  # there was no time to judge more
+    assert [network["held_out"]["events"] for network in networks] == [1, 1, 1, 1]  # there was no time for more
     assert networks[0]["held_out"]["voxels"] == networks[1]["held_out"]["voxels"] == networks[2]["held_out"]["voxels"]
     assert not (page.parent / "equal.png").exists()
     sparse, dense, large, whole, muons = (job.limit for job in jobs)

@@ -1,4 +1,4 @@
-"""The study's open questions, each held to a case that is worked out by hand."""
+"""The study's open questions, each checked with a case that was worked out by hand."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def event(sites: list[tuple[int, int, int]], labels: list[int], edge: int = 32) 
 
 
 def test_receptive_fields_are_those_counted_by_hand() -> None:
-    # depth 1: a stem and four convolutions of 3 see 5 voxels either way
+    # depth 1: a stem and four convolutions of 3 reach 5 voxels in each direction
     # depth 2: -5..5 is -3..2 in pairs, four more convolutions -7..6, that is -14..13, and four more: -18..17
     assert receptive_field(1) == 11
     assert receptive_field(2) == 36
-    # one block a level: 3 voxels either way; -3..3 is -2..1 in pairs, then -4..3, that is -8..7, and -10..9
+    # one block per level: 3 voxels in each direction; -3..3 is -2..1 in pairs, then -4..3, that is -8..7, and -10..9
     assert receptive_field(1, 1) == 7
     assert receptive_field(2, 1) == 20
 
@@ -85,7 +85,7 @@ class Fixed(torch.nn.Module):
 def test_shifts_divide_probabilities_by_powers_of_the_shares() -> None:
     sites = [(i, 0, 0) for i in range(10)]
     made = event(sites, [MIP] * 9 + [MICHEL])  # shares 0.9 and 0.1
-    # MIP leads by a factor of 5, Michel gains one of 9 ** power: between powers 0.5 (3) and 0.75 (5.2) it takes over
+    # MIP leads by a factor of 5, Michel gains 9 ** power: it wins between powers 0.5 (3) and 0.75 (5.2)
     network = Fixed([-9.0, math.log(5.0), -9.0, -9.0, 0.0])
     found = trials.judge_shifted(network, [made], [made])
     assert [row["shift"] for row in found] == [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -149,10 +149,10 @@ def outcome(parameters: int, memory: float) -> Any:
     ("sparse", "expected"),
     [
         (16e6 + 128e6, (64, 2)),  # as much as the dense one needs
-        (16e6 + 127e6, (48, 4)),  # 54 MB for two of 48 px: 27 each
+        (16e6 + 127e6, (48, 4)),  # 54 MB for two crops of 48 px: 27 each
         (16e6 + 20e6, (32, 2)),  # 8 MB each
         (16e6 + 9e6, (16, 9)),  # 1 MB each
-        (1e6, (16, 2)),  # nothing fits: the least that can be
+        (1e6, (16, 2)),  # nothing fits: the smallest possible crops
     ],
 )
 def test_the_dense_network_gets_the_largest_crops_that_fit(sparse: float, expected: tuple[int, int]) -> None:
@@ -214,7 +214,7 @@ def test_a_flavour_network_learns_its_particles_and_repeats_exactly(singles: lis
     assert np.sum(found["confusion"]) == len(singles)
     assert found["accuracy"] == np.trace(found["confusion"]) / len(singles)
     assert before > math.log(5) - 0.7
-    assert found["accuracy"] > 0.35  # a guess: 0.2
+    assert found["accuracy"] > 0.35  # a random guess: 0.2
     few = replace(trial, limit=Limit(0, 2))
     assert few.run()["found_energy"] == few.run()["found_energy"]
 

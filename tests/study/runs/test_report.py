@@ -1,4 +1,4 @@
-"""The page of a training holds what its folder holds, and a folder that is no training's is refused with one line."""
+"""The page of a training shows the content of its folder; another folder is refused with one line."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_page_says_what_the_folder_holds(trained: Path, tmp_path: Path, caps
     assert "<td>class_weights</td><td>sqrt</td>" in options
     assert "<td>learning_rate</td>" not in options
     assert "<td>learning_rate</td><td>0.001</td>" in defaults
-    assert sscn(capsys, "report", folder)[0] == 2  # the page is there
+    assert sscn(capsys, "report", folder)[0] == 2  # the page exists
     assert sscn(capsys, "report", folder, "--overwrite", "true")[0] == 0
 
 

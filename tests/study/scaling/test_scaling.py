@@ -1,4 +1,4 @@
-"""Exponents are those of the points, costs are measured where they fit and computed where not."""
+"""Exponents are those of the points; costs are measured where they fit, and computed where not."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_points_are_measured_as_far_as_time_and_memory_allow(monkeypatch: pytest
     assert max(m[2] for m in measured if m[0] != "sparse" and m[1] == 3) == 64
     measured.clear()
     run(Plan("scaling", events, 2, 2, seconds=0, memory=1e12))
-    assert {m[2:] for m in measured} == {(32, 1)}  # one point each, whatever the time
+    assert {m[2:] for m in measured} == {(32, 1)}  # one point each, whatever the time limit
 
 
 def test_a_real_point_has_times_and_memory() -> None:
@@ -166,7 +166,7 @@ def test_a_real_point_has_times_and_memory() -> None:
 
 
 def test_the_book_s_measurements_are_what_the_code_writes() -> None:
-    """Fits and ratios of the committed files are those of their points."""
+    """Check that fits and ratios of the committed files follow from their points."""
     files = sorted((Path(__file__).parents[3] / "book" / "results").glob("*-scaling-*.json"))
     assert files
     for file in files:
@@ -176,7 +176,7 @@ def test_the_book_s_measurements_are_what_the_code_writes() -> None:
             for mine, theirs in zip(again[part], kept[part], strict=True):
                 assert mine.keys() == theirs.keys()
                 for name, value in mine.items():
-                    rounding = 1e-9 if name in ("power", "exponential") else None  # of a law that meets all points
+                    rounding = 1e-9 if name in ("power", "exponential") else None  # of a law through all points
                     assert value == (
                         pytest.approx(theirs[name], rel=1e-4, abs=rounding)
                         if isinstance(value, float)
@@ -191,4 +191,4 @@ def test_a_dense_series_is_skipped_if_its_first_point_would_take_too_long(
     plan = Plan("scaling", [simulate(0, 0, size=32)], 1, 2, 60.0, 1e9, known={"matched": 1.0, "study": 1e-9})
     assert measure._series(plan, "matched", 3, 60.0) == []
     assert len(measure._series(plan, "study", 3, 60.0)) == 1
-    assert len(measure._series(plan, "matched", 2, 60.0)) == 1  # of two dimensions nothing is known
+    assert len(measure._series(plan, "matched", 2, 60.0)) == 1  # there is no known cost in two dimensions

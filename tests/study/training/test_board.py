@@ -1,4 +1,4 @@
-"""TensorBoard reads our log of a training, and of one that went on."""
+"""TensorBoard reads the log of a training, and that of a continued one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_tensorboard_reads_the_values_and_drops_repeated_steps(tmp_path: Path) -
     for step in (1, 2, 3):
         first.add(step, {"loss": step / 10, "accuracy": math.nan})
     first.close()
-    again = Board(tmp_path, 3)  # goes on after step 2
+    again = Board(tmp_path, 3)  # continues after step 2
     again.add(3, {"loss": 0.5, "accuracy": 0.25})
     again.close()
     log = event_accumulator.EventAccumulator(str(tmp_path))

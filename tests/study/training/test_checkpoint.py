@@ -1,4 +1,4 @@
-"""Checkpoints are whole or not there, hold everything, and nothing in them can run."""
+"""Checkpoints are complete or absent, contain everything, and contain nothing that can run."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_checkpoint_gives_its_network_ready_to_predict(tmp_path: Path, kind: s
 
 
 def test_a_checkpoint_with_states_of_generators_is_read(tmp_path: Path) -> None:
-    """Earlier versions kept them, and look for the entry."""
+    """Earlier versions stored them, and look for the entry."""
     save_checkpoint(checkpoint(), tmp_path / "a.ckpt")
     plain = torch.load(tmp_path / "a.ckpt", weights_only=True)
     assert plain["random"] == {}

@@ -1,4 +1,4 @@
-"""A training looks at all that it will need before its first step, and ends in something that can be used."""
+"""A training checks everything that it will need before its first step, and ends with usable files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def empty(seed: int) -> Event:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Callable[..., TrainConfig]:
-    """A short training on six events in `tmp_path`, judged by others."""
+    """A short training on six events in `tmp_path`, evaluated on others."""
     data, held_out = write(tmp_path / "data.h5", labelled(6)), write(tmp_path / "held_out.h5", labelled(2, first=50))
 
     def make(**options: Any) -> TrainConfig:
@@ -74,7 +74,7 @@ def refused(config: TrainConfig, message: str) -> None:
     assert not (Path(config.out) / "steps.csv").exists()
 
 
-# ---- what a training will need ----------------------------------------------------------------------------------
+# ---- what a training needs --------------------------------------------------------------------------------------
 
 
 def test_an_unusable_held_out_file_is_refused_before_the_first_step(
@@ -150,7 +150,7 @@ def test_missing_tensorboard_is_reported_before_the_first_step(
     )
 
 
-# ---- what is saved, and judged ----------------------------------------------------------------------------------
+# ---- what is saved and evaluated --------------------------------------------------------------------------------
 
 
 def test_a_training_whose_evaluation_fails_keeps_its_network_and_accepts_another_file(
@@ -204,7 +204,8 @@ def test_an_event_that_turns_out_damaged_stops_the_training_at_a_checkpoint(
 def test_moments_that_are_not_numbers_do_not_replace_good_ones(
     config: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A gradient of 1e30 leaves the weights finite, and Adam's second moment infinite: nothing would be learnt on."""
+    """A gradient of 1e30 leaves the weights finite but makes Adam's second moment infinite: the network would stop
+    learning."""
     learn = trainer.Segmentation.training_step
     monkeypatch.setattr(
         trainer.Segmentation, "training_step", lambda module, *batch: learn(module, *batch) * (1e30 if batch[1] else 1)
@@ -294,7 +295,7 @@ def test_training_continues_from_a_checkpoint_that_does_not_identify_its_data(
     assert "the checkpoint of an older version does not identify its data" in capsys.readouterr().err
 
 
-# ---- what a checkpoint says -------------------------------------------------------------------------------------
+# ---- what a checkpoint contains ---------------------------------------------------------------------------------
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:

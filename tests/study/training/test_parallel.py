@@ -1,4 +1,4 @@
-"""`sscn train` on two processes learns what it learns on one."""
+"""`sscn train` on two processes learns the same as on one."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def torchrun(folder: Path, **options: object) -> None:
 
 @pytest.mark.parametrize("reduction", ["mean", pytest.param("sum", marks=pytest.mark.deep)])
 def test_two_processes_give_the_loss_curve_of_one_on_the_joined_batch(tmp_path: Path, reduction: str) -> None:
-    """Losses agree to 1e-4 of their size, over eight steps whose weights move: sums are taken in another order, and
-    float32 keeps seven digits."""
+    """Losses agree to 1e-4 of their size over eight steps in which the weights change: sums are computed in another
+    order, and float32 has seven digits."""
     train(TrainConfig(out=str(tmp_path / "one"), reduction=reduction, **OPTIONS))  # type: ignore[arg-type]
     torchrun(tmp_path / "two", reduction=reduction)
     one, two = tmp_path / "one", tmp_path / "two"

@@ -1,4 +1,4 @@
-"""A trained network labels a file: scores and classes of every voxel beside the truth, whole or not at all."""
+"""A trained network labels a file: scores and classes of every voxel beside the truth, completely or not at all."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def sscn(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, 
 
 
 def make_checkpoint(path: Path, **options: object) -> Path:
-    """Of a network that was never trained, as `sscn train` with these options would save it."""
+    """A checkpoint of an untrained network, as `sscn train` with these options would save it."""
     config = TrainConfig(filters=2, depth=2, repetitions=1, **options)  # type: ignore[arg-type]
     names = class_names(config.classes)
     settings = NetworkSettings(config.network, 1, len(names), 2, 2, 1, config.ndim)
     network = make_network(settings, seed=1)
-    for module in network.modules():  # so that not all voxels are of one class
+    for module in network.modules():  # so that not all voxels get one class
         if isinstance(module, torch.nn.Linear | torch.nn.Conv3d):
             torch.nn.init.normal_(module.weight)
     save_checkpoint(

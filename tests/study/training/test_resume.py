@@ -1,4 +1,4 @@
-"""A training killed by SIGKILL wherever it may be, and started again, ends with the same weights, bit for bit."""
+"""A training that SIGKILL ends at any place, and that is started again, ends with the same weights, bit for bit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PLACES: dict[str, tuple[Any, str]] = {
 
 
 def train_until(config: TrainConfig, place: str | None, count: int) -> None:
-    """Train in this process, which dies on the way into `place` for the `count`-th time."""
+    """Train in this process, which dies at the `count`-th entry of `place`."""
     torch.set_num_threads(1)
     if place is not None:
         owner, name = PLACES[place]
@@ -105,9 +105,9 @@ def test_a_training_killed_anywhere_ends_with_the_same_weights(
         options = options | {"start": str(start)}
     whole, killed = (replace(config(tmp_path / name, workers, accumulate), **options) for name in ("whole", "killed"))
     assert run(processes, whole) == 0
-    kills = [  # where, on the way into it for which time, and the step kept then
+    kills = [  # the function, which of its calls is killed, and the step kept then
         ("a checkpoint's write", 3, None),  # the very first; the log's file was written before
-        ("a batch's forward pass", 2 * accumulate, 0),  # in the midst of a step, if it has two batches
+        ("a batch's forward pass", 2 * accumulate, 0),  # in the middle of a step, if it has two batches
         ("a checkpoint's write", 3, 0),  # that of step 3
         ("the gap between row and checkpoint", 1, 0),
         ("the write of a row", 5, 3),

@@ -1,4 +1,4 @@
-"""A training learns what it was asked to, from the images it was asked to, and says so row by row."""
+"""A training learns from the requested images in the requested way, and writes a row per step."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def event_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_balanced_weights_give_each_class_of_an_event_the_same_weight_also_when_one_is_absent() -> None:
     classes, events = torch.tensor([0, 0, 0, 1, 2, 2]), torch.tensor([0, 0, 0, 0, 1, 1])
-    # event 0: classes 0 and 1, three voxels and one: weights 4 / (2 * 3), 4 / (2 * 1); event 1: only class 2
+    # event 0: classes 0 and 1 with three and one voxels: weights 4 / (2 * 3), 4 / (2 * 1); event 1: only class 2
     expected = torch.tensor([2 / 3, 2 / 3, 2 / 3, 2, 1, 1])
     torch.testing.assert_close(voxel_weights(classes, events, 2, 3, "balanced"), expected)
-    root = 4 / (3 * 3**-0.5 + 1)  # so that they average to 1
+    root = 4 / (3 * 3**-0.5 + 1)  # so that their average is 1
     expected = torch.tensor([root * 3**-0.5] * 3 + [root, 1, 1])
     torch.testing.assert_close(voxel_weights(classes, events, 2, 3, "sqrt"), expected)
 
@@ -220,7 +220,7 @@ def test_a_training_starts_from_the_weights_of_another(tmp_path: Path) -> None:
     first, final = (load_checkpoint(tmp_path / "first" / name) for name in ("last.ckpt", "final.ckpt"))
     assert first.averaged is not None
     for name in ("last.ckpt", "final.ckpt"):
-        # Adam moves a weight by no more than about the learning rate in a step
+        # Adam changes a weight by at most about the learning rate per step
         train(
             replace(TINY, out=str(tmp_path / name), start=str(tmp_path / "first" / name), steps=1, learning_rate=1e-9)
         )
@@ -328,7 +328,7 @@ def test_evaluation_repeats_the_scores_of_the_training(tmp_path: Path, event_fil
     assert written["confusion"] == record["confusion"]
     assert np.array(written["confusion"]).sum() == written["voxels"]
     assert written["mistakes"]["confusion_voxels"] == written["confusion"]
-    assert written["michel"] is None  # of two dimensions
+    assert written["michel"] is None  # two dimensions
 
 
 def test_tiles_cover_an_image(event: Event) -> None:
