@@ -16,7 +16,7 @@ help:
 	@echo "make book       build the book, warnings as errors"
 	@echo "make notebooks  open the tutorials in JupyterLab"
 	@echo "make exercises  the tutorials without their solutions, for students: tutorial/student"
-	@echo "make gpu        tests and times on a GPU, by the system's Python (PYTHON=python3), without .venv or network"
+	@echo "make gpu        times and tests on a GPU, by the system's Python (PYTHON=python3), without .venv or network"
 	@echo "make gpu-full   the whole grid of times, a part of it each time; goes on where it stopped"
 	@echo "make gpu-study  the study at full size on a GPU, a piece of it each time; goes on where it stopped"
 	@echo "make clean      remove .venv and everything built"

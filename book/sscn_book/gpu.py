@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from sscn_triton.bench.gpu.report import table
+from sscn_triton.bench.gpu.report import summary
 from sscn_triton.common.table import Table
 
 
@@ -18,7 +18,7 @@ def times(results: Path) -> str:
         lines += [
             f"`{path.name}`: {run['device']['name']}, {run['versions']}, commit {run['commit']}",
             "",
-            table(run),
+            *summary(run),
             "",
         ]
     return "\n".join(lines)

@@ -1,1 +1,1 @@
-"""`make gpu`: tests and times on a GPU, cell by cell."""
+"""`make gpu`: times, kernels, tiles and tests on a GPU."""

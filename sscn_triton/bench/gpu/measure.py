@@ -1,22 +1,22 @@
-"""The measurement of one cell: checks its results, then times it and compares it with its floor and its rivals."""
+"""The measurement of one cell: checks its results, then times it and compares it with its floor."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sscn_triton import SparseTensor, tune
+from sscn_triton import SparseTensor
 from sscn_triton.bench.cost_model.cost import count_work, floor, total
 from sscn_triton.bench.cost_model.devices import Device
 from sscn_triton.bench.cost_model.launches import asked_by
 from sscn_triton.bench.events import BenchBatch
-from sscn_triton.bench.gpu.beside import passes
-from sscn_triton.bench.gpu.cells import NETWORKS, Cell
-from sscn_triton.bench.gpu.subjects import Subject, numbers
+from sscn_triton.bench.gpu.bars import bar_of
+from sscn_triton.bench.gpu.cells import Cell
+from sscn_triton.bench.gpu.layers import subject
 from sscn_triton.bench.gpu.timing import Stopwatch
 
 FEW = 1500
@@ -35,7 +35,7 @@ class WrongResult(Exception):
 
 def allowed(cell: Cell) -> tuple[float, float]:
     """The largest allowed errors of a cell's outputs and gradients."""
-    return (LAYER_ERRORS if NETWORKS[cell.network][0] == "layer" else NETWORK_ERRORS)[cell.precision]
+    return (LAYER_ERRORS if cell.kind in ("layer", "halving") else NETWORK_ERRORS)[cell.precision]
 
 
 def relative(mine: Tensor, right: Tensor) -> float:
@@ -46,50 +46,60 @@ def relative(mine: Tensor, right: Tensor) -> float:
 
 def _some(batch: BenchBatch, device: str) -> BenchBatch:
     """The first sites of a batch."""
-    columns = {name: getattr(batch, name)[:FEW].to(device) for name in ("coordinates", "features", "labels")}
+    columns = {name: getattr(batch, name)[:FEW] for name in ("coordinates", "features", "labels")}
+    return _moved(replace(batch, **columns), device)
+
+
+def _moved(batch: BenchBatch, device: str) -> BenchBatch:
+    columns = {name: getattr(batch, name).to(device) for name in ("coordinates", "features", "labels")}
     return replace(batch, **columns)
 
 
-def check(cell: Cell, batch: BenchBatch, device: str) -> dict[str, float]:
-    """Errors of outputs and gradients on some sites, against float64 on the CPU.
+def checked_batches(batch: BenchBatch, device: str) -> list[tuple[BenchBatch, str]]:
+    """The batches on which results are checked, each with the device that computes the right ones in float64.
 
-    Raises WrongResult if they are too large, or if two passes do not agree to the last bit.
+    The CPU shares no code with a GPU, but is slow: it gets some sites. The tiles of the whole batch differ from those
+    of a few sites, so on a GPU the whole batch is also checked against the GPU itself, whose float64 products need none
+    of the kernels under test.
     """
-    step = cell._replace(task="step", mode="eager", rulebook="out")
-    subject = Subject(step, _some(batch, device), device)
-    exact = Subject(step._replace(precision="fp32"), _some(batch, "cpu"), "cpu")
-    exact.network.double()
-    exact.tensor = exact.tensor.to(torch.float64)
-    exact.network.load_state_dict(subject.network.state_dict())
+    few = (_some(batch, device), "cpu")
+    return [few, (batch, device)] if device == "cuda" and len(batch.labels) > FEW else [few]
 
-    def both(one: Subject) -> tuple[Tensor, Tensor]:
-        with torch.no_grad():
-            y = one.outputs(one.tensor).features
-        one.once(update=False)
-        return y, one.gradients()
 
-    mine, again, right = both(subject), both(subject), both(exact)
-    if not all(torch.equal(a, b) for a, b in zip(mine, again, strict=True)):
-        raise WrongResult(f"{cell}: two passes differ")
-    errors = [relative(a, b) for a, b in zip(mine, right, strict=True)]
-    for what, error, most in zip(("outputs", "gradients"), errors, allowed(cell), strict=True):
-        if not error <= most:
-            raise WrongResult(f"{cell}: relative error {error:.1e} of the {what}, allowed {most:.0e}")
-    return {"outputs": errors[0], "gradients": errors[1]}
+def check(cell: Cell, batch: BenchBatch, device: str) -> dict[str, float]:
+    """The largest relative error of each result of a cell against float64, over `checked_batches`.
+
+    Raises WrongResult if one is too large, or if two passes do not agree to the last bit.
+    """
+    plain = cell._replace(mode="eager", rulebook="out")
+    errors: dict[str, float] = {}
+    for some, where in checked_batches(batch, device):
+        mine = subject(plain, some, device)
+        found, again = mine.results(), mine.results()
+        if not all(map(torch.equal, found.values(), again.values())):
+            raise WrongResult(f"{cell}: two passes differ")
+        right = subject(plain, _moved(some, where), where).exact().results()
+        for what, result in found.items():
+            error, most = relative(result, right[what]), allowed(cell)[what != "outputs"]
+            if not error <= most:
+                sites = f"{len(some.labels)} sites"
+                raise WrongResult(f"{cell}: relative error {error:.1e} of the {what} on {sites}, allowed {most:.0e}")
+            errors[what] = max(error, errors.get(what, 0.0))
+    return errors
 
 
 def measure(cell: Cell, batch: BenchBatch, device: str, watch: Stopwatch, ceilings: Device) -> dict[str, Any]:
-    """Measure a checked cell: times, peak memory, floor and its share, rules per site; and the rivals' times."""
-    subject = Subject(cell, batch, device)
-    operations = count_work(lambda: subject.once(update=False))
+    """Measure a checked cell: times, peak memory, floor and its share, rules per site, and the bar to beat, if any."""
+    one = subject(cell, batch, device)
+    operations = count_work(lambda: one.once(update=False))
     least = 1e3 * floor(operations, ceilings, cell.precision)
-    mine = _timed(subject.as_run(), watch)
-    asked = asked_by(lambda: subject.once(update=False)) if cell.rulebook == "out" else None
-    work = total(operations)
-    record: dict[str, Any] = {
+    mine = timed(one.as_run(), watch)
+    asked = asked_by(lambda: one.once(update=False)) if cell.rulebook == "out" else None
+    work, bar = total(operations), bar_of(cell)
+    return {
         "cell": cell._asdict(),
-        "voxels": len(subject.tensor),
-        "rules per site": _rules_per_site(subject.tensor),
+        "voxels": len(one.tensor),
+        "rules per site": _rules_per_site(one.tensor),
         "GFLOP": work.useful / 1e9,
         "memory GB": work.memory / 1e9,
         "operators": len(operations),
@@ -97,24 +107,12 @@ def measure(cell: Cell, batch: BenchBatch, device: str, watch: Stopwatch, ceilin
         "kernels": None if asked is None else dict(asked.kernels),
         "floor ms": least,
         "sscn": {**mine, "share of floor": least / mine["ms"]},
+        **({"bar": bar._asdict()} if bar else {}),
     }
-    if cell.mode == "eager":
-        others = {}
-        for name, run in passes(subject, 3 * allowed(cell)[0]).items():
-            others[name] = {"why not": run} if isinstance(run, str) else _beside(run, mine, watch)
-        record["rivals"] = others
-    return record
 
 
-def _beside(run: Callable[[], Any], mine: dict[str, float], watch: Stopwatch) -> dict[str, Any]:
-    try:
-        times = _timed(run, watch)
-    except Exception as error:  # another engine may fail in any way; the run continues
-        return {"why not": f"{type(error).__name__}: {error}"}
-    return {**times, "ratio": times["ms"] / mine["ms"]}
-
-
-def _timed(run: Callable[[], Any], watch: Stopwatch) -> dict[str, float]:
+def timed(run: Callable[[], Any], watch: Stopwatch) -> dict[str, float]:
+    """The watch's times of a pass and, on a GPU, its peak memory."""
     times = watch(run)
     if watch.cuda:
         torch.cuda.reset_peak_memory_stats()
@@ -128,11 +126,3 @@ def _rules_per_site(x: SparseTensor) -> dict[str, float]:
     """Rules per site of 3 x 3 x 3 submanifold layers, at the finest level."""
     kernel, ones = (3,) * x.ndim, (1,) * x.ndim
     return {"finest level": x.grid.submanifold(kernel, ones).rule_count / max(len(x), 1)}
-
-
-def tuned(cell: Cell, batch: BenchBatch, device: str) -> list[dict[str, Any]]:
-    """Tune the tiles of a cell's convolutions and keep the results; returns those that beat the untuned tile."""
-    subject = Subject(cell, batch, device)
-    with numbers(cell.precision, device):
-        trials = tune(subject.network, subject.tensor)
-    return [{**asdict(trial), "key": str(trial.key)} for trial in trials if trial.best != trial.untuned]

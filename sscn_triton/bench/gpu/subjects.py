@@ -23,9 +23,12 @@ def network_named(name: str) -> torch.nn.Module:
     kind, *sizes = NETWORKS[name]
     torch.manual_seed(0)
     if kind == "uresnet":
-        return SparseUResNet(filters=int(sizes[0]), depth=5 if int(sizes[0]) > 2 else 2)
+        toy = int(sizes[0]) == 2
+        return SparseUResNet(filters=int(sizes[0]), depth=2 if toy else 5, repetitions=1 if toy else 2)
     if kind == "encoder":
         return SparseEncoder(*map(int, sizes))
+    if kind == "halving":
+        return nn.SparseConv(int(sizes[0]), int(sizes[0]), 3, stride=2, padding=1, bias=False)
     return nn.SubmanifoldConv(int(sizes[0]), int(sizes[0]), 3, bias=False)
 
 
@@ -43,7 +46,7 @@ class Subject:
         self.cell, self.batch, self.device = cell, batch, device
         self.network = network_named(cell.network).to(device)
         self.network.train(cell.task == "step")
-        self.with_loss = NETWORKS[cell.network][0] == "uresnet"
+        self.with_loss = cell.kind == "uresnet"
         self.features = self._features()
         self.tensor = prepare(self.network, self.build())
         parameters = self.network.parameters()
@@ -96,7 +99,28 @@ class Subject:
 
     def gradients(self) -> Tensor:
         """All gradients of the last step, as one vector."""
-        return torch.cat([p.grad.float().flatten() for p in self.network.parameters() if p.grad is not None])
+        found = [p.grad.flatten() for p in self.network.parameters() if p.grad is not None]
+        return torch.cat([one if one.dtype == torch.float64 else one.float() for one in found])
+
+    def results(self) -> dict[str, Tensor]:
+        """What one pass computes, by name: the outputs and, for a step, the gradients of all parameters."""
+        kept: list[Tensor] = []
+
+        def rows(x: SparseTensor) -> Tensor:
+            kept.append(self.rows(x))
+            return kept[0]
+
+        self.once(rows, update=False)
+        found = {"outputs": kept[0].detach()}
+        return found if self.cell.task == "forward" else {**found, "gradients": self.gradients()}
+
+    def exact(self) -> Subject:
+        """Compute in float64 from now on; such products are taken without the kernels that are timed."""
+        self.cell = self.cell._replace(precision="fp32")
+        self.network.double()
+        self.features = self.features.detach().double().requires_grad_(self.features.requires_grad)
+        self.tensor = self.tensor.replace(self.features)
+        return self
 
     def as_run(self) -> Pass:
         """The pass in the cell's mode, ready to be timed."""

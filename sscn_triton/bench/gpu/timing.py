@@ -74,19 +74,36 @@ class Stopwatch:
         return first.elapsed_time(last)
 
 
-def measure_ceilings(device: str, watch: Stopwatch) -> tuple[Device, dict[str, float]]:
-    """The measured ceilings of the device: as a `Device`, and as numbers to print."""
+def device_works(device: str) -> bool:
+    """Whether a device still computes. After an illegal access, all later work of a process on its GPU fails."""
+    try:
+        if device == "cuda":
+            torch.zeros(1, device=device).add_(1).item()
+    except RuntimeError:
+        return False
+    return True
+
+
+def measure_ceilings(device: str, watch: Stopwatch) -> dict[str, float]:
+    """The device's ceilings as numbers to print: "copy TB/s", "gather TB/s", and "bf16 TFLOP/s", also of tf32, fp32."""
     big = device == "cuda"
-    bandwidth = _copy_rate(device, 1 << 30 if big else 1 << 20, watch)
-    gather = _gather_rate(device, 1 << 18 if big else 1 << 8, watch)
-    rates = {
-        name: _matrix_rate(device, size if big else 128, watch, name)
-        for name, size in (("bf16", 8192), ("tf32", 8192), ("fp32", 4096))
+    numbers = {
+        "copy TB/s": _copy_rate(device, 1 << 30 if big else 1 << 20, watch) / 1e12,
+        "gather TB/s": _gather_rate(device, 1 << 18 if big else 1 << 8, watch) / 1e12,
     }
-    numbers = {"copy TB/s": bandwidth / 1e12, "gather TB/s": gather / 1e12}
-    numbers |= {f"{name} TFLOP/s": rate / 1e12 for name, rate in rates.items()}
-    name = torch.cuda.get_device_name() if big else "this CPU"
-    return Device(name, bandwidth, gather, rates, "measured in this run"), numbers
+    for precision, size in (("bf16", 8192), ("tf32", 8192), ("fp32", 4096)):
+        numbers[f"{precision} TFLOP/s"] = _matrix_rate(device, size if big else 128, watch, precision) / 1e12
+    return numbers
+
+
+def as_device(numbers: dict[str, float], name: str) -> Device:
+    """Measured ceilings, as the cost model takes them; without numbers, infinite ones, so that floors are 0."""
+
+    def rate(key: str) -> float:
+        return 1e12 * numbers.get(key, float("inf"))
+
+    matrix = {precision: rate(f"{precision} TFLOP/s") for precision in ("bf16", "tf32", "fp32")}
+    return Device(name, rate("copy TB/s"), rate("gather TB/s"), matrix, "measured in this run")
 
 
 def _copy_rate(device: str, size: int, watch: Stopwatch) -> float:

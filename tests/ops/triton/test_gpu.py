@@ -1,6 +1,6 @@
 """The library on the device: a GPU if there is one and TRITON_INTERPRET is 0, otherwise interpreted on the CPU.
 
-`make gpu` runs this first, and times nothing if it fails.
+`make gpu` runs this last, and marks its record with what fails.
 """
 
 from __future__ import annotations

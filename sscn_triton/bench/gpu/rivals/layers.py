@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sscn_triton import nn as ours
-from sscn_triton.bench.gpu.rivals import Rival, Unfit
+from sscn_triton.bench.gpu.rivals.networks import Rival, Unfit
 from sscn_triton.bench.gpu.subjects import Subject
 
 

@@ -1,0 +1,1 @@
+"""Other engines on the same networks, each run in a process of its own."""

@@ -1,0 +1,24 @@
+"""Measurements are stored cell by cell in a file that a later run continues."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sscn_triton.common.results import Results
+
+
+def test_results_continue_where_they_stopped_and_refuse_another_device(tmp_path: Path) -> None:
+    path, about = tmp_path / "some.json", {"device": {"name": "A"}, "versions": {"torch": "1"}}
+    Results(path, about).add("one", {"ms": 1.0})
+    again = Results(path, about)
+    assert "one" in again
+    again.add("two", {"failed": "ValueError: no"})
+    again.add("three", {"failed": "out of memory"})
+    assert "two" not in again
+    assert "three" in again
+    assert "one" not in Results(path, about, go_on=False)
+    assert [file.name for file in tmp_path.iterdir()] == ["some.json"]
+    with pytest.raises(ValueError, match="was measured with device"):
+        Results(path, {**about, "device": {"name": "B"}})
