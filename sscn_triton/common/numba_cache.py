@@ -3,11 +3,14 @@
 Numba stores compiled code beside the source or in the user's cache folder. If it may not write to either, it rejects
 the function when it is decorated; if the folder is full or damaged, it raises when the function is called. Here the
 function is compiled anyway, and one warning says what to do.
+
+Where nothing is cached yet, the first call takes many seconds: on a terminal, one line says why.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import warnings
 import zlib
 from collections.abc import Callable
@@ -21,6 +24,7 @@ from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
 
 _warned = False
+_announced = False
 
 
 def njit(cache: bool = False, **options: Any) -> Callable[..., Any]:
@@ -76,11 +80,14 @@ class _Cache(FunctionCache):
     """Numba's cache of a function, where reading and writing may fail."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        found = None
         try:
-            return super().load_overload(sig, target_context)
+            found = super().load_overload(sig, target_context)
         except Exception as error:  # what a damaged file raises depends on its first wrong byte
             self._failed("read", error)
-            return None
+        if found is None:
+            _announce(self.cache_path)
+        return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:
@@ -93,6 +100,14 @@ class _Cache(FunctionCache):
         with contextlib.suppress(OSError):
             Path(self._cache_file._index_path).unlink()
         _warn(f"compiled code in {self.cache_path} cannot be {what} ({type(error).__name__}: {error})")
+
+
+def _announce(folder: str) -> None:
+    """Say on a terminal, once per process, that the wait is for the compiler."""
+    global _announced
+    if not _announced and sys.stderr.isatty():
+        _announced = True
+        print(f"sscn_triton: compiling once, machine code is kept in {folder}", file=sys.stderr, flush=True)
 
 
 def _warn(what: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import io
 import os
 import pkgutil
 import shutil
@@ -210,3 +211,34 @@ def test_damaged_files_are_replaced(kept, ending, damage):
     assert len(told) == 1
     assert "cannot be read" in told[0]
     assert kept.call() == (2, [])
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def unannounced(monkeypatch):
+    monkeypatch.setattr(numba_cache, "_announced", False)
+
+
+@pytest.mark.usefixtures("unannounced")
+@pytest.mark.parametrize("screen", [Terminal, io.StringIO])
+@pytest.mark.parametrize("decorator", ["njit", "cfunc"])
+def test_a_terminal_shows_one_line_while_code_is_compiled_and_none_when_it_is_kept(tmp_path, decorator, screen):
+    def stderr_of(folder: str) -> str:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        with mock.patch.object(sys, "stderr", screen()) as stderr:
+            assert Kept(tmp_path / folder, numba_cache, decorator).call() == (2, [])
+        return stderr.getvalue()
+
+    first, *others = stderr_of("a"), stderr_of("b")
+    numba_cache._announced = False  # as in another process
+    others.append(stderr_of("a"))
+    assert others == ["", ""]
+    if screen is Terminal:
+        assert first.startswith(f"sscn_triton: compiling once, machine code is kept in {tmp_path / 'a' / 'cache'}")
+        assert first.count("\n") == 1
+    else:
+        assert first == ""
