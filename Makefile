@@ -1,4 +1,4 @@
-# Every target but gpu builds .venv first if it has to: a fresh machine needs only python3 and make.
+# Every target except the gpu ones first builds .venv if necessary: a new machine needs only python3 and make.
 #   make study ARGS="--data events.root"    make test ARGS="-k rulebook"    make book PYTHON=python3.12
 PYTHON ?= python3
 ARGS ?=
@@ -11,14 +11,14 @@ BOOK := book/_build/html
 help:
 	@echo "make study      train a sparse and a dense UResNet on simulated events; results in study/"
 	@echo "make test       the test suite and the notebooks (SSCN_DATA=folder adds the real events)"
-	@echo "make test-deep  the test suite with its long cases and many more drawn ones"
-	@echo "make lint       ruff, mypy and the directions of imports"
+	@echo "make test-deep  the test suite with its long cases and many more random ones"
+	@echo "make lint       ruff, mypy and the import contracts"
 	@echo "make book       build the book, warnings as errors"
 	@echo "make notebooks  open the tutorials in JupyterLab"
-	@echo "make exercises  the tutorials without their solutions, for students: tutorial/student"
-	@echo "make gpu        times and tests on a GPU, by the system's Python (PYTHON=python3), without .venv or network"
-	@echo "make gpu-full   the whole grid of times, a part of it each time; goes on where it stopped"
-	@echo "make gpu-study  the study at full size on a GPU, a piece of it each time; goes on where it stopped"
+	@echo "make exercises  the tutorials without solutions, for students, in tutorial/student"
+	@echo "make gpu        timings and tests on a GPU with the system's Python (PYTHON=python3), without .venv or network"
+	@echo "make gpu-full   the whole grid of timings in parts; each call continues where the last one stopped"
+	@echo "make gpu-study  the study at full size on a GPU in pieces; each call continues where the last one stopped"
 	@echo "make clean      remove .venv and everything built"
 
 $(READY): pyproject.toml constraints.txt
