@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 LINES = (ROOT / "Containerfile").read_text()
 
 
-def test_the_image_is_given_all_that_the_installation_reads() -> None:
+def test_the_image_contains_all_files_that_the_installation_reads() -> None:
     copied = {word for line in re.findall(r"^COPY (.*) \S+$", LINES, re.MULTILINE) for word in line.split()}
     assert [name for name in copied if not (ROOT / name).exists()] == []
     project = (ROOT / "pyproject.toml").read_text()

@@ -103,7 +103,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_every_command_has_a_case_here_and_says_where_it_writes() -> None:
+def test_every_command_has_a_case_and_an_option_for_its_output() -> None:
     assert set(CASES) == set(cli.COMMANDS)
     for name, case in CASES.items():
         assert output_option(name)
@@ -172,7 +172,7 @@ def test_a_full_disk_gives_one_line_and_leaves_no_file(
     assert ended.left == {}
 
 
-def test_events_made_before_the_disk_was_full_are_kept(
+def test_events_written_before_the_disk_was_full_are_kept(
     context: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("simulate", "--events", 3 * PART, "--size", 24, "--out", "events.h5")

@@ -126,7 +126,7 @@ def test_coarse_from_fine_inverts_fine_from_coarse(relation: ModuleType) -> None
 
 
 @every_package
-def test_arrays_are_coordinates_too(relation: ModuleType) -> None:
+def test_arrays_are_accepted_as_coordinates(relation: ModuleType) -> None:
     fine = relation.fine_from_coarse(np.array([0, 1, 2]), 1, 2, 1, 1)
     assert fine.tolist() == [0, 2, 4]
     coarse, rest = relation.coarse_from_fine(np.array([0, 1, 2]), 1, 2, 1, 1)

@@ -78,7 +78,7 @@ def test_a_page_loads_nothing_from_the_network(pages):
     assert [text for text in scripts if "http" in text] == []
 
 
-def test_what_a_page_loads_and_links_to_is_in_the_build(pages):
+def test_files_that_a_page_loads_or_links_to_are_in_the_build(pages):
     for path, page in pages.items():
         for address in filter(inside, page.loaded + page.links):
             parts = urlsplit(address)

@@ -46,7 +46,7 @@ def luminance(color: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def test_the_pictures_colours_stand_out_from_the_page():
+def test_the_colours_of_the_pictures_contrast_with_the_page():
     css = (ROOT / "book" / "_static" / "front.css").read_text()
     light, dark = (re.findall(r"--\w+: (#\w{6});", part) for part in css.split('[data-theme="dark"]')[:2])
     assert len(light) == len(dark) == 2

@@ -164,7 +164,7 @@ def test_the_widget_reports_a_full_table_and_an_invalid_key(page):
     assert "Load 5/16" in widget.locator(".facts").inner_text()
 
 
-def test_tiles_waste_what_is_counted_from_the_rulebook(page, event):
+def test_the_waste_of_tiles_equals_that_counted_from_the_rulebook(page, event):
     has = np.zeros((len(event), 27), bool)
     for tap, (_, rows) in enumerate(submanifold_rulebook(event, 3).rules):
         has[rows, tap] = True

@@ -37,7 +37,9 @@ def test_an_error_is_shortened_to_its_type_and_first_line() -> None:
     assert first_line(KeyError("a b"), 80) == "KeyError: 'a b'"
 
 
-def test_a_foreign_checkpoint_is_described_in_whole_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_foreign_checkpoint_is_cut_between_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "text").write_text("no checkpoint")
 
     def fail(*arguments: object, **options: object) -> None:

@@ -37,7 +37,7 @@ def imported() -> dict[str, set[str]]:
     return found
 
 
-def test_every_package_that_is_imported_is_known_to_be_optional_or_always_there() -> None:
+def test_every_imported_package_is_declared_optional_or_required() -> None:
     found = imported()
     others = {name: files for name, files in found.items() if name not in sys.stdlib_module_names}
     unknown = {name: files for name, files in others.items() if name not in ALWAYS | FOREIGN | OPTIONAL.keys()}

@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_says_what_it_is(folder: Path, name: str) -> None:
+def test_a_page_has_language_title_and_viewport(folder: Path, name: str) -> None:
     text = (folder / f"{name}.html").read_text()
     check_head(text)
     assert 'src="http' not in text

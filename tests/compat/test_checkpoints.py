@@ -41,7 +41,7 @@ class Study(torch.nn.Module):
 
 
 @pytest.mark.parametrize(("depth", "reps", "dimension"), [(1, 1, 2), (3, 2, 3), (4, 1, 3)])
-def test_the_studys_network_becomes_a_sparse_uresnet_and_comes_back(depth, reps, dimension):
+def test_the_studys_network_is_converted_to_a_sparse_uresnet_and_back(depth, reps, dimension):
     study = randomise(Study(depth, reps=reps, dimension=dimension))
     how = Conversion("sparseconvnet", "sscn", dimension, "uresnet")
     state, moves = convert_weights({f"module.{name}": value for name, value in study.state_dict().items()}, how)
@@ -154,7 +154,7 @@ def test_unidentifiable_weights_are_an_error():
     refused("is taken", {"a.bn.weight": torch.ones(3), "a.weight": torch.ones(3)}, "minkowski", "sscn")
 
 
-def test_the_command_prints_the_mapping_and_writes_whole_files(tmp_path, capsys):
+def test_the_command_prints_the_mapping_and_writes_complete_files(tmp_path, capsys):
     study, source, target = Study(2), tmp_path / "study.ckpt", tmp_path / "ours.pt"
     torch.save({"state_dict": study.state_dict(), "global_step": 7}, source)
     convert_checkpoint(ConvertCheckpoint(str(source), str(target), "sparseconvnet", architecture="uresnet"))

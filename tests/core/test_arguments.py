@@ -66,7 +66,7 @@ def test_numpys_integers_are_integers() -> None:
     assert all(type(k) is int for k in (*layer.kernel_size, layer.groups, layer.in_channels))
 
 
-def test_numpys_arrays_are_sizes_and_say_how_many_axes_there_are() -> None:
+def test_numpy_arrays_are_accepted_as_sizes_and_determine_the_number_of_axes() -> None:
     layer = nn.SparseConv(2, 4, np.array([3, 2]), stride=np.array([2, 1]))
     assert (layer.ndim, layer.kernel_size, layer.stride) == (2, (3, 2), (2, 1))
     pool = nn.MaxPool(np.array([3, 2]))

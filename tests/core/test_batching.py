@@ -179,7 +179,7 @@ def test_samples_that_make_no_batch_are_refused_by_entry_and_sample(
         collate(samples)
 
 
-def test_events_have_their_own_collate_which_takes_a_list() -> None:
+def test_events_have_a_separate_collate_function_that_takes_a_list() -> None:
     event = lartpc.simulate(1, 0, 16, minimum_voxels=10)
     with pytest.raises(TypeError, match=r"got Event \(sscn_triton.lartpc.collate takes liquid-argon events\)"):
         collate([event])

@@ -32,7 +32,7 @@ def named(text: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("table", "name"), [(table, name) for table, entries in TABLES.items() for name in entries])
-def test_every_hint_names_what_exists(table: str, name: str) -> None:
+def test_every_hint_names_an_existing_counterpart(table: str, name: str) -> None:
     found = named(TABLES[table][name])
     assert found
     for home, what in found:
@@ -45,7 +45,7 @@ def test_every_hint_names_what_exists(table: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(("layer", "argument"), ARGUMENTS)
-def test_every_hint_for_an_argument_names_what_exists(layer: str, argument: str) -> None:
+def test_every_hint_for_an_argument_names_an_existing_argument(layer: str, argument: str) -> None:
     assert layer in ("", *LAYERS)
     for home, what in named(ARGUMENTS[layer, argument]):
         assert home == "x" or what in HOMES[home].__all__

@@ -272,7 +272,7 @@ def test_a_spatial_shape_may_be_numpys_or_a_size(shape: Any) -> None:
     assert all(type(extent) is int for extent in x.spatial_shape)
 
 
-def test_copies_and_pickles_are_equal_and_apart() -> None:
+def test_copies_and_pickles_are_equal_and_independent() -> None:
     x = random_cloud(10)
     x.grid.submanifold((3, 3, 3), (1, 1, 1))
     for twin in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):

@@ -197,7 +197,7 @@ def spine_tensor() -> Any:
 
 
 @pytest.mark.parametrize("make", [spconv_tensor, sparseconvnet_tensor, spine_tensor])
-def test_the_tensors_of_the_stand_ins_are_values_too(make: Callable[[], Any]) -> None:
+def test_the_tensors_of_the_stand_ins_are_also_values(make: Callable[[], Any]) -> None:
     x = make()
     assert any(found is x.features for found in _find_tensors([x]))
     leaves, spec = _pytree.tree_flatten([x])

@@ -284,7 +284,7 @@ def test_a_grid_whose_coordinates_were_written_to_refuses_every_layer() -> None:
             layer(x)
 
 
-def test_coordinates_given_may_change_afterwards() -> None:
+def test_given_coordinates_may_change_afterwards() -> None:
     sites = random_sites(12).int()
     x = SparseTensor(torch.ones(12, 3), sites)
     sites.add_(1)

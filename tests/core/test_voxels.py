@@ -177,7 +177,7 @@ def test_no_limit_hides_a_position_that_is_not_a_number() -> None:
 
 @pytest.mark.parametrize("how", ["sum", "mean", "max", "first", "last"])
 @given(cloud=clouds(), seed=seeds, drop=st.booleans())
-def test_voxels_merge_the_features_of_their_points_and_lead_back_to_them(
+def test_voxels_merge_the_features_of_their_points_and_give_the_voxel_of_each_point(
     how: str, cloud: tuple[np.ndarray, list[float], list[float]], seed: int, drop: bool
 ) -> None:
     positions, size, origin = cloud
@@ -326,7 +326,7 @@ def test_interpolation_rounds_once_in_every_type(dtype: torch.dtype) -> None:
     torch.testing.assert_close(got.double(), wanted, rtol=2 * scale, atol=2 * scale)
 
 
-def test_interpolation_is_exact_for_what_is_linear() -> None:
+def test_interpolation_is_exact_for_linear_functions() -> None:
     full = torch.stack(torch.meshgrid(*[torch.arange(5)] * 3, indexing="ij"), -1).reshape(-1, 3)
     slope = torch.tensor([[0.5], [-2.0], [3.0]], dtype=torch.float64)
     x = SparseTensor((full.double() + 0.5) * 0.3 @ slope, torch.nn.functional.pad(full, (1, 0)))

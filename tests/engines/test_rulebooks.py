@@ -109,7 +109,7 @@ def test_batches_do_not_influence_each_other(engine: Engine, case: Case) -> None
 
 @every_reference
 @given(case=cases())
-def test_rules_come_ordered_by_output_row_and_name_no_row_twice(reference, case: Case) -> None:
+def test_rules_are_ordered_by_output_row_without_duplicates(reference, case: Case) -> None:
     book: Rulebook = reference.strided_rulebook(case.coordinates, *case.window[:4])
     for one in (book, book.transposed()):
         assert one.number_of_rules == sum(len(rows) for rows, _ in one.rules)

@@ -44,7 +44,7 @@ def test_an_event_has_the_documented_types() -> None:
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3, 4])
-def test_any_dimension_and_no_voxels(ndim: int) -> None:
+def test_an_event_may_have_any_dimension_and_no_voxels(ndim: int) -> None:
     event = event_at([], (4,) * ndim)
     assert event.coordinates.shape == (0, ndim)
     assert len(crop(event, 2)) == 0

@@ -116,7 +116,7 @@ def test_particles_start_where_their_pixels_are(plane: str) -> None:
     np.testing.assert_allclose(*lengths, rtol=1e-9)
 
 
-def test_no_voxels_give_no_pixels_and_what_is_no_event_of_three_dimensions_is_refused() -> None:
+def test_projection_of_no_voxels_gives_no_pixels_and_of_a_plane_is_refused() -> None:
     empty = project(random_event(0, 0), "u")
     assert (len(empty), empty.ndim) == (0, 2)
     with pytest.raises(ValueError, match="only three-dimensional events can be projected, got 2"):

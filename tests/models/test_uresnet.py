@@ -26,7 +26,7 @@ def test_the_defaults_have_the_studys_number_of_parameters() -> None:
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3, 4])
-def test_logits_come_for_every_site_in_the_inputs_order(ndim: int) -> None:
+def test_logits_exist_for_every_site_in_the_order_of_the_input(ndim: int) -> None:
     net = small_net(ndim).eval()
     sites = random_sites(30, ndim, size=6 if ndim > 1 else 32)
     features = torch.randn(30, 2, dtype=torch.float64)

@@ -83,7 +83,7 @@ def test_statistics_are_biased_and_evaluation_uses_those_it_is_given(reference) 
 
 
 @every_reference
-def test_float32_sums_of_many_rows_keep_their_digits(reference) -> None:
+def test_float32_sums_of_many_rows_keep_their_precision(reference) -> None:
     x = (1000 + values(0, 200_000, 1)).astype(np.float32)
     mean, variance = reference.batch_statistics(x)
     np.testing.assert_allclose(mean, x.astype(np.float64).mean(axis=0), rtol=1e-9)
@@ -185,7 +185,7 @@ def test_kernels_update_running_statistics_like_pytorch(layer: type, momentum: f
             torch.testing.assert_close(mine.eval()(x).features, wanted, rtol=1e-5, atol=1e-5)
 
 
-def test_kernels_keep_the_digits_of_a_large_mean_and_repeat_to_the_bit() -> None:
+def test_kernels_keep_the_precision_of_a_large_mean_and_repeat_to_the_bit() -> None:
     x = torch.from_numpy(1000 + values(0, 3000, 2)).float()
     with interpreted():
         y, again = (functional.batch_norm(x, None, None, None, None, True, 0.1, EPS) for _ in range(2))

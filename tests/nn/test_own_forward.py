@@ -225,7 +225,7 @@ MODES = pytest.mark.parametrize("training", [True, False], ids=["training", "eva
 
 @MODES
 @pytest.mark.parametrize("name", exported())
-def test_a_watched_or_replaced_layer_is_called_as_if_it_stood_alone(name: str, training: bool) -> None:
+def test_a_watched_or_replaced_layer_is_called_as_without_fusion(name: str, training: bool) -> None:
     """Every watch in one place, a different place for every layer."""
     every = cases(name)
     watches = list(dict.fromkeys(kind for _, kind in every))
@@ -237,7 +237,7 @@ def test_a_watched_or_replaced_layer_is_called_as_if_it_stood_alone(name: str, t
 @pytest.mark.deep
 @MODES
 @pytest.mark.parametrize("name", exported())
-def test_a_watched_or_replaced_layer_is_called_as_if_it_stood_alone_everywhere(name: str, training: bool) -> None:
+def test_a_watched_or_replaced_layer_is_called_as_without_fusion_everywhere(name: str, training: bool) -> None:
     walk(name, cases(name), training)
 
 

@@ -184,7 +184,7 @@ def test_a_network_is_the_same_fused_and_layer_by_layer(training: bool) -> None:
             torch.testing.assert_close(mine[name], value, rtol=1e-3, atol=2e-5, msg=name)
 
 
-def test_under_autocast_the_fused_network_is_as_near_as_the_plain_one() -> None:
+def test_under_autocast_the_fused_network_is_as_exact_as_the_unfused_one() -> None:
     net, x = small_net(), random_cloud(60, channels=2, size=8, dtype=torch.float32)
     wanted = trained(net, x, contextlib.nullcontext())
     mine, plain = (trained(net, x, context, autocast=True) for context in (interpreted(), layer_by_layer()))
@@ -211,7 +211,7 @@ def test_no_normalised_rows_are_kept_for_the_backward_pass(context: Any) -> None
     assert {t.data_ptr() for t in kept if t.shape == x.features.shape} == {x.features.data_ptr()}
 
 
-def test_what_hooks_watch_is_not_fused() -> None:
+def test_layers_watched_by_hooks_are_not_fused() -> None:
     x = random_cloud(10, channels=2, size=4, dtype=torch.float32)
     net = nn.Sequential(nn.BatchNormReLU(2), nn.SubmanifoldConv(2, 2, 3), nn.BatchNorm(2), nn.SubmanifoldConv(2, 2, 3))
     block = models.uresnet.ResidualBlock(2, 2, 3)

@@ -138,7 +138,7 @@ def test_a_pass_does_not_import_the_compiler() -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_operators_run_their_gpu_code_on_the_cpu_inside_interpreted_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operators_run_their_gpu_code_on_the_cpu_only_inside_interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
     features, weight, _, rulebook = case("submanifold")
 
     def gpu(features: torch.Tensor, weight: torch.Tensor, rules: list[torch.Tensor], count: int) -> torch.Tensor:

@@ -111,7 +111,7 @@ def test_nan_is_the_maximum_as_in_pytorch() -> None:
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_global_pooling_sees_each_event_alone_and_rows_in_any_order(reduction: str, sign: int) -> None:
+def test_global_pooling_treats_events_separately_and_accepts_rows_in_any_order(reduction: str, sign: int) -> None:
     x = random_cloud(40, batch_size=5)
     x = x.replace(sign * x.features.abs())
     x = SparseTensor(*(t[x.coordinates[:, 0] != 2] for t in (x.features, x.coordinates)), 8, batch_size=7)
@@ -215,7 +215,7 @@ def test_pooling_shares_the_rulebook_of_the_convolution_of_its_geometry() -> Non
     assert len(x.grid._steps) == 1
 
 
-def test_the_same_bits_twice_and_where_pytorch_wants_determinism() -> None:
+def test_the_same_bits_twice_and_under_deterministic_algorithms() -> None:
     x = random_cloud(3000, channels=8, size=20, dtype=torch.float32)
 
     def results() -> list[torch.Tensor]:

@@ -37,7 +37,9 @@ def with_shape(case: Case) -> bool:
 
 @every_reference
 @given(case=cases(kind="strided", at_most=8).filter(with_shape), seed=seeds)
-def test_a_strided_convolution_is_the_dense_one_at_its_sites_and_nothing_elsewhere(reference, case, seed: int) -> None:
+def test_a_strided_convolution_equals_the_dense_one_at_its_sites_and_is_zero_elsewhere(
+    reference, case, seed: int
+) -> None:
     """In up to four axes; the dense result is zero wherever no input reaches."""
     book = reference.strided_rulebook(case.coordinates, *case.window, case.spatial_shape)
     x, w = values(seed, len(case.coordinates), 2), values(seed + 1, *case.kernel_size, 2, 3)

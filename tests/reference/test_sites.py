@@ -112,7 +112,7 @@ def test_unique_sites_come_in_the_order_of_first_appearance(reference, coordinat
 @every_engine
 @pytest.mark.parametrize("how", ["sum", "mean", "max", "first", "last"])
 @given(coordinates=any_points, seed=seeds)
-def test_duplicates_are_joined_as_by_the_oracle(engine: Engine, how: str, coordinates: np.ndarray, seed: int) -> None:
+def test_duplicates_are_merged_as_by_the_oracle(engine: Engine, how: str, coordinates: np.ndarray, seed: int) -> None:
     features = values(seed, len(coordinates), 2)
     sites, joined = engine.reduce_duplicates(coordinates, features, how)
     right_sites, right = oracle.reduce_duplicates(coordinates, features, how)

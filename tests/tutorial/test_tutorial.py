@@ -70,7 +70,7 @@ class TestNotebook:
         figures = [output for output in outputs(path) if "image/png" in output.get("data", {})]
         assert len(texts) >= len(figures)
 
-    def test_every_link_leads_to_a_file_from_here_and_from_the_students_folder(self, path, hand_out):
+    def test_every_link_leads_to_a_file_from_the_folders_of_teachers_and_students(self, path, hand_out):
         chapter = nbformat.read(path, as_version=4)
         for notebook, folder in ((chapter, path.parent), (hand_out.twin(chapter), path.parent / "student")):
             texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
@@ -85,7 +85,7 @@ class TestNotebook:
         assert not [cell for cell in notebook.cells if "execution" in cell.metadata]
 
 
-def test_what_a_chapter_cites_by_number_is_in_the_bibliography_with_its_author():
+def test_papers_that_a_chapter_cites_by_number_are_in_the_bibliography_with_their_authors():
     entries = parse_file(TUTORIAL.parent / "book" / "references.bib").entries.values()
     surnames = {
         entry.fields["url"].rpartition("/")[2]: entry.persons["author"][0] for entry in entries if "url" in entry.fields
@@ -111,7 +111,7 @@ def hand_out() -> Iterator[Any]:
     sys.path.remove(str(TUTORIAL))
 
 
-def test_students_notebooks_stay_whole_where_a_chapter_cannot_be_read(hand_out, tmp_path, monkeypatch):
+def test_an_unreadable_chapter_leaves_the_notebooks_for_students_complete(hand_out, tmp_path, monkeypatch):
     monkeypatch.setattr(hand_out, "HERE", tmp_path)
     monkeypatch.setattr(hand_out, "TWINS", tmp_path / "student")
     for name in ("01.ipynb", "02.ipynb", "03.ipynb"):
@@ -128,7 +128,7 @@ def test_students_notebooks_stay_whole_where_a_chapter_cannot_be_read(hand_out, 
     assert {path.name for path in (tmp_path / "student").iterdir()} == {"01.ipynb", "03.ipynb"}
 
 
-def test_a_students_notebook_holds_no_solution(hand_out):
+def test_the_notebook_for_students_contains_no_solution(hand_out):
     for path in NOTEBOOKS:
         twin = hand_out.text(path)
         assert "SOLUTION" not in twin
@@ -228,7 +228,7 @@ def test_a_known_wrong_answer_is_rejected(check_reached, capsys, answer):
     assert "kernel_size=" in shown  # the failing case is named
 
 
-def test_the_drawing_marks_what_is_missing_and_what_is_too_much(check_reached, capsys):
+def test_the_drawing_marks_missing_and_excess_sites(check_reached, capsys):
     check_reached(lambda sites, kernel_size, stride, padding: {(0, 0), (0, 1)})
     shown = capsys.readouterr().out
     assert "    o x\n" in shown

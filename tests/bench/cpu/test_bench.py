@@ -46,7 +46,7 @@ def test_the_record_is_complete(record):
     assert all(value > 0 for value in record["host microseconds"].values())
 
 
-def test_rulebooks_are_timed_apart_from_the_pass_that_asks_for_them(record):
+def test_rulebooks_are_timed_separately_from_the_pass(record):
     rulebooks = record["rulebooks"]
     assert len(rulebooks["levels ms"]) == 5
     assert rulebooks["total ms"] == pytest.approx(sum(rulebooks["levels ms"]))

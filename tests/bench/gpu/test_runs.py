@@ -75,7 +75,7 @@ def test_processes_of_their_own_do_the_same_interpreted(tmp_path: Path) -> None:
 
 
 @pytest.mark.deep
-def test_the_whole_toy_run_ends_well() -> None:
+def test_a_complete_toy_run_succeeds() -> None:
     assert command.main(["--toy"]) == 0
 
 

@@ -19,7 +19,7 @@ FEATURES = torch.tensor([[1.0], [2.0], [4.0], [8.0], [16.0], [32.0]])
 
 
 @pytest.mark.parametrize(("mode", "how"), [(1, "first"), (2, "last"), (3, "sum"), (4, "mean")])
-def test_input_modes_and_the_rows_that_come_back(mode, how):
+def test_input_modes_and_the_returned_rows(mode, how):
     features = FEATURES.clone().requires_grad_()
     x = scn.InputLayer(2, 4, mode=mode)((COORDS, features))
     sites, joined = oracle.reduce_duplicates(COORDS.roll(1, 1).numpy(), FEATURES.numpy(), how)
@@ -82,7 +82,7 @@ def refused(match, call, error=ValueError):
         call()
 
 
-def test_sizes_that_do_not_fit_are_assertion_errors_too():
+def test_sizes_that_do_not_fit_are_also_assertion_errors():
     x = scn.InputLayer(2, 4)((COORDS, FEATURES))
     for layer in (scn.Convolution(2, 1, 1, 3, 2, False), scn.MaxPooling(2, 3, 2), scn.AveragePooling(2, 5, 1)):
         refused("does not fit", lambda layer=layer: layer(x), AssertionError)
@@ -187,7 +187,7 @@ def test_a_script_that_imports_sparseconvnet_runs_unedited(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [(), ("sparseconvnet",), ("torchsparse", "x.py"), ("sparseconvnet", "none.py")])
-def test_the_runner_refuses_what_it_cannot_run(tmp_path, arguments):
+def test_the_runner_refuses_unsuitable_arguments(tmp_path, arguments):
     done = run(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1

@@ -140,7 +140,7 @@ def test_tables_and_identity_keep_a_spatial_size():
         assert layer.input_spatial_size([4, 3]) == [4, 3]
 
 
-def test_a_module_that_comes_twice_runs_twice():
+def test_a_module_that_occurs_twice_runs_twice():
     relu = torch.nn.ReLU()
     double = spconv.SubMConv2d(1, 1, 1, bias=False)
     torch.nn.init.constant_(double.weight, 2)

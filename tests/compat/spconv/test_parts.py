@@ -307,6 +307,6 @@ def test_an_overridden_loader_may_convert_layouts_itself(monkeypatch, where):
         assert torch.equal(target.state_dict()[name], value), name
 
 
-def test_layers_are_names_of_the_package_too():
+def test_layers_are_also_names_of_the_package():
     assert package.SparseConvTensor is spconv.SparseConvTensor
     refused("Conv9d", lambda: package.Conv9d, AttributeError)

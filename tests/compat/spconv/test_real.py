@@ -131,7 +131,7 @@ def test_dense_images_and_back():
     assert torch.equal(mine.dense(channels_first=False), theirs.dense(channels_first=False))
 
 
-def test_points_become_the_same_voxels():
+def test_voxelization_gives_the_voxels_of_spconv():
     from spconv.pytorch.utils import PointToVoxel
 
     points = torch.rand(300, 4) * 4 - 1

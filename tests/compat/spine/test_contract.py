@@ -149,7 +149,7 @@ def test_features_between_sites_are_interpolated():
     assert features.grad[:, 0].tolist() == pytest.approx([1.375, 0.75, 1.375, 1])
 
 
-def test_norms_take_few_sites_and_keep_events_apart():
+def test_norms_accept_few_sites_and_separate_events():
     norm = spine.module("BatchNorm")(1)
     x = tensor(FEATURES[:1], COORDINATES[:1])
     assert norm(x).F.tolist() == [[0]]

@@ -45,7 +45,7 @@ def test_written_events_are_read_back(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".csv"])
-def test_planes_are_written_too(tmp_path: Path, suffix: str) -> None:
+def test_planes_can_be_written(tmp_path: Path, suffix: str) -> None:
     plane = random_event(0, shape=(20, 9))
     with create_events(tmp_path / f"planes{suffix}") as writer:
         writer.append(plane)

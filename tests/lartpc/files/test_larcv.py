@@ -229,7 +229,7 @@ def test_a_root_file_without_trees_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("energies", [None, "sparse2d_data"], ids=["usual", "named"])
-def test_a_file_of_planes_is_refused_as_such(tmp_path: Path, energies: str | None) -> None:
+def test_a_file_of_planes_is_refused_with_that_reason(tmp_path: Path, energies: str | None) -> None:
     path = tmp_path / "planes.root"
     with uproot.recreate(path) as file:
         file.mktree("sparse2d_data_tree", {"_type": "int32"})

@@ -57,7 +57,7 @@ def labels_of(event: Event, original: Event, values: np.ndarray) -> bool:
     return np.array_equal(event.labels[orders[0]], values[orders[1]])
 
 
-def test_other_trees_are_read_by_their_names(spine: Path) -> None:
+def test_other_trees_are_read_by_name(spine: Path) -> None:
     with open_events(spine, **SPINE, truth_means="shapes") as events:
         assert len(events) == 3
         for event, original, shapes in zip(events, EVENTS, SHAPES, strict=True):
@@ -118,7 +118,7 @@ def test_no_option_is_accepted_and_ignored(tmp_path: Path, kind: Format, option:
             open_events(path, **{option: VALUES[option]})
 
 
-def test_three_planes_are_read_as_one_or_each(tmp_path: Path) -> None:
+def test_three_planes_are_read_together_or_singly(tmp_path: Path) -> None:
     """Files like CosmicTagger's: wires, with labels of its own three classes beside them."""
     planes = [random_event(seed, shape=(20, 9)) for seed in range(6)]
     kinds = [np.random.default_rng(seed).integers(0, 3, 60) for seed in range(6)]
@@ -152,7 +152,7 @@ def test_an_entry_without_the_projection_is_an_empty_event(tmp_path: Path) -> No
         assert {event.spatial_shape for event in events} == {(20, 9)}
 
 
-def test_arrays_and_columns_are_named_too(tmp_path: Path) -> None:
+def test_arrays_and_columns_can_be_named(tmp_path: Path) -> None:
     columns = {"x": np.arange(4), "y": np.arange(4), "z": np.arange(4), "charge": np.ones(4), "kind": np.arange(4) + 7}
     np.savez(tmp_path / "plain.npz", **columns)
     rows = np.column_stack(list(columns.values()))
@@ -250,7 +250,7 @@ def test_names_in_files_are_refused_without_a_file(capsys: pytest.CaptureFixture
     assert err.startswith(f"sscn {name}: truth applies to event files, not to simulated events")
 
 
-def test_commands_read_files_of_others(capsys: pytest.CaptureFixture[str], spine: Path, tmp_path: Path) -> None:
+def test_commands_read_files_of_other_programs(capsys: pytest.CaptureFixture[str], spine: Path, tmp_path: Path) -> None:
     code, out, _ = sscn(capsys, "inspect", spine, *WORDS, "--truth_means", "shapes")
     assert code == 0
     assert "low-energy" in out
@@ -266,7 +266,7 @@ def test_commands_read_files_of_others(capsys: pytest.CaptureFixture[str], spine
     assert "--energies NAME" in err
 
 
-def test_networks_read_files_of_others(capsys: pytest.CaptureFixture[str], spine: Path, tmp_path: Path) -> None:
+def test_networks_read_files_of_other_programs(capsys: pytest.CaptureFixture[str], spine: Path, tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     from tests.study.training.test_prediction import make_checkpoint
 
@@ -295,7 +295,7 @@ def test_networks_read_files_of_others(capsys: pytest.CaptureFixture[str], spine
     assert err.splitlines()[-1].startswith("sscn evaluate: spine.root:0: labels=attached needs labels HIP")
 
 
-def test_a_training_reads_files_of_others(spine: Path) -> None:
+def test_a_training_reads_files_of_other_programs(spine: Path) -> None:
     pytest.importorskip("lightning")
     from sscn_triton.study.data.datamodule import load_sources
     from sscn_triton.study.training.config import TrainConfig

@@ -153,7 +153,7 @@ def test_an_error_in_a_folder_names_the_damaged_file(tmp_path: Path, kind: Forma
     assert str(caught.value).startswith(f"{whole}: ")
 
 
-def test_a_folder_is_relabelled_and_projected_too(tmp_path: Path) -> None:
+def test_a_folder_can_be_relabelled_and_projected(tmp_path: Path) -> None:
     for stem in "ab":
         make(FORMATS[2], tmp_path, EVENTS, stem)
     events = open_events(tmp_path, labels="attached")

@@ -47,7 +47,7 @@ def straight_track(pdg: int, length: float, loss: float, *, known: bool = True) 
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_length_and_loss_of_a_track_are_what_it_was_made_with(known: bool) -> None:
+def test_length_and_energy_loss_of_a_made_track_are_measured_correctly(known: bool) -> None:
     (shape,) = track_shapes(straight_track(-211, 40.0, 2.0, known=known))
     assert shape.pdg == 211
     assert shape.length == pytest.approx(40.0, rel=0.06)
@@ -94,7 +94,7 @@ def test_simulated_events_are_like_real_ones() -> None:
     assert np.mean([len(event) for event in larger]) / 512**3 == pytest.approx(1e-4, rel=0.5)
 
 
-def test_the_page_holds_both_columns_and_needs_nothing_else(real_file: Path) -> None:
+def test_the_page_contains_both_columns_and_is_self_contained(real_file: Path) -> None:
     simulated = [simulate(5, index, 64) for index in range(12)]
     page = statistics_page({"simulated": simulated, "real": read_larcv(real_file)[:2]})
     for words in ("active voxels", "after halving 3", "pions, energy", *(f"{name}, share" for name in CLASS_NAMES)):

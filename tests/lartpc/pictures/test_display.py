@@ -231,7 +231,7 @@ def test_particles_beside_the_plane_have_no_circle(event: Event) -> None:
 
 
 @pytest.mark.parametrize("color", ["label", "energy"])
-def test_an_empty_event_is_drawn_too(color: str, tmp_path: Path) -> None:
+def test_an_empty_event_can_be_drawn(color: str, tmp_path: Path) -> None:
     none = np.zeros(0)
     particles = simulate(1, 0, 16, minimum_voxels=10).particles
     event = Event(np.zeros((0, 3), int), none, none.astype(int), particles, 3.0, np.zeros(3), (16, 16, 16))

@@ -98,7 +98,7 @@ def test_tiles_fit_the_registers() -> None:
         assert (microkernel.outer_rows(vectors) + 1) * vectors + 1 <= microkernel.REGISTERS
 
 
-def test_a_weight_gradient_summed_in_segments_is_as_exact_as_one_that_is_not() -> None:
+def test_a_weight_gradient_summed_in_segments_keeps_its_precision() -> None:
     rows = torch.arange(400_000, dtype=torch.int32)
     rules = [rows, rows.clone(), torch.tensor([[0, len(rows)]])]
     x, g = torch.rand(len(rows), 3) + 0.5, torch.rand(len(rows), 2) + 0.5

@@ -139,7 +139,7 @@ def test_weight_gradients_are_right_for_every_segment_length(segment: int, shape
     assert relative_error(backward.weight_gradient(x, g, book.rules, groups, tile, segment), right) < 1e-6
 
 
-def test_a_row_is_the_same_to_the_bit_whatever_else_is_in_its_tile() -> None:
+def test_the_bits_of_a_row_do_not_depend_on_other_rows_of_its_tile() -> None:
     """Taps that other rows bring into a tile add exactly nothing. The numbers are small integers, whose sums the
     interpreter's matrix products, which depend on the rows around, cannot round."""
     sites = np.random.default_rng(1).permutation(block(5, 5, 5, batches=2))

@@ -95,7 +95,7 @@ def test_a_tuning_key_contains_only_a_coarse_size() -> None:
     assert met(60).keys() == met(100).keys() == {KEY, KEY._replace(kernel="weight_gradient")}
 
 
-def test_the_fastest_tile_that_is_right_is_kept_and_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fastest_correct_tile_is_stored_and_used(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, SLOW, FAST)
     trials = candidates.tune(lambda: pair_of_passes(70), CPU, clock({FAST: 2.0, SLOW: 5.0}))
     (best,) = [trial for trial in trials if trial.key == KEY]
@@ -137,7 +137,7 @@ def test_a_tile_that_does_not_fit_is_skipped_and_a_device_error_is_raised(monkey
         search(problem(), clock({FAST: 2.0}))
 
 
-def test_a_gain_within_the_noise_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gain_within_the_noise_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, FAST)
     trial = search(problem(), clock({FAST: 9.9}))
     assert trial.best == trial.untuned

@@ -70,7 +70,7 @@ def test_a_track_without_dense_voxels_does_not_attach_a_michel_electron() -> Non
     assert not found.attached
 
 
-def test_efficiencies_and_purities_are_those_counted_by_hand() -> None:
+def test_efficiencies_and_purities_equal_those_counted_by_hand() -> None:
     second = thick((0, 100, 100), 40)
     made = event(
         (TRACK, MIP),

@@ -31,7 +31,7 @@ def test_attached_labels_apply_to_truth_and_prediction() -> None:
     assert record["attached"]["class_share"][SHOWER] == pytest.approx(10 / len(made))
 
 
-def test_a_candidate_that_is_a_detached_cluster_matches_by_the_slides_definition_alone() -> None:
+def test_a_detached_candidate_matches_only_by_the_definition_of_the_slides() -> None:
     # 4 voxels after the end of the track; two shower voxels between, labelled Michel, make it touch
     made = event((TRACK, MIP), (line((61, 51, 51), (1, 0, 0), 2), SHOWER), (line((63, 51, 51), (1, 0, 0), 20), MICHEL))
     predicted = made.labels.astype(int)
@@ -50,7 +50,7 @@ def test_other_classes_and_dimensions_have_no_michel_electrons() -> None:
     assert Closer(CLASS_NAMES, 2).record()["michel"] is None
 
 
-def test_wilson_interval_is_that_worked_out_by_hand() -> None:
+def test_the_wilson_interval_equals_that_computed_by_hand() -> None:
     # k = 1 of 2: (1/2 + 1/4) / (3/2) = 1/2, half sqrt(1/8 + 1/16) / (3/2) = 0.2887
     # k = 0 of 3: from 0 to (1/6 + 1/6) / (4/3) = 1/4
     assert michel_report._share(1, 2) == "50 % (21 to 79)"

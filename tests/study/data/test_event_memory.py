@@ -41,7 +41,7 @@ def test_kept_events_are_unchanged_and_memory_is_bounded() -> None:
     assert event_bytes(events[0]) - event_bytes(random_event(0, 0, (9, 9, 9))) == 30 * (3 * 2 + 4 + 1)
 
 
-def test_items_made_ahead_come_in_order_with_their_errors_and_end_with_the_iteration() -> None:
+def test_items_made_ahead_keep_their_order_and_errors_and_the_thread_ends() -> None:
     def items(number: int) -> Iterator[int]:
         yield from range(number)
         raise OSError("no more")
@@ -83,7 +83,7 @@ def test_memory_and_workers_do_not_change_a_bit_of_a_training(
         assert all((other[name] == weight).all() for name, weight in weights[0].items())
 
 
-def test_events_are_read_once_where_memory_holds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_that_fit_into_memory_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with create_events(tmp_path / "a.h5") as writer:
         for seed in range(6):
             writer.append(random_event(seed, 60, (16, 16, 16)))

@@ -203,7 +203,7 @@ def test_a_folder_of_files_is_read_as_one_and_can_be_extended(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(1, 1), (3, 3), (40, 16)])
-def test_events_are_made_on_all_cores_up_to_sixteen(
+def test_events_are_simulated_on_all_cores_up_to_sixteen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, workers: int
 ) -> None:
     monkeypatch.setattr(machine, "cores", lambda: cores)

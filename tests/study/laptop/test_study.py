@@ -104,7 +104,7 @@ def events() -> list[Event]:
     return [simulate(0, index, size=32) for index in range(4)]
 
 
-def test_crops_depend_on_seed_and_step_alone(events: list[Event]) -> None:
+def test_crops_depend_only_on_seed_and_step(events: list[Event]) -> None:
     def first(seed: int) -> list[data.Batch]:
         return [batch for batch, _ in zip(data.training_crops(events, 16, 2, seed), range(3), strict=False)]
 
@@ -157,7 +157,7 @@ def test_one_cycle_is_that_of_pytorch() -> None:
             schedule.step()
 
 
-def test_limit_is_steps_if_given_else_seconds_and_one_step_at_least() -> None:
+def test_a_limit_is_in_steps_if_given_otherwise_in_seconds_with_at_least_one_step() -> None:
     assert Limit(10.0).progress(2.5, 99) == 0.25
     assert Limit(10.0).progress(30.0, 1) == 1.0
     assert Limit(10.0, steps=4).progress(99.0, 1) == 0.25
@@ -229,7 +229,7 @@ def data_as_image(batch: data.Batch) -> torch.Tensor:
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the high-water mark is reset through /proc")
-def test_peak_memory_counts_what_came_after_the_start_only() -> None:
+def test_peak_memory_counts_only_memory_allocated_after_the_start() -> None:
     earlier = np.ones(40_000_000)  # 320 MB
     del earlier
     memory = PeakMemory()
@@ -304,14 +304,14 @@ FIGURES = (
 )  # fmt: skip
 
 
-def test_pages_of_the_report_say_what_they_are(finished: Path) -> None:
+def test_pages_of_the_report_have_language_title_and_viewport(finished: Path) -> None:
     pages = sorted(finished.parent.glob("*.html"))
     assert [page.name for page in pages] == ["event.html", "report.html"]
     for page in pages:
         check_head(page.read_text())
 
 
-def test_report_folder_holds_page_record_and_figures_and_nothing_else(finished: Path) -> None:
+def test_the_report_folder_contains_only_page_record_and_figures(finished: Path) -> None:
     record = json.loads((finished.parent / "report.json").read_text())
     assert sorted(path.name for path in finished.parent.iterdir()) == record["files"]
     assert set(FIGURES) < set(record["files"])
@@ -349,7 +349,7 @@ def test_page_is_self_contained_and_says_what_was_measured(finished: Path) -> No
     assert "93.9 %" in page  # the paper's Michel electrons
 
 
-def test_every_question_is_answered_from_its_own_trials(finished: Path) -> None:
+def test_every_question_uses_its_own_trials(finished: Path) -> None:
     asked = json.loads((finished.parent / "report.json").read_text())["questions"]
     assert asked["seeds"] == [0, 1]
     assert [row["events"] for row in asked["events"]] == [1, 12]  # of 15 events, 12 are for training

@@ -34,7 +34,7 @@ def event(sites: list[tuple[int, int, int]], labels: list[int], edge: int = 32) 
 # ---- receptive field --------------------------------------------------------------------------------------------
 
 
-def test_receptive_fields_are_those_counted_by_hand() -> None:
+def test_receptive_fields_equal_those_counted_by_hand() -> None:
     # depth 1: a stem and four convolutions of 3 reach 5 voxels in each direction
     # depth 2: -5..5 is -3..2 in pairs, four more convolutions -7..6, that is -14..13, and four more: -18..17
     assert receptive_field(1) == 11
@@ -44,7 +44,7 @@ def test_receptive_fields_are_those_counted_by_hand() -> None:
     assert receptive_field(2, 1) == 20
 
 
-def test_a_site_is_reached_through_active_sites_alone() -> None:
+def test_a_site_is_reached_only_through_active_sites() -> None:
     network = counting_network(1)
     line = np.array([(i, 0, 0) for i in range(8)])
     source = line[:, 0] == 0
@@ -103,7 +103,7 @@ def test_a_summary_counts_voxels_of_all_events_together() -> None:
     assert (found["michel"], found["elsewhere"], found["michel_purity"]) == (0.5, pytest.approx(2 / 3), 0.5)
 
 
-def test_a_trial_depends_on_its_seed_and_class_weights_alone() -> None:
+def test_a_trial_depends_only_on_its_seed_and_class_weights() -> None:
     generator = np.random.default_rng(0)
     images = []
     for _ in range(9):

@@ -41,7 +41,9 @@ def sscn(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, 
     return int(end.value.code or 0), out, err
 
 
-def test_the_page_says_what_the_folder_holds(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_shows_the_content_of_the_folder(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "tiny"
     shutil.copytree(trained, folder)
     assert sscn(capsys, "report", folder) == (0, f"report: {folder / 'report.html'}\n", "")

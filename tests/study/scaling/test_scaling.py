@@ -165,7 +165,7 @@ def test_a_real_point_has_times_and_memory() -> None:
         assert one["step_memory"] >= one["forward_memory"] >= 0
 
 
-def test_the_book_s_measurements_are_what_the_code_writes() -> None:
+def test_the_measurements_in_the_book_equal_what_the_code_computes() -> None:
     """Check that fits and ratios of the committed files follow from their points."""
     files = sorted((Path(__file__).parents[3] / "book" / "results").glob("*-scaling-*.json"))
     assert files

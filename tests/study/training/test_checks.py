@@ -201,7 +201,7 @@ def test_an_event_that_turns_out_damaged_stops_the_training_at_a_checkpoint(
         trainer.train(config(data=str(data), checkpoint_every=1, steps=9))
 
 
-def test_moments_that_are_not_numbers_do_not_replace_good_ones(
+def test_infinite_moments_do_not_replace_a_good_checkpoint(
     config: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gradient of 1e30 leaves the weights finite but makes Adam's second moment infinite: the network would stop

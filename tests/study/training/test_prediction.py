@@ -144,7 +144,7 @@ def write(path: Path, events: list[Event]) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".npz"])
-def test_a_file_has_predictions_of_all_its_events_or_of_none(tmp_path: Path, suffix: str) -> None:
+def test_a_file_contains_predictions_of_all_events_or_of_no_event(tmp_path: Path, suffix: str) -> None:
     plain, scores = random_event(0), np.full((60, 5), 0.2)
     labelled = plain.replace(prediction=Prediction(np.zeros(60, int), scores))
     two = plain.replace(prediction=Prediction(np.zeros(60, int), scores[:, :2], numbering.TWO_CLASSES))
@@ -188,7 +188,7 @@ def test_labels_of_two_classes_are_those_of_the_five() -> None:
 
 
 @pytest.mark.parametrize("names", [numbering.CLASS_NAMES, numbering.TWO_CLASSES])
-def test_inspect_counts_what_is_right(
+def test_inspect_counts_correct_predictions(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, names: tuple[str, ...]
 ) -> None:
     labelled, right, of_class = [], [], np.zeros((len(names), 2))

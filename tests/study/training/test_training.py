@@ -142,7 +142,7 @@ def test_every_pass_shows_every_event_once_in_a_new_order() -> None:
     assert [event_of(4, i, 10) for i in range(10)] != turns[0]
 
 
-def test_batches_can_begin_anywhere_and_are_shared_without_loss() -> None:
+def test_batches_can_start_anywhere_and_are_divided_without_loss() -> None:
     voxels = [100, 1, 50, 49, 30, 70, 20, 10, 5, 60]
     whole = list(Batches(0, 10, 4, 0, 6))
     assert list(Batches(0, 10, 4, 2, 6)) == whole[2:]
