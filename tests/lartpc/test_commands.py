@@ -368,5 +368,5 @@ def test_a_study_refuses_planes(tmp_path: Path) -> None:
     with create_events(tmp_path / "planes.npz") as writer:
         for seed in range(2):
             writer.append(random_event(seed, shape=(16, 16)))
-    with pytest.raises(ValueError, match="a study needs three-dimensional events, 0:0 has 2"):
+    with pytest.raises(ValueError, match="a study needs three-dimensional events, but 0:0 has 2 dim"):
         load(StudyConfig(data=str(writer.path), size=16, depth=2))
