@@ -12,7 +12,7 @@ from sscn_triton.lartpc import create_events
 
 pytest.importorskip("h5py")
 from tests.study.training.test_resume import check_same
-from tests.support.disks import processes
+from tests.support import forks
 from tests.support.event_files import random_event
 from tests.support.killing import sscn_until
 
@@ -21,7 +21,7 @@ MOMENTS = [1, pytest.param(50, marks=pytest.mark.deep)]
 
 @pytest.fixture(scope="module")
 def context() -> Any:
-    return processes()
+    return forks.context()
 
 
 def kill_often(

@@ -19,7 +19,8 @@ from sscn_triton.lartpc.simulation.production import PART
 from sscn_triton.study.training.checkpoint import load_checkpoint
 
 pytest.importorskip("h5py")
-from tests.support.disks import begin_sscn, processes, sscn_on_a_full_disk
+from tests.support import forks
+from tests.support.disks import begin_sscn, sscn_on_a_full_disk
 from tests.support.event_files import random_event
 
 
@@ -96,7 +97,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def context() -> Any:
-    return processes()
+    return forks.context()
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -15,6 +15,7 @@ from sscn_triton import SparseTensor, models, nn
 from sscn_triton.functional import group_norm, normalize, process_statistics
 from tests.support.cases import block
 from tests.support.clouds import random_cloud
+from tests.support.forks import run_ranks
 
 TIGHT = {"rtol": 1e-10, "atol": 1e-10}
 
@@ -193,7 +194,7 @@ def one_of_two(rank: int, folder: str) -> None:
 
 
 def test_two_processes_equal_one_on_the_joined_batch(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(one_of_two, (str(tmp_path),), nprocs=2)
+    run_ranks(one_of_two, str(tmp_path))
     both = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     alone = steps(small_net(), [joined(batch) for batch in range(4)])
     for name in ("outputs", "slopes"):

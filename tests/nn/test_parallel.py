@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from sscn_triton import SparseTensor, nn
 from sscn_triton.models import SparseUResNet
 from tests.support.clouds import random_cloud
+from tests.support.forks import run_ranks
 
 STEPS, RANKS = 3, 2
 
@@ -55,7 +56,7 @@ def one_rank(rank: int, folder: str) -> None:
 
 
 def test_two_ddp_processes_train_as_one_on_the_joined_batch(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(one_rank, (str(tmp_path),), nprocs=RANKS)
+    run_ranks(one_rank, str(tmp_path), ranks=RANKS)
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/alone", rank=0, world_size=1)
     try:
         expected = train(network(), [joined(step) for step in range(STEPS)], scale=1)

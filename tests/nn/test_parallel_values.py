@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sscn_triton import SparseTensor, nn
 from tests.nn.test_parallel import RANKS, joined, share
+from tests.support.forks import run_ranks
 
 
 class Net(torch.nn.Module):
@@ -100,7 +101,7 @@ def one_rank(rank: int, folder: str) -> None:
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Gradients by wrapper and kind, of each rank."""
     folder = tmp_path_factory.mktemp("ranks")
-    torch.multiprocessing.spawn(one_rank, (str(folder),), nprocs=RANKS)
+    run_ranks(one_rank, str(folder), ranks=RANKS)
     return [torch.load(folder / f"{rank}.pt") for rank in range(RANKS)]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import io
-import multiprocessing
 import os
 import resource
 import signal
@@ -26,21 +25,6 @@ class Ended(NamedTuple):
     out: str
     err: str
     left: dict[str, int]
-
-
-def processes() -> Any:
-    """Processes that are forked from one that has already imported the modules of the commands."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        [
-            "tests.support.disks",
-            "sscn_triton.cli",
-            "sscn_triton.study.training.trainer",
-            "sscn_triton.lartpc.pictures.display",
-            "lightning.pytorch",
-        ]
-    )
-    return context
 
 
 def sscn_on_a_full_disk(context: Any, disk: Path, room: int, *words: object) -> Ended:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing
 import signal
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from sscn_triton.study.training import trainer
 from sscn_triton.study.training.checkpoint import load_checkpoint
 from sscn_triton.study.training.config import TrainConfig
 from sscn_triton.study.training.steplog import StepLog
+from tests.support import forks
 from tests.support.killing import deadly
 
 ONE_SIZE = replace(TOY, sizes=(24, 32), configs=("192", "512"), dense=("dense-study",), parts=(4, 4))
@@ -54,11 +54,8 @@ def study(out: str, minutes: float, place: str | None = None, count: int = 0) ->
 
 @pytest.fixture(scope="module")
 def call() -> Callable[..., int]:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sscn_triton.study.full_size.command", "lightning.pytorch.strategies"])
-
     def one(*arguments: Any) -> int:
-        process = context.Process(target=study, args=arguments)
+        process = forks.context().Process(target=study, args=arguments)
         process.start()
         process.join()
         return int(process.exitcode or 0)

@@ -6,14 +6,17 @@ import csv
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from sscn_triton import cli
 from sscn_triton.study.training.checkpoint import load_checkpoint
 from sscn_triton.study.training.config import TrainConfig
 from sscn_triton.study.training.trainer import make_trainer, train
+from tests.support.forks import run_elastic
 
 OPTIONS = {
     "events": 6, "image": 16, "filters": 3, "depth": 2, "repetitions": 1, "steps": 8, "batch": 4, "accumulate": 2,
@@ -26,22 +29,38 @@ def column(folder: Path, name: str) -> torch.Tensor:
         return torch.tensor([float(row[name]) for row in csv.DictReader(file)])
 
 
-def torchrun(folder: Path, **options: object) -> None:
-    words = [f"--{name}={str(value).lower()}" for name, value in {**OPTIONS, "devices": 2, **options}.items()]
+def words_of(folder: Path, **options: object) -> list[str]:
+    named = {**OPTIONS, "devices": 2, **options}
+    return ["train", f"--out={folder}", *(f"--{name}={str(value).lower()}" for name, value in named.items())]
+
+
+def one_rank(words: list[str]) -> None:
+    torch.set_num_threads(1)
+    with pytest.raises(SystemExit) as end:
+        cli.main(words)
+    assert end.value.code == 0
+
+
+def torchrun(words: list[str]) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "sscn_triton"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, "train", f"--out={folder}", *words], env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*command, *words], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("reduction", ["mean", pytest.param("sum", marks=pytest.mark.deep)])
-def test_two_processes_give_the_loss_curve_of_one_on_the_joined_batch(tmp_path: Path, reduction: str) -> None:
+STARTERS = {"its agent": partial(run_elastic, one_rank), "the command": torchrun}
+
+
+@pytest.mark.parametrize(
+    ("reduction", "starter"), [("mean", "its agent"), pytest.param("sum", "the command", marks=pytest.mark.deep)]
+)
+def test_two_processes_give_the_loss_curve_of_one_on_the_joined_batch(
+    tmp_path: Path, reduction: str, starter: str
+) -> None:
     """Losses agree to 1e-4 of their size over eight steps in which the weights change: sums are computed in another
     order, and float32 has seven digits."""
     train(TrainConfig(out=str(tmp_path / "one"), reduction=reduction, **OPTIONS))  # type: ignore[arg-type]
-    torchrun(tmp_path / "two", reduction=reduction)
+    STARTERS[starter](words_of(tmp_path / "two", reduction=reduction))
     one, two = tmp_path / "one", tmp_path / "two"
     assert torch.equal(column(one, "voxels"), column(two, "voxels"))
     assert torch.equal(column(one, "events"), column(two, "events"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import multiprocessing
 import random
 import resource
 import signal
@@ -21,6 +20,7 @@ from sscn_triton.study.training.checkpoint import load_checkpoint
 from sscn_triton.study.training.config import TrainConfig
 from sscn_triton.study.training.segmentation import Segmentation
 from sscn_triton.study.training.steplog import StepLog
+from tests.support import forks
 from tests.support.killing import deadly
 
 PLACES: dict[str, tuple[Any, str]] = {
@@ -43,10 +43,7 @@ def train_until(config: TrainConfig, place: str | None, count: int) -> None:
 
 @pytest.fixture(scope="module")
 def processes() -> Any:
-    """New processes that need not import anything."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sscn_triton.study.training.trainer", "lightning.pytorch.strategies"])
-    return context
+    return forks.context()
 
 
 def run(processes: Any, config: TrainConfig, place: str | None = None, count: int = 0) -> int:
