@@ -26,6 +26,7 @@ from sscn_triton.study.full_size import command, report
 from sscn_triton.study.full_size import pieces as at_scale_pieces
 from sscn_triton.study.full_size.pieces import pieces
 from sscn_triton.study.full_size.setting import REAL, TOY, Setting
+from sscn_triton.study.scaling import measure
 from sscn_triton.study.training import trainer
 from sscn_triton.study.training.checkpoint import load_checkpoint
 from sscn_triton.study.training.config import TrainConfig
@@ -45,6 +46,7 @@ PLACES: dict[str, tuple[Any, str]] = {
 def study(out: str, minutes: float, place: str | None = None, count: int = 0) -> None:
     """One call in this process, which dies at the `count`-th entry of `place`."""
     torch.set_num_threads(1)
+    measure.MOST_REPEATS = measure.REPEATS  # times do not matter here
     command.TOY = ONE_SIZE  # type: ignore[misc]
     if place is not None:
         owner, name = PLACES[place]

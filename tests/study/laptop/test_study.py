@@ -34,7 +34,9 @@ from sscn_triton.study.laptop.budget import SHARES, Budget
 from sscn_triton.study.questions import ask as questions
 from sscn_triton.study.questions import report as questions_report
 from sscn_triton.study.runs import curves, run
+from sscn_triton.study.runs.figures import STYLE
 from sscn_triton.study.runs.run import Job, Outcome
+from sscn_triton.study.scaling import measure
 from sscn_triton.study.training import loop, segmentation
 from sscn_triton.study.training.loop import Limit
 from sscn_triton.study.training.metrics import Tally, event_accuracies, segmentation_loss
@@ -287,6 +289,13 @@ def all_here(jobs: list[Any], task: Callable[[Any], Any], workers: int, told: Ca
     return [job.run() for job in jobs]  # and not `task`, which leaves one thread running
 
 
+def quick(patch: pytest.MonkeyPatch) -> None:
+    """Few repeats of what is timed, and small figures: their numbers and looks do not matter here."""
+    patch.setattr(measure, "MOST_REPEATS", measure.REPEATS)
+    patch.setitem(STYLE, "figure.dpi", 30)
+    patch.setitem(STYLE, "figure.constrained_layout.use", False)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny study."""
@@ -294,6 +303,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(comparison, "run_apart", here)
         patch.setattr(questions, "run_all", all_here)
         patch.setattr(questions, "SINGLES", (4, 2))
+        quick(patch)
         return comparison.study(StudyConfig(out=str(tmp_path_factory.mktemp("study") / "out"), **TINY))
 
 
@@ -536,6 +546,7 @@ def test_a_study_with_a_time_limit_gives_both_networks_the_same_time(
     monkeypatch.setattr(comparison, "run_apart", note)
     monkeypatch.setattr(questions, "ask", ask)
     monkeypatch.setattr(budget, "JUDGING", 0.0)
+    quick(monkeypatch)
     tiny = {name: value for name, value in TINY.items() if name != "steps"}
     page = comparison.study(StudyConfig(out=str(tmp_path / "out"), minutes=60.0, **tiny))
     assert "left open" not in page.read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from sscn_triton.common.output import as_json
 from sscn_triton.lartpc import simulate
@@ -83,7 +85,7 @@ def test_a_fit_of_few_points_has_no_fixed_cost() -> None:
 def test_the_error_of_an_exponent_is_that_of_least_squares() -> None:
     generator = np.random.default_rng(0)
     sizes = np.linspace(10, 100, 12)
-    costs = [(1000 + sizes**2) * (1 + generator.normal(0, 0.05, 12)) for _ in range(300)]
+    costs = [(1000 + sizes**2) * (1 + generator.normal(0, 0.05, 12)) for _ in range(100)]
     found = [fit(sizes.tolist(), one.tolist()) for one in costs]
     pulls = np.array([(law.exponent - 2) / law.error for law in found])
     assert abs(pulls.mean()) < 0.25
@@ -153,7 +155,16 @@ def test_points_are_measured_as_far_as_time_and_memory_allow(monkeypatch: pytest
     assert {m[2:] for m in measured} == {(32, 1)}  # one point each, whatever the time limit
 
 
-def test_a_real_point_has_times_and_memory() -> None:
+@pytest.mark.parametrize(("each", "runs"), [(0.01, 15), (0.15, 7), (0.4, 3), (5.0, 3), (6.0, 2)])
+def test_a_point_is_timed_for_a_second_within_limits_and_not_by_its_first_run(each: float, runs: int) -> None:
+    ends = itertools.accumulate(itertools.chain([50.0], itertools.repeat(each)))
+    ticks = itertools.chain([0.0], *([end, end] for end in itertools.islice(ends, 20)))
+    found = measure._timed(lambda: None, torch.device("cpu"), lambda: next(ticks))
+    assert found == pytest.approx([each] * runs)
+
+
+def test_a_real_point_has_times_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "MOST_REPEATS", measure.REPEATS)
     events = [simulate(0, 0, size=32)]
     found = run(Plan("scaling", events, 2, 2, seconds=0, memory=1e12))
     assert len(found["points"]) == 6
