@@ -14,8 +14,17 @@ def arrays(*tensors: Tensor) -> list[Array]:
     return [t.detach().contiguous().numpy() for t in tensors]
 
 
+def sum_type(features: Tensor) -> torch.dtype:
+    """The type used for sums: float64 if the features are float64, else float32."""
+    return torch.float64 if features.dtype is torch.float64 else torch.float32
+
+
 def widened(features: Tensor) -> Tensor:
-    """The features in the type used for sums: float64 if they are float64, else float32."""
-    if features.dtype is torch.float32 or features.dtype is torch.float64:
-        return features
-    return features.to(torch.promote_types(features.dtype, torch.float32))
+    """The features in the type used for sums."""
+    kind = sum_type(features)
+    return features if features.dtype is kind else features.to(kind)
+
+
+def of_type(tensor: Tensor, kind: torch.dtype) -> Tensor:
+    """The tensor in this type and contiguous; itself, if it is both."""
+    return tensor if tensor.dtype is kind and tensor.is_contiguous() else tensor.to(kind).contiguous()

@@ -6,31 +6,31 @@ the same bits for any number of threads. The weight gradient is split by weight 
 into segments of output rows; the number of segments depends on the rules alone.
 
 A kernel checks rules before it reads the rows that they name: one pass over a few hundred numbers that it is about to
-use. If it finds a row that does not exist or is out of order, it stops and sets its last word.
+use. If it finds a row that does not exist or is out of order, it stops and sets `failed`.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba import carray, types  # type: ignore[attr-defined]
+from numba import carray  # type: ignore[attr-defined]
 from torch import Tensor
 
 from sscn_triton.common.numba_cache import fingerprint
 from sscn_triton.ops.checks import foreign_rows
 from sscn_triton.ops.cpu import jobs, microkernel, products
-from sscn_triton.ops.cpu.jobs import inlined, inner, job, pointer, run
+from sscn_triton.ops.cpu.jobs import REAL, inlined, inner, job, layout, pointer, run
 from sscn_triton.ops.cpu.products import Array, Rules, add_outer, multiply
+from sscn_triton.ops.dtypes import of_type, sum_type
 from sscn_triton.ops.rules import Rules as TensorRules
 
 CHUNK = 512  # output rows processed together
 SEGMENT = 1 << 17  # minimum number of rules in a partial weight gradient
 MAX_SEGMENTS = 16
 UNIT_ROWS = 16  # rows of the weight in one unit of its gradient
-REAL = {torch.float32: types.float32, torch.float64: types.float64}
 
 
 @inner
@@ -117,29 +117,66 @@ def _convolve_rows(
     return True
 
 
+@inner
+def _transposed(blocks: Array) -> Array:
+    """A copy of the blocks with rows and columns exchanged."""
+    count, rows, columns = blocks.shape
+    copy = np.empty((count, columns, rows), blocks.dtype)
+    for block in range(count):
+        for row in range(rows):
+            for column in range(columns):
+                copy[block, column, row] = blocks[block, row, column]
+    return copy
+
+
+class _Convolution(NamedTuple):
+    """The arguments of `convolve`'s kernel. ``transposed``: the weight is ``[taps * groups, out, in]``."""
+
+    features: Tensor
+    weight: Tensor
+    output: Tensor
+    bias: Tensor | None
+    residual: Tensor | None
+    input_rows: Tensor
+    output_rows: Tensor
+    spans: Tensor
+    input_count: int
+    output_count: int
+    rule_count: int
+    taps: int
+    groups: int
+    channels_in: int
+    channels_out: int
+    transposed: bool
+
+
 @cache
-def _convolve_job(real: Any) -> Any:
+def _convolve_job(kind: torch.dtype) -> Any:
     """The job of `convolve` for one type of features."""
-    sources = fingerprint(jobs, microkernel, products)
+    sources, real, arguments = fingerprint(jobs, microkernel, products), REAL[kind], layout(_Convolution)
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 23)
-        x = carray(pointer(a[0]), (a[1], a[2]), real)
-        w = carray(pointer(a[3]), (a[4], a[5], a[6]), real)
-        y = carray(pointer(a[7]), (a[8], a[9]), real)
-        first = carray(pointer(a[10]), (a[11],), real)
-        residual = carray(pointer(a[12]), (a[13], a[14]), real)
-        rules = carray(pointer(a[15]), (a[16],), np.int32), carray(pointer(a[17]), (a[18],), np.int32)
-        spans = carray(pointer(a[19]), (a[20], a[21]), np.int64)
-        if not _are_spans(spans, a[16]):
-            a[22] = 1
+        a = carray(words, 1, arguments)[0]
+        blocks, wide = a.taps * a.groups, a.groups * a.channels_out
+        x = carray(pointer(a.features), (a.input_count, a.groups * a.channels_in), real)
+        w = carray(pointer(a.weight), (blocks, a.channels_in, a.channels_out), real)
+        y = carray(pointer(a.output), (a.output_count, wide), real)
+        first = carray(pointer(a.bias), (wide if a.bias else 0,), real)
+        residual = carray(pointer(a.residual), (a.output_count if a.residual else 0, wide), real)
+        inputs = carray(pointer(a.input_rows), (a.rule_count,), np.int32)
+        outputs = carray(pointer(a.output_rows), (a.rule_count,), np.int32)
+        spans = carray(pointer(a.spans), (a.taps, 2), np.int64)
+        if not _are_spans(spans, a.rule_count):
+            a.failed = 1
             return
-        low = _split_row(rules[1], spans, len(y), part, parts)
-        high = _split_row(rules[1], spans, len(y), part + 1, parts)
-        if not _convolve_rows(x, w, y, rules, spans, first, residual, low, high):
-            a[22] = 1
+        if a.transposed:
+            w = _transposed(carray(pointer(a.weight), (blocks, a.channels_out, a.channels_in), real))
+        low = _split_row(outputs, spans, len(y), part, parts)
+        high = _split_row(outputs, spans, len(y), part + 1, parts)
+        if not _convolve_rows(x, w, y, (inputs, outputs), spans, first, residual, low, high):
+            a.failed = 1
 
     return work
 
@@ -205,33 +242,53 @@ def _weight_units(
     return True
 
 
+class _WeightGradient(NamedTuple):
+    """The arguments of `weight_gradient`'s kernel; ``partial`` is ``[segments, taps * groups, in, out]``, zeros."""
+
+    features: Tensor
+    gradient: Tensor
+    partial: Tensor
+    input_rows: Tensor
+    output_rows: Tensor
+    spans: Tensor
+    input_count: int
+    output_count: int
+    rule_count: int
+    segments: int
+    taps: int
+    groups: int
+    channels_in: int
+    channels_out: int
+
+
 @cache
-def _weight_job(real: Any) -> Any:
+def _weight_job(kind: torch.dtype) -> Any:
     """The job of `weight_gradient` for one type of features."""
-    sources = fingerprint(jobs, microkernel, products)
+    sources, real, arguments = fingerprint(jobs, microkernel, products), REAL[kind], layout(_WeightGradient)
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 19)
-        x = carray(pointer(a[0]), (a[1], a[2]), real)
-        g = carray(pointer(a[3]), (a[4], a[5]), real)
-        partial = carray(pointer(a[6]), (a[7], a[8], a[9], a[10]), real)
-        rules = carray(pointer(a[11]), (a[12],), np.int32), carray(pointer(a[13]), (a[14],), np.int32)
-        spans = carray(pointer(a[15]), (a[16], a[17]), np.int64)
-        if not _are_spans(spans, a[12]):
-            a[18] = 1
+        a = carray(words, 1, arguments)[0]
+        x = carray(pointer(a.features), (a.input_count, a.groups * a.channels_in), real)
+        g = carray(pointer(a.gradient), (a.output_count, a.groups * a.channels_out), real)
+        shape = (a.segments, a.taps * a.groups, a.channels_in, a.channels_out)
+        partial = carray(pointer(a.partial), shape, real)
+        inputs = carray(pointer(a.input_rows), (a.rule_count,), np.int32)
+        outputs = carray(pointer(a.output_rows), (a.rule_count,), np.int32)
+        spans = carray(pointer(a.spans), (a.taps, 2), np.int64)
+        if not _are_spans(spans, a.rule_count):
+            a.failed = 1
             return
-        segments = len(partial)
-        units = x.shape[1] // partial.shape[2] * ((partial.shape[2] + UNIT_ROWS - 1) // UNIT_ROWS)
-        costs = _unit_costs(rules[1], spans, len(g), segments, units)
+        units = a.groups * ((a.channels_in + UNIT_ROWS - 1) // UNIT_ROWS)
+        costs = _unit_costs(outputs, spans, len(g), a.segments, units)
         first, last = _split_unit(costs, part, parts), _split_unit(costs, part + 1, parts)
         units *= len(spans)
         for segment in range(first // units, (last + units - 1) // units):
-            low, high = segment * len(g) // segments, (segment + 1) * len(g) // segments
+            low, high = segment * len(g) // a.segments, (segment + 1) * len(g) // a.segments
             begin, end = max(first - segment * units, 0), min(last - segment * units, units)
-            if not _weight_units(x, g, partial[segment], rules, spans, low, high, begin, end):
-                a[18] = 1
+            if not _weight_units(x, g, partial[segment], (inputs, outputs), spans, low, high, begin, end):
+                a.failed = 1
 
     return work
 
@@ -250,20 +307,35 @@ def convolve(
     ``[N_in, groups * in]``, ``[V, groups, in, out]`` to ``[output_count, groups * out]``, the shape of ``residual``.
 
     Within a tap, ``rules`` are in ascending order of the output row. Sums are float32, or float64 for float64
-    features; the result has the type ``dtype``, by default that of ``x``.
+    features; the result has the type ``dtype``, by default that of ``x``. A weight that is the transpose of a
+    contiguous one is read as it is.
     """
-    _, groups, channels_in, channels_out = weight.shape
-    kind = torch.promote_types(x.dtype, torch.float32)
-    output = torch.empty(output_count, groups * channels_out, dtype=kind)
+    taps, groups, channels_in, channels_out = weight.shape
+    output = torch.empty(output_count, groups * channels_out, dtype=sum_type(x))
     if output.numel():
-        features, blocks = x.to(kind).contiguous(), weight.to(kind).contiguous()
-        operations = 2 * len(rules.input_rows) * groups * channels_in * channels_out
-        first = output.new_empty(0) if bias is None else bias.to(kind).contiguous()
-        begun = output.new_empty(0, 0) if residual is None else residual.to(kind).contiguous()
-        tensors = features, blocks.flatten(0, 1), output, first, begun, *rules[:3]
-        if run(_convolve_job(REAL[kind]), operations, *tensors, 0):
+        transposed = not weight.is_contiguous() and weight.transpose(2, 3).is_contiguous()
+        arguments = _Convolution(
+            features=of_type(x, output.dtype),
+            weight=of_type(weight.transpose(2, 3) if transposed else weight, output.dtype),
+            output=output,
+            bias=None if bias is None else of_type(bias, output.dtype),
+            residual=None if residual is None else of_type(residual, output.dtype),
+            input_rows=rules.input_rows,
+            output_rows=rules.output_rows,
+            spans=rules.spans,
+            input_count=x.shape[0],
+            output_count=output_count,
+            rule_count=rules.input_rows.shape[0],
+            taps=taps,
+            groups=groups,
+            channels_in=channels_in,
+            channels_out=channels_out,
+            transposed=transposed,
+        )
+        operations = 2 * arguments.rule_count * groups * channels_in * channels_out
+        if run(_convolve_job(output.dtype), operations, arguments):
             raise foreign_rows("rules")
-    return output.to(dtype or x.dtype)
+    return of_type(output, dtype or x.dtype)
 
 
 def weight_gradient(
@@ -273,14 +345,28 @@ def weight_gradient(
 
     ``rules`` and precision are as in `convolve`.
     """
-    taps, channels_in, channels_out = len(rules.spans), x.shape[1] // groups, gradient.shape[1] // groups
-    kind = torch.promote_types(x.dtype, torch.float32)
-    segments = min(max(len(rules.input_rows) // SEGMENT, 1), MAX_SEGMENTS)
-    partial = torch.zeros(segments, taps * groups, channels_in, channels_out, dtype=kind)
-    if len(rules.input_rows):
-        features, gradients = x.to(kind).contiguous(), gradient.to(kind).contiguous()
-        operations = 2 * len(rules.input_rows) * groups * channels_in * channels_out
-        if run(_weight_job(REAL[kind]), operations, features, gradients, partial, *rules[:3], 0):
+    taps, channels_in, channels_out = rules.spans.shape[0], x.shape[1] // groups, gradient.shape[1] // groups
+    kind, rule_count = sum_type(x), rules.input_rows.shape[0]
+    segments = min(max(rule_count // SEGMENT, 1), MAX_SEGMENTS)
+    partial = torch.zeros(segments, taps, groups, channels_in, channels_out, dtype=kind)
+    if rule_count:
+        arguments = _WeightGradient(
+            features=of_type(x, kind),
+            gradient=of_type(gradient, kind),
+            partial=partial,
+            input_rows=rules.input_rows,
+            output_rows=rules.output_rows,
+            spans=rules.spans,
+            input_count=x.shape[0],
+            output_count=gradient.shape[0],
+            rule_count=rule_count,
+            segments=segments,
+            taps=taps,
+            groups=groups,
+            channels_in=channels_in,
+            channels_out=channels_out,
+        )
+        if run(_weight_job(kind), 2 * rule_count * groups * channels_in * channels_out, arguments):
             raise foreign_rows("rules")
     total = partial[0] if segments == 1 else partial.sum(0)
-    return total.view(taps, groups, channels_in, channels_out).to(dtype or x.dtype)
+    return of_type(total, dtype or x.dtype)

@@ -1,8 +1,9 @@
 """Work shared by threads: Numba compiles a kernel once, to an address, and any number of threads call it.
 
-A kernel is a Numba ``cfunc`` of type `JOB`, called with the packed arguments, the number of its part and the number of
-parts. All kernels share one compiled thread loop. This keeps the first call short, because Numba compiles a parallel
-function several times.
+A kernel is a Numba ``cfunc`` of type `JOB`, called with the address of its arguments, the number of its part and the
+number of parts. A named tuple declares the arguments of a kernel: `run` writes them in the order of its fields, and the
+kernel reads them by name from a record of its `layout`. All kernels share one compiled thread loop. This keeps the
+first call short, because Numba compiles a parallel function several times.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import os
 import struct
 import threading
 from array import array
-from typing import Any
+from functools import cache
+from typing import Any, get_type_hints
 
 import numba
+import numpy as np
 import torch
 from llvmlite import ir
 from numba import prange, types
@@ -23,7 +26,8 @@ from torch import Tensor
 from sscn_triton.common.numba_cache import cfunc, njit
 
 MIN_OPERATIONS = 1_000_000  # about ten microseconds on one core; less work does not justify a second thread
-JOB = types.void(types.CPointer(types.intp), types.intp, types.intp)
+JOB = types.void(types.voidptr, types.intp, types.intp)
+REAL: dict[Any, Any] = {torch.float32: types.float32, torch.float64: types.float64}
 
 _options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
 inner: Any = njit(**_options)
@@ -57,18 +61,6 @@ def _pointer(typingctx: Any, address: Any) -> Any:
 pointer: Any = intrinsic(_pointer)
 
 
-def _number(typingctx: Any, word: Any) -> Any:
-    """Convert a word back to the float64 that was packed into it."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.DoubleType())
-
-    return types.float64(types.intp), generate
-
-
-number: Any = intrinsic(_number)
-
-
 def _call_address(typingctx: Any, kernel: Any, arguments: Any, part: Any, parts: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         word = ir.IntType(64)
@@ -96,37 +88,38 @@ def _run_together(kernel: int, arguments: int, parts: int) -> None:
         _call(kernel, arguments, part, parts)
 
 
-_pack, _unpack = struct.Struct("d").pack, struct.Struct("q").unpack
+@cache
+def layout(arguments: Any) -> np.dtype:
+    """A kernel's arguments as compiled code reads them: floats, addresses of tensors (0 for None) and integers, eight
+    bytes each, and `failed`, which the kernel may set."""
+    kinds = get_type_hints(arguments)
+    fields = [(name, np.float64 if kinds[name] is float else np.int64) for name in arguments._fields]
+    return np.dtype([*fields, ("failed", np.int64)])
 
 
-def _bits(value: float) -> int:
-    return _unpack(_pack(value))[0]
+@cache
+def _packing(arguments: Any) -> struct.Struct:
+    fields = layout(arguments)
+    return struct.Struct("".join(fields[name].char for name in fields.names or ()))
 
 
-def run(kernel: Any, operations: float, *arguments: Tensor | int | float) -> int:
+def run(kernel: Any, operations: float, arguments: Any) -> int:
     """Call a `JOB` once for each part of the work; the number of operations decides how many of PyTorch's threads run.
 
-    Tensors must be contiguous. Each is packed as its address and its shape, and a float as its bits (`number`). Returns
-    the last word, which a kernel may write.
+    ``arguments`` are the named tuple that the kernel's `layout` was made for; tensors must be contiguous. Returns what
+    the kernel set as `failed`, or 0.
 
     A process that was forked from one with threads does not inherit them and runs all parts itself.
     """
-    words: list[int] = []
-    for argument in arguments:
-        if type(argument) is int:
-            words.append(argument)
-        elif type(argument) is float:
-            words.append(_bits(argument))
-        else:
-            tensor: Any = argument
-            words.append(tensor.data_ptr())
-            words.extend(tensor.shape)
-    packed = array("q", words)  # takes half the time of a NumPy array
-    where = packed.buffer_info()[0]
+    kind: Any = type(arguments)
+    packing = _packing(kind)
+    words = array("q", bytes(packing.size))  # made in half the time of a NumPy array
+    packing.pack_into(words, 0, *[a.data_ptr() if isinstance(a, Tensor) else a or 0 for a in arguments], 0)
+    where = words.buffer_info()[0]
     threads = 1 if operations < MIN_OPERATIONS or _forked else min(torch.get_num_threads(), _MAX_THREADS)
     if threads == 1:
         _run_alone(kernel.address, where, 1)
-        return packed[-1]
+        return words[-1]
     with _launch:
         mask = numba.get_num_threads()
         numba.set_num_threads(threads)
@@ -134,4 +127,4 @@ def run(kernel: Any, operations: float, *arguments: Tensor | int | float) -> int
             _run_together(kernel.address, where, threads)
         finally:
             numba.set_num_threads(mask)
-    return packed[-1]
+    return words[-1]

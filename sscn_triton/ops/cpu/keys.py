@@ -24,13 +24,11 @@ def limits(coordinates: Array) -> tuple[Array, Array]:
     """Least and greatest coordinate of every column; zeros if there is no site."""
     rows, columns = coordinates.shape
     low, high = np.zeros(columns, np.int64), np.zeros(columns, np.int64)
-    if rows:
-        low[:], high[:] = coordinates[0], coordinates[0]
     for row in range(rows):
         for column in range(columns):
             value = coordinates[row, column]
-            low[column] = min(low[column], value)
-            high[column] = max(high[column], value)
+            low[column] = value if row == 0 else min(low[column], value)
+            high[column] = value if row == 0 else max(high[column], value)
     return low, high
 
 

@@ -8,22 +8,21 @@ contiguous and have one type, float32 or float64.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba import carray, types  # type: ignore[attr-defined]
+from numba import carray  # type: ignore[attr-defined]
 from torch import Tensor
 
 from sscn_triton.common.numba_cache import fingerprint
 from sscn_triton.ops.cpu import jobs
-from sscn_triton.ops.cpu.jobs import inlined, inner, job, number, pointer, run
+from sscn_triton.ops.cpu.jobs import REAL, inlined, inner, job, layout, pointer, run
 from sscn_triton.ops.norm import Norm
 
 Array = np.ndarray
 TILE = 512  # rows
 PERIOD = 512  # approximate length of the inner loops
-REAL = {torch.float32: types.float32, torch.float64: types.float64}
 
 
 # LLVM compares a few addresses before it runs a vectorised loop. It does not vectorise a loop with more arrays, so the
@@ -70,19 +69,29 @@ def _tile_moments(x: Array, sums: Array, mean: Array) -> None:
     _fold(sums)
 
 
+class _Moments(NamedTuple):
+    """The arguments of `moments`' kernel."""
+
+    x: Tensor
+    tiles: Tensor
+    rows: int
+    channels: int
+    tile_count: int
+
+
 @cache
-def _moments_job(real: Any) -> Any:
-    sources = fingerprint(jobs)
+def _moments_job(kind: torch.dtype) -> Any:
+    sources, real, arguments = fingerprint(jobs), REAL[kind], layout(_Moments)
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 6)
-        channels = a[2]
-        x = carray(pointer(a[0]), (a[1] * channels,), real)
-        tiles = carray(pointer(a[3]), (a[4], 2 * channels), real)
-        line = np.empty((2, max(PERIOD // channels, 1), channels), x.dtype)
-        sums, mean = line[0], line[1]
+        a = carray(words, 1, arguments)[0]
+        channels = a.channels
+        x = carray(pointer(a.x), (a.rows * channels,), real)
+        tiles = carray(pointer(a.tiles), (a.tile_count, 2 * channels), real)
+        repeated = np.empty((2, max(PERIOD // channels, 1), channels), x.dtype)
+        sums, mean = repeated[0], repeated[1]
         for tile in range(part * len(tiles) // parts, (part + 1) * len(tiles) // parts):
             low, high = tile * TILE * channels, min((tile + 1) * TILE * channels, len(x))
             _tile_moments(x[low:high], sums, mean)
@@ -93,19 +102,35 @@ def _moments_job(real: Any) -> Any:
     return work
 
 
+class _Statistics(NamedTuple):
+    """The arguments of `statistics`' kernel."""
+
+    tiles: Tensor
+    mean: Tensor
+    variance: Tensor
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    rows: int
+    channels: int
+    tile_count: int
+    step: float
+
+
 @cache
-def _statistics_job(real: Any) -> Any:
+def _statistics_job(kind: torch.dtype) -> Any:
     """The job that combines the moments of tiles: Chan, Golub and LeVeque, The American Statistician 37 (1983) 242."""
-    sources = fingerprint(jobs)
+    sources, real, arguments = fingerprint(jobs), REAL[kind], layout(_Statistics)
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 13)
-        tiles, rows = carray(pointer(a[0]), (a[1], a[2]), real), a[3]
-        mean, variance = carray(pointer(a[4]), (a[5],), real), carray(pointer(a[6]), (a[7],), real)
-        running_mean, running_var = carray(pointer(a[8]), (a[9],), real), carray(pointer(a[10]), (a[11],), real)
-        step, channels = number(a[12]), len(mean)
+        a = carray(words, 1, arguments)[0]
+        rows, channels = a.rows, a.channels
+        tiles = carray(pointer(a.tiles), (a.tile_count, 2 * channels), real)
+        mean, variance = carray(pointer(a.mean), (channels,), real), carray(pointer(a.variance), (channels,), real)
+        running = channels if a.running_mean else 0
+        running_mean = carray(pointer(a.running_mean), (running,), real)
+        running_var = carray(pointer(a.running_var), (running,), real)
         mean[:] = 0
         variance[:] = 0
         for tile in range(len(tiles)):
@@ -117,44 +142,61 @@ def _statistics_job(real: Any) -> Any:
             for channel in range(channels):
                 distance = tiles[tile, channel] - mean[channel]
                 variance[channel] += tiles[tile, channels + channel] / rows + share * distance * distance
-        for channel in range(len(running_mean)):
+        for channel in range(running):
             unbiased = variance[channel] * (rows / max(rows - 1, 1))
-            running_mean[channel] += step * (mean[channel] - running_mean[channel])
-            running_var[channel] += step * (unbiased - running_var[channel])
+            running_mean[channel] += a.step * (mean[channel] - running_mean[channel])
+            running_var[channel] += a.step * (unbiased - running_var[channel])
 
     return work
 
 
 @inner
-def _norm(line: Array, mean: Array, variance: Array, weight: Array, eps: float) -> None:
-    """Fill ``line`` with the numbers to normalise by: rows of mean, reciprocal deviation and weight."""
-    _repeat(mean, 0.0, line[0])
-    _repeat(variance, 0.0, line[1])
-    for row in range(line.shape[1]):
-        for channel in range(line.shape[2]):
-            line[1, row, channel] = 1 / np.sqrt(line[1, row, channel] + eps)
-    _repeat(weight, 1.0, line[2])
+def _norm(repeated: Array, mean: Array, variance: Array, weight: Array, eps: float) -> None:
+    """Fill ``repeated`` with the numbers to normalise by: rows of mean, reciprocal deviation and weight."""
+    _repeat(mean, 0.0, repeated[0])
+    _repeat(variance, 0.0, repeated[1])
+    for row in range(repeated.shape[1]):
+        for channel in range(repeated.shape[2]):
+            repeated[1, row, channel] = 1 / np.sqrt(repeated[1, row, channel] + eps)
+    _repeat(weight, 1.0, repeated[2])
+
+
+class _Normalize(NamedTuple):
+    """The arguments of `normalize`'s kernel."""
+
+    x: Tensor
+    y: Tensor
+    mean: Tensor
+    variance: Tensor
+    weight: Tensor | None
+    bias: Tensor | None
+    residual: Tensor | None
+    rows: int
+    channels: int
+    leakiness: float
+    eps: float
 
 
 @cache
-def _normalize_job(real: Any) -> Any:
-    sources = fingerprint(jobs)
+def _normalize_job(kind: torch.dtype) -> Any:
+    sources, real, arguments = fingerprint(jobs), REAL[kind], layout(_Normalize)
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 18)
-        rows, channels, leak = a[1], a[2], number(a[16])
-        x, y = carray(pointer(a[0]), (rows * channels,), real), carray(pointer(a[3]), (rows * channels,), real)
-        mean, variance = carray(pointer(a[6]), (a[7],), real), carray(pointer(a[8]), (a[9],), real)
-        weight, bias = carray(pointer(a[10]), (a[11],), real), carray(pointer(a[12]), (a[13],), real)
-        residual = carray(pointer(a[14]), (a[15],), real)
-        line = np.empty((4, max(PERIOD // channels, 1), channels), x.dtype)
-        _norm(line, mean, variance, weight, number(a[17]))
-        _repeat(bias, 0.0, line[3])
-        centre, scale, shift = line[0].reshape(-1), line[1].reshape(-1), line[3].reshape(-1)
-        scale *= line[2].reshape(-1)
-        leakiness = x.dtype.type(leak)
+        a = carray(words, 1, arguments)[0]
+        rows, channels = a.rows, a.channels
+        x, y = carray(pointer(a.x), (rows * channels,), real), carray(pointer(a.y), (rows * channels,), real)
+        mean, variance = carray(pointer(a.mean), (channels,), real), carray(pointer(a.variance), (channels,), real)
+        weight = carray(pointer(a.weight), (channels if a.weight else 0,), real)
+        bias = carray(pointer(a.bias), (channels if a.bias else 0,), real)
+        residual = carray(pointer(a.residual), (rows * channels if a.residual else 0,), real)
+        repeated = np.empty((4, max(PERIOD // channels, 1), channels), x.dtype)
+        _norm(repeated, mean, variance, weight, a.eps)
+        _repeat(bias, 0.0, repeated[3])
+        centre, scale, shift = repeated[0].reshape(-1), repeated[1].reshape(-1), repeated[3].reshape(-1)
+        scale *= repeated[2].reshape(-1)
+        leakiness = x.dtype.type(a.leakiness)
         low, high = part * rows // parts * channels, (part + 1) * rows // parts * channels
         for base in range(low, high, len(centre)):
             top = min(base + len(centre), high)
@@ -171,27 +213,48 @@ def _normalize_job(real: Any) -> Any:
     return work
 
 
+class _Rising(NamedTuple):
+    """The arguments of `rising`'s kernel."""
+
+    grad: Tensor
+    x: Tensor
+    rising: Tensor | None
+    tiles: Tensor
+    mean: Tensor
+    variance: Tensor
+    weight: Tensor | None
+    bias: Tensor | None
+    residual: Tensor | None
+    rows: int
+    channels: int
+    tile_count: int
+    leakiness: float
+    eps: float
+
+
 @cache
-def _rising_job(real: Any) -> Any:
-    sources = fingerprint(jobs)
+def _rising_job(kind: torch.dtype) -> Any:
+    sources, real, arguments = fingerprint(jobs), REAL[kind], layout(_Rising)
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 23)
-        rows, channels, leak = a[4], a[5], number(a[21])
-        grad, x = carray(pointer(a[0]), (rows * channels,), real), carray(pointer(a[3]), (rows * channels,), real)
-        mean, variance = carray(pointer(a[6]), (a[7],), real), carray(pointer(a[8]), (a[9],), real)
-        weight, bias = carray(pointer(a[10]), (a[11],), real), carray(pointer(a[12]), (a[13],), real)
-        residual, rising = carray(pointer(a[14]), (a[15],), real), carray(pointer(a[16]), (a[17],), real)
-        tiles = carray(pointer(a[18]), (a[19], 2 * channels), real)
-        line = np.empty((8, max(PERIOD // channels, 1), channels), x.dtype)
-        _norm(line, mean, variance, weight, number(a[22]))
-        _repeat(bias, 0.0, line[3])
-        centre, deviation, scale = line[0].reshape(-1), line[1].reshape(-1), line[2].reshape(-1)
-        shift, distance, value = line[3].reshape(-1), line[4].reshape(-1), line[5].reshape(-1)
-        slopes, products = line[6].reshape(-1), line[7].reshape(-1)
-        leakiness = x.dtype.type(leak)
+        a = carray(words, 1, arguments)[0]
+        rows, channels = a.rows, a.channels
+        grad, x = carray(pointer(a.grad), (rows * channels,), real), carray(pointer(a.x), (rows * channels,), real)
+        mean, variance = carray(pointer(a.mean), (channels,), real), carray(pointer(a.variance), (channels,), real)
+        weight = carray(pointer(a.weight), (channels if a.weight else 0,), real)
+        bias = carray(pointer(a.bias), (channels if a.bias else 0,), real)
+        residual = carray(pointer(a.residual), (rows * channels if a.residual else 0,), real)
+        rising = carray(pointer(a.rising), (rows * channels if a.rising else 0,), real)
+        tiles = carray(pointer(a.tiles), (a.tile_count, 2 * channels), real)
+        repeated = np.empty((8, max(PERIOD // channels, 1), channels), x.dtype)
+        _norm(repeated, mean, variance, weight, a.eps)
+        _repeat(bias, 0.0, repeated[3])
+        centre, deviation, scale = repeated[0].reshape(-1), repeated[1].reshape(-1), repeated[2].reshape(-1)
+        shift, distance, value = repeated[3].reshape(-1), repeated[4].reshape(-1), repeated[5].reshape(-1)
+        slopes, products = repeated[6].reshape(-1), repeated[7].reshape(-1)
+        leakiness = x.dtype.type(a.leakiness)
         for tile in range(part * len(tiles) // parts, (part + 1) * len(tiles) // parts):
             low, high = tile * TILE * channels, min((tile + 1) * TILE * channels, len(x))
             slopes[:] = 0
@@ -217,8 +280,8 @@ def _rising_job(real: Any) -> Any:
                     result = rising[base:top]
                     for place in range(len(block)):
                         result[place] = value[place]
-            _fold(line[6])
-            _fold(line[7])
+            _fold(repeated[6])
+            _fold(repeated[7])
             for channel in range(channels):
                 tiles[tile, channel] = slopes[channel]
                 tiles[tile, channels + channel] = products[channel]
@@ -226,41 +289,66 @@ def _rising_job(real: Any) -> Any:
     return work
 
 
+class _Total(NamedTuple):
+    """The arguments of the kernel that adds the sums of tiles."""
+
+    tiles: Tensor
+    tile_count: int
+    columns: int
+
+
 @cache
-def _total_job(real: Any) -> Any:
-    sources = fingerprint(jobs)
+def _total_job(kind: torch.dtype) -> Any:
+    sources, real, arguments = fingerprint(jobs), REAL[kind], layout(_Total)
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 3)
-        _fold(carray(pointer(a[0]), (a[1], a[2]), real))
+        a = carray(words, 1, arguments)[0]
+        _fold(carray(pointer(a.tiles), (a.tile_count, a.columns), real))
 
     return work
 
 
+class _Slope(NamedTuple):
+    """The arguments of `slope`'s kernel; ``sums`` is ``[2, C]``, ``norm_rows`` the number of rows that it sums."""
+
+    rising: Tensor
+    x: Tensor
+    y: Tensor
+    mean: Tensor
+    variance: Tensor
+    weight: Tensor | None
+    sums: Tensor | None
+    rows: int
+    channels: int
+    norm_rows: int
+    eps: float
+
+
 @cache
-def _slope_job(real: Any) -> Any:
-    sources = fingerprint(jobs)
+def _slope_job(kind: torch.dtype) -> Any:
+    sources, real, arguments = fingerprint(jobs), REAL[kind], layout(_Slope)
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 19)
-        rows, channels, count = a[4], a[5], a[18]
-        rising, x = carray(pointer(a[0]), (rows * channels,), real), carray(pointer(a[3]), (rows * channels,), real)
-        y = carray(pointer(a[6]), (rows * channels,), real)
-        mean, variance = carray(pointer(a[9]), (a[10],), real), carray(pointer(a[11]), (a[12],), real)
-        weight, sums = carray(pointer(a[13]), (a[14],), real), carray(pointer(a[15]), (a[16],), real)
-        line = np.empty((5, max(PERIOD // channels, 1), channels), x.dtype)
-        _norm(line, mean, variance, weight, number(a[17]))
-        _repeat(sums[: len(sums) // 2], 0.0, line[3])
-        _repeat(sums[len(sums) // 2 :], 0.0, line[4])
-        centre, shift, factor = line[0].reshape(-1), line[3].reshape(-1), line[4].reshape(-1)
-        deviation, scale = line[1].reshape(-1), line[2].reshape(-1)
+        a = carray(words, 1, arguments)[0]
+        rows, channels = a.rows, a.channels
+        rising, x = carray(pointer(a.rising), (rows * channels,), real), carray(pointer(a.x), (rows * channels,), real)
+        y = carray(pointer(a.y), (rows * channels,), real)
+        mean, variance = carray(pointer(a.mean), (channels,), real), carray(pointer(a.variance), (channels,), real)
+        weight = carray(pointer(a.weight), (channels if a.weight else 0,), real)
+        sums = carray(pointer(a.sums), (2 * channels if a.sums else 0,), real)
+        repeated = np.empty((5, max(PERIOD // channels, 1), channels), x.dtype)
+        _norm(repeated, mean, variance, weight, a.eps)
+        _repeat(sums[: len(sums) // 2], 0.0, repeated[3])
+        _repeat(sums[len(sums) // 2 :], 0.0, repeated[4])
+        centre, shift, factor = repeated[0].reshape(-1), repeated[3].reshape(-1), repeated[4].reshape(-1)
+        deviation, scale = repeated[1].reshape(-1), repeated[2].reshape(-1)
         for place in range(len(centre)):
-            shift[place] /= count
-            factor[place] *= deviation[place] / count
+            shift[place] /= a.norm_rows
+            factor[place] *= deviation[place] / a.norm_rows
             scale[place] *= deviation[place]
         low, high = part * rows // parts * channels, (part + 1) * rows // parts * channels
         for base in range(low, high, len(centre)):
@@ -275,7 +363,8 @@ def _slope_job(real: Any) -> Any:
 
 def moments(x: Tensor, tiles: Tensor) -> None:
     """Write the mean and the sum of squared deviations of each tile of rows ``[N, C]`` into ``[tiles, 2 * C]``."""
-    run(_moments_job(REAL[x.dtype]), 2 * x.numel(), x, tiles)
+    rows, channels = x.shape
+    run(_moments_job(x.dtype), 2 * rows * channels, _Moments(x, tiles, rows, channels, tile_count=tiles.shape[0]))
 
 
 def statistics(
@@ -285,29 +374,36 @@ def statistics(
 
     Running statistics, if given, move by the fraction ``step`` towards mean and unbiased variance.
     """
-    mean, variance = torch.empty(2, tiles.shape[1] // 2, dtype=tiles.dtype)
-    given = _words(mean, variance, running_mean, running_var)
-    run(_statistics_job(REAL[tiles.dtype]), 0, tiles, rows, *given, float(step))
+    count, channels = tiles.shape[0], tiles.shape[1] // 2
+    mean, variance = tiles.new_empty(channels), tiles.new_empty(channels)
+    arguments = _Statistics(tiles, mean, variance, running_mean, running_var, rows, channels, count, step)
+    run(_statistics_job(tiles.dtype), 0, arguments)
     return mean, variance
 
 
 def normalize(x: Tensor, norm: Norm, residual: Tensor | None = None) -> Tensor:
     """Normalise rows; the residual ``[N, C]`` is added before negative values are multiplied by the leakiness."""
     y = torch.empty_like(x)
-    if x.numel():
-        given = _words(*norm[:4], residual)
-        run(_normalize_job(REAL[x.dtype]), 2 * x.numel(), x, y, *given, float(norm.leakiness), float(norm.eps))
+    rows, channels = x.shape
+    if rows and channels:
+        terms = norm.mean, norm.variance, norm.weight, norm.bias, residual
+        arguments = _Normalize(x, y, *terms, rows, channels, norm.leakiness, norm.eps)
+        run(_normalize_job(x.dtype), 2 * rows * channels, arguments)
     return y
 
 
 def rising(grad: Tensor, x: Tensor, norm: Norm, residual: Tensor | None, into: Tensor | None) -> Tensor:
     """``[2, C]``: the sums of the preactivation's gradient (before the rectifier) and of its products with the
     normalised distance from the mean. Writes the gradient to ``into`` if given, which may be ``grad``."""
-    tiles = x.new_zeros(max(-(-len(x) // TILE), 1), 2 * x.shape[1])
-    if x.numel():
-        given = _words(*norm[:4], residual, into)
-        run(_rising_job(REAL[x.dtype]), 4 * x.numel(), grad, x, *given, tiles, float(norm.leakiness), float(norm.eps))
-    run(_total_job(REAL[x.dtype]), 0, tiles)
+    rows, channels = x.shape
+    count = max(-(-rows // TILE), 1)
+    tiles = x.new_zeros(count, 2 * channels)
+    if rows and channels:
+        terms = norm.mean, norm.variance, norm.weight, norm.bias, residual
+        arguments = _Rising(grad, x, into, tiles, *terms, rows, channels, count, norm.leakiness, norm.eps)
+        run(_rising_job(x.dtype), 4 * rows * channels, arguments)
+    if count > 1:
+        run(_total_job(x.dtype), 0, _Total(tiles, count, 2 * channels))
     return tiles[0].view(2, -1)
 
 
@@ -315,12 +411,12 @@ def slope(rising: Tensor, x: Tensor, norm: Norm, sums: Tensor | None, count: int
     """``(rising - (sums[0] + sums[1] * d) / count) * weight / sqrt(variance + eps)``, where ``d`` is the normalised
     distance from the mean; without sums the first bracket is ``rising``."""
     y = torch.empty_like(x)
-    if x.numel():
-        given = _words(norm.mean, norm.variance, norm.weight, sums)
-        run(_slope_job(REAL[x.dtype]), 2 * x.numel(), rising, x, y, *given, float(norm.eps), max(count, 1))
+    rows, channels = x.shape
+    if rows and channels:
+        terms = norm.mean, norm.variance, norm.weight, sums
+        run(
+            _slope_job(x.dtype),
+            2 * rows * channels,
+            _Slope(rising, x, y, *terms, rows, channels, max(count, 1), norm.eps),
+        )
     return y
-
-
-def _words(*terms: Tensor | None) -> list[int]:
-    """Each term as an address and a number of elements; zeros for None."""
-    return [word for t in terms for word in ((0, 0) if t is None else (t.data_ptr(), t.numel()))]
