@@ -90,8 +90,8 @@ def _run_together(kernel: int, arguments: int, parts: int) -> None:
 
 @cache
 def layout(arguments: Any) -> np.dtype:
-    """A kernel's arguments as compiled code reads them: floats, addresses of tensors (0 for None) and integers, eight
-    bytes each, and `failed`, which the kernel may set."""
+    """A kernel's arguments as compiled code reads them: floats, addresses of tensors and arrays (0 for None)
+    and integers, eight bytes each, and `failed`, which the kernel may set."""
     kinds = get_type_hints(arguments)
     fields = [(name, np.float64 if kinds[name] is float else np.int64) for name in arguments._fields]
     return np.dtype([*fields, ("failed", np.int64)])
@@ -103,18 +103,24 @@ def _packing(arguments: Any) -> struct.Struct:
     return struct.Struct("".join(fields[name].char for name in fields.names or ()))
 
 
+def _word(argument: Any) -> int | float:
+    if isinstance(argument, Tensor):
+        return argument.data_ptr()
+    return argument.ctypes.data if isinstance(argument, np.ndarray) else argument or 0
+
+
 def run(kernel: Any, operations: float, arguments: Any) -> int:
     """Call a `JOB` once for each part of the work; the number of operations decides how many of PyTorch's threads run.
 
-    ``arguments`` are the named tuple that the kernel's `layout` was made for; tensors must be contiguous. Returns what
-    the kernel set as `failed`, or 0.
+    ``arguments`` are the named tuple that the kernel's `layout` was made for; tensors and arrays must be contiguous.
+    Returns what the kernel set as `failed`, or 0.
 
     A process that was forked from one with threads does not inherit them and runs all parts itself.
     """
     kind: Any = type(arguments)
     packing = _packing(kind)
     words = array("q", bytes(packing.size))  # made in half the time of a NumPy array
-    packing.pack_into(words, 0, *[a.data_ptr() if isinstance(a, Tensor) else a or 0 for a in arguments], 0)
+    packing.pack_into(words, 0, *map(_word, arguments), 0)
     where = words.buffer_info()[0]
     threads = 1 if operations < MIN_OPERATIONS or _forked else min(torch.get_num_threads(), _MAX_THREADS)
     if threads == 1:

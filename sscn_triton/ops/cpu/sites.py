@@ -9,57 +9,121 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numba import carray  # type: ignore[attr-defined]
 from torch import Tensor
 
-from sscn_triton.ops.cpu.jobs import compiled
+from sscn_triton.common.numba_cache import fingerprint
+from sscn_triton.ops.cpu import jobs
+from sscn_triton.ops.cpu.jobs import compiled, job, layout, pointer, run
 from sscn_triton.ops.cpu.keys import Array, check_count, distinct, limits, radix_of, ranked, sort_keys, unpack
 from sscn_triton.ops.rules import MirroredRules, SortedRules
 from sscn_triton.relation import fine_from_coarse, is_mirrored, submanifold_padding
 
 Forward = list[Array]  # input rows, output rows, spans
 TABLE = 1 << 26  # neighbours looked up at a time, as int32: a quarter of a GB
+SEARCH, WRITE = 200, 100  # the time for a site and tap, in floating-point operations of a convolution
 
 
-@compiled
-def _meet(keys: Array, rows: Array, deltas: Array, line: int, mirrored: bool, found: Array, counts: Array) -> None:
-    """Set ``found[t, o] = i`` if the key of row i is that of row o plus ``deltas[t]``, and count the matches per tap.
+class _Search(NamedTuple):
+    """The arguments of the kernel that searches neighbours, `_search_job`."""
+
+    keys: Array
+    rows: Array
+    deltas: Array
+    found: Array
+    counts: Array
+    site_count: int
+    searched: int
+    taps: int
+    line: int
+    mirrored: bool
+
+
+@cache
+def _search_job() -> Any:
+    """Sets ``found[t, o]`` to i if the key of row i is that of row o plus ``deltas[t]``, else to -1, and counts the
+    matches per tap. A part of the work is some of the lines.
 
     Taps are grouped in lines of ``line`` taps with ascending deltas. A merge finds the first neighbour of a line, and
     the search for the others starts there. If ``mirrored``, tap V - 1 - t gets the matches of tap t read backwards.
     """
-    taps, count = len(found), len(keys)
-    for first in range(0, len(deltas), line):
-        last = min(first + line, len(deltas))
-        near = 0
-        for rank in range(count):
-            target = keys[rank] + deltas[first]
-            while near < count and keys[near] < target:
-                near += 1
-            here = near
+    sources, arguments = fingerprint(jobs), layout(_Search)
+
+    @job
+    def work(words: Any, part: int, parts: int) -> None:
+        _ = sources
+        a = carray(words, 1, arguments)[0]
+        count, lines = a.site_count, (a.searched + a.line - 1) // a.line
+        keys, rows = carray(pointer(a.keys), (count,), np.int64), carray(pointer(a.rows), (count,), np.int32)
+        deltas, counts = (
+            carray(pointer(a.deltas), (a.searched,), np.int64),
+            carray(pointer(a.counts), (a.taps,), np.int64),
+        )
+        found = carray(pointer(a.found), (a.taps, count), np.int32)
+        for first in range(part * lines // parts * a.line, (part + 1) * lines // parts * a.line, a.line):
+            last = min(first + a.line, a.searched)
             for tap in range(first, last):
-                target = keys[rank] + deltas[tap]
-                while here < count and keys[here] < target:
-                    here += 1
-                if here < count and keys[here] == target:
-                    found[tap, rows[rank]] = rows[here]
-                    counts[tap] += 1
-                    if mirrored:
-                        found[taps - 1 - tap, rows[here]] = rows[rank]
+                for row in range(count):
+                    found[tap, row] = -1
+                if a.mirrored:
+                    for row in range(count):
+                        found[a.taps - 1 - tap, row] = -1
+            near = 0
+            for rank in range(count):
+                target = keys[rank] + deltas[first]
+                while near < count and keys[near] < target:
+                    near += 1
+                here = near
+                for tap in range(first, last):
+                    target = keys[rank] + deltas[tap]
+                    while here < count and keys[here] < target:
+                        here += 1
+                    if here < count and keys[here] == target:
+                        found[tap, rows[rank]] = rows[here]
+                        counts[tap] += 1
+                        if a.mirrored:
+                            found[a.taps - 1 - tap, rows[here]] = rows[rank]
+
+    return work
 
 
-@compiled
-def _write(found: Array, spans: Array, inputs: Array, outputs: Array) -> None:
-    """Write the rules of every tap, in ascending order of the output row."""
-    for tap in range(len(spans)):
-        rule, stop = spans[tap]
-        for row in range(found.shape[1]):
-            if rule < stop:
-                inputs[rule], outputs[rule] = found[tap, row], row
-                rule += found[tap, row] >= 0
+class _Writing(NamedTuple):
+    """The arguments of the kernel that writes rules, `_writing_job`."""
+
+    found: Array
+    spans: Array
+    inputs: Array
+    outputs: Array
+    site_count: int
+    taps: int
+
+
+@cache
+def _writing_job() -> Any:
+    """Writes the rules of every tap, in ascending order of the output row. A part of the work is some of the taps."""
+    sources, arguments = fingerprint(jobs), layout(_Writing)
+
+    @job
+    def work(words: Any, part: int, parts: int) -> None:
+        _ = sources
+        a = carray(words, 1, arguments)[0]
+        found = carray(pointer(a.found), (a.taps, a.site_count), np.int32)
+        spans = carray(pointer(a.spans), (a.taps, 2), np.int64)
+        rules = spans[a.taps - 1, 1]
+        inputs, outputs = carray(pointer(a.inputs), (rules,), np.int32), carray(pointer(a.outputs), (rules,), np.int32)
+        for tap in range(part * a.taps // parts, (part + 1) * a.taps // parts):
+            rule, stop = spans[tap, 0], spans[tap, 1]
+            for row in range(a.site_count):
+                if rule < stop:
+                    inputs[rule], outputs[rule] = found[tap, row], row
+                    rule += found[tap, row] >= 0
+
+    return work
 
 
 def _spans(counts: Array) -> Array:
@@ -118,21 +182,23 @@ def _search(keys: Array, rows: Array, deltas: Array, line: int, mirrored: bool, 
     for first in range(0, max(len(deltas), 1), slab):
         some = deltas[first : first + slab]
         middle = centre if first + slab >= len(deltas) else 0
-        found = np.full((width * len(some) + middle, count), -1, np.int32)
-        counts = np.zeros(len(found), np.int64)
-        _meet(keys, rows, some, line, mirrored, found, counts)
+        taps = width * len(some) + middle
+        found, counts = np.empty((taps, count), np.int32), np.zeros(taps, np.int64)
+        arguments = _Search(keys, rows, some, found, counts, count, len(some), taps, line, mirrored)
+        run(_search_job(), SEARCH * count * len(some), arguments)
         if mirrored:
             counts[len(some) + middle :] = counts[: len(some)][::-1]
         if middle:
             found[len(some)], counts[len(some)] = np.arange(count), count
-        inputs, outputs = np.empty(counts.sum(), np.int32), np.empty(counts.sum(), np.int32)
-        _write(found, _spans(counts), inputs, outputs)
+        inputs, outputs, spans = np.empty(counts.sum(), np.int32), np.empty(counts.sum(), np.int32), _spans(counts)
+        if taps:
+            run(_writing_job(), WRITE * count * taps, _Writing(found, spans, inputs, outputs, count, taps))
         ahead = len(some) + middle
         cut = counts[:ahead].sum()
         front.append([inputs[:cut], outputs[:cut], counts[:ahead]])
         back.insert(0, [inputs[cut:], outputs[cut:], counts[ahead:]])
         if len(some) == len(deltas):  # all in one slab
-            return [inputs, outputs, _spans(counts)]
+            return [inputs, outputs, spans]
     inputs, outputs, counts = (np.concatenate(parts) for parts in zip(*front, *back, strict=True))
     return [inputs, outputs, _spans(counts)]
 
