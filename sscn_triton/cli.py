@@ -10,7 +10,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -124,14 +124,15 @@ COMMANDS = {
 }
 
 
-def build_parser() -> ArgumentParser:
-    """The parser of `sscn` and all its subcommands."""
+def build_parser(names: Iterable[str] = COMMANDS) -> ArgumentParser:
+    """The parser of `sscn` and of these of its subcommands."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(prog="sscn", description=DESCRIPTION, exit_on_error=False, formatter_class=_formatter())
     parser.add_argument("--version", action="version", version=f"sscn {_version()}")
     commands = parser.add_subcommands(required=False, dest="command", metavar="COMMAND", title="commands")
-    for name, command in COMMANDS.items():
+    for name in names:
+        command = COMMANDS[name]
         options = command.options_class()
         sub = ArgumentParser(description=_first_paragraphs(options), exit_on_error=False, formatter_class=_formatter())
         sub.add_argument(
@@ -224,7 +225,7 @@ def _run_all(words: list[str]) -> NoReturn:
 def _run(words: list[str]) -> int:
     from jsonargparse import ArgumentError
 
-    parser = build_parser()
+    parser = build_parser(words[:1] if words and words[0] in COMMANDS else COMMANDS)  # all take a tenth of a second
     if not words:
         parser.print_help()
         return 0
@@ -246,10 +247,10 @@ def _run(words: list[str]) -> int:
 
 def _with_packaged_config(words: list[str]) -> list[str]:
     """Replace the name in `sscn train --config NAME` by the path of the packaged file."""
-    from sscn_triton.study.training.config import config_path
-
     if words[0] != "train":
         return words
+    from sscn_triton.study.training.config import config_path
+
     named = [f"--config={config_path(w[9:])}" if w.startswith("--config=") else w for w in words]
     return [config_path(w) if before == "--config" else w for before, w in zip(["", *named], named, strict=False)]
 

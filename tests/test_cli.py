@@ -21,6 +21,17 @@ def sscn(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str
     return end.value.code, out, err
 
 
+def test_a_command_does_not_need_the_options_of_another(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parser of all commands would cost every command a tenth of a second."""
+    monkeypatch.setitem(cli.COMMANDS, "train", cli.Command("", "no.such:Options", "no.such:function"))
+    code, _, err = sscn(capsys, "inspect", "absent.h5")
+    assert (code, err) == (2, "sscn inspect: absent.h5: no such file\n")
+    with pytest.raises(ModuleNotFoundError, match="no"):
+        sscn(capsys, "--help")
+
+
 @pytest.mark.parametrize("words", [(), ("--help",)], ids=["alone", "--help"])
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
     code, out, err = sscn(capsys, *words)
