@@ -20,6 +20,7 @@ from sscn_triton.study.runs.figures import STYLE, Bars, Line, as_png, class_accu
 from sscn_triton.study.runs.tables import confusion_rows, curve_rows
 from sscn_triton.study.runs.trained import Trained, read_trained
 from sscn_triton.study.training.config import Report, TrainConfig
+from sscn_triton.study.training.metrics import voxel_metrics
 
 COLOR = "#0B6E99"
 NETWORKS = {"sparse": "sparse UResNet", "matched": "dense UResNet, matched", "study": "dense UResNet of 2018"}
@@ -60,6 +61,11 @@ def html(trained: Trained, title: str) -> str:
                 class_rows(trained)),
         class_rows(trained).html(),
         paragraph("The share of a class is also the nonzero accuracy of labelling every voxel with it.", "small"),
+        heading("Measures of other works"),
+        paragraph("Precision, recall, F1 and intersection over union (IoU), over the voxels of all held-out images "
+                  "together; the accuracies above are averages over images."),
+        voxel_metrics_rows(scores).html(),
+        paragraph(trivial_metrics(scores), "small"),
         heading("Confusion"),
         picture(confusion, "Held-out images: share of the voxels of each true class, by predicted class.",
                 confusion_rows(scores, classes), most=32),
@@ -123,6 +129,29 @@ def class_rows(trained: Trained) -> Table:
         for name, share, accuracy in found
     ]
     return Table(["class", "share", f"accuracy, {NETWORKS[trained.config.network]}", f"accuracy, {trivial}"], rows)
+
+
+def voxel_metrics_rows(scores: dict[str, Any]) -> Table:
+    """Precision, recall, F1 and IoU of each class over all voxels, then the mean IoU and the accuracy by voxel."""
+    found = voxel_metrics(scores["confusion"])
+    columns = [found.precision, found.recall, found.f1, found.iou]
+    rows: Rows = [[name, *(percent(column[i]) for column in columns)] for i, name in enumerate(scores["classes"])]
+    rows.append(["mean IoU", "", "", "", percent(found.mean_iou)])
+    rows.append(["all voxels", "", percent(found.voxel_accuracy), "", ""])
+    return Table(["class", "precision", "recall", "F1", "IoU"], rows)
+
+
+def trivial_metrics(scores: dict[str, Any]) -> str:
+    """The same measures of the trivial answer, in words."""
+    trivial, _ = baseline(scores)
+    counts, chosen = np.array(scores["confusion"]), scores["classes"].index(trivial.removeprefix("everything "))
+    answer = np.zeros_like(counts)
+    answer[:, chosen] = counts.sum(1)
+    found = voxel_metrics(answer.tolist())
+    return (
+        f"The trivial answer ({trivial}) has a mean IoU of {percent(found.mean_iou)} and is right for "
+        f"{percent(found.voxel_accuracy)} of the voxels."
+    )
 
 
 def mistake_rows(scores: dict[str, Any]) -> Table:

@@ -20,7 +20,7 @@ from sscn_triton.study.data.tiling import covering
 from sscn_triton.study.runs.run import judge
 from sscn_triton.study.training.checkpoint import Checkpoint, load_checkpoint, network_of, training_options
 from sscn_triton.study.training.config import EvaluateConfig, TrainConfig
-from sscn_triton.study.training.metrics import Scores
+from sscn_triton.study.training.metrics import Scores, voxel_metrics
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
@@ -74,9 +74,13 @@ def _images(
 
 def scores_record(scores: Scores, checkpoint: Checkpoint) -> dict[str, Any]:
     """The scores as a JSON record, with the options and data that they belong to."""
-    return {"classes": list(checkpoint.classes), "step": checkpoint.step, "network": asdict(checkpoint.network)} | (
-        asdict(scores)
-    )
+    return {
+        "classes": list(checkpoint.classes),
+        "step": checkpoint.step,
+        "network": asdict(checkpoint.network),
+        **asdict(scores),
+        "voxel_metrics": asdict(voxel_metrics(scores.confusion)),
+    }
 
 
 def summary(record: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ event of two thousand voxels weighs as much as one of ten thousand. Voxels with 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -91,6 +92,42 @@ class Scores:
     confusion: list[list[int]]  # [true class][predicted class], voxels of all events together
     events: int
     voxels: int
+
+
+@dataclass(frozen=True)
+class VoxelMetrics:
+    """The measures that other works on these images report, over the voxels of all events together.
+
+    Scores, as the 2018 study does, average over events instead, so that a small event counts as much as a large one.
+    Fractions; nan where nothing is divided by nothing: recall of a class without voxels, precision of a class that is
+    never predicted.
+    """
+
+    precision: list[float]  # of the voxels predicted as the class, the share that belongs to it
+    recall: list[float]  # of the voxels of the class, the share predicted as it: its accuracy by voxel
+    f1: list[float]  # harmonic mean of both: 2 both / (true + predicted)
+    iou: list[float]  # intersection over union: both / (true + predicted - both)
+    mean_iou: float  # over the classes that occur among true or predicted labels
+    voxel_accuracy: float  # correct voxels over all voxels
+
+
+def voxel_metrics(confusion: Sequence[Sequence[int]]) -> VoxelMetrics:
+    """The measures of a confusion matrix [true class][predicted class] of voxel counts.
+
+    Definitions: https://scikit-learn.org/stable/modules/model_evaluation.html (f1, jaccard), classes separately.
+    """
+    counts = np.asarray(confusion, dtype=np.float64)
+    both, true, predicted = np.diagonal(counts), counts.sum(1), counts.sum(0)
+    with np.errstate(invalid="ignore"):
+        iou = both / (true + predicted - both)
+        return VoxelMetrics(
+            precision=(both / predicted).tolist(),
+            recall=(both / true).tolist(),
+            f1=(2 * both / (true + predicted)).tolist(),
+            iou=iou.tolist(),
+            mean_iou=_mean(iou[~np.isnan(iou)]),
+            voxel_accuracy=float(both.sum() / counts.sum()),
+        )
 
 
 class Tally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -14,7 +15,7 @@ pytest.importorskip("lightning")
 pytest.importorskip("matplotlib")
 from sscn_triton import cli
 from sscn_triton.common.units import percent
-from sscn_triton.study.runs.report import baseline, mistake_rows
+from sscn_triton.study.runs.report import baseline, mistake_rows, trivial_metrics
 from sscn_triton.study.runs.trained import read_trained
 from sscn_triton.study.training.config import TrainConfig
 from sscn_triton.study.training.trainer import train
@@ -60,6 +61,10 @@ def test_the_page_shows_the_content_of_the_folder(
         assert f"<td>{percent(number)}</td>" in page
     for row in scores["confusion"]:
         assert all(f"<td>{count:,}</td>" in page for count in row)
+    metrics = scores["voxel_metrics"]
+    assert f"<td>mean IoU</td><td></td><td></td><td></td><td>{percent(metrics['mean_iou'])}</td>" in page
+    for column in (metrics["precision"], metrics["recall"], metrics["f1"], metrics["iou"]):
+        assert all(f"<td>{percent(math.nan if value is None else value)}</td>" in page for value in column)
     assert page.count("<td>everything MIP</td>") == 1
     assert f"the trivial answer (everything MIP) is right for {percent(scores['class_share'][mip])}" in page
     options, _, defaults = page.partition("Options that have their default value")
@@ -74,6 +79,13 @@ def test_the_trivial_answer_is_mip_or_the_largest_class() -> None:
     scores = {"classes": ["HIP", "MIP", "shower"], "class_share": [0.1, 0.4, 0.5]}
     assert baseline(scores) == ("everything MIP", 0.4)
     assert baseline({"classes": ["track", "shower"], "class_share": [0.4, 0.6]}) == ("everything shower", 0.6)
+
+
+def test_the_trivial_answer_has_the_measures_of_other_works() -> None:
+    scores = {"classes": ["HIP", "MIP"], "class_share": [0.9, 0.1], "confusion": [[10, 20], [0, 30]]}
+    assert trivial_metrics(scores) == (
+        "The trivial answer (everything MIP) has a mean IoU of 25.0 % and is right for 50.0 % of the voxels."
+    )
 
 
 def test_mistakes_are_sorted_by_number() -> None:

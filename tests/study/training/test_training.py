@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from sscn_triton import cli
 from sscn_triton.common.errors import RunError
+from sscn_triton.common.output import as_json
 from sscn_triton.lartpc import Event, create_events, simulate
 from sscn_triton.study.data import labels
 from sscn_triton.study.data.augmentation import random_shift, symmetries, transform
@@ -26,7 +27,7 @@ from sscn_triton.study.training import steplog
 from sscn_triton.study.training.checkpoint import load_checkpoint, load_network
 from sscn_triton.study.training.config import CONFIGS, EvaluateConfig, TrainConfig, packaged_configs
 from sscn_triton.study.training.evaluation import evaluate
-from sscn_triton.study.training.metrics import event_losses, voxel_weights
+from sscn_triton.study.training.metrics import event_losses, voxel_metrics, voxel_weights
 from sscn_triton.study.training.networks import make_network
 from sscn_triton.study.training.segmentation import WARM_UP, Segmentation, scheduled
 from sscn_triton.study.training.trainer import train
@@ -324,6 +325,7 @@ def test_evaluation_repeats_the_scores_of_the_training(tmp_path: Path, event_fil
     record = evaluate(EvaluateConfig(str(path), str(event_file), out=str(tmp_path / "scores.json"), device="cpu"))
     for name in ("nonzero_accuracy", "confusion", "class_share", "voxels", "events"):
         assert record[name] == scores[name]
+    assert as_json(record["voxel_metrics"]) == as_json(asdict(voxel_metrics(record["confusion"])))
     written = json.loads((tmp_path / "scores.json").read_text())
     assert written["confusion"] == record["confusion"]
     assert np.array(written["confusion"]).sum() == written["voxels"]
