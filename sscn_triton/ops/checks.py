@@ -9,6 +9,7 @@ The first argument of each check says whether the operator runs its GPU code; th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -22,6 +23,7 @@ FLOATS = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64)
 INT32, INT64 = torch.int32, torch.int64
 WIDE = frozenset((torch.float32, torch.float64))
 UNIT, WORD = 16, 63  # as in sscn_triton.ops.triton.layout
+MAX_TAPS = 2**24  # 256 ** 3; searching for neighbours needs tens of bytes per tap before it looks at a site
 LEAST_ROWS, HEAD = 32, 4  # as in sscn_triton.ops.triton.statistics
 
 
@@ -406,6 +408,8 @@ def submanifold_rules(gpu: bool, coordinates: Tensor, kernel_size: Sequence[int]
     unique_sites(gpu, coordinates)
     ndim = coordinates.shape[1] - 1
     _axes("kernel_size", kernel_size, ndim, 1)
+    if math.prod(kernel_size) > MAX_TAPS:
+        raise ValueError(f"kernel_size {list(kernel_size)} has {math.prod(kernel_size)} taps; {MAX_TAPS} are allowed")
     _axes("dilation", dilation, ndim, 1)
 
 

@@ -202,6 +202,15 @@ def test_cpu_operators_stay_within_their_tensors_in_many_cases() -> None:
     assert_both_happened(attacked(list(ENGINES), "cpu", 3000))
 
 
+@pytest.mark.parametrize("name", ["submanifold_rules", "strided_rules", "transposed_rules"])
+@pytest.mark.parametrize("kernel", [[2**31 - 1, 1, 1], [257, 256, 256]])
+def test_kernels_with_too_many_taps_are_refused_before_memory_is_taken(name: str, kernel: list[int]) -> None:
+    given = arguments(name, torch.float32, books()[0])
+    given[1] = kernel
+    with pytest.raises(ValueError, match=r"has \d+ taps; 16777216 are allowed"):
+        getattr(torch.ops.sscn, name)(*given)
+
+
 INTERPRETED = ("convolution", "pool_sum", "statistics")
 
 
