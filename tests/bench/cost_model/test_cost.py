@@ -14,8 +14,8 @@ import sscn_ref
 from sscn_triton import SparseTensor, functional, nn, prepare
 from sscn_triton.bench.cost_model import cost
 from sscn_triton.bench.cost_model.cost import Work, count_work, floor, table_bytes, tile_taps, total
-from sscn_triton.bench.cost_model.devices import DEVICES
-from sscn_triton.bench.cost_model.report import report
+from sscn_triton.bench.cost_model.devices import DEVICES, Device
+from sscn_triton.bench.cost_model.report import report, rulebook_bytes
 from sscn_triton.bench.cpu.command import Bench
 from sscn_triton.bench.events import BenchBatch
 from sscn_triton.core import rulebook
@@ -122,9 +122,26 @@ def test_the_floor_is_the_longest_of_three_times_and_adds_up() -> None:
     assert floor(twice, device, "bf16") == pytest.approx(2e-9)
 
 
-def test_the_report_puts_the_published_times_beside_the_floors() -> None:
+def small_batch() -> BenchBatch:
     x = SparseTensor(torch.rand(300, 1), random_sites(300, size=16), 16, 2)
-    batch = BenchBatch(x.coordinates, x.features, torch.zeros(300, dtype=torch.long), (16,) * 3, 2)
+    return BenchBatch(x.coordinates, x.features, torch.zeros(300, dtype=torch.long), (16,) * 3, 2)
+
+
+def test_rulebooks_take_eight_bytes_a_rule_and_the_tables_of_both_directions() -> None:
+    batch = small_batch()
+    sites, expected = batch.coordinates.numpy(), 0
+    for level in range(5):
+        expected += 8 * sscn_ref.submanifold_rulebook(sites, 3).number_of_rules + table_bytes(27, len(sites))
+        if level < 4:
+            halving = sscn_ref.strided_rulebook(sites, 2, 2)
+            coarse = halving.output_coordinates
+            expected += 8 * len(sites) + table_bytes(8, len(sites)) + table_bytes(8, len(coarse))
+            sites = coarse
+    assert rulebook_bytes(batch) == expected
+
+
+def test_the_report_puts_the_published_times_beside_the_floors() -> None:
+    batch = small_batch()
     text = report("H200", batch, {16: batch})
     assert "H200 SXM" in text
     assert "_gradient 27 taps, 64 x 64; 27x1x64x64 | 7 |" in text
@@ -137,6 +154,12 @@ def test_a_device_that_is_not_known_is_refused() -> None:
     with pytest.raises(ValueError, match="model must be one of a100, h100, h200, b200, mi300x, got v100"):
         Bench(model="v100")
     assert all(device.source and device.matrix.keys() == {"bf16", "tf32", "fp32"} for device in DEVICES.values())
+
+
+@pytest.mark.parametrize("device", DEVICES.values(), ids=DEVICES)
+def test_a_matrix_unit_multiplies_numbers_of_half_the_bytes_twice_as_fast(device: Device) -> None:
+    assert device.matrix["bf16"] == pytest.approx(2 * device.matrix["tf32"], rel=0.03)
+    assert device.matrix["tf32"] > 2 * device.matrix["fp32"]
 
 
 def test_the_functional_layer_is_counted_once() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sscn_triton.lartpc import CLASS_COLORS, CLASS_NAMES, Event, Prediction, crop, project, simulate
+from sscn_triton.lartpc.event import no_particles
 from sscn_triton.lartpc.numbering import TWO_CLASSES, as_named
 
 pytest.importorskip("matplotlib")
@@ -78,6 +79,18 @@ def test_the_interactive_figure_contains_the_same_voxels(event: Event) -> None:
     assert {trace.scene for trace in figure.data} == {"scene", "scene2"}
     assert sum(trace.showlegend for trace in figure.data) == 5
     assert figure.data[0].text[0].endswith("MeV<br>HIP, predicted HIP")
+
+
+def test_the_interactive_energy_scale_is_logarithmic_and_ends_at_the_least_energy_above_zero() -> None:
+    energies = np.array([0.02, 3.0, 0.0, -0.5, 0.2], np.float32)
+    made = Event(
+        np.arange(15).reshape(5, 3), energies, np.zeros(5, int), no_particles(), 3.0, np.zeros(3), (16,) * 3, ""
+    )
+    (trace,) = plot_event(made, "energy").data
+    least = np.log10(0.02)
+    np.testing.assert_allclose(trace.marker.color, [least, np.log10(3), least, least, np.log10(0.2)], rtol=1e-5)
+    np.testing.assert_allclose([trace.marker.cmin, trace.marker.cmax], [least, np.log10(3)], rtol=1e-5)
+    assert trace.marker.size[[2, 1]].tolist() == [1.0, 3.5]
 
 
 def test_the_interactive_page_needs_no_network(event: Event) -> None:
