@@ -33,8 +33,12 @@ CHECKING = 100.0
 LIMITS = {"events": 120.0, "ceilings": 45.0, "cell": 60.0, "compiled": 120.0, "profile": 30.0, "rival": 30.0}
 """Seconds after which a task is given up and its process is ended; interpreted, it may take SLOWER times as long."""
 SLOWER = 10
+COMPILING = 0.6
+"""Share of the tiles' time in which candidates are compiled in parallel."""
 LEAST = 5.0
 """Nothing is started if fewer seconds are left."""
+AHEAD = 40
+"""Number of cells that are checked before the first is timed."""
 WORKERS = 12
 """Maximum number of processes that check or compile."""
 ENGINE = ("core", "functional", "models", "nn", "ops")
@@ -126,8 +130,8 @@ class Run:
         todo = self.missing(self.chosen())
         if not todo:
             return
-        self.prepare(todo)
-        checks = self.check(todo)
+        self.prepare(todo[:AHEAD])
+        checks = self.check(todo[:AHEAD])
         self.measure_ceilings()
         for cell in todo:
             if self.seconds() < LEAST:
@@ -151,6 +155,7 @@ class Run:
         """The records of the checks of all different passes. A check that fails or has no time left has no record, or
         one without ``errors``: its cell is checked again when it is timed."""
         passes = list(dict.fromkeys(map(_unmoded, cells)))[: 1 if self.toy else None]
+        print(f"checking {len(passes)} passes and compiling their kernels, for {CHECKING:.0f} s at most", flush=True)
         tasks = [{"cell": cell, "distinct": self.distinct} for cell in passes]
         return dict(zip(passes, self.in_parallel("check", tasks, min(CHECKING, self.seconds() / 2)), strict=True))
 
@@ -209,12 +214,12 @@ class Run:
             return
         self.prepare(todo)
         self.prepare(todo)
-        half = self.seconds() / 2
         if not self.toy:  # interpreted kernels are not compiled
-            shares = max(1, (os.cpu_count() or 1) // len(todo))
-            warm = {"distinct": self.distinct, "seconds": half - LEAST}
-            tasks = [{**warm, "cell": cell, "share": (share, shares)} for cell in todo for share in range(shares)]
-            self.in_parallel("warm tiles", tasks, half)
+            compiling = COMPILING * self.seconds()
+            shares = max(1, min(WORKERS, os.cpu_count() or 1) // len(todo))
+            given = {"distinct": self.distinct, "seconds": compiling}
+            tasks = [{**given, "cell": cell, "share": (share, shares)} for share in range(shares) for cell in todo]
+            self.in_parallel("warm tiles", tasks, compiling)
         for number, cell in enumerate(todo):
             seconds = self.seconds() / (len(todo) - number)
             if seconds < 1:

@@ -100,7 +100,7 @@ def answer(bench: Bench, task: str, arguments: dict[str, Any]) -> tuple[dict[str
     except torch.OutOfMemoryError:
         return {"failed": OUT_OF_MEMORY}, True
     except Exception as error:  # the other tasks are still done
-        traceback.print_exc()
+        traceback.print_exc(limit=-4, chain=False)
         return {"failed": f"{type(error).__name__}: {error}"}, device_works(bench.device)
     finally:
         bench.free()
@@ -142,10 +142,12 @@ class Bench:
     def free(self) -> None:
         """Return unused device memory, which other processes need."""
         import contextlib
+        import gc
 
         import torch
 
         if self.device == "cuda":
+            gc.collect()
             with contextlib.suppress(RuntimeError):  # the device may be broken
                 torch.cuda.empty_cache()
 
