@@ -81,11 +81,12 @@ def test_tests_that_hang_are_ended(folder: Path) -> None:
 def test_outcomes_up_to_the_end_of_the_time_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     def late(words: list[str], environment: dict[str, str], limit: float) -> None:
         lines = [["a::one", "passed"], ["a::two", "failed"], ["a::three", "passed"]]
+        lines += [["a::four", "passed"], ["a::four", "failed"]]  # its fixture failed at the end
         Path(environment[tests.OUTCOMES]).write_text("".join(json.dumps(one) + "\n" for one in lines))
 
     monkeypatch.setattr(tests, "_pytest", late)
     found = tests.run(toy=True, limit=60)
-    assert (found["passed"], found["failed"]) == (["a::one", "a::three"], ["a::two"])
+    assert (found["passed"], found["failed"]) == (["a::one", "a::three"], ["a::four", "a::two"])
     assert found["reason"] == "not done after 60 s"
 
 
