@@ -11,7 +11,7 @@ from torch import Tensor
 from sscn_triton import nn
 from sscn_triton.bench.events import BenchBatch
 from sscn_triton.bench.gpu.cells import SHARES, Cell
-from sscn_triton.bench.gpu.subjects import Subject
+from sscn_triton.bench.gpu.subjects import Subject, numbers
 from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.ops.convolution import convolution, weight_gradient
 from sscn_triton.ops.rules import read_backwards
@@ -42,6 +42,7 @@ class Share(Subject):
         self.tensor = self.tensor.replace(self.features)
 
     def exact(self) -> Subject:
+        self.cell = self.cell._replace(precision="fp32")
         self.norm.double()
         self.gradient, self.weight = self.gradient.double(), self.weight.double()
         self._with(self.features.double())
@@ -49,6 +50,10 @@ class Share(Subject):
 
     def once(self, forward: Callable[[SparseTensor], Tensor] | None = None, update: bool = True) -> Any:
         """Compute the share and return its results; a share has no other forward pass and nothing to update."""
+        with numbers(self.cell.precision, self.device):
+            return self._share()
+
+    def _share(self) -> tuple[Tensor, ...]:
         if self.cell.task == "norm step":
             y = self.norm(self.tensor).features
             return (y.detach(), *torch.autograd.grad(y, [self.features, *self.norm.parameters()], self.gradient))

@@ -213,7 +213,6 @@ class Run:
         if not todo or self.seconds() < LEAST:
             return
         self.prepare(todo)
-        self.prepare(todo)
         if not self.toy:  # interpreted kernels are not compiled
             compiling = COMPILING * self.seconds()
             shares = max(1, min(WORKERS, os.cpu_count() or 1) // len(todo))

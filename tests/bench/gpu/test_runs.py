@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from sscn_triton.bench.gpu import command, measure, parts, report, tests, worker
-from sscn_triton.bench.gpu.cells import TOY, Cell
+from sscn_triton.bench.gpu.bars import bar_of
+from sscn_triton.bench.gpu.cells import PROFILED, QUICK, TOY, TUNED, Cell
 from sscn_triton.bench.gpu.measure import WrongResult
 from sscn_triton.bench.gpu.timing import Stopwatch
 from sscn_triton.common.results import ROOT, Results
@@ -292,6 +293,58 @@ def test_only_known_parts_can_be_chosen(capsys: Any) -> None:
     with pytest.raises(SystemExit):
         command._options(["--parts", "cells,test"])
     assert "no list of cells, kernels, tiles, rivals, tests" in capsys.readouterr().err
+
+
+class OnAGpu(Here):
+    """Answers as a worker on a GPU would; nothing runs."""
+
+    def ask(self, task: str, limit: float, **given: Any) -> dict[str, Any]:
+        Here.asked.append((task, str(given.get("cell", ""))))
+        cell = given.get("cell")
+        times = {"ms": 2.0, "least": 1.9, "in a row": 1.8, "runs": 20, "share of floor": 0.5, "peak MB": 10.0}
+        row = {"name": "convolution_kernel", "calls": 2.0, "us": 10.0, "floor_us": 5.0}
+        tiles = {"some kernel": {"64 16 16 4 5": 2.0, "256 16 16 4 5": 1.0}}
+        answers: dict[str, dict[str, Any]] = {
+            "check": {"errors": {"outputs": 1e-3}},
+            "ceilings": {"copy TB/s": 4.0, "gather TB/s": 9.0, "bf16 TFLOP/s": 800.0},
+            "profile": {"profile": [row], "in a row ms": 2.0, "busy ms": 1.0, "floor ms": 0.5},
+            "tiles": {
+                "tiles": tiles, "untuned": {"some kernel": "64 16 16 4 5"}, "left": 0, "file": "device.json",
+                "best": {"some kernel": [256, 16, 16, 4, 5]},
+            },
+            "rival": {**times, "sscn ms": 2.0, "ratio": 1.0},
+        }  # fmt: skip
+        if task != "cell" or cell is None:
+            return answers.get(task, {})
+        bar = bar_of(cell)
+        record = {"voxels": 1000, "floor ms": 1.0, "sscn": times, "rules per site": {"finest level": 15.0}}
+        return {**record, "errors": given["errors"], **({"bar": bar._asdict()} if bar else {})}
+
+
+def test_a_run_on_a_gpu_asks_for_every_part(
+    here: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(parts, "Worker", OnAGpu)
+    options = command._options([])
+    options.toy = False
+    results = Results(tmp_path / "gpu.json", {"device": {"name": "a GPU"}, "versions": {}})
+    assert parts.Run(results, options).do() == 0
+    shown = capsys.readouterr().out
+    asked = {task: [cell for one, cell in here if one == task] for task, _ in here}
+    assert asked["cell"] == list(map(str, QUICK))
+    assert len(asked["check"]) == len(set(asked["check"])) < len(QUICK)  # equal passes are checked once
+    assert len(asked["events"]) == len(set(asked["events"]))
+    assert asked["profile"] == list(map(str, PROFILED))
+    assert set(asked["warm tiles"]) == set(asked["tiles"]) == set(map(str, TUNED))
+    assert set(asked["rival"]) <= {str(cell) for cell in QUICK if cell.mode == "eager"}
+    assert all(f"to beat: {ms} ms" in shown for ms in (0.72, 2.72, 8.51, 6.79, 16.17, 13.11, 34.94))
+    assert "convolution_kernel" in shown
+    assert "busy 1.000 ms of 2.000 ms in a row" in shown
+    assert json.loads((tmp_path / "device.json").read_text()) == {"tiles": {"some kernel": [256, 16, 16, 4, 5]}}
+    assert "run it again" not in shown
+    here.clear()
+    parts.Run(results, options).do()
+    assert here == []  # nothing is left
 
 
 def test_ceilings_that_cannot_be_measured_cost_only_the_floors(

@@ -36,9 +36,10 @@ worker.serve()
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own() -> Iterator[Worker]:
-    found = Worker(True, PROGRAM)
+    """One for all tests: each starts a process only if the test before it lost one."""
+    found = Worker(True, PROGRAM, threads=3)
     yield found
     found.end()
 
@@ -69,12 +70,8 @@ def test_a_task_that_fails_leaves_the_process_and_prints_damage_no_answer(own: W
     assert first["pid"] != os.getpid()
 
 
-def test_processes_that_share_the_cores_have_few_threads() -> None:
-    shared = Worker(True, PROGRAM, threads=3)
-    try:
-        assert shared.ask("process", 600)["threads"] == "3"
-    finally:
-        shared.end()
+def test_processes_that_share_the_cores_have_few_threads(own: Worker) -> None:
+    assert own.ask("process", 600)["threads"] == "3"
 
 
 def test_running_out_of_memory_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
