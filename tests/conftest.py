@@ -24,6 +24,7 @@ COSTLY = {
     "tests/book/test_widgets.py": "book",
     "tests/bench/cpu/test_bench.py": "bench",
     "tests/lartpc/files/test_damage.py": "damage",
+    "tests/lartpc/files/test_forgotten_writers.py": "forgotten writers",
     "tests/nn/test_parallel_values.py": "parallel values",
     "tests/study/full_size/test_full_size.py": "full size",
     "tests/study/laptop/test_study.py": "study",

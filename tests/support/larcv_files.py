@@ -64,8 +64,7 @@ def unfill(trees: Trees, entry: int, names: tuple[str, ...] = (DATA, LABELS, PAR
 
 def _write_tree(file: Any, name: str, branches: dict[str, list[Any]]) -> None:
     arrays = {field: _column(items) for field, items in branches.items()}
-    types = {field: str(array.type).split(" * ", 1)[1] for field, array in arrays.items()}
-    file.mktree(name, types)
+    file.mktree(name, {field: array.type.content for field, array in arrays.items()})  # words would be parsed, slowly
     file[name].extend(arrays)
 
 
