@@ -143,3 +143,10 @@ def test_mistakes_are_counted_by_voxel_by_energy_by_score_and_by_distance() -> N
     assert record["boundary_distance_wrong"] == by_distance.tolist()  # 1 voxel from the shower
     assert sum(record["boundary_distance_right"]) == 3
     assert record["worst"] == [{"name": "by hand", "nonzero_accuracy": 0.75}]
+
+
+def test_the_first_class_counts_among_the_mistakes_too() -> None:
+    made = event(([(0, 0, 0), (1, 0, 0)], HIP), ([(2, 0, 0)], MIP))
+    mistakes = Mistakes(5)
+    mistakes.add(made, np.eye(5)[[HIP, MIP, HIP]])
+    assert np.array(mistakes.record()["confusion_voxels"])[:2, :2].tolist() == [[1, 1], [1, 0]]
