@@ -13,6 +13,7 @@ from torch import Tensor
 import sscn_ref
 from sscn_triton import SparseTensor, functional, nn, prepare
 from sscn_triton.bench.cost_model import cost
+from sscn_triton.bench.cost_model import report as report_module
 from sscn_triton.bench.cost_model.cost import Work, count_work, floor, table_bytes, tile_taps, total
 from sscn_triton.bench.cost_model.devices import DEVICES, Device
 from sscn_triton.bench.cost_model.report import report, rulebook_bytes
@@ -148,6 +149,21 @@ def test_the_report_puts_the_published_times_beside_the_floors() -> None:
     (line,) = [line for line in text.splitlines() if line.startswith("| encoder-large | 16")]
     assert line.endswith("87.0 | 237.0 | 35.0 | 72.0 |")
     assert float(line.split("|")[5]) > 0
+
+
+def test_the_encoder_is_counted_on_events_of_its_benchmarks_size(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+    monkeypatch.setattr(report_module, "kept_events", lambda: "folder")
+    monkeypatch.setattr(report_module, "events", lambda *given: asked.append(given) or "made")
+    monkeypatch.setattr(report_module, "batch_of", lambda *given: given)
+    monkeypatch.setattr(report_module, "report", lambda *given: given)
+    batch = small_batch()
+    report_module.print_model("h100", batch)
+    assert asked == [(768, 16, "folder")]
+    batches = {images: ("made", images, 768, "pilarnet", "cpu") for images in (1, 16)}
+    assert capsys.readouterr().out == f"{('h100', batch, batches)}\n"
 
 
 def test_a_device_that_is_not_known_is_refused() -> None:
