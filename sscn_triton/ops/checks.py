@@ -22,12 +22,14 @@ from sscn_triton.relation import MAX_NDIM
 FLOATS = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
 INT32, INT64 = torch.int32, torch.int64
 WIDE = frozenset((torch.float32, torch.float64))
+NORM = ("mean", "variance", "weight", "bias")  # the tensors of `sscn_triton.ops.norm.Norm`
+FUSED_NORM = ("mean", "variance", "norm_weight", "norm_bias")  # the same beside a convolution's weight and bias
 UNIT, WORD = 16, 63  # as in sscn_triton.ops.triton.layout
 MAX_TAPS = 2**24  # 256 ** 3; searching for neighbours needs tens of bytes per tap before it looks at a site
 LEAST_ROWS, HEAD = 32, 4  # as in sscn_triton.ops.triton.statistics
 
 
-def line_size(rows: int, channels: int) -> int:
+def moments_size(rows: int, channels: int) -> int:
     """The number of elements in the moments of ``rows`` rows."""
     return HEAD + (rows + LEAST_ROWS - 1) // LEAST_ROWS * 2 * channels
 
@@ -37,6 +39,24 @@ def foreign_rows(what: str) -> ValueError:
     return ValueError(
         f"{what} name rows that are not there, or are not in their order: they belong to other sites, or were changed"
     )
+
+
+def refuse_beyond_int32(low: Sequence[int], high: Sequence[int]) -> None:
+    """Raise ValueError if coordinates from low to high (batch first, exact integers) overflow int32 on an axis."""
+    for axis, (least, most) in enumerate(zip(low[1:], high[1:], strict=True)):
+        if least <= most and (least < -(2**31) or most >= 2**31):
+            raise ValueError(
+                f"coordinates of axis {axis} would run from {least} to {most}; allowed is {-(2**31)} to {2**31 - 1}"
+            )
+
+
+def refuse_beyond_int64(low: Sequence[int], high: Sequence[int], extents: Sequence[int]) -> None:
+    """Raise ValueError if the keys of sites from low to high, with `extents` places per column, overflow int64."""
+    if math.prod(extents) >= 2**63:
+        ranges = ", ".join(f"{least}..{most}" for least, most in zip(low, high, strict=True))
+        raise ValueError(
+            f"coordinates span {ranges} (batch first): more than 2**63 sites, which no int64 key can number"
+        )
 
 
 def _given(value: Any) -> str:
@@ -67,9 +87,9 @@ def _rows(
     return shape[0], shape[1]
 
 
-def _terms(place: int, channels: int, **terms: Tensor | None) -> None:
-    """Check that each term is None or has one number per channel."""
-    for name, term in terms.items():
+def _terms(place: int, channels: int, names: Sequence[str], terms: Sequence[Tensor | None]) -> None:
+    """Check that each term is None or has one number per channel; its name is at the same position in ``names``."""
+    for name, term in zip(names, terms):  # noqa: B905
         if term is not None and (
             term.dim() != 1
             or term.shape[0] != channels
@@ -157,7 +177,7 @@ def _convolved(
     if gpu:
         _reading(rules, True, taps, output_count, place)
     if bias is not None:
-        _terms(place, groups * channels_out, bias=bias)
+        _terms(place, groups * channels_out, ("bias",), (bias,))
     if residual is not None:
         _rows("residual", residual, place, output_count, groups * channels_out)
     return groups * channels_in, groups * channels_out
@@ -201,36 +221,22 @@ def fused_convolution(
     output_count: int,
     bias: Tensor | None,
     residual: Tensor | None,
-    mean: Tensor | None,
-    variance: Tensor | None,
-    norm_weight: Tensor | None,
-    norm_bias: Tensor | None,
-    *_: Any,
+    *norm: Any,
 ) -> None:
     """Check the arguments of `sscn_triton.ops.fused.fused_convolution`."""
     channels, _out = _convolved(gpu, features, weight, rules, output_count, bias, residual)
+    mean, variance, *_ = norm
     if (mean is None) != (variance is None):
         raise ValueError("a norm has a mean and a variance: give both, or neither")
-    terms = {"mean": mean, "variance": variance, "norm_weight": norm_weight, "norm_bias": norm_bias}
-    _terms(weight.get_device(), channels, **terms)
+    _terms(weight.get_device(), channels, FUSED_NORM, norm)
 
 
 def norm_weight_gradient(
-    gpu: bool,
-    features: Tensor,
-    grad_output: Tensor,
-    rules: Sequence[Tensor],
-    groups: int,
-    mean: Tensor,
-    variance: Tensor,
-    norm_weight: Tensor | None,
-    norm_bias: Tensor | None,
-    *_: Any,
+    gpu: bool, features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int, *norm: Any
 ) -> None:
     """Check the arguments of `sscn_triton.ops.fused.norm_weight_gradient`."""
     _count_in, channels = weight_gradient(gpu, features, grad_output, rules, groups)
-    terms = {"mean": mean, "variance": variance, "norm_weight": norm_weight, "norm_bias": norm_bias}
-    _terms(features.get_device(), channels, **terms)
+    _terms(features.get_device(), channels, FUSED_NORM, norm)
 
 
 def norm_input_gradient(
@@ -240,18 +246,13 @@ def norm_input_gradient(
     rules: Sequence[Tensor],
     output_count: int,
     features: Tensor,
-    mean: Tensor,
-    variance: Tensor,
-    norm_weight: Tensor | None,
-    norm_bias: Tensor | None,
-    *_: Any,
+    *norm: Any,
 ) -> None:
     """Check the arguments of `sscn_triton.ops.fused.norm_input_gradient`."""
     _in, channels = _convolved(gpu, grad_output, weight, rules, output_count, None, None)
     place = weight.get_device()
     _rows("features", features, place, output_count, channels)
-    terms = {"mean": mean, "variance": variance, "norm_weight": norm_weight, "norm_bias": norm_bias}
-    _terms(place, channels, **terms)
+    _terms(place, channels, FUSED_NORM, norm)
 
 
 def rows(gpu: bool, features: Tensor) -> None:
@@ -272,10 +273,10 @@ def statistics(
     """Check the arguments of `sscn_triton.ops.normalization.statistics`."""
     _count("rows", rows)
     _count("channels", channels)
-    place, size = moments.get_device(), line_size(rows, channels)
+    place, size = moments.get_device(), moments_size(rows, channels)
     if moments.dtype not in WIDE or moments.dim() != 1 or moments.shape[0] != size or not moments.is_contiguous():
         _refuse("moments", f"those of {rows} rows of {channels} channels, float32 or float64 [{size}]", moments)
-    _terms(place, channels, running_mean=running_mean, running_var=running_var)
+    _terms(place, channels, ("running_mean", "running_var"), (running_mean, running_var))
     if (running_mean is None) != (running_var is None):
         raise ValueError("running statistics are a mean and a variance: give both, or neither")
     if batches is not None and (
@@ -286,20 +287,12 @@ def statistics(
         raise ValueError("momentum None keeps the mean of all batches, whose count must be given: batches")
 
 
-def normalize(
-    gpu: bool,
-    features: Tensor,
-    mean: Tensor,
-    variance: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    residual: Tensor | None,
-    *_: Any,
-) -> None:
+def normalize(gpu: bool, features: Tensor, *norm: Any) -> None:
     """Check the arguments of `sscn_triton.ops.normalization.normalize`."""
+    residual = norm[len(NORM)]
     place = features.get_device()
     count, channels = _rows("features", features, place)
-    _terms(place, channels, mean=mean, variance=variance, weight=weight, bias=bias)
+    _terms(place, channels, NORM, norm)
     if residual is not None:
         _rows("residual", residual, place, count, channels)
 
@@ -310,21 +303,10 @@ def slopes(gpu: bool, grad: Tensor, features: Tensor, *norm: Any) -> None:
     _rows("grad", grad, features.get_device(), *features.shape)
 
 
-def slope(
-    gpu: bool,
-    grad: Tensor,
-    features: Tensor,
-    mean: Tensor,
-    variance: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    residual: Tensor | None,
-    sums: Tensor | None,
-    count: int,
-    *_: Any,
-) -> None:
+def slope(gpu: bool, grad: Tensor, features: Tensor, *norm: Any) -> None:
     """Check the arguments of `sscn_triton.ops.normalization.slope`."""
-    slopes(gpu, grad, features, mean, variance, weight, bias, residual)
+    sums, count = norm[len(NORM) + 1 : len(NORM) + 3]
+    slopes(gpu, grad, features, *norm)
     if sums is not None:
         _rows("sums", sums, features.get_device(), 2, features.shape[1])
         if not sums.is_contiguous():

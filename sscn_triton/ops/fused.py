@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sscn_triton.ops import checks
-from sscn_triton.ops.checks import line_size
+from sscn_triton.ops.checks import moments_size
 from sscn_triton.ops.convolution import convolution, weight_gradient
 from sscn_triton.ops.cpu import convolution as cpu
 from sscn_triton.ops.dtypes import widened
@@ -61,7 +61,7 @@ def _fused_fake(
     features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int, *rest: Any
 ) -> tuple[Tensor, Tensor]:
     output = weight.new_empty(output_count, weight.shape[1] * weight.shape[3])
-    return output, widened(output).new_empty(line_size(*output.shape) if rest[-1] else 0)
+    return output, widened(output).new_empty(moments_size(*output.shape) if rest[-1] else 0)
 
 
 def _save_fused(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

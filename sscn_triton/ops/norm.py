@@ -22,6 +22,20 @@ class Norm(NamedTuple):
     moving: bool = False
 
 
+def with_residual(
+    mean: Tensor,
+    variance: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    eps: float,
+    leakiness: float,
+    moving: bool = False,
+) -> tuple[Norm, Tensor | None]:
+    """The norm and the residual from the separate arguments of the operators on rows."""
+    return Norm(mean, variance, weight, bias, eps, leakiness, moving), residual
+
+
 Flat = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, float, float, bool]
 
 

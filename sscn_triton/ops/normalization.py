@@ -18,31 +18,31 @@ import torch
 from torch import Tensor
 
 from sscn_triton.ops import checks
-from sscn_triton.ops.checks import HEAD, line_size
+from sscn_triton.ops.checks import HEAD, moments_size
 from sscn_triton.ops.cpu import normalization as cpu
-from sscn_triton.ops.dtypes import widened
-from sscn_triton.ops.norm import Norm
+from sscn_triton.ops.dtypes import of_type, sum_type, widened
+from sscn_triton.ops.norm import Norm, with_residual
 from sscn_triton.ops.registration import operator
 
 
 def _moments_fake(features: Tensor) -> Tensor:
-    return widened(features).new_empty(line_size(*features.shape))
+    return widened(features).new_empty(moments_size(*features.shape))
 
 
 def moments_cpu(features: Tensor) -> Tensor:
     """`moments`, computed by compiled loops."""
     rows, channels = features.shape
-    line = _moments_fake(features)
+    found = _moments_fake(features)
     if rows:
-        line[0] = cpu.TILE
+        found[0] = cpu.TILE
         tiles = -(-rows // cpu.TILE)
-        cpu.moments(_wide(features), line[HEAD : HEAD + tiles * 2 * channels].view(tiles, -1))
-    return line
+        cpu.moments(_wide(features), found[HEAD : HEAD + tiles * 2 * channels].view(tiles, -1))
+    return found
 
 
 def _wide(features: Tensor) -> Tensor:
     """The rows in a type that the compiled loops accept."""
-    return widened(features).contiguous()
+    return of_type(features, sum_type(features))
 
 
 @operator(check=checks.rows, cpu=moments_cpu, fake=_moments_fake)
@@ -123,25 +123,13 @@ def normalized_cpu(features: Tensor, norm: Norm, residual: Tensor | None = None)
     return cpu.normalize(x, _norm_of_type(x, norm), added)
 
 
-def _normalize_cpu(
-    features: Tensor,
-    mean: Tensor,
-    variance: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    residual: Tensor | None,
-    eps: float,
-    leakiness: float,
-    moving: bool,
-) -> Tensor:
-    norm = Norm(mean, variance, weight, bias, eps, leakiness, moving)
-    return normalized_cpu(features, norm, residual).to(features.dtype)
+def _normalize_cpu(features: Tensor, *terms: Any) -> Tensor:
+    return of_type(normalized_cpu(features, *with_residual(*terms)), features.dtype)
 
 
 def _of_type(x: Tensor, *terms: Tensor | None) -> list[Any]:
     """The terms of a norm as contiguous tensors of the rows' type."""
-    kind = x.dtype
-    return [t if t is None or (t.dtype is kind and t.is_contiguous()) else t.to(kind).contiguous() for t in terms]
+    return [None if term is None else of_type(term, x.dtype) for term in terms]
 
 
 def _norm_of_type(x: Tensor, norm: Norm) -> Norm:
@@ -155,13 +143,14 @@ def _normalize_fake(features: Tensor, *_: Any) -> Tensor:
 
 
 def _save_norm(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *tensors, ctx.eps, ctx.leakiness, ctx.moving = inputs
+    *tensors, eps, leakiness, moving = inputs
+    ctx.numbers = eps, leakiness, moving
     ctx.save_for_backward(*tensors)
 
 
 def _normalize_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    features, mean, variance, weight, bias, residual = ctx.saved_tensors
-    norm = Norm(mean, variance, weight, bias, ctx.eps, ctx.leakiness, ctx.moving)
+    features, *terms = ctx.saved_tensors
+    norm, residual = with_residual(*terms, *ctx.numbers)
     needed = ctx.needs_input_grad[:6]
     by_features, by_weight, by_bias, by_residual = norm_gradients(grad, features, norm, residual, needed)
     return by_features, None, None, by_weight, by_bias, by_residual, None, None, None
@@ -263,18 +252,8 @@ def rising_and_sums_cpu(
     return into, cpu.rising(wide, x, _norm_of_type(x, norm), added, into)
 
 
-def _slopes_cpu(
-    grad: Tensor,
-    features: Tensor,
-    mean: Tensor,
-    variance: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    residual: Tensor | None,
-    eps: float,
-    leakiness: float,
-) -> Tensor:
-    x, norm = _wide(features), Norm(mean, variance, weight, bias, eps, leakiness)
+def _slopes_cpu(grad: Tensor, features: Tensor, *terms: Any) -> Tensor:
+    x, (norm, residual) = _wide(features), with_residual(*terms)
     (added,) = _of_type(x, residual)
     return cpu.rising(_wide(grad), x, _norm_of_type(x, norm), added, None)
 

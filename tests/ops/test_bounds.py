@@ -53,7 +53,7 @@ def arguments(name: str, dtype: torch.dtype, book: Rulebook) -> list[Any]:
     event, rules = torch.arange(inputs) % 3, list(book.rules)
     events = [event, torch.argsort(event, stable=True), torch.searchsorted(event.sort().values, torch.arange(4))]
     winners = torch.randint(-1, inputs, (outputs, IN), dtype=torch.int32)
-    line = torch.ones(checks.line_size(inputs, IN), dtype=wide)
+    line = torch.ones(checks.moments_size(inputs, IN), dtype=wide)
     sites = random_cloud(ROWS, size=5).coordinates
     window = [[2, 2, 2], [2, 2, 2], [0, 0, 0], [1, 1, 1], [4, 4, 4]]
     return {

@@ -149,10 +149,10 @@ def _zeros(name: str, args: Any) -> Any:
         return y
     if name == "norm_input_gradient":
         return y, y.new_zeros(2, y.shape[1], dtype=torch.float64 if y.dtype == torch.float64 else torch.float32)
-    from sscn_triton.ops.checks import line_size
+    from sscn_triton.ops.checks import moments_size
 
     wide = torch.float64 if y.dtype == torch.float64 else torch.float32
-    line = y.new_zeros(line_size(*y.shape) if args[-1] else 0, dtype=wide)
+    line = y.new_zeros(moments_size(*y.shape) if args[-1] else 0, dtype=wide)
     line[:1] = 1 << size.bit_length()  # all rows in one tile
     return y, line
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sscn_triton.ops.checks import refuse_beyond_int64
 from sscn_triton.ops.cpu.jobs import compiled
 
 Array = np.ndarray
@@ -65,11 +66,7 @@ def radix_of(low: Sequence[int], high: Sequence[int], margin: Sequence[int]) -> 
     Raises ValueError if keys would overflow int64.
     """
     extents = [int(b) - int(a) + 1 + int(m) for a, b, m in zip(low, high, margin, strict=True)]
-    if math.prod(extents) >= 2**63:
-        ranges = ", ".join(f"{int(a)}..{int(b)}" for a, b in zip(low, high, strict=True))
-        raise ValueError(
-            f"coordinates span {ranges} (batch first): more than 2**63 sites, which no int64 key can number"
-        )
+    refuse_beyond_int64(low, high, extents)
     return np.array([math.prod(extents[column + 1 :]) for column in range(len(extents))], np.int64)
 
 

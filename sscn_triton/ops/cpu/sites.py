@@ -18,6 +18,7 @@ from numba import carray  # type: ignore[attr-defined]
 from torch import Tensor
 
 from sscn_triton.common.numba_cache import fingerprint
+from sscn_triton.ops.checks import refuse_beyond_int32
 from sscn_triton.ops.cpu import jobs
 from sscn_triton.ops.cpu.jobs import compiled, job, layout, pointer, run
 from sscn_triton.ops.cpu.keys import Array, check_count, distinct, limits, radix_of, ranked, sort_keys, unpack
@@ -354,9 +355,6 @@ def _reached_limits(coordinates: Array, axes: list[_Axis], bounds: Sequence[int]
         low[column], high[column] = axis.limits(low[column], high[column])
         if bounds:
             low[column], high[column] = max(low[column], 0), min(high[column], bounds[column - 1] - 1)
-        if len(coordinates) and (low[column] < -(2**31) or high[column] >= 2**31):
-            raise ValueError(
-                f"coordinates of axis {column - 1} would run from {low[column]} to {high[column]}; "
-                f"allowed is {-(2**31)} to {2**31 - 1}"
-            )
+    if len(coordinates):
+        refuse_beyond_int32(low, high)
     return low, high

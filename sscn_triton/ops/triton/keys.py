@@ -8,7 +8,6 @@ as an index.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -16,6 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from sscn_triton.ops.checks import refuse_beyond_int32, refuse_beyond_int64
 from sscn_triton.ops.triton.launch import BLOCK, ceil_div, launch
 
 NOWHERE = tl.constexpr(2**63 - 1)  # the key that means no site; it sorts after all others
@@ -70,14 +70,5 @@ def check_frame(frame: Sequence[int]) -> None:
     axes = len(frame) // 2
     low, extent = frame[:axes], [max(n, 0) for n in frame[axes:]]
     high = [a + n - 1 for a, n in zip(low, extent, strict=True)]
-    for axis in range(1, axes):
-        if extent[axis] and (low[axis] < -(2**31) or high[axis] >= 2**31):
-            raise ValueError(
-                f"coordinates of axis {axis - 1} would run from {low[axis]} to {high[axis]}; "
-                f"allowed is {-(2**31)} to {2**31 - 1}"
-            )
-    if math.prod(extent) >= 2**63:
-        ranges = ", ".join(f"{a}..{b}" for a, b in zip(low, high, strict=True))
-        raise ValueError(
-            f"coordinates span {ranges} (batch first): more than 2**63 sites, which no int64 key can number"
-        )
+    refuse_beyond_int32(low, high)
+    refuse_beyond_int64(low, high, extent)
