@@ -41,6 +41,19 @@ def test_kept_events_are_unchanged_and_memory_is_bounded() -> None:
     assert event_bytes(events[0]) - event_bytes(random_event(0, 0, (9, 9, 9))) == 30 * (3 * 2 + 4 + 1)
 
 
+@pytest.mark.parametrize(
+    ("memory", "workers", "share"),
+    [(None, 0, None), (2.5e9, 0, "2.5 GB"), (2.5e9, 3, "2.5 GB for each of 3 workers")],
+)
+def test_a_training_says_how_much_memory_its_events_take(memory: float | None, workers: int, share: str | None) -> None:
+    events = [random_event(seed, 30, (16, 16, 16)) for seed in range(4)]
+    config = TrainConfig(data="events.h5", crop=16, workers=workers)
+    source = datamodule.Source(events, [0, 1, 2, 3], config, None if memory is None else EventMemory(int(memory)))
+    size = f"{sum(map(event_bytes, events)) / 1e9:.2g}"
+    kept = f"; they stay in memory after the first read: about {size} GB, at most {share}"
+    assert datamodule.check_training(source) == "training on 4 events" + (kept if share else "")
+
+
 def test_items_made_ahead_keep_their_order_and_errors_and_the_thread_ends() -> None:
     def items(number: int) -> Iterator[int]:
         yield from range(number)
