@@ -38,6 +38,7 @@ def draw(app: Sphinx, config: object) -> None:
         "at_scale.txt": scaling.at_scale(book / "results", drawn),
         "spconv_networks.txt": migration.networks(book / "results"),
         "gpu_kernels.txt": gpu.kernels(book.parent / "tests/ops/triton/kernel_budget.json"),
+        "gpu_loops.txt": gpu.loops(book.parent / "tests/ops/triton/kernel_budget.json"),
     }
     for name, text in texts.items():
         (drawn / name).write_text(text + "\n", encoding="utf-8")

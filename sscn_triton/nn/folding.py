@@ -19,10 +19,11 @@ def fold_batch_norm(model: torch.nn.Module) -> torch.nn.Module:
     """Return a copy of a model in evaluation, with each batch norm folded into the convolution before it in a chain.
 
     The convolution gets the norm's scale and a bias; a ReLU, leaky ReLU or identity replaces the norm, so
-    that modules keep their names. Results equal the model's up to rounding. Other norms stay: with running
-    statistics, a norm before a convolution costs a GPU nothing (`sscn_triton.nn.fusion`). Not changed
-    are: a convolution that is used twice or has a parametrized weight, a norm without running statistics, and
-    a chain, convolution or norm that has hooks, was compiled, or has a forward other than its class's in this package.
+    that modules keep their names. Results equal the model's up to rounding. Other norms stay, such as one before a
+    convolution, which a rectifier separates from its weights; on a GPU it costs no launch unless there are many rows
+    (`sscn_triton.nn.fusion`). Not changed are: a convolution that is used twice or has a parametrized weight, a norm
+    without running statistics, and a chain, convolution or norm that has hooks, was compiled, or has a forward other
+    than its class's in this package.
 
     Raises:
         TypeError: if the model is not a module.

@@ -1,10 +1,11 @@
 """Run neighbouring layers of a chain as one operator.
 
 A batch norm and the convolution after it are one operator, which saves no normalised rows for the backward pass (a GPU
-normalises while it gathers, and never writes them); a convolution adds a residual itself; and if a norm comes next,
-the convolution also computes the moments that the norm needs. `run` passes moments from the layer that computed them
-directly to the layer that reads them, and only between layers whose forward is known (`sscn_triton.nn.own_forward`), so
-no code that could change the features runs in between. A tensor never carries moments.
+normalises few rows while it gathers them, and a temporary copy of many); a convolution adds a residual itself; and if a
+norm comes next, the convolution also computes the moments that the norm needs. `run` passes moments from the layer that
+computed them directly to the layer that reads them, and only between layers whose forward is known
+(`sscn_triton.nn.own_forward`), so no code that could change the features runs in between. A tensor never carries
+moments.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
     y[o] = bias + residual[o] + sum over the rules (i, o) of tap v of norm(x[i]) w[v]
 
-The norm is that of `sscn_triton.ops.normalization`. A GPU normalises rows while it gathers them; the CPU normalises a
-temporary copy. The operator also returns the moments of y for the next norm. Missing rows stay zero.
+The norm is that of `sscn_triton.ops.normalization`. A GPU normalises few rows while it gathers them; it
+normalises a temporary copy of many, as the CPU always does. The operator also returns the moments of y for the next
+norm. Missing rows stay zero.
 
 When PyTorch records gradients of gradients, the norm and the convolution are differentiated one after the other.
 """
@@ -194,7 +195,7 @@ def norm_weight_gradient(
     eps: float,
     leakiness: float,
 ) -> Tensor:
-    """The weight gradient of `fused_convolution`, which normalises rows again while it gathers them."""
+    """The weight gradient of `fused_convolution`, which normalises the rows again."""
     from sscn_triton.ops.triton import weight_gradient as triton
 
     norm = Norm(mean, variance, norm_weight, norm_bias, eps, leakiness)

@@ -21,6 +21,9 @@ ERRORS = {"ieee": 1e-5, "tf32x3": 1e-4, "bf16x3": 1e-4, "tf32": 2e-3, "float16":
 MARGIN = 1.03
 """A candidate is kept if it is faster than the untuned tile by so much."""
 
+MOST_SUMS = 4096
+"""Sums per warp of a candidate's tile; more would need over 128 registers of each thread."""
+
 Timer = Callable[[Callable[[], Any]], float]
 
 
@@ -90,9 +93,10 @@ class Problem:
         first, second, third, *_ = self.untuned
         kind = type(self.untuned)
         blocks = {(second, third), (second, max(third // 2, 16)), (max(second // 2, 16) if second > 1 else 1, third)}
-        for rows, (a, b), warps, stages in itertools.product((32, 64, 128), sorted(blocks), (2, 4, 8), (2, 3, 4, 5)):
-            tile = kind(rows, a, b, warps, stages)
-            if tile != self.untuned and rows * b <= 128 * 128 and rows <= 4 * first:
+        shapes = itertools.product((32, 64, 128, 256), sorted(blocks), (1, 2, 4, 8), (2, 3, 4, 5))
+        for rows, (a, b), warps, stages in shapes:
+            tile, sums = kind(rows, a, b, warps, stages), rows * b if self.forward else a * b
+            if tile != self.untuned and sums <= min(128 * 128, MOST_SUMS * warps) and rows <= 4 * first:
                 yield tile
 
     def is_right(self, tile: Any) -> bool:

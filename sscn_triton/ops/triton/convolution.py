@@ -4,12 +4,14 @@ A program owns a tile of positions of a reading (`sscn_triton.ops.triton.layout`
 each tap that is active in its tile, it gathers the rows that the tap names, multiplies them with the weight of the tap
 and adds the products in float32. One program writes each output once and adds the taps in a fixed order.
 
-The kernels also fuse the neighbours of a convolution: they can normalise rows while they gather them (`normalization`),
-and the last step of a tile adds bias and residual and computes the moments of the output (`statistics`).
+The kernels also fuse the neighbours of a convolution: they can normalise rows while they gather them, unless there are
+many (`normalization.MOST_GATHERED`), and the last step of a tile adds bias and residual and computes the moments of the
+output (`statistics`).
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -24,7 +26,7 @@ from sscn_triton.ops.triton import statistics
 from sscn_triton.ops.triton.epilogue import finish
 from sscn_triton.ops.triton.launch import ceil_div, is_interpreted, launch, power_of_two
 from sscn_triton.ops.triton.layout import reading_arguments, rows_or_zero
-from sscn_triton.ops.triton.normalization import norm_arguments, normalize, normalized
+from sscn_triton.ops.triton.normalization import MOST_GATHERED, norm_arguments, normalize, normalized
 from sscn_triton.ops.triton.statistics import HEAD
 from sscn_triton.ops.triton.taps import is_row, lowest_bit, popcount, tile_mask
 from sscn_triton.ops.triton.tuning import tile_for
@@ -89,13 +91,15 @@ def convolution_kernel(
     """
     blocks: tl.constexpr = (OUT + WIDTH - 1) // WIDTH
     parts: tl.constexpr = (IN + DEPTH - 1) // DEPTH if DEPTH > 1 else 1
-    group = tl.program_id(1) // blocks
-    column = tl.program_id(1) % blocks * WIDTH + tl.arange(0, WIDTH)
-    position = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    # Programs that gather the same rows have successive numbers, so that all but the first find them in the cache.
+    tile, share = tl.program_id(0) // (GROUPS * blocks), tl.program_id(0) % (GROUPS * blocks)
+    group = share // blocks
+    column = share % blocks * WIDTH + tl.arange(0, WIDTH)
+    position = tile.to(tl.int64) * ROWS + tl.arange(0, ROWS)
     inside = position < positions
     total = tl.zeros([ROWS, WIDTH], tl.float32)
     for word in range((TAPS + WORD - 1) // WORD):
-        mask = tile_mask(masks, word, units, TAPS, WORD, ROWS, UNIT)
+        mask = tile_mask(masks, tile, word, units, TAPS, WORD, ROWS, UNIT)
         for step in range(popcount(mask) * parts):
             part = step % parts
             line = word * WORD + lowest_bit(mask)
@@ -131,8 +135,8 @@ def convolution_kernel(
                     a, b = a.to(tl.float32), b.to(tl.float32)
                 total = tl.dot(a, b, total, input_precision=PRECISION)
     finish(
-        total, bias, residual, output, moments, rows, mean, variance, norm_weight, norm_bias, order, position,
-        positions, group * OUT + column, column < OUT, EPS, LEAKINESS, GROUPS * OUT, HEAD, ROWS,
+        total, bias, residual, output, moments, rows, mean, variance, norm_weight, norm_bias, order, tile,
+        position, positions, group * OUT + column, column < OUT, EPS, LEAKINESS, GROUPS * OUT, HEAD, ROWS,
     )  # fmt: skip
 
 
@@ -172,12 +176,14 @@ def depthwise_kernel(
     CHANNELS is the number of output channels of all groups: features ``[sources, CHANNELS // MULTIPLE]``, weight
     ``[TAPS, CHANNELS]``, output ``[positions, CHANNELS]``.
     """
-    column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
-    position = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    blocks: tl.constexpr = (CHANNELS + WIDTH - 1) // WIDTH
+    tile = tl.program_id(0) // blocks
+    column = tl.program_id(0) % blocks * WIDTH + tl.arange(0, WIDTH)
+    position = tile.to(tl.int64) * ROWS + tl.arange(0, ROWS)
     inside = position < positions
     total = tl.zeros([ROWS, WIDTH], tl.float32)
     for word in range((TAPS + WORD - 1) // WORD):
-        mask = tile_mask(masks, word, units, TAPS, WORD, ROWS, UNIT)
+        mask = tile_mask(masks, tile, word, units, TAPS, WORD, ROWS, UNIT)
         for _ in range(popcount(mask)):
             line = word * WORD + lowest_bit(mask)
             mask &= mask - 1
@@ -194,36 +200,59 @@ def depthwise_kernel(
             b = tl.load(weight + tap.to(tl.int64) * CHANNELS + column, mask=column < CHANNELS, other=0)
             total += a.to(tl.float32) * b.to(tl.float32)
     finish(
-        total, bias, residual, output, moments, rows, mean, variance, norm_weight, norm_bias, order, position,
-        positions, column, column < CHANNELS, EPS, LEAKINESS, CHANNELS, HEAD, ROWS,
+        total, bias, residual, output, moments, rows, mean, variance, norm_weight, norm_bias, order, tile,
+        position, positions, column, column < CHANNELS, EPS, LEAKINESS, CHANNELS, HEAD, ROWS,
     )  # fmt: skip
 
 
 def choose_tile(
     features: Tensor, rows: int, channels_in: int, channels_out: int, precision: str, fused: bool = False
 ) -> Tile:
-    """A shape that works untuned: small for few rows, and where a product or a norm needs many registers."""
+    """A shape that works untuned: small for few rows, and where a product or a norm needs many registers.
+
+    Narrow tiles have few warps. Each warp repeats the loop's addresses, masks and barriers, so that with four warps a
+    product of 64 rows with 16 by 16 channels takes three times as many issue slots as with one
+    (`tests/ops/triton/kernel_budget.json`: "slots").
+    """
+    sizes = rows < 1 << 13, rows < 1 << 16, channels_in, channels_out
+    on = is_interpreted(features), torch.version.hip is not None
+    return _choose_tile(*on, features.dtype, *sizes, precision, fused)
+
+
+@cache
+def _choose_tile(
+    interpreted: bool, amd: bool, dtype: torch.dtype, few: bool, some: bool, channels_in: int, channels_out: int,
+    precision: str, fused: bool,
+) -> Tile:  # fmt: skip
     width = min(max(power_of_two(channels_out), 16), 128)
-    full = features.dtype == torch.float32 and precision != "tf32"
-    depth = _depth(channels_in, 16 if full else 128 // features.element_size())
-    if is_interpreted(features):
+    full = dtype == torch.float32 and precision != "tf32"
+    depth = _depth(channels_in, 16 if full else 128 // dtype.itemsize)
+    if interpreted:
         return Tile(256, depth, width, 4, 1)
     if full:
-        return Tile(32 if rows < 1 << 13 else 64, depth, width, 8 if width > (32 if fused else 64) else 4, 3)
-    tile = 32 if rows < 1 << 13 else 64 if (rows < 1 << 16 or width < 64) and (depth > 1 or width > 16) else 128
+        return Tile(32 if few else 64, depth, width, 8 if width > (32 if fused else 64) else 4, 3)
     # With NVIDIA's asynchronous copies, five stages keep two or three tiles in flight; AMD has 64 KiB for all stages.
-    stages = 5 if features.element_size() == 2 and torch.version.hip is None and not fused else 3
-    if fused and features.element_size() == 4 and width == 128:
+    stages = 5 if dtype.itemsize == 2 and not amd and not fused else 3
+    # TF32 with two warps avoids Hopper's matrix instruction, whose operands it would copy in pieces of four bytes.
+    if depth > 1 and (width <= 32 or (width == 64 and dtype.itemsize == 4 and not fused)):
+        return Tile(32 if few else 64, depth, width, 1 if width == 16 and not fused else 2, stages)
+    tile = 32 if few else 64 if (some or width < 64) and (depth > 1 or width > 16) else 128
+    if fused and dtype.itemsize == 4 and width == 128:
         return Tile(min(tile, 64), depth, width, 8, stages)
     return Tile(tile, depth, width, 8 if tile * width >= 128 * 128 else 4, stages)
 
 
+STEP = 48
+"""What a step of the loop costs besides its products, in input channels of a product: at 80 channels and 32 rows, a
+step has 90 instructions and 1.8 more per channel on cuda 90."""
+
+
 def _depth(channels: int, most: int) -> int:
-    """Input channels per product: the largest block that leaves little padding."""
+    """Input channels per product: the block with the least padding and the fewest steps together."""
     if channels <= 4:
         return 1
     blocks = [size for size in (16, 32, 64) if size <= most]
-    return min(blocks, key=lambda size: (ceil_div(channels, size) * size, -size))
+    return min(blocks, key=lambda size: ceil_div(channels, size) * (size + STEP))
 
 
 def convolve(
@@ -247,6 +276,8 @@ def convolve(
     """
     reading = read_forward(rules)
     groups, channels_in, channels_out = weight.shape[1:]
+    if norm and rows is None and features.numel() > MOST_GATHERED:
+        features, norm = normalize(features, norm, dtype=weight.dtype), None
     features = (features if norm and rows is None else features.to(weight.dtype)).contiguous()
     residual = None if residual is None else residual.contiguous()
     if weight.dtype == torch.float64:
@@ -270,11 +301,11 @@ def convolve(
     }  # fmt: skip
     tiles = ceil_div(output_count, tile.rows)
     if depthwise:
-        grid = tiles, ceil_div(columns, tile.width)
+        grid = (tiles * ceil_div(columns, tile.width),)
         launch(depthwise_kernel, grid, **arguments, CHANNELS=columns, MULTIPLE=channels_out)
     else:
         launch(
-            convolution_kernel, (tiles, groups * ceil_div(channels_out, tile.width)), **arguments, GROUPS=groups,
+            convolution_kernel, (tiles * groups * ceil_div(channels_out, tile.width),), **arguments, GROUPS=groups,
             IN=channels_in, OUT=channels_out, TRANSPOSED=transposed, UPCAST=is_interpreted(features),
             PRECISION=precision, DEPTH=tile.depth,
         )  # fmt: skip

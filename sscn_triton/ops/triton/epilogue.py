@@ -11,8 +11,8 @@ from sscn_triton.ops.triton.statistics import store_height, store_moments, store
 
 @triton.jit
 def finish(
-    total, bias, residual, output, moments, rows, mean, variance, norm_weight, norm_bias, order, position, positions,
-    column, there, EPS: tl.constexpr, LEAKINESS: tl.constexpr, CHANNELS: tl.constexpr, HEAD: tl.constexpr,
+    total, bias, residual, output, moments, rows, mean, variance, norm_weight, norm_bias, order, tile, position,
+    positions, column, there, EPS: tl.constexpr, LEAKINESS: tl.constexpr, CHANNELS: tl.constexpr, HEAD: tl.constexpr,
     ROWS: tl.constexpr,
 ):  # fmt: skip
     """Add bias and residual, then write the rows and their moments.
@@ -38,8 +38,8 @@ def finish(
             slope = tl.where(falls, slope * LEAKINESS, slope)
         value = slope.to(output.dtype.element_ty)
         sums = tl.sum(slope, 0), tl.sum(slope * distance, 0)
-        store_pair(moments, tl.program_id(0), sums[0], sums[1], column, there, CHANNELS, HEAD)
-        store_height(moments, ROWS)
+        store_pair(moments, tile, sums[0], sums[1], column, there, CHANNELS, HEAD)
+        store_height(moments, tile, ROWS)
     elif moments is not None:
-        store_moments(moments, value.to(tl.float32), inside, positions, column, there, CHANNELS, HEAD, ROWS)
+        store_moments(moments, tile, value.to(tl.float32), inside, positions, column, there, CHANNELS, HEAD, ROWS)
     tl.store(output + place, value, mask=mask)

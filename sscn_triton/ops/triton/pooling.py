@@ -47,7 +47,7 @@ def sum_kernel(
     written = tl.load(order + position, mask=inside, other=0)
     total = tl.zeros([ROWS, WIDTH], WIDE)
     for word in range((TAPS + WORD - 1) // WORD):
-        mask = tile_mask(masks, word, units, TAPS, WORD, ROWS, UNIT)
+        mask = tile_mask(masks, tl.program_id(0), word, units, TAPS, WORD, ROWS, UNIT)
         for _ in range(popcount(mask)):
             line = word * WORD + lowest_bit(mask)
             mask &= mask - 1
@@ -93,7 +93,7 @@ def max_kernel(
     best = tl.zeros([ROWS, WIDTH], WIDE)
     winner = tl.full([ROWS, WIDTH], -1, tl.int32)
     for word in range((TAPS + WORD - 1) // WORD):
-        mask = tile_mask(masks, word, units, TAPS, WORD, ROWS, UNIT)
+        mask = tile_mask(masks, tl.program_id(0), word, units, TAPS, WORD, ROWS, UNIT)
         for _ in range(popcount(mask)):
             line = word * WORD + lowest_bit(mask)
             mask &= mask - 1

@@ -7,7 +7,8 @@ The moments of a table of rows are one buffer of numbers, in float32, or float64
 
 With this layout a large mean does not cancel the digits of a variance. A kernel that writes rows can also write their
 moments. The slopes of a norm's parameters are a buffer of the same shape, with two sums per tile. Tiles are added in
-order, in float64, so every run gives the same bits.
+order, in float64, so every run gives the same bits. Many tiles are added in parts by several programs, and a second
+launch adds the parts; how many there are depends on the number of rows alone.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ HEAD = 4
 LEAST_ROWS = 32  # minimum number of rows in a tile of moments
 LANES, LANE_WIDTH = 128, 16  # tiles and channels that a program adds together
 ELEMENTS = 4096  # elements per program
+PART_ROWS, MOST_PARTS = 1 << 14, 64  # rows of one part of a long sum; maximum number of parts
 
 
 def wide_type(features: Tensor) -> Any:
@@ -49,23 +51,22 @@ def store_pair(line, tile, first, second, column, there, CHANNELS: tl.constexpr,
 
 
 @triton.jit
-def store_height(line, ROWS: tl.constexpr):
-    """Store the number of rows per tile."""
-    if (tl.program_id(0) == 0) & (tl.program_id(1) == 0):
+def store_height(line, tile, ROWS: tl.constexpr):
+    """Store the number of rows per tile; the programs of the first tile do so, all the same number."""
+    if tile == 0:
         tl.store(line, ROWS)
 
 
 @triton.jit
 def store_moments(
-    moments, value, inside, rows, column, there, CHANNELS: tl.constexpr, HEAD: tl.constexpr, ROWS: tl.constexpr
+    moments, tile, value, inside, rows, column, there, CHANNELS: tl.constexpr, HEAD: tl.constexpr, ROWS: tl.constexpr
 ):
-    """Store the moments of the program's tile ``value`` ``[ROWS, WIDTH]``, over the rows ``inside`` only."""
-    tile = tl.program_id(0)
+    """Store the moments of a tile ``value`` ``[ROWS, WIDTH]``, over the rows ``inside`` only."""
     count = tl.minimum(rows - tile.to(tl.int64) * ROWS, ROWS).to(value.dtype)
     mean = tl.sum(tl.where(inside[:, None], value, 0), 0) / count
     distance = tl.where(inside[:, None], value - mean, 0)
     store_pair(moments, tile, mean, tl.sum(distance * distance, 0), column, there, CHANNELS, HEAD)
-    store_height(moments, ROWS)
+    store_height(moments, tile, ROWS)
 
 
 @triton.jit(do_not_specialize=["rows"])
@@ -82,7 +83,7 @@ def moments_kernel(
     """The moments of each tile of features ``[rows, CHANNELS]``; moments ``[HEAD + 2 * tiles * CHANNELS]``."""
     column, inside, there, place = tile_of(rows, CHANNELS, ROWS, WIDTH)
     value = tl.load(features + place, mask=inside[:, None] & there, other=0).to(WIDE)
-    store_moments(moments, value, inside, rows, column, there, CHANNELS, HEAD, ROWS)
+    store_moments(moments, tl.program_id(0), value, inside, rows, column, there, CHANNELS, HEAD, ROWS)
 
 
 @triton.jit
@@ -92,17 +93,68 @@ def follow(place, value, step, mask):
     tl.store(place, (before + step * (value - before)).to(place.dtype.element_ty), mask=mask)
 
 
+@triton.jit
+def tiles_of_part(height, rows, part, PARTS: tl.constexpr):
+    """The first tile of a part of all rows, and the tile after its last one."""
+    tiles = (rows + height - 1) // height
+    length = (tiles + PARTS - 1) // PARTS
+    return part * length, tl.minimum((part + 1) * length, tiles)
+
+
+@triton.jit
+def sums_of_part(
+    moments, rows, part, column, there, CHANNELS: tl.constexpr, PARTS: tl.constexpr, HEAD: tl.constexpr,
+    LEAST: tl.constexpr, LANES: tl.constexpr, WIDTH: tl.constexpr,
+):  # fmt: skip
+    """Sum and sum of squares of all rows of a part, relative to the first tile's mean, for a block of channels; and
+    that mean. With it as the origin, float64 rows keep their digits too."""
+    height = tl.maximum(tl.load(moments, mask=rows > 0, other=LEAST).to(tl.int64), LEAST)
+    origin = tl.load(moments + HEAD + column, mask=there & (rows > 0), other=0).to(tl.float64)
+    total, squares = tl.zeros([LANES, WIDTH], tl.float64), tl.zeros([LANES, WIDTH], tl.float64)
+    start, stop = tiles_of_part(height, rows, part, PARTS)
+    for first in range(start, stop, LANES):
+        tile = first + tl.arange(0, LANES).to(tl.int64)
+        count = tl.where(tile < stop, tl.minimum(rows - tile * height, height), 0).to(tl.float64)[:, None]
+        mask = (count > 0) & there
+        place = moments + HEAD + tile[:, None] * (2 * CHANNELS) + column
+        distance = tl.load(place, mask=mask, other=0).to(tl.float64) - origin
+        total += tl.where(mask, count * distance, 0)
+        squares += tl.where(mask, count * distance * distance, 0)
+        squares += tl.load(place + CHANNELS, mask=mask, other=0).to(tl.float64)
+    return tl.sum(total, 0), tl.sum(squares, 0), origin
+
+
+@triton.jit(do_not_specialize=["rows"])
+def moment_parts_kernel(
+    moments, parts, rows, CHANNELS: tl.constexpr, PARTS: tl.constexpr, HEAD: tl.constexpr, LEAST: tl.constexpr,
+    LANES: tl.constexpr, WIDTH: tl.constexpr,
+):  # fmt: skip
+    """The sums of `sums_of_part` for each part: moments ``[HEAD + 2 * tiles * CHANNELS]``, parts
+    ``[PARTS, 2, CHANNELS]`` float64."""
+    column, part = tl.program_id(0) * WIDTH + tl.arange(0, WIDTH), tl.program_id(1)
+    there = column < CHANNELS
+    total, squares, _ = sums_of_part(
+        moments, rows.to(tl.int64), part, column, there, CHANNELS, PARTS, HEAD, LEAST, LANES, WIDTH
+    )
+    place = parts + part * (2 * CHANNELS) + column
+    tl.store(place, total, mask=there)
+    tl.store(place + CHANNELS, squares, mask=there)
+
+
 @triton.jit(do_not_specialize=["rows"])
 def statistics_kernel(
     moments,
+    parts,
     mean,
     variance,
     running_mean,
     running_var,
     batches,
     rows,
-    MOMENTUM: tl.constexpr,
+    momentum: tl.float64,
+    CUMULATIVE: tl.constexpr,
     CHANNELS: tl.constexpr,
+    PARTS: tl.constexpr,
     HEAD: tl.constexpr,
     LEAST: tl.constexpr,
     LANES: tl.constexpr,
@@ -110,59 +162,71 @@ def statistics_kernel(
 ):
     """Mean and biased variance over all tiles; also updates running statistics, unless there are no rows.
 
-    Distances are relative to the first tile's mean, so that float64 rows keep their digits too.
-
-    moments ``[HEAD + 2 * tiles * CHANNELS]``; mean, variance, running_mean and running_var ``[CHANNELS]``; batches is
-    one int64.
+    moments ``[HEAD + 2 * tiles * CHANNELS]``; parts: those of `moment_parts_kernel`, None if PARTS is 1; mean,
+    variance, running_mean and running_var ``[CHANNELS]``; batches is one int64. CUMULATIVE: see `statistics` without
+    momentum.
     """
     column = tl.program_id(0) * WIDTH + tl.arange(0, WIDTH)
     there, rows = column < CHANNELS, rows.to(tl.int64)
-    height = tl.maximum(tl.load(moments, mask=rows > 0, other=LEAST).to(tl.int64), LEAST)
-    origin = tl.load(moments + HEAD + column, mask=there & (rows > 0), other=0).to(tl.float64)
-    total, squares = tl.zeros([LANES, WIDTH], tl.float64), tl.zeros([LANES, WIDTH], tl.float64)
-    for first in range(0, (rows + height - 1) // height, LANES):
-        tile = first + tl.arange(0, LANES).to(tl.int64)
-        count = tl.maximum(tl.minimum(rows - tile * height, height), 0).to(tl.float64)[:, None]
-        mask = (count > 0) & there
-        place = moments + HEAD + tile[:, None] * (2 * CHANNELS) + column
-        distance = tl.load(place, mask=mask, other=0).to(tl.float64) - origin
-        total += tl.where(mask, count * distance, 0)
-        squares += tl.where(mask, count * distance * distance, 0)
-        squares += tl.load(place + CHANNELS, mask=mask, other=0).to(tl.float64)
+    if PARTS == 1:
+        total, squares, origin = sums_of_part(
+            moments, rows, 0, column, there, CHANNELS, 1, HEAD, LEAST, LANES, WIDTH
+        )  # fmt: skip
+    else:
+        place = parts + tl.arange(0, PARTS)[:, None] * (2 * CHANNELS) + column
+        total = tl.sum(tl.load(place, mask=there, other=0), 0)
+        squares = tl.sum(tl.load(place + CHANNELS, mask=there, other=0), 0)
+        origin = tl.load(moments + HEAD + column, mask=there, other=0).to(tl.float64)
     count = tl.maximum(rows, 1).to(tl.float64)
-    away = tl.sum(total, 0) / count
+    away = total / count
     middle = origin + away
-    spread = tl.maximum(tl.sum(squares, 0) / count - away * away, 0)
+    spread = tl.maximum(squares / count - away * away, 0)
     tl.store(mean + column, middle.to(mean.dtype.element_ty), mask=there)
     tl.store(variance + column, spread.to(variance.dtype.element_ty), mask=there)
     if running_mean is not None:
-        if MOMENTUM is None:
+        step = tl.zeros([], tl.float64) + momentum
+        if CUMULATIVE:
             step = 1 / tl.maximum(tl.load(batches), 1).to(tl.float64)
-        else:
-            step = tl.zeros([], tl.float64) + MOMENTUM
         unbiased = spread * (count / tl.maximum(count - 1, 1))
         there = there & (rows > 0)
         follow(running_mean + column, middle, step, there)
         follow(running_var + column, unbiased, step, there)
-    if batches is not None and MOMENTUM is not None:  # without momentum, other programs may be reading it
+    if batches is not None and not CUMULATIVE:  # of a cumulative mean, other programs may be reading it
         first = tl.program_id(0) == 0
         tl.store(batches, tl.load(batches, mask=first, other=0) + (rows > 0).to(tl.int64), mask=first)
 
 
 @triton.jit(do_not_specialize=["rows"])
 def add_kernel(
-    slopes, sums, rows, CHANNELS: tl.constexpr, HEAD: tl.constexpr, LANES: tl.constexpr, WIDTH: tl.constexpr
-):
-    """``sums`` ``[2, CHANNELS]``: the sums over all tiles of slopes ``[HEAD + 2 * tiles * CHANNELS]``."""
+    slopes, sums, rows, CHANNELS: tl.constexpr, PARTS: tl.constexpr, HEAD: tl.constexpr, LANES: tl.constexpr,
+    WIDTH: tl.constexpr,
+):  # fmt: skip
+    """The sums over the tiles of each part: slopes ``[HEAD + 2 * tiles * CHANNELS]``, sums ``[PARTS, 2, CHANNELS]``."""
     column, rows = tl.program_id(0) * WIDTH + tl.arange(0, WIDTH), rows.to(tl.int64)
     height = tl.load(slopes, mask=rows > 0, other=1).to(tl.int64)
-    tiles = (rows + height - 1) // height
+    start, stop = tiles_of_part(height, rows, tl.program_id(1), PARTS)
     total = tl.zeros([LANES, WIDTH], tl.float64)
-    for first in range(0, tiles, LANES):
+    for first in range(start, stop, LANES):
         tile = first + tl.arange(0, LANES).to(tl.int64)[:, None]
-        mask = (tile < tiles) & (column < 2 * CHANNELS)
+        mask = (tile < stop) & (column < 2 * CHANNELS)
         total += tl.load(slopes + HEAD + tile * (2 * CHANNELS) + column, mask=mask, other=0).to(tl.float64)
-    tl.store(sums + column, tl.sum(total, 0).to(sums.dtype.element_ty), mask=column < 2 * CHANNELS)
+    place = sums + tl.program_id(1) * (2 * CHANNELS) + column
+    tl.store(place, tl.sum(total, 0).to(sums.dtype.element_ty), mask=column < 2 * CHANNELS)
+
+
+@triton.jit
+def add_parts_kernel(parts, sums, CHANNELS: tl.constexpr, PARTS: tl.constexpr, WIDTH: tl.constexpr):
+    """``sums`` ``[2, CHANNELS]``: the sums over parts ``[PARTS, 2, CHANNELS]`` float64."""
+    column = tl.program_id(0) * WIDTH + tl.arange(0, WIDTH)
+    place = parts + tl.arange(0, PARTS)[:, None] * (2 * CHANNELS) + column
+    total = tl.sum(tl.load(place, mask=column < 2 * CHANNELS, other=0), 0)
+    tl.store(sums + column, total.to(sums.dtype.element_ty), mask=column < 2 * CHANNELS)
+
+
+def choose_parts(rows: int) -> int:
+    """The number of parts in which the tiles of these rows are added: a power of two, so that few numbers occur; one if
+    a single program needs few steps."""
+    return 1 if rows <= 4 * PART_ROWS else min(power_of_two(ceil_div(rows, PART_ROWS)), MOST_PARTS)
 
 
 def tile_size(channels: int) -> tuple[int, int]:
@@ -208,10 +272,17 @@ def statistics(
     Without rows all of these stay unchanged.
     """
     mean, variance = moments.new_empty(channels), moments.new_empty(channels)
+    blocks, count, parts = ceil_div(channels, LANE_WIDTH), choose_parts(rows), None
+    sums = {
+        "moments": moments, "rows": rows, "CHANNELS": channels, "PARTS": count, "HEAD": HEAD, "LEAST": LEAST_ROWS,
+        "LANES": LANES, "WIDTH": LANE_WIDTH,
+    }  # fmt: skip
+    if count > 1:
+        parts = moments.new_empty(count, 2, channels, dtype=torch.float64)
+        launch(moment_parts_kernel, (blocks, count), parts=parts, **sums)
     launch(
-        statistics_kernel, (ceil_div(channels, LANE_WIDTH),), moments=moments, mean=mean, variance=variance,
-        running_mean=running_mean, running_var=running_var, batches=batches, rows=rows, MOMENTUM=momentum,
-        CHANNELS=channels, HEAD=HEAD, LEAST=LEAST_ROWS, LANES=LANES, WIDTH=LANE_WIDTH,
+        statistics_kernel, (blocks,), **sums, parts=parts, mean=mean, variance=variance, running_mean=running_mean,
+        running_var=running_var, batches=batches, momentum=momentum or 0.0, CUMULATIVE=momentum is None,
     )  # fmt: skip
     return mean, variance
 
@@ -219,9 +290,10 @@ def statistics(
 def add(slopes: Tensor, rows: int, channels: int) -> Tensor:
     """``[2, C]``: the sums over the tiles of a buffer of slopes."""
     sums = slopes.new_empty(2, channels)
-    grid = (ceil_div(2 * channels, LANE_WIDTH),)
-    launch(
-        add_kernel, grid, slopes=slopes, sums=sums, rows=rows, CHANNELS=channels, HEAD=HEAD, LANES=LANES,
-        WIDTH=LANE_WIDTH,
-    )  # fmt: skip
+    blocks, count = ceil_div(2 * channels, LANE_WIDTH), choose_parts(rows)
+    parts = sums if count == 1 else slopes.new_empty(count, 2, channels, dtype=torch.float64)
+    shape = {"CHANNELS": channels, "PARTS": count, "WIDTH": LANE_WIDTH}
+    launch(add_kernel, (blocks, count), slopes=slopes, sums=parts, rows=rows, HEAD=HEAD, LANES=LANES, **shape)
+    if count > 1:
+        launch(add_parts_kernel, (blocks,), parts=parts, sums=sums, **shape)
     return sums

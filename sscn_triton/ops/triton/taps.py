@@ -34,9 +34,9 @@ def is_row(row, count):
 
 
 @triton.jit
-def tile_mask(masks, word, units, TAPS: tl.constexpr, WORD: tl.constexpr, ROWS: tl.constexpr, UNIT: tl.constexpr):
-    """The taps of one word that are active somewhere in the program's tile; bits beyond the last tap do not count."""
-    first = tl.program_id(0) * (ROWS // UNIT)
+def tile_mask(masks, tile, word, units, TAPS: tl.constexpr, WORD: tl.constexpr, ROWS: tl.constexpr, UNIT: tl.constexpr):
+    """The taps of one word that are active somewhere in a tile; bits beyond the last tap do not count."""
+    first = tile * (ROWS // UNIT)
     mask = tl.load(masks + word * units + first)
     for unit in tl.static_range(1, ROWS // UNIT):
         mask |= tl.load(masks + word * units + first + unit, mask=first + unit < units, other=0)

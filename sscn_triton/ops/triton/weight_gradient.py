@@ -17,13 +17,14 @@ from torch import Tensor
 from sscn_triton.ops.norm import Norm
 from sscn_triton.ops.precision import float32_precision
 from sscn_triton.ops.rules import Rules, read_forward
-from sscn_triton.ops.triton.launch import BLOCK, ceil_div, is_interpreted, launch, power_of_two
+from sscn_triton.ops.triton.launch import ceil_div, is_interpreted, launch, power_of_two
 from sscn_triton.ops.triton.layout import rows_or_zero
-from sscn_triton.ops.triton.normalization import norm_arguments, normalize, normalized
+from sscn_triton.ops.triton.normalization import MOST_GATHERED, norm_arguments, normalize, normalized
 from sscn_triton.ops.triton.taps import is_row
 from sscn_triton.ops.triton.tuning import tile_for
 
 PROGRAMS = 1024  # enough to fill a device several times
+SEGMENTS, ELEMENTS = 8, 128  # segments and numbers of each that a program loads at a time to add them
 
 
 class Tile(NamedTuple):
@@ -175,9 +176,9 @@ def depthwise_kernel(
 @triton.jit(do_not_specialize=["segment", "count", "segments"])
 def reduce_kernel(
     partial, output, spans, segment, count, segments, TAPS: tl.constexpr, LANES: tl.constexpr, SIZE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """``output[tap]``: the sum of the tap's segments, in their order.
+    """``output[tap]``: the sum of the tap's segments, always in one order: every ROWS-th, then the ROWS sums.
 
     partial ``[segments, SIZE]`` float32, output ``[TAPS, SIZE]``, spans ``[TAPS, 2]`` int64.
     """
@@ -185,21 +186,25 @@ def reduce_kernel(
     _, _, ends = segments_of_taps(spans, segment, count, TAPS, LANES)
     lane = tl.arange(0, LANES)
     start, stop = tl.max(tl.where(lane < tap, ends, 0)), tl.sum(tl.where(lane == tap, ends, 0))
-    total = tl.zeros([BLOCK], tl.float32)
-    for index in range(start, tl.minimum(stop, segments)):
-        total += tl.load(partial + index * SIZE + element, mask=element < SIZE, other=0)
+    stop = tl.minimum(stop, segments)
+    total = tl.zeros([ROWS, BLOCK], tl.float32)
+    for first in range(start, stop, ROWS):
+        index = first + tl.arange(0, ROWS)[:, None]
+        total += tl.load(partial + index.to(tl.int64) * SIZE + element, mask=(index < stop) & (element < SIZE), other=0)
     place = output + tap.to(tl.int64) * SIZE + element
-    tl.store(place, total.to(output.dtype.element_ty), mask=element < SIZE)
+    tl.store(place, tl.sum(total, 0).to(output.dtype.element_ty), mask=element < SIZE)
 
 
 def choose_tile(features: Tensor, channels_in: int, channels_out: int, precision: str) -> Tile:
-    """A shape that works untuned: small if a product needs many registers."""
+    """A shape that works untuned: small if a product needs many registers, with few warps if it is narrow, as in
+    `sscn_triton.ops.triton.convolution.choose_tile`."""
     height, width = (min(max(power_of_two(n), 16), 64) for n in (channels_in, channels_out))
     if is_interpreted(features):
         return Tile(256, height, width, 4, 1)
     if features.dtype == torch.float32 and precision not in ("ieee", "tf32"):
         return Tile(32, min(height, 32), width, 4, 3)
-    return Tile(64, height, width, 4, 3)
+    narrow = features.element_size() == 2 and max(height, width) <= 32
+    return Tile(64, height, width, 2 if narrow else 4, 3)
 
 
 def choose_segment(rules: int, blocks: int) -> int:
@@ -222,6 +227,8 @@ def weight_gradient(
     input_rows, output_rows, spans = rules.input_rows, rules.output_rows, rules.spans
     channels_in, channels_out = features.shape[1] // groups, grad_output.shape[1] // groups
     shape = spans.shape[0], groups, channels_in, channels_out
+    if norm and features.numel() > MOST_GATHERED:
+        features, norm = normalize(features, norm, dtype=grad_output.dtype), None
     features = (features if norm else features.to(grad_output.dtype)).contiguous()
     grad_output = grad_output.contiguous()
     if grad_output.dtype == torch.float64:
@@ -256,8 +263,10 @@ def weight_gradient(
             UPCAST=is_interpreted(features), PRECISION=precision, HEIGHT=tile.height,
         )  # fmt: skip
     output, size = grad_output.new_empty(shape), groups * channels_in * channels_out
-    grid = shape[0], ceil_div(size, BLOCK)
-    launch(reduce_kernel, grid, output=output, **cuts, segments=segments, SIZE=size, BLOCK=BLOCK)
+    launch(
+        reduce_kernel, (shape[0], ceil_div(size, ELEMENTS)), output=output, **cuts, segments=segments, SIZE=size,
+        ROWS=SEGMENTS, BLOCK=ELEMENTS,
+    )  # fmt: skip
     return output
 
 

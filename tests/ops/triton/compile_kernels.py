@@ -2,12 +2,12 @@
 
 A program, since a process that interprets kernels cannot compile them:
 
-    python tests/ops/triton/compile_kernels.py cuda80 cuda90  print what was found, as JSON: target, variant, numbers
-    python tests/ops/triton/compile_kernels.py --part cuda90  the same for the variants of the default run alone
-    python tests/ops/triton/compile_kernels.py --names  print the names of all variants, compiling none
-    python tests/ops/triton/compile_kernels.py --write  measure every target and write the budget
-    python tests/ops/triton/compile_kernels.py --count  print how often sizes alone made kernels compile again
-    python tests/ops/triton/compile_kernels.py --kernels  print the names of all kernels
+    python -m tests.ops.triton.compile_kernels cuda80 cuda90  print what was found, as JSON: target, variant, numbers
+    python -m tests.ops.triton.compile_kernels --part cuda90  the same for the variants of the default run alone
+    python -m tests.ops.triton.compile_kernels --names  print the names of all variants, compiling none
+    python -m tests.ops.triton.compile_kernels --write  measure every target, or those named, and write the budget
+    python -m tests.ops.triton.compile_kernels --count  print how often sizes alone made kernels compile again
+    python -m tests.ops.triton.compile_kernels --kernels  print the names of all kernels
 
 Kernels are met as users meet them: the engine runs on CPU tensors, Triton specialises and compiles for a target that
 a stand-in for the driver names, and instead of a launch everything the kernel was given is set to zero.
@@ -15,17 +15,19 @@ a stand-in for the driver names, and instead of a launch everything the kernel w
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import importlib
 import json
+import os
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
@@ -39,31 +41,41 @@ from sscn_triton.ops.rules import TableRules
 from sscn_triton.ops.triton import convolution, events, normalization, pooling, sites, statistics, weight_gradient
 from sscn_triton.ops.triton.launch import ceil_div
 from sscn_triton.ops.triton.layout import UNIT, WORD
+from tests.ops.triton import inner_loop
 
 BUDGET = Path(__file__).with_name("kernel_budget.json")
 TARGETS = {
     "cuda80": GPUTarget("cuda", 80, 32),
+    "cuda86": GPUTarget("cuda", 86, 32),
     "cuda90": GPUTarget("cuda", 90, 32),
     "cuda100": GPUTarget("cuda", 100, 32),
+    "cuda120": GPUTarget("cuda", 120, 32),
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
-MATRIX = re.compile(r"\b(?:HMMA|HGMMA|UTCHMMA)\b|v_mfma_")
+
+
+class Met(NamedTuple):
+    """A kernel that was launched, its binary (None if none was compiled) and its arguments by name."""
+
+    kernel: str
+    binary: Any
+    arguments: dict[str, Any]
 
 
 @contextlib.contextmanager
-def compiling(target: GPUTarget, compiled: bool = True) -> Iterator[list[tuple[str, Any]]]:
-    """Name and binary of every kernel that is launched inside; no binary if kernels are not compiled."""
-    met: list[tuple[str, Any]] = []
+def compiling(target: GPUTarget, compiled: bool = True) -> Iterator[list[Met]]:
+    """Every kernel that is launched inside; no binary if kernels are not compiled."""
+    met: list[Met] = []
     original = JITFunction.run
     driver = SimpleNamespace(
         get_current_target=lambda: target, get_current_device=lambda: str(target), get_current_stream=lambda _: 0
     )
 
-    def run(kernel: Any, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> None:
-        binary = original(kernel, *arguments, grid=grid, warmup=True, **options) if compiled else None
-        met.append((kernel.__name__, binary))
-        for argument in (*arguments, *options.values()):
+    def run(kernel: Any, *, grid: Any, warmup: bool, **arguments: Any) -> None:
+        binary = original(kernel, grid=grid, warmup=True, **arguments) if compiled else None
+        met.append(Met(kernel.__name__, binary, arguments))
+        for argument in arguments.values():
             if isinstance(argument, torch.Tensor):
                 argument.zero_()
 
@@ -128,11 +140,14 @@ def fuse(dtype: torch.dtype, groups: int, channels_in: int, channels_out: int, r
     convolution.convolve(y, w.transpose(2, 3), back, rows, norm=norm, moments=line, rows=x)
 
 
-def normalize(dtype: torch.dtype, channels: int, rows: int = 1 << 12) -> None:
+def normalize(dtype: torch.dtype, channels: int, rows: int = 1 << 12, momentum: float = 0.1) -> None:
     """Statistics of a norm in training mode, its output and its gradient."""
     x, norm = torch.zeros(rows, channels, dtype=dtype), a_norm(dtype, channels)
     running = torch.zeros(channels), torch.zeros(channels), torch.zeros((), dtype=torch.int64)
-    statistics.statistics(statistics.moments(x), rows, channels, *running, 0.1)
+    statistics.statistics(statistics.moments(x), rows, channels, *running, momentum)
+    many = statistics.PART_ROWS << 3
+    statistics.statistics(statistics.line(torch.zeros(many, 0, dtype=dtype), channels), many, channels, *running, 0.1)
+    statistics.add(statistics.line(torch.zeros(many, 0, dtype=dtype), channels), many, channels)
     normalization.normalize(x, norm, x)
     normalization.gradient(x, x, norm, x, normalization.slopes(x, x, norm, x), rows)
 
@@ -152,17 +167,29 @@ LAYERS = {  # groups, channels in and out of each, rows
     "1>16": (1, 1, 16, 1 << 15),
     "5>5": (1, 5, 5, 1 << 15),
     "16>16": (1, 16, 16, 1 << 15),
+    "32>32": (1, 32, 32, 1 << 14),
     "32>64 small": (1, 32, 64, 1 << 12),
+    "64>64 small": (1, 64, 64, 1 << 13),  # the most rows that are normalised while they are gathered
     "64>64": (1, 64, 64, 1 << 17),
+    "48>48 small": (1, 48, 48, 1 << 12),
+    "80>80 small": (1, 80, 80, 1 << 10),
     "160>128": (1, 160, 128, 1 << 17),
-    "depthwise 32": (32, 1, 1, 1 << 15),
+    "depthwise 32": (32, 1, 1, 1 << 14),
 }
+GATHERING = {"convolution_kernel", "weight_gradient_kernel", "depthwise_kernel"}
 PLAIN = ("1>16", "5>5", "depthwise 32")  # in float32, only the others are compiled with everything that can be fused
 PART = {  # variants of the default run: every kernel, and the widest and the narrowest of each kind of product
     "float32 16": None,
-    "bfloat16": ("160>128", "depthwise 32"),
+    "bfloat16": ("16>16", "80>80 small", "160>128", "depthwise 32"),
     "float32 ieee": ("5>5",),
     "float32 tf32": ("16>16",),
+}
+ALL = {  # variants of the deep run on cuda 90, besides the norms; other targets have those of PART
+    "bfloat16": tuple(LAYERS),
+    "float16": ("64>64",),
+    "float32 ieee": ("5>5", "64>64"),
+    "float32 tf32": ("16>16", "64>64"),
+    "float32 split": ("64>64",),
 }
 NORMS = [(torch.float64, 16), (torch.float32, 16), (torch.bfloat16, 1), (torch.bfloat16, 16), (torch.bfloat16, 160)]
 PRECISIONS = {"ieee": ("highest", "ieee"), "tf32": ("highest", "tf32"), "split": ("high", "tf32")}
@@ -175,86 +202,106 @@ def set_precision(name: str) -> None:
     torch.backends.cuda.matmul.fp32_precision = new
 
 
-def variants(target: GPUTarget, part: bool = False, compiled: bool = True) -> Iterator[tuple[str, Any]]:
+def variants(target: str, part: bool = False, compiled: bool = True) -> Iterator[tuple[str, Met]]:
     """A name for every kernel that this library launches, and its binary; only those of `PART` if ``part``."""
-    with compiling(target, compiled) as met:
+    part = part or target != "cuda90"
+    layers: Mapping[str, Any] = PART if part else ALL
+    with compiling(TARGETS[target], compiled) as met:
         build_rulebooks()
-        yield from (("rulebook", *one) for one in met)
+        yield from ((f"rulebook {one.kernel}", one) for one in met)
         for dtype in (torch.float32, torch.bfloat16):
             if part and dtype != torch.bfloat16:
                 continue
             met.clear()
             pool(dtype)
-            yield from ((str(dtype)[6:], *one) for one in met)
+            yield from ((f"{str(dtype)[6:]} {one.kernel}", one) for one in met)
         for dtype, channels in NORMS:
             label = f"{str(dtype)[6:]} {channels}"
             if part and label not in PART:
                 continue
             met.clear()
             normalize(dtype, channels)
-            yield from ((label, *one) for one in met)
+            yield from ((f"{label} {one.kernel}", one) for one in met)
         for dtype in (torch.bfloat16, torch.float16, torch.float32):
             for precision in PRECISIONS if dtype == torch.float32 else ("ieee",):
                 set_precision(precision)
                 label = str(dtype)[6:] + (f" {precision}" if dtype == torch.float32 else "")
                 for name, (*shape, rows) in LAYERS.items():
                     layer = (*shape, rows if compiled else UNIT)
-                    if dtype == torch.float16 and name != "64>64":
-                        continue
-                    if part and name not in PART.get(label, ()):
+                    if name not in layers.get(label, ()):
                         continue
                     met.clear()
                     convolve(dtype, *layer)
                     kinds = ["forward", "input gradient", "weight gradient", "reduction"]
-                    yield from ((f"{label} {name}", kind, one) for kind, (_, one) in zip(kinds, met, strict=True))
+                    yield from ((f"{label} {name} {kind}", one) for kind, one in zip(kinds, met, strict=True))
                     if name in PLAIN and dtype == torch.float32:
                         continue
                     met.clear()
                     fuse(dtype, *layer)
-                    hot = [one for name, one in met if name != "reduce_kernel"]
+                    hot = [one for one in met if one.kernel in GATHERING]
                     kinds = ["fused forward", "fused weight gradient", "fused input gradient"]
-                    yield from ((f"{label} {name}", kind, one) for kind, one in zip(kinds, hot, strict=True))
+                    yield from ((f"{label} {name} {kind}", one) for kind, one in zip(kinds, hot, strict=True))
 
 
-def measure(binary: Any) -> dict[str, int]:
-    """Registers per thread, spilled bytes, shared memory and matrix instructions."""
-    found = {"shared": binary.metadata.shared}
+def measure(met: Met) -> dict[str, float]:
+    """Registers per thread, spilled bytes, shared memory and matrix instructions.
+
+    For a convolution and a weight gradient also the inner loop's instructions, its issue slots for each gathered row
+    and tap (``slots``), its matrix instructions and waits, and the mean bytes per global load.
+    """
+    binary, gathers = met.binary, met.kernel in GATHERING
+    found: dict[str, float] = {"shared": binary.metadata.shared}
     if "amdgcn" in binary.asm:
         text = binary.asm["amdgcn"]
         registers, spills = (re.search(rf"\.{name}:\s+(\d+)", text) for name in ("vgpr_count", "vgpr_spill_count"))
-        assert registers
-        assert spills
-        found |= {"registers": int(registers[1]), "spills": int(spills[1])}
     else:
         with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
             Path(file.name).write_bytes(binary.asm["cubin"])
             usage, text = (
                 subprocess.run([CUOBJDUMP, option, file.name], capture_output=True, text=True, check=True).stdout
-                if option != "-sass" or "mma" in binary.asm["ptx"]  # disassembling takes half a second
+                if option != "-sass" or gathers  # disassembling takes half a second
                 else ""
                 for option in ("--dump-resource-usage", "-sass")
             )
-        registers, stack = (re.search(rf"{name}:(\d+)", usage) for name in ("REG", "STACK"))
-        assert registers
-        assert stack
-        found |= {"registers": int(registers[1]), "spills": int(stack[1])}
-    return {**found, "matrix": len(MATRIX.findall(text))}
-
-
-def survey(target: str, part: bool = False) -> dict[str, dict[str, int]]:
-    """The numbers of every variant; the largest if a name covers several binaries."""
-    found: dict[str, dict[str, int]] = {}
-    seen: dict[str, dict[str, int]] = {}
-    for *name, binary in variants(TARGETS[target], part):
-        if binary.hash not in seen:
-            seen[binary.hash] = measure(binary)
-        numbers, before = seen[binary.hash], found.get(" ".join(name), {})
-        found[" ".join(name)] = {key: max(value, before.get(key, 0)) for key, value in numbers.items()}
+        registers, spills = (re.search(rf"{name}:(\d+)", usage) for name in ("REG", "STACK"))
+    assert registers
+    assert spills
+    matrix = len(inner_loop.MATRIX.findall(text))
+    found |= {"registers": int(registers[1]), "spills": int(spills[1]), "matrix": matrix}
+    if gathers:
+        loop = inner_loop.of_amdgcn(text) if "amdgcn" in binary.asm else inner_loop.of_sass(text)
+        slots = round(loop.instructions * inner_loop.repeats(met.arguments), 2)
+        found |= {
+            "loop": loop.instructions, "slots": slots, "loop_matrix": loop.matrix, "waits": loop.waits,
+            "load_bytes": loop.load_bytes,
+        }  # fmt: skip
     return found
 
 
+def survey(target: str, part: bool = False) -> dict[str, dict[str, float]]:
+    """The numbers of every variant; the largest if a name covers several binaries."""
+    found: dict[str, dict[str, float]] = {}
+    seen: dict[str, dict[str, float]] = {}
+    for name, met in variants(target, part):
+        if met.binary.hash not in seen:
+            seen[met.binary.hash] = measure(met)
+        numbers, before = seen[met.binary.hash], found.get(name, {})
+        found[name] = {key: max(value, before.get(key, 0)) for key, value in numbers.items()}
+    return found
+
+
+def write_budget(targets: Sequence[str]) -> None:
+    """Measure these targets, each in a process of its own, and write them to the budget."""
+    command = [sys.executable, "-m", "tests.ops.triton.compile_kernels"]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = pool.map(lambda target: subprocess.run([*command, target], capture_output=True, check=True), targets)
+        found = {target: numbers for run in runs for target, numbers in json.loads(run.stdout).items()}
+    kept = json.loads(BUDGET.read_text()) | found
+    BUDGET.write_text(json.dumps({target: kept[target] for target in TARGETS}, indent=1) + "\n")
+
+
 def recompilations(sizes: Sequence[int]) -> dict[str, int]:
-    """The number of binaries of each kernel after it was launched for all sizes."""
+    """How many binaries each kernel has after it was launched for all sizes, with a momentum of its own for each."""
     binaries: dict[str, set[str]] = {}
     with compiling(TARGETS["cuda90"]) as met:
         for size in sizes:
@@ -262,12 +309,12 @@ def recompilations(sizes: Sequence[int]) -> dict[str, int]:
             convolve(torch.bfloat16, 1, 16, 16, size)
             convolve(torch.bfloat16, 8, 1, 1, size)
             fuse(torch.bfloat16, 1, 16, 16, size)
-            normalize(torch.bfloat16, 16, size)
+            normalize(torch.bfloat16, 16, size, momentum=1 / (1 + size))
             pool(torch.bfloat16, size)
             gather_kernel.sum_rows(
                 torch.zeros(size, 64), torch.zeros(27, size, dtype=torch.int32), torch.zeros(size, 64)
             )
-    for name, binary in met:
+    for name, binary, _ in met:
         binaries.setdefault(name, set()).add(binary.hash)
     return {name: len(hashes) for name, hashes in binaries.items()}
 
@@ -284,13 +331,13 @@ def main(arguments: list[str]) -> None:
     if arguments == ["--kernels"]:
         print(json.dumps(sorted(kernels())))
     elif arguments == ["--names"]:
-        named = {target: variants(TARGETS[target], compiled=False) for target in TARGETS}
-        print(json.dumps({target: sorted({" ".join(name) for *name, _ in found}) for target, found in named.items()}))
+        named = {target: variants(target, compiled=False) for target in TARGETS}
+        print(json.dumps({target: sorted({name for name, _ in found}) for target, found in named.items()}))
     elif arguments == ["--count"]:
         once, more = recompilations([17]), recompilations([0, 1, 15, 16, 17, 1000])
         print(json.dumps({name: more[name] - once[name] for name in once}))
-    elif arguments == ["--write"]:
-        BUDGET.write_text(json.dumps({target: survey(target) for target in TARGETS}, indent=1) + "\n")
+    elif arguments[0] == "--write":
+        write_budget(arguments[1:] or list(TARGETS))
     else:
         part = arguments[0] == "--part"
         print(json.dumps({target: survey(target, part) for target in arguments[part:]}))

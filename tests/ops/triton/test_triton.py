@@ -14,9 +14,11 @@ from torch import Tensor
 from sscn_triton.core import rulebook
 from sscn_triton.ops.convolution import convolution
 from sscn_triton.ops.events import largest_of_events, sort_events, sum_events
+from sscn_triton.ops.norm import Norm
 from sscn_triton.ops.pooling import pool_max, pool_return, pool_sum, pool_take
 from sscn_triton.ops.triton import convolution as forward
 from sscn_triton.ops.triton import events as reductions
+from sscn_triton.ops.triton import launch, statistics
 from sscn_triton.ops.triton import weight_gradient as backward
 from sscn_triton.ops.triton.interpreted import interpreted
 from tests.support.cases import NAMED, Case, block
@@ -129,7 +131,68 @@ def test_every_shape_of_a_tile_gives_the_same(tile: forward.Tile, shape: tuple[i
     assert relative_error(forward.convolve(x, w, book.rules, 80, bias, tile), y + bias) < 1e-6
 
 
-@pytest.mark.parametrize("segment", [32, 1024])
+@pytest.mark.parametrize("shape", [(1, 20, 70), (3, 17, 20), (6, 1, 5)], ids=str)
+def test_moments_cover_every_block_of_channels_of_every_tile(shape: tuple[int, int, int]) -> None:
+    """Programs of one tile have successive numbers; each writes the moments of its own channels."""
+    book, (groups, width_in, width_out) = submanifold(block(4, 5, 4)), shape
+    x, w = torch.tensor(values(0, 80, groups * width_in)).float(), torch.tensor(values(1, 27, *shape)).float()
+    line = statistics.line(x, groups * width_out).fill_(torch.nan)
+    y = forward.convolve(x, w, book.rules, 80, tile=forward.Tile(32, 16, 16, 4, 1), moments=line)
+    mean, variance = statistics.statistics(line, 80, groups * width_out)
+    torch.testing.assert_close(mean, y.mean(0))
+    torch.testing.assert_close(variance, y.var(0, unbiased=False))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_many_rows_are_normalised_once_and_few_while_they_are_gathered(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book, (x, g) = submanifold(block(4, 5, 4)), (torch.tensor(values(n, 80, 16)).to(dtype) for n in (0, 1))
+    w = torch.tensor(values(2, 27, 1, 16, 16)).to(dtype)
+    norm = Norm(*torch.tensor(values(3, 4, 16)).float().abs().add(0.5).unbind(), eps=1e-5, leakiness=0.25)
+    found: list[tuple[Tensor, Tensor]] = []
+    for most, first in (80 * 16, []), (80 * 16 - 1, ["normalize_kernel"]):
+        for module, kernels in (
+            (forward, ["convolution_kernel"]),
+            (backward, ["weight_gradient_kernel", "reduce_kernel"]),
+        ):
+            monkeypatch.setattr(module, "MOST_GATHERED", most)
+            with launch.count_launches(skip=True) as listed:
+                if module is forward:
+                    forward.convolve(x, w, book.rules, 80, norm=norm)
+                else:
+                    backward.weight_gradient(x, g, book.rules, 1, norm=norm)
+            assert [one.kernel for one in listed] == first + kernels
+        y = forward.convolve(x, w, book.rules, 80, norm=norm)
+        found.append((y, backward.weight_gradient(x, g, book.rules, 1, norm=norm)))
+    for one, other in zip(*found, strict=True):
+        assert relative_error(one, other.double()) < TYPES[dtype]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+def test_many_tiles_are_added_in_parts_to_the_same(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last tile is not full, and the last parts have no tile."""
+    assert [statistics.choose_parts(rows) for rows in (0, 1 << 16, (1 << 16) + 1, 10**7)] == [1, 1, 8, 64]
+    x = torch.tensor(values(0, 4500, 17)).to(dtype) + 1000
+    running = [(torch.zeros(17), torch.ones(17), torch.tensor(3)) for _ in range(2)]
+    line = statistics.moments(x)
+    alone = *statistics.statistics(line, 4500, 17, *running[0], 0.3), statistics.add(line, 4500, 17)
+    monkeypatch.setattr(statistics, "PART_ROWS", 300)
+    assert statistics.choose_parts(4500) == 16
+    parts = *statistics.statistics(line, 4500, 17, *running[1], 0.3), statistics.add(line, 4500, 17)
+    for one, other in zip((*alone, *running[0]), (*parts, *running[1]), strict=True):
+        torch.testing.assert_close(one, other)
+    torch.testing.assert_close(parts[0], x.mean(0))
+    torch.testing.assert_close(parts[1], x.var(0, unbiased=False))
+
+
+def test_steps_are_few_where_padding_costs_less() -> None:
+    channels = (3, 4, 5, 16, 20, 32, 48, 64, 80, 96, 112, 160)
+    assert [forward._depth(n, 64) for n in channels] == [1, 1, 16, 16, 32, 32, 64, 64, 64, 64, 64, 64]
+    assert [forward._depth(n, 16) for n in (5, 48, 80)] == [16, 16, 16]
+
+
+@pytest.mark.parametrize("segment", [3, 32, 1024])
 @pytest.mark.parametrize("shape", [(1, 20, 70), (2, 17, 1), (6, 1, 2)], ids=str)
 def test_weight_gradients_are_right_for_every_segment_length(segment: int, shape: tuple[int, int, int]) -> None:
     book, (groups, width_in, width_out) = submanifold(block(4, 5, 4)), shape

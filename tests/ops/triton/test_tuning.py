@@ -150,6 +150,8 @@ def test_candidates_are_numerous_valid_and_exclude_the_untuned_tile() -> None:
         assert len(set(tiles)) == len(tiles) > 10
         assert one.untuned not in tiles
         assert all(n & (n - 1) == 0 for tile in tiles for n in tile[:4])
+        assert {tile.warps for tile in tiles} == {1, 2, 4, 8}
+        assert max(tile[0] for tile in tiles) == 256
 
 
 def test_a_damaged_file_is_ignored_with_a_warning() -> None:
