@@ -202,6 +202,26 @@ def test_check_new_removes_files_of_a_writer_killed_at_its_end(tmp_path: Path, o
     assert names(tmp_path) == ["file"]
 
 
+@pytest.mark.skipif(files.fcntl is None, reason="there are no locks to tell whether a writer is alive")
+def test_a_part_removed_by_another_process_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, removed = files._flock, []
+
+    def flock(descriptor: int, wait: bool = False) -> bool | None:
+        for part in tmp_path.glob(".*.part"):
+            if not removed:
+                removed.append(part.name)
+                part.unlink()
+        return lock(descriptor, wait)
+
+    monkeypatch.setattr(files, "_flock", flock)
+    files.write_whole(tmp_path / "a.txt", "whole")
+    assert removed
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "whole"
+
+
 def test_the_unfinished_file_of_a_living_writer_is_not_removed(tmp_path: Path) -> None:
     path = tmp_path / "file"
     first = WholeFile(path, overwrite=True)
