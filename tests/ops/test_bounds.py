@@ -211,6 +211,17 @@ def test_kernels_with_too_many_taps_are_refused_before_memory_is_taken(name: str
         getattr(torch.ops.sscn, name)(*given)
 
 
+def test_walled_memory_is_given_back() -> None:
+    def mappings() -> int:
+        return len(Path("/proc/self/maps").read_text().splitlines())
+
+    before = mappings()
+    for _ in range(50):
+        part = walled(torch.ones(100))[:5]
+        assert part.sum() == 5
+    assert mappings() < before + 50
+
+
 INTERPRETED = ("convolution", "pool_sum", "statistics")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import weakref
 
 import torch
 
@@ -11,11 +12,15 @@ PAGE = mmap.PAGESIZE
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_void_p
 _libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 _libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
 def walled(tensor: torch.Tensor, at_start: bool = False) -> torch.Tensor:
-    """The same numbers in contiguous memory whose end, or whose start, lies directly at a guard page."""
+    """The same numbers in contiguous memory whose end, or whose start, lies directly at a guard page.
+
+    The memory is unmapped when nothing refers to it any more; a system allows a process some 65,000 mappings.
+    """
     tensor = tensor.contiguous()
     size = tensor.numel() * tensor.element_size()
     if not size:
@@ -28,4 +33,5 @@ def walled(tensor: torch.Tensor, at_start: bool = False) -> torch.Tensor:
         raise OSError(ctypes.get_errno(), "mprotect")
     begin = start + PAGE if at_start else start + (1 + pages) * PAGE - size
     buffer = (ctypes.c_char * size).from_address(begin)
+    weakref.finalize(buffer, _libc.munmap, start, (pages + 2) * PAGE).atexit = False
     return torch.frombuffer(buffer, dtype=tensor.dtype).view(tensor.shape).copy_(tensor)
