@@ -72,9 +72,11 @@ def _words(toy: bool) -> list[str]:
 
 
 def _environment(toy: bool, outcomes: Path, before: Path) -> dict[str, str]:
+    """The environment of pytest. It is never a worker of this process's own xdist, whatever the variables say."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST_")}
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     own = {"TRITON_INTERPRET": "1" if toy else "0", OUTCOMES: str(outcomes), PASSED: str(before), "PYTHONPATH": path}
-    return {**os.environ, **own}
+    return {**kept, **own}
 
 
 def _pytest(words: list[str], environment: dict[str, str], limit: float) -> int | None:

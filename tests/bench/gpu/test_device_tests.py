@@ -31,6 +31,7 @@ def test_fixture(fixture): note("fixture")
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw1")  # as in a parallel run of these tests themselves
     (tmp_path / "test_some.py").write_text(FILE)
     (tmp_path / "broken").touch()
     monkeypatch.setattr(tests, "TESTS", tmp_path)
