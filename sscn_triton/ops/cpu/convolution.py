@@ -35,9 +35,12 @@ UNIT_ROWS = 16  # rows of the weight in one unit of its gradient
 
 @inner
 def _from_to(rows: Array, start: int, stop: int, low: int, high: int) -> bool:
-    """Whether all of the rows start:stop are from low to high - 1."""
+    """Whether all of the rows start:stop are from low to high - 1.
+
+    The unsigned loop variable spares Numba the test for negative indices, so that the loop becomes vector code.
+    """
     reach, furthest = np.uint32(high - low), np.uint32(0)
-    for place in range(start, stop):
+    for place in range(np.uint64(start), np.uint64(stop)):
         furthest = max(furthest, np.uint32(rows[place] - np.int32(low)))
     return furthest < reach
 
