@@ -198,6 +198,12 @@ def convolution(
         raise TypeError(f"features and weight must have one type, got {features.dtype} and {weight.dtype}")
 
 
+def divided(groups: int, channels_in: int, channels_out: int) -> None:
+    """Check that the channels can be divided into groups; tracing and the meta device ask this too."""
+    if groups < 1 or channels_in % groups or channels_out % groups:
+        raise ValueError(f"groups must divide the channels, {channels_in} in and {channels_out} out, got {groups}")
+
+
 def weight_gradient(
     gpu: bool, features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int
 ) -> tuple[int, int]:
@@ -206,8 +212,7 @@ def weight_gradient(
     shape = _rows("features", features, place)
     count, channels_out = _rows("grad_output", grad_output, place)
     taps = _rules(gpu, rules, place)
-    if groups < 1 or shape[1] % groups or channels_out % groups:
-        raise ValueError(f"groups must divide the channels, {shape[1]} in and {channels_out} out, got {groups}")
+    divided(groups, shape[1], channels_out)
     if gpu:
         _reading(rules, True, taps, count, place)
     return shape

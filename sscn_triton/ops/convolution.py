@@ -84,6 +84,7 @@ def _weight_gradient_cpu(features: Tensor, grad_output: Tensor, rules: Sequence[
 
 
 def _weight_gradient_fake(features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:
+    checks.divided(groups, features.shape[1], grad_output.shape[1])
     taps = as_rules(rules).spans.shape[0]
     return features.new_empty(taps, groups, features.shape[1] // groups, grad_output.shape[1] // groups)
 

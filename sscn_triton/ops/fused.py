@@ -178,6 +178,7 @@ def _norm_weight_gradient_cpu(
 def _norm_weight_gradient_fake(
     features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int, *_: Any
 ) -> Tensor:
+    checks.divided(groups, features.shape[1], grad_output.shape[1])
     taps = as_rules(rules).spans.shape[0]
     return grad_output.new_empty(taps, groups, features.shape[1] // groups, grad_output.shape[1] // groups)
 

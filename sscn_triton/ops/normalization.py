@@ -246,7 +246,8 @@ def rising_and_sums_cpu(
 ) -> tuple[Tensor, Tensor]:
     """`rising_and_sums` by compiled loops; the gradient has the type of the sums. ``over`` allows the loops to
     overwrite ``grad`` with it."""
-    x, wide = _wide(features), _wide(grad)
+    x = _wide(features)
+    wide = of_type(grad, x.dtype)
     into = wide if over or wide is not grad else torch.empty_like(wide)
     (added,) = _of_type(x, residual)
     return into, cpu.rising(wide, x, _norm_of_type(x, norm), added, into)
@@ -255,7 +256,7 @@ def rising_and_sums_cpu(
 def _slopes_cpu(grad: Tensor, features: Tensor, *terms: Any) -> Tensor:
     x, (norm, residual) = _wide(features), with_residual(*terms)
     (added,) = _of_type(x, residual)
-    return cpu.rising(_wide(grad), x, _norm_of_type(x, norm), added, None)
+    return cpu.rising(of_type(grad, x.dtype), x, _norm_of_type(x, norm), added, None)
 
 
 def _slopes_fake(grad: Tensor, features: Tensor, *_: Any) -> Tensor:
@@ -286,7 +287,7 @@ def _slope_cpu(grad: Tensor, features: Tensor, *norm: Any) -> tuple[Tensor, Tens
     if leakiness != 1:
         rising, _ = rising_and_sums_cpu(grad, features, given, residual)
     (known,) = _of_type(x, sums)
-    slope = cpu.slope(_wide(rising), x, _norm_of_type(x, given), known, count).to(features.dtype)
+    slope = cpu.slope(of_type(rising, x.dtype), x, _norm_of_type(x, given), known, count).to(features.dtype)
     return slope, features.new_empty(0) if residual is None else rising.to(residual.dtype, copy=True)
 
 

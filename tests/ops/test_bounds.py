@@ -211,6 +211,24 @@ def test_kernels_with_too_many_taps_are_refused_before_memory_is_taken(name: str
         getattr(torch.ops.sscn, name)(*given)
 
 
+@pytest.mark.parametrize("name", ["slopes", "slope"])
+def test_gradients_of_another_type_than_the_features_are_converted(name: str) -> None:
+    given = arguments(name, torch.float64, books()[0])
+    expected = getattr(torch.ops.sscn, name)(*given)
+    given[0] = walled(given[0].float())
+    found = getattr(torch.ops.sscn, name)(*given)
+    for one, other in zip(*(x if isinstance(x, (list, tuple)) else [x] for x in (found, expected)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["weight_gradient", "norm_weight_gradient"])
+def test_groups_that_do_not_divide_the_channels_are_refused_on_meta_too(name: str) -> None:
+    given = arguments(name, torch.float32, books()[0])
+    given[:4] = [given[0].to("meta"), given[1].to("meta"), given[2], 0]
+    with pytest.raises(ValueError, match="groups must divide the channels"):
+        getattr(torch.ops.sscn, name)(*given)
+
+
 def test_walled_memory_is_given_back() -> None:
     def mappings() -> int:
         return len(Path("/proc/self/maps").read_text().splitlines())
