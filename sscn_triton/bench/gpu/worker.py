@@ -136,7 +136,7 @@ class Bench:
         return events.batch_of(made, images, size, density, self.device)
 
     def batch_of(self, cell: Any, distinct: int) -> Any:
-        """The batch of a cell, with so many distinct events."""
+        """The batch of a cell, made of this many distinct events."""
         return self.batch(cell.size, cell.density, cell.images, distinct)
 
     def free(self) -> None:
