@@ -89,7 +89,7 @@ def _rows(
 
 def _terms(place: int, channels: int, names: Sequence[str], terms: Sequence[Tensor | None]) -> None:
     """Check that each term is None or has one number per channel; its name is at the same position in ``names``."""
-    for name, term in zip(names, terms):  # noqa: B905
+    for name, term in zip(names, terms, strict=False):  # operators append further arguments to the terms
         if term is not None and (
             term.dim() != 1
             or term.shape[0] != channels
