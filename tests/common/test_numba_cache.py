@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import importlib.util
 import io
 import os
@@ -147,10 +148,14 @@ class Kept:
         module = importlib.util.module_from_spec(spec)
         warned = warnings.catch_warnings(record=True)
         here = mock.patch.object(numba.config, "CACHE_DIR", str(self.cache))
-        with here, mock.patch.object(self.module, "_warned", False), warned as told:
-            warnings.simplefilter("always")
-            spec.loader.exec_module(module)
-            found = module.function.ctypes(1) if self.decorator == "cfunc" else module.function(1)
+        sys.modules[spec.name] = module  # Numba restores cached code in the module that it imports by name
+        try:
+            with here, mock.patch.object(self.module, "_warned", False), warned as told:
+                warnings.simplefilter("always")
+                spec.loader.exec_module(module)
+                found = module.function.ctypes(1) if self.decorator == "cfunc" else module.function(1)
+        finally:
+            del sys.modules[spec.name]
         return found, [str(warning.message) for warning in told]
 
     def files(self, ending):
@@ -165,6 +170,7 @@ def kept(tmp_path, request):
 def test_compiled_code_is_cached_if_a_folder_is_writable(kept):
     assert kept.call() == (2, [])
     assert kept.files("nbi")
+    gc.collect()  # the compiled function's environment is not found in memory, as in another process
     with mock.patch.object(numba_cache._Cache, "_save_overload", side_effect=AssertionError):
         assert kept.call() == (2, [])
 
