@@ -98,8 +98,8 @@ def picture(events: Path) -> str:
     )  # fmt: skip
     caption = (
         f"Part of a simulated event, seen along one axis. Left: {listed} sites are active after 0 to {LAYERS} layers. "
-        f"Right: {len(sites)} sites are active after every layer; one site can have influenced the coloured "
-        f"ones, {far} in the end. Computed by <code>sscn_ref</code>."
+        f"Right: {len(sites)} sites are active after every layer; the squares that turn orange are those "
+        f"that one site can have influenced, {far} in the end. Computed by <code>sscn_ref</code>."
     )
     stop = '<label class="stop"><input type="checkbox"> Pause</label>'
     return (
