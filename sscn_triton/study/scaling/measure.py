@@ -1,7 +1,8 @@
 """Measures how time and memory grow with the image, its voxels and the batch, per network, in two and three dimensions.
 
 All points use the same events: crops of ascending size, until a network's next size would exceed its share of the time
-or of the memory. `extrapolate` fits the laws and uses them to compute points that were not measured.
+or of the memory; where only a step would, a forward pass alone is measured. `extrapolate` fits the laws and uses them
+to compute points that were not measured.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -37,13 +38,13 @@ REPEATS, MOST_REPEATS, ENOUGH = 3, 15, 1.0
 SLOW = 5.0
 RUNS = REPEATS + 2
 """Expected number of steps and forward passes per measured point."""
-MEMORY_SHARE = 0.4
-"""Share of the machine's memory that the expected memory of a step may reach."""
+MEMORY_SHARE = 0.5
+"""Share of the machine's memory that the expected memory of a forward pass or of a step may reach."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One network on one batch.
+    """One network on one batch. A step that would not fit into time or memory was not measured; its values are None.
 
     Seconds are medians of a forward pass without gradients (including the loss) and of a training step, with the
     fastest and the slowest run. They are wall time, or processor time if one thread computes (`clock`). Memory is the
@@ -57,11 +58,11 @@ class Point:
     images: int
     voxels: int
     forward_seconds: float
-    step_seconds: float
+    step_seconds: float | None
     forward_memory: int
-    step_memory: int
+    step_memory: int | None
     forward_range: tuple[float, float] = (0.0, 0.0)
-    step_range: tuple[float, float] = (0.0, 0.0)
+    step_range: tuple[float, float] | None = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Job:
     size: int
     device: str
     threads: int | None = None
+    step: bool = True  # measure a training step as well as a forward pass
 
 
 def run(plan: Plan) -> dict[str, Any]:
@@ -138,9 +140,12 @@ def _series(plan: Plan, kind: Kind, ndim: int, seconds: float) -> list[Point]:
     for size, number in shapes:
         images = _images(plan.events[:number], ndim, size)
         name = f"{kind}, {size} px, {ndim}D, {number} image{'s' if number > 1 else ''}"
-        job = Job(name, settings, images, size, plan.device, plan.threads)
-        if points and not _fits(points[-1], sum(map(len, images)), number, size, end - time.monotonic(), plan.memory):
+        fits = _Room(True, True)
+        if points:
+            fits = _room(points, sum(map(len, images)), number, size, end - time.monotonic(), plan.memory)
+        if not fits.forward:
             break
+        job = Job(name, settings, images, size, plan.device, plan.threads, fits.step)
         try:
             points.append(run_apart(job, measure_apart) if plan.apart else measure(job))
         except torch.OutOfMemoryError:  # a GPU's cache may be fragmented; the smaller sizes are kept
@@ -148,15 +153,28 @@ def _series(plan: Plan, kind: Kind, ndim: int, seconds: float) -> list[Point]:
     return points
 
 
-def _fits(last: Point, voxels: int, images: int, size: int, seconds: float, memory: float) -> bool:
+@dataclass(frozen=True)
+class _Room:
+    """Whether there is time and memory for a forward pass, and for a step as well."""
+
+    forward: bool
+    step: bool
+
+
+def _room(points: list[Point], voxels: int, images: int, size: int, seconds: float, memory: float) -> _Room:
     """Whether the next point will probably fit, given that the sparse network's costs grow with the voxels and a dense
-    network's with the grid points of the image."""
+    network's with the grid points of the image. If a step has not fitted once, it is not tried again."""
+    last = points[-1]
     if last.kind == "sparse":
         grown = voxels / max(last.voxels, 1)
     else:
         grown = (size / last.size) ** last.ndim * images / last.images
-    cost = RUNS * (last.step_seconds + last.forward_seconds)
-    return cost * grown < seconds and last.step_memory * grown < MEMORY_SHARE * memory
+    forward = RUNS * last.forward_seconds * grown
+    fits = forward < seconds and last.forward_memory * grown < MEMORY_SHARE * memory
+    if last.step_seconds is None or last.step_memory is None:
+        return _Room(fits, False)
+    step = forward + RUNS * last.step_seconds * grown < seconds and last.step_memory * grown < MEMORY_SHARE * memory
+    return _Room(fits, step and fits)
 
 
 def measure_apart(job: Job) -> Point:
@@ -176,19 +194,27 @@ def measure(job: Job) -> Point:
     network = make_network(job.settings).to(device)
     forward = _timed(lambda: _forward(network, batch), device, clock(job.device, job.threads))
     forward_memory = memory.bytes()
-    optimizer = adam(network)
-    step = _timed(lambda: _step(network, batch, optimizer), device, clock(job.device, job.threads))
-    return Point(
+    point = Point(
         kind=job.settings.kind,
         ndim=job.settings.ndim,
         size=job.size,
         images=batch.images,
         voxels=len(batch.labels),
         forward_seconds=statistics.median(forward),
-        step_seconds=statistics.median(step),
+        step_seconds=None,
         forward_memory=forward_memory,
-        step_memory=memory.bytes(),
+        step_memory=None,
         forward_range=(min(forward), max(forward)),
+        step_range=None,
+    )
+    if not job.step:
+        return point
+    optimizer = adam(network)
+    step = _timed(lambda: _step(network, batch, optimizer), device, clock(job.device, job.threads))
+    return replace(
+        point,
+        step_seconds=statistics.median(step),
+        step_memory=memory.bytes(),
         step_range=(min(step), max(step)),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sscn_triton.common.table import Table
-from sscn_triton.common.units import memory, seconds
+from sscn_triton.common.units import memory, seconds, significant
 from sscn_triton.study import published
 
 NAMES = {"sparse": "sparse", "matched": "dense, matched", "study": "dense, 2018"}
@@ -30,7 +30,7 @@ ALT_VOXELS = (
 def figure(record: dict[str, Any]) -> Any:
     """Time and memory against the edge of the image, one image at a time, on logarithmic axes; a matplotlib figure.
 
-    Hollow markers are computed; bars reach from the fastest to the slowest run.
+    Bars reach from the fastest to the slowest run. Hollow markers are computed; their bars are the range.
     """
     import matplotlib.pyplot as plt
 
@@ -54,7 +54,7 @@ def figure(record: dict[str, Any]) -> Any:
 
 
 def _draw(panel: Any, record: dict[str, Any], kind: str, ndim: int, what: str, unit: float, name: str) -> None:
-    chosen = [p for p in _singles(record, kind, ndim) if p[what] > 0]
+    chosen = [p for p in _singles(record, kind, ndim) if p[what]]
     sizes, values = [p["size"] for p in chosen], [p[what] / unit for p in chosen]
     panel.plot(sizes, values, "o-", ms=4, lw=1.5, color=COLORS[kind], label=name)
     ranges = [p.get(what.replace("_seconds", "_range"), [v * unit] * 2) for p, v in zip(chosen, values, strict=True)]
@@ -64,6 +64,9 @@ def _draw(panel: Any, record: dict[str, Any], kind: str, ndim: int, what: str, u
     if beyond:
         joined = [*zip(sizes[-1:], values[-1:], strict=True), *((c["size"], c[what] / unit) for c in beyond)]
         panel.plot(*zip(*joined, strict=True), "o:", ms=4, lw=1, mfc="none", color=COLORS[kind])
+        low, high = zip(*(c[f"{what}_range"] for c in beyond), strict=True)
+        bars = [[value / unit for value in side] for side in (low, high)]
+        panel.vlines([c["size"] for c in beyond], *bars, color=COLORS[kind], lw=1)
 
 
 def voxel_figure(record: dict[str, Any]) -> Any:
@@ -73,7 +76,7 @@ def voxel_figure(record: dict[str, Any]) -> Any:
     drawn, axes = plt.subplots(1, 4, figsize=(9.2, 2.7))
     for panel, (what, title, unit) in zip(axes, PANELS, strict=True):
         for ndim, marker in ((3, "o"), (2, "s")):
-            mine = [p for p in record["points"] if (p["kind"], p["ndim"]) == ("sparse", ndim) and p[what] > 0]
+            mine = [p for p in record["points"] if (p["kind"], p["ndim"]) == ("sparse", ndim) and p[what]]
             for many, fill in ((False, COLORS["sparse"]), (True, "none")):
                 chosen = [p for p in mine if (p["images"] > 1) == many]
                 label = f"{ndim}D, {'batches' if many else 'one image'}"
@@ -93,7 +96,7 @@ def _singles(record: dict[str, Any], kind: str, ndim: int) -> list[dict[str, Any
 
 
 def point_rows(record: dict[str, Any]) -> Table:
-    """Every measured point, followed by the computed ones."""
+    """Every measured point, followed by the computed ones, to two digits and with their ranges."""
     header = ["network", "image", "images", "voxels", "forward", "step", "memory, forward", "memory, training"]
     rows = []
     for p in record["points"]:
@@ -104,7 +107,18 @@ def point_rows(record: dict[str, Any]) -> Table:
 
 
 def _costs(row: dict[str, Any]) -> list[str]:
-    return [(seconds if what.endswith("seconds") else memory)(row[what]) if what in row else "" for what, *_ in PANELS]
+    return [cost(row, what) for what, *_ in PANELS]
+
+
+def cost(row: dict[str, Any], what: str) -> str:
+    """A measured cost, or a computed one to two digits with its range; empty if there is none."""
+    if row.get(what) is None:
+        return ""
+    unit = seconds if what.endswith("seconds") else memory
+    if "images" in row:
+        return unit(row[what])
+    low, high = (unit(value, 2) for value in row[f"{what}_range"])
+    return low if low == high else f"{unit(row[what], 2)} ({low} to {high})"
 
 
 def _image(row: dict[str, Any]) -> str:
@@ -157,16 +171,32 @@ def ratio_rows(record: dict[str, Any]) -> Table:
     for r in record["ratios"]:
         measured = [m["size"] for m in record["ratios"] if m["measured"] and _same(m, r)]
         if r["size"] in (192, 512, 768) or r["size"] == max(measured, default=0):
-            values = [_times(r[what]) if what in r else "" for what, *_ in PANELS]
-            rows.append([NAMES[r["kind"]], _image(r), *values, "measured" if r["measured"] else "computed"])
+            values = [_times(r, what) for what, *_ in PANELS]
+            rows.append([NAMES[r["kind"]], _image(r), *values, _how(r)])
     for ndim, theirs in published.RATIOS.items():
         values = [f"{theirs['time']:g} x", "", f"{theirs['memory']:g} x", ""]
         rows.append(["arXiv:1903.05663, on a GPU", f"{ndim}D", *values, "published"])
     return Table(header, rows)
 
 
-def _times(ratio: float) -> str:
-    return f"{ratio:,.0f} x" if ratio >= 100 else f"{ratio:.3g} x"
+def _how(row: dict[str, Any]) -> str:
+    """Whether the costs of a ratio were measured or computed, where they differ by quantity."""
+    words = {what: title.split(" (")[0] for what, title, _ in PANELS if what in row}
+    computed = [words[what] for what in words if f"{what}_range" in row]
+    if not computed:
+        return "measured"
+    return "computed" if len(computed) == len(words) else f"computed: {'; '.join(computed)}"
+
+
+def _times(row: dict[str, Any], what: str) -> str:
+    """A ratio; to two digits with its range, if a cost in it was computed."""
+    if what not in row:
+        return ""
+    ratio = row[what]
+    if f"{what}_range" not in row:
+        return f"{ratio:,.0f} x" if ratio >= 100 else f"{ratio:.3g} x"
+    low, high = (significant(value) for value in row[f"{what}_range"])
+    return f"{low} x" if low == high else f"{significant(ratio)} x ({low} to {high})"
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from sscn_triton.common.table import Table
 from sscn_triton.common.units import memory, percent, seconds
 from sscn_triton.study.scaling.extrapolate import WANTED
-from sscn_triton.study.scaling.report import NAMES
+from sscn_triton.study.scaling.report import NAMES, cost
 
 THEIRS = {"sparse": "sparse", "study": "dense"}
 """Kinds of networks as the slides call them."""
@@ -26,12 +26,16 @@ def size_rows(record: dict[str, Any]) -> Table:
 
 
 def _ours(scaling: dict[str, Any], kind: str, size: int) -> list[str]:
-    for rows, mark in ((scaling["points"], ""), (scaling["computed"], " (computed)")):
+    return [_cost(scaling, kind, size, what) for what in ("forward_seconds", "forward_memory")]
+
+
+def _cost(scaling: dict[str, Any], kind: str, size: int, what: str) -> str:
+    for rows, mark in ((scaling["points"], ""), (scaling["computed"], ", computed")):
         for row in rows:
-            if (row["kind"], row["ndim"], row["size"], row.get("images", 1)) == (kind, 3, size, 1):
-                time, space = row.get("forward_seconds"), row.get("forward_memory")
-                return ["" if time is None else seconds(time) + mark, "" if space is None else memory(space) + mark]
-    return ["", ""]
+            same = (row["kind"], row["ndim"], row["size"], row.get("images", 1)) == (kind, 3, size, 1)
+            if same and row.get(what) is not None:
+                return cost(row, what) + mark
+    return ""
 
 
 def _theirs(published: list[dict[str, Any]]) -> list[str]:

@@ -90,17 +90,18 @@ def test_confusion_is_listed_by_voxel_and_by_energy() -> None:
 
 
 def test_the_slides_table_prefers_measured_to_computed_values() -> None:
-    def cost(kind: str, size: int, **more: float) -> dict[str, object]:
+    def cost(kind: str, size: int, **more: object) -> dict[str, object]:
         return {"kind": kind, "ndim": 3, "size": size, "forward_seconds": 0.5, "forward_memory": 2e8, **more}
 
+    ranges = {"forward_seconds_range": [0.4, 0.6], "forward_memory_range": [2e8, 2e8]}
     points = [cost("sparse", 192, images=1), cost("sparse", 512, images=2), cost("matched", 64, images=1)]
     theirs = {"name": "dense", "size": 192, "nonzero_accuracy": 0.92, "memory_gb": 4.6, "forward_seconds": 0.68}
     record = {
-        "scaling": {"points": points, "computed": [cost("sparse", 192), cost("matched", 192)]},
+        "scaling": {"points": points, "computed": [cost("sparse", 192, **ranges), cost("matched", 192, **ranges)]},
         "published": {"networks": [theirs | {"remark": "training accuracy"}]},
     }
     rows = {(row[0], row[1]): row[2:] for row in size_table.size_rows(record)[1]}
     assert rows["sparse", "192 px"] == ["500 ms", "200 MB", "", "", ""]
     assert rows["sparse", "512 px"] == [""] * 5  # two images are another measurement
-    assert rows["dense, matched", "192 px"][:2] == ["500 ms (computed)", "200 MB (computed)"]
+    assert rows["dense, matched", "192 px"][:2] == ["500 ms (400 ms to 600 ms), computed", "200 MB, computed"]
     assert rows["dense, 2018", "192 px"] == ["", "", "680 ms", "4.60 GB", "92.0 % (training)"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from sscn_triton.common.output import as_json
 from sscn_triton.lartpc import simulate
 from sscn_triton.study.scaling import measure, report
-from sscn_triton.study.scaling.extrapolate import line, record
+from sscn_triton.study.scaling.extrapolate import extrapolate, line, record
 from sscn_triton.study.scaling.laws import fit
 from sscn_triton.study.scaling.measure import Job, Plan, Point, run
 
@@ -92,32 +92,62 @@ def test_the_error_of_an_exponent_is_that_of_least_squares() -> None:
     assert 0.9 < pulls.std() < 1.35  # of Student's t with nine degrees of freedom: 1.13
 
 
-def point(kind: str, size: int, images: int = 1) -> dict[str, Any]:
-    cost, fixed = size**3 * images, 0 if kind == "sparse" else 1e9
-    found = Point(kind, 3, size, images, size**2 * images, cost * 1e-6, cost * 3e-6, cost * 8, cost * 24 + fixed)  # type: ignore[arg-type]
-    return asdict(found)
+def point(kind: str, size: int, images: int = 1, step: bool = True) -> dict[str, Any]:
+    """The sparse network has size**2 voxels and costs that are linear in them; the dense one's grow with size**3."""
+    places = images * (size**2 if kind == "sparse" else size**3)
+    fixed = 0.0 if kind == "sparse" else 0.02 * 128**3
+    costs = [places * 1e-6, places * 3e-6, places * 8, places * 24 + fixed]
+    if not step:
+        costs[1] = costs[3] = None  # type: ignore[call-overload]
+    return asdict(Point(kind, 3, size, images, size**2 * images, *costs))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
-    return record([*(point("sparse", s) for s in (64, 128, 192)), *(point("matched", s) for s in (32, 48, 64))])
+    dense = [*(point("matched", size) for size in (96, 128, 160)), point("matched", 192, step=False)]
+    return record([*(point("sparse", size) for size in (64, 128, 192)), *dense])
 
 
 def test_sizes_of_the_study_that_were_not_measured_are_computed(found: dict[str, Any]) -> None:
     laws = {(f["kind"], f["measure"], f["against"]): f["exponent"] for f in found["fits"]}
-    assert laws["sparse", "step_seconds", "voxels"] == pytest.approx(1.5)
+    assert laws["sparse", "step_seconds", "voxels"] == pytest.approx(1)
     assert laws["matched", "forward_memory", "size"] == pytest.approx(3)
     assert [(c["kind"], c["size"]) for c in found["computed"]] == [
         ("sparse", 512), ("sparse", 768), ("matched", 192), ("matched", 512), ("matched", 768),
     ]  # fmt: skip
-    assert found["computed"][2]["step_memory"] == pytest.approx(192**3 * 24 + 1e9)  # the fixed part does not grow
+    beside = found["computed"][2]
+    assert "forward_seconds" not in beside  # it was measured at 192 px
+    assert beside["step_memory"] == pytest.approx(192**3 * 24 + 0.02 * 128**3)  # the fixed part does not grow
+    low, high = beside["step_memory_range"]
+    assert low == pytest.approx(beside["step_memory"])
+    assert high == pytest.approx(192**3 * (24 + 0.02 * 128**3 / 160**3))  # if everything grew
     (check,) = [c for c in found["checks"] if c["kind"] == "matched"]
-    assert check["size"] == 64
-    assert check["step_memory"] == pytest.approx(1)
+    assert check["size"] == 192
+    assert check["forward_memory"] == pytest.approx(1)
+    assert "step_memory" not in check
+
+
+@pytest.mark.parametrize(
+    ("places", "costs"),
+    [([8], [1]), ([8, 27], [8, 27]), ([8, 8, 27], [8, 8, 27]), ([8, 27, 64], [8, 8, 64])],
+    ids=["one point", "two points", "two sizes", "not levelled off"],
+)  # fmt: skip
+def test_nothing_is_extrapolated_from_few_sizes_or_from_costs_that_have_not_levelled_off(
+    places: list[int], costs: list[int]
+) -> None:
+    assert extrapolate(places, costs, [1000.0]) is None
+
+
+def test_the_range_of_an_extrapolation_contains_those_of_the_last_points() -> None:
+    found = extrapolate([1.0, 2.0, 3.0, 4.0], [2.0, 2.6, 3.4, 4.5], [10.0, 12.0])
+    assert found is not None
+    assert found.value == pytest.approx(line([1.0, 2.0, 3.0, 4.0], [2.0, 2.6, 3.4, 4.5]).at(10))
+    assert found.high == pytest.approx(1.125 * 12)  # the last cost per place, at the larger number of places
+    assert found.low == pytest.approx(min(found.value, line([2.0, 3.0, 4.0], [2.6, 3.4, 4.5]).at(10)))
 
 
 def test_costs_of_the_sparse_network_are_extrapolated_linearly_in_voxels() -> None:
-    costs = {size: 5e-3 + 1e-6 * size**1.5 for size in (32, 64, 128, 512)}
+    costs = {size: 5e-5 + 1e-6 * size**1.5 for size in (32, 64, 128, 512)}
     rows = [asdict(Point("sparse", 3, s, 1, s**1.5, costs[s], costs[s], 1, 1)) for s in (32, 64, 128)]  # type: ignore[arg-type]
     computed = {c["size"]: c for c in record(rows)["computed"]}
     assert computed[512]["step_seconds"] == pytest.approx(costs[512])
@@ -125,13 +155,26 @@ def test_costs_of_the_sparse_network_are_extrapolated_linearly_in_voxels() -> No
 
 def test_ratios_say_whether_both_were_measured(found: dict[str, Any]) -> None:
     rows = {(r["kind"], r["size"]): r for r in found["ratios"]}
-    assert rows["matched", 64]["measured"]
+    assert rows["matched", 128]["measured"]
     assert not rows["matched", 192]["measured"]
+    assert "forward_seconds_range" not in rows["matched", 192]
     assert not rows["matched", 512]["measured"]
-    assert rows["matched", 64]["step_memory"] == pytest.approx((24 * 64**3 + 1e9) / (24 * 64**3))
+    assert rows["matched", 128]["step_memory"] == pytest.approx((24 + 0.02) * 128**3 / (24 * 128**2))
     text = report.text(found)
     assert "364 x" in text
+    assert (
+        "| 192 x | 190 x | 192 x | 190 x | computed: training step; memory, training |" in text
+    )  # a computed cost has two digits
     assert "matched, 3D: 3.00 ± 0.00 (power law, more likely by a factor of more than a million)" in text
+
+
+def test_computed_costs_are_printed_to_two_digits_with_their_range() -> None:
+    row = {"forward_seconds": 12.345, "forward_seconds_range": [11.9, 13.3], "step_memory": 4.56e9}
+    row["step_memory_range"] = [4.56e9, 4.56e9]
+    assert report.cost(row, "forward_seconds") == "12 s (12 s to 13 s)"
+    assert report.cost(row, "step_memory") == "4.6 GB"
+    assert report.cost(row | {"images": 1}, "forward_seconds") == "12 s"
+    assert report.cost(row, "step_seconds") == ""
 
 
 def test_points_are_measured_as_far_as_time_and_memory_allow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +193,16 @@ def test_points_are_measured_as_far_as_time_and_memory_allow(monkeypatch: pytest
     measured.clear()
     run(Plan("scaling", events, 2, 2, seconds=1000, memory=2 * 64**3 / measure.MEMORY_SHARE))
     assert max(m[2] for m in measured if m[0] != "sparse" and m[1] == 3) == 64
+    measured.clear()
+
+    def with_a_large_step(job: Job) -> Point:
+        return replace(pretend(job), step_memory=100 * job.size**3 if job.step else None, step_seconds=1e-5)
+
+    monkeypatch.setattr(measure, "measure", with_a_large_step)
+    points = run(Plan("scaling", events, 2, 2, seconds=1000, memory=100 * 70**3 / measure.MEMORY_SHARE))["points"]
+    dense = [(p["size"], p["step_memory"] is not None) for p in points if (p["kind"], p["ndim"]) == ("matched", 3)]
+    assert dense == [(32, True), (64, True), (96, False)]
+    monkeypatch.setattr(measure, "measure", pretend)
     measured.clear()
     run(Plan("scaling", events, 2, 2, seconds=0, memory=1e12))
     assert {m[2:] for m in measured} == {(32, 1)}  # one point each, whatever the time limit
