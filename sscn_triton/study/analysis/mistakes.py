@@ -1,5 +1,5 @@
-"""Statistics of mistakes: confusion by voxel and by energy, the score of the right class, and the distance of wrong
-voxels to the next class."""
+"""Statistics of mistakes: confusion by voxel and by energy, the score of the right class, the distance of wrong voxels
+to the next class, and the causes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sscn_triton.lartpc import Event
+from sscn_triton.study.analysis.causes import CauseCounts
 
 SCORE_BINS = np.linspace(0, 1, 21)
 DISTANCE_BINS = np.array([0, 1.01, 1.5, 2.01, 3.01, 4.01, 6.01, 8.01, 12.01, 16.01, 32.01, np.inf])
@@ -38,6 +39,7 @@ class Mistakes:
         self.scores = np.zeros((classes, len(SCORE_BINS) - 1), dtype=np.int64)
         self.distances = np.zeros((2, len(DISTANCE_BINS) - 1), dtype=np.int64)
         self.worst: list[tuple[float, str]] = []
+        self.causes = CauseCounts(classes)
 
     def add(self, event: Event, scores: np.ndarray) -> None:
         """Add one event and the network's probabilities for its voxels, [N, classes]."""
@@ -54,6 +56,7 @@ class Mistakes:
         for kind, chosen in enumerate((true == predicted, true != predicted)):
             self.distances[kind] += np.histogram(distances[chosen & np.isfinite(distances)], DISTANCE_BINS)[0]
             self.distances[kind, -1] += (chosen & ~np.isfinite(distances)).sum()
+        self.causes.add(event, scores.argmax(1))
         self.worst = sorted([*self.worst, (float((true == predicted).mean()), event.name)])[:5]
 
     def record(self) -> dict[str, Any]:
@@ -62,7 +65,7 @@ class Mistakes:
         confusion_voxels and confusion_energy (MeV): [true][predicted]; score_of_true_class: [true class][bin of
         score_bins]; boundary_distance_right and _wrong: voxels by their distance to the nearest voxel of another true
         class, in bins between distance_bins (the last bin is open and contains images of one class); worst: the five
-        events with the lowest nonzero accuracy.
+        events with the lowest nonzero accuracy; causes and cause_voxels as in `CauseCounts.record`.
         """
         return {
             "confusion_voxels": self.voxels.tolist(),
@@ -73,4 +76,5 @@ class Mistakes:
             "boundary_distance_right": self.distances[0].tolist(),
             "boundary_distance_wrong": self.distances[1].tolist(),
             "worst": [{"name": name, "nonzero_accuracy": accuracy} for accuracy, name in self.worst],
+            **self.causes.record(),
         }

@@ -1,4 +1,4 @@
-"""The report's part on mistakes: confusion, certainty, distance to the next class, and the worst events."""
+"""The report's part on mistakes: confusion, certainty, distance to the next class, and causes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sscn_triton.common.page import figure, heading, paragraph
 from sscn_triton.common.table import Table
 from sscn_triton.common.units import percent
 from sscn_triton.lartpc import CLASS_COLORS
+from sscn_triton.study.analysis.causes import SMALL, WHOLE
 
 
 def confusion(mistakes: dict[str, Any], classes: list[str]) -> Figure:
@@ -100,6 +101,19 @@ def certainty_rows(mistakes: dict[str, Any], classes: list[str]) -> Table:
     return Table(header, rows)
 
 
+def cause_rows(mistakes: dict[str, Any], classes: list[str]) -> Table:
+    """Wrong voxels by cause, each with its share of all wrong voxels and its three most frequent confusions."""
+    counts = np.array(mistakes["cause_voxels"])
+    header = ["where the wrong voxels are", "voxels", "share", "most frequent (true as predicted)"]
+    rows = []
+    for name, mine in zip(mistakes["causes"], counts, strict=True):
+        pairs = sorted(np.ndindex(*mine.shape), key=lambda pair: -mine[pair])[:3]
+        told = [f"{classes[true]} as {classes[said]} {mine[true, said]:,}" for true, said in pairs if mine[true, said]]
+        share = percent(mine.sum() / counts.sum()) if counts.sum() else ""
+        rows.append([name, f"{mine.sum():,}", share, "; ".join(told)])
+    return Table(header, rows)
+
+
 def sentence(mistakes: dict[str, Any]) -> str:
     """A description of where the errors are, generated from the numbers."""
     wrong = mistakes["boundary_distance_wrong"]
@@ -121,4 +135,9 @@ def parts(mistakes: dict[str, Any], classes: list[str], folder: Path) -> list[Ma
         figure(folder, "certainty.png", "The same events: softmax of the true class (left); share of wrong voxels "
                "against their distance to the nearest voxel of another true class (right).",
                certainty_rows(mistakes, classes)),
+        cause_rows(mistakes, classes).html(),
+        paragraph(f"Every wrong voxel counts once, in the first line that applies. Boundary: one of its neighbours "
+                  f"truly has the predicted class. Whole particle: at least {percent(WHOLE, 0)} of the particle's "
+                  f"voxels are wrong; cut: the particle leaves the image; small: it has fewer than {SMALL} voxels.",
+                  "small"),
     ]  # fmt: skip

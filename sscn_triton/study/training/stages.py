@@ -1,0 +1,161 @@
+"""A training in stages as one record, and its network as a small file:
+
+    python -m sscn_triton.study.training.stages STAGE_1 STAGE_2 ... --scores SCORES.json ... --out NAME
+
+A stage is the folder of a training by `sscn train`; each one after the first started from the last checkpoint of the
+one before (`--start`). SCORES are files that `sscn evaluate --out` wrote of the last stage's network. The command
+writes NAME.json, with the options, the times and one learning curve of all stages, and NAME.ckpt, the final network
+with weights in half precision.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sscn_triton.common import machine
+from sscn_triton.common.files import check_new, write_whole
+from sscn_triton.common.output import as_json
+from sscn_triton.common.results import commit
+from sscn_triton.study.training.checkpoint import (
+    Checkpoint,
+    final_weights,
+    load_checkpoint,
+    network_of,
+    save_checkpoint,
+    training_options,
+)
+from sscn_triton.study.training.config import FINAL, LAST, STEPS, TrainConfig
+from sscn_triton.study.training.steplog import read_rows
+
+POINTS = 200
+"""Number of points of the learning curve."""
+OMITTED = ("out", "start", "data", "held_out", "workers", "device", "tensorboard", "checkpoint_every")
+"""Options that name paths of one machine or do not change what a network learns."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: the options of its training that are not the defaults, and the steps up to its last checkpoint.
+
+    passes: images seen, each time counted; seconds: wall time of the steps; trained_on: the training events
+    """
+
+    options: dict[str, Any]
+    steps: int
+    passes: int
+    seconds: float
+    trained_on: dict[str, Any] | None
+
+
+def read_stage(folder: Path) -> tuple[Stage, list[dict[str, str]]]:
+    """A stage and its rows of steps.csv. Raises FileNotFoundError or ValueError naming the file as `load_checkpoint`
+    does, and ValueError if rows are missing."""
+    path = folder / LAST
+    checkpoint = load_checkpoint(path)
+    config = training_options(checkpoint, path)
+    rows = [row for row in read_rows(folder / STEPS) if int(row["step"]) <= checkpoint.step]
+    if [int(row["step"]) for row in rows] != list(range(1, checkpoint.step + 1)):
+        raise ValueError(f"{folder / STEPS}: has {len(rows)} rows of the {checkpoint.step} steps of {path}")
+    defaults = asdict(TrainConfig())
+    given = {name: value for name, value in asdict(config).items() if value is not None and value != defaults[name]}
+    options = {name: value for name, value in given.items() if name not in OMITTED}
+    seconds = float(rows[-1]["wall"]) if rows else 0.0
+    return Stage(options, checkpoint.step, checkpoint.samples, seconds, checkpoint.data), rows
+
+
+def curve(stages: Sequence[tuple[Stage, list[dict[str, str]]]], classes: Sequence[str]) -> list[dict[str, float]]:
+    """The learning curve: means over equal numbers of passes, at most POINTS of them, of all stages in their order.
+
+    passes: number of passes at the end of the bin; learning_rate: that of its last step; loss, nonzero_accuracy and
+    accuracy_CLASS: means over its steps, before the weights changed (nan if no event had the class).
+    """
+    names = ("loss", "nonzero_accuracy", *(f"accuracy_{name}" for name in classes))
+    total = sum(stage.passes for stage, _ in stages)
+    width = max(1, math.ceil(total / POINTS))
+    bins: dict[int, list[dict[str, str]]] = {}
+    ends: dict[int, int] = {}
+    passes = 0
+    for stage, rows in stages:
+        each = stage.passes // max(1, stage.steps)
+        for row in rows:
+            passes += each
+            bins.setdefault((passes - 1) // width, []).append(row)
+            ends[(passes - 1) // width] = passes
+    points = []
+    for number, rows in bins.items():
+        point = {"passes": float(ends[number]), "learning_rate": float(rows[-1]["learning_rate"])}
+        points.append(point | {name: _mean([float(row[name]) for row in rows]) for name in names})
+    return points
+
+
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if value == value]
+    return sum(known) / len(known) if known else math.nan
+
+
+def compact(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint with weights in half precision and without the optimiser's state: enough to predict, to evaluate,
+    and to start another training from."""
+    weights = {
+        name: value.half() if value.is_floating_point() else value for name, value in final_weights(checkpoint).items()
+    }
+    return replace(checkpoint, weights=weights, optimizer={}, averaged=None)
+
+
+def record(folders: Sequence[Path], scores: Sequence[Path]) -> dict[str, Any]:
+    """The record of a training in stages, with the scores of its network. Raises as `read_stage` does, and ValueError
+    if a stage has other classes than the first or a file of scores belongs to another step."""
+    stages = [read_stage(folder) for folder in folders]
+    checkpoints = [load_checkpoint(folder / LAST) for folder in folders]
+    classes = checkpoints[0].classes
+    for folder, checkpoint in zip(folders, checkpoints, strict=True):
+        if (checkpoint.classes, checkpoint.network) != (classes, checkpoints[0].network):
+            raise ValueError(f"{folder} has another network than {folders[0]}: they are not stages of one training")
+    found = []
+    for path in scores:
+        judged = json.loads(path.read_text(encoding="utf-8"))
+        if judged.get("step") != checkpoints[-1].step:
+            raise ValueError(
+                f"{path}: is of step {judged.get('step')}, not of step {checkpoints[-1].step}, the last one"
+            )
+        found.append(judged)
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": machine.describe(),
+        "network": asdict(checkpoints[0].network),
+        "parameters": sum(value.numel() for value in network_of(checkpoints[0]).parameters()),
+        "classes": list(classes),
+        "passes": sum(stage.passes for stage, _ in stages),
+        "seconds": sum(stage.seconds for stage, _ in stages),
+        "stages": [asdict(stage) for stage, _ in stages],
+        "curve": curve(stages, classes),
+        "scores": found,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="STAGE", help="folder of a stage, in order")
+    parser.add_argument("--scores", nargs="+", type=Path, default=[], help="files of `sscn evaluate --out`")
+    parser.add_argument("--out", required=True, type=Path, metavar="NAME", help="new files, without their suffix")
+    options = parser.parse_args(arguments)
+    written = [Path(f"{options.out}.{ending}") for ending in ("json", "ckpt")]
+    for path in written:
+        check_new("out", str(path), overwrite=False)
+    found = record(options.folders, options.scores)
+    final = compact(load_checkpoint(options.folders[-1] / FINAL))
+    write_whole(written[0], f"{as_json(found)}\n", overwrite=False)
+    save_checkpoint(final, written[1])
+    print(f"{found['passes']:,} passes in {found['seconds'] / 3600:.1f} h: {written[0]}, {written[1]}")
+
+
+if __name__ == "__main__":
+    main()

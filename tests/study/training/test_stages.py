@@ -1,0 +1,102 @@
+"""The record of a training in stages follows from the files of its stages."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sscn_triton.lartpc import create_events, simulate
+from sscn_triton.study.data.batches import as_batch
+from sscn_triton.study.training.checkpoint import load_checkpoint, load_network
+from sscn_triton.study.training.config import EvaluateConfig, TrainConfig
+from sscn_triton.study.training.evaluation import evaluate
+from sscn_triton.study.training.segmentation import voxel_logits
+from sscn_triton.study.training.stages import curve, main, read_stage
+from sscn_triton.study.training.trainer import train
+
+OPTIONS = {"filters": 2, "depth": 2, "repetitions": 1, "average": 0.9, "tensorboard": False, "checkpoint_every": 1}
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two stages, of 4 steps of 2 images and of 2 steps of 3 images, and the scores of the last one's network."""
+    folder = tmp_path_factory.mktemp("stages")
+    with create_events(folder / "events.h5") as writer:
+        for index in range(4):
+            writer.append(simulate(1, index, size=16, minimum_voxels=20))
+    data = str(folder / "events.h5")
+    first = TrainConfig(out=str(folder / "first"), data=data, batch=2, steps=4, seed=3, **OPTIONS)  # type: ignore[arg-type]
+    train(first)
+    second = replace(first, out=str(folder / "second"), start=str(folder / "first" / "last.ckpt"), batch=3, steps=2)
+    train(replace(second, schedule="decay"))
+    evaluate(EvaluateConfig(checkpoint=str(folder / "second/final.ckpt"), data=data, out=str(folder / "scores.json")))
+    return [folder / "first", folder / "second", folder / "scores.json"]
+
+
+def test_the_record_lists_options_and_passes_of_every_stage(
+    stages: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, scores = map(str, stages)
+    main([first, second, "--scores", scores, "--out", str(tmp_path / "training")])
+    found = json.loads((tmp_path / "training.json").read_text())
+    assert found["passes"] == 4 * 2 + 2 * 3
+    assert [stage["steps"] for stage in found["stages"]] == [4, 2]
+    assert found["stages"][0]["options"] == {
+        "filters": 2, "depth": 2, "repetitions": 1, "average": 0.9, "steps": 4, "seed": 3,
+    }  # fmt: skip
+    assert found["stages"][1]["options"]["schedule"] == "decay"
+    assert found["stages"][0]["trained_on"]["events"] == 4
+    assert found["seconds"] == pytest.approx(sum(stage["seconds"] for stage in found["stages"]))
+    assert found["parameters"] == sum(p.numel() for p in load_network(stages[1] / "final.ckpt").parameters())
+    assert found["scores"][0]["step"] == 2
+    assert "14 passes" in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r"training\.json already exists"):
+        main([first, second, "--out", str(tmp_path / "training")])
+
+
+def test_the_network_in_half_precision_predicts_nearly_the_same(stages: list[Path], tmp_path: Path) -> None:
+    main([*map(str, stages[:2]), "--out", str(tmp_path / "training")])
+    whole, half = stages[1] / "final.ckpt", tmp_path / "training.ckpt"
+    assert half.stat().st_size < whole.stat().st_size / 2
+    assert all(w.dtype == torch.float16 for w in load_checkpoint(half).weights.values() if w.is_floating_point())
+    batch = as_batch([simulate(2, 0, size=16, minimum_voxels=20)])
+    with torch.no_grad():
+        one, other = (voxel_logits(load_network(path), batch) for path in (whole, half))
+    torch.testing.assert_close(one, other, rtol=5e-3, atol=5e-3)
+
+
+def test_the_curve_averages_equal_numbers_of_passes_over_the_stages(
+    stages: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sscn_triton.study.training.stages.POINTS", 3)  # bins of 5 passes
+    read = [read_stage(folder) for folder in stages[:2]]
+    points = curve(read, ["HIP", "Michel"])
+    assert [point["passes"] for point in points] == [4, 8, 14]
+    losses = [[float(row["loss"]) for row in rows] for _, rows in read]
+    expected = [np.mean(losses[0][:2]), np.mean(losses[0][2:]), np.mean(losses[1])]
+    assert [point["loss"] for point in points] == pytest.approx(expected)
+    assert points[-1]["learning_rate"] == float(read[1][1][-1]["learning_rate"])
+
+
+def test_steps_after_the_last_checkpoint_do_not_count_and_missing_rows_are_refused(
+    stages: list[Path], tmp_path: Path
+) -> None:
+    shutil.copytree(stages[0], tmp_path / "stage")
+    log = tmp_path / "stage" / "steps.csv"
+    header, *lines = log.read_text().splitlines()
+    log.write_text("\n".join([header, *lines, lines[-1].replace("4,", "5,", 1)]) + "\n")
+    assert len(read_stage(tmp_path / "stage")[1]) == 4
+    log.write_text("\n".join([header, *lines[:-1]]) + "\n")
+    with pytest.raises(ValueError, match=r"steps\.csv: has 3 rows of the 4 steps"):
+        read_stage(tmp_path / "stage")
+
+
+def test_scores_of_another_network_are_refused(stages: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"scores\.json: is of step 2, not of step 4"):
+        main([str(stages[0]), "--scores", str(stages[2]), "--out", str(tmp_path / "training")])
