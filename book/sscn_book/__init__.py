@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from sscn_book import commands, front, gpu, migration, scaling, speed, study
+from sscn_book import claims, commands, front, gpu, long_training, migration, scaling, speed, study
 
 
 def copy_notebooks(app: Sphinx, config: object) -> None:
@@ -32,6 +32,8 @@ def draw(app: Sphinx, config: object) -> None:
         "speed.txt": speed.tables(book / "results"),
         "commands.txt": commands.text(),
         "published.txt": study.published(),
+        "claims.txt": claims.text(book / "results"),
+        "long_training.txt": long_training.text(book / "results"),
         "study.txt": study.text(book / "results"),
         "gpu_times.txt": gpu.times(book / "results"),
         "scaling.txt": scaling.growth(book / "results", drawn),

@@ -64,6 +64,7 @@ def with_nan(record: Any) -> Any:
 def published() -> str:
     """Return the slides' table and its source."""
     header = ["network", "image", "nonzero accuracy", "GPU memory", "forward pass"]
+    training = ", ".join(f"{name} {100 * value:g} %" for name, value in slides.TRAINING_ACCURACY.items())
     rows = [
         [
             n.name,
@@ -76,7 +77,10 @@ def published() -> str:
     ]
     shares = [[one.name, f"{100 * one.share:g} %", f"{100 * one.accuracy:g} %"] for one in slides.CLASSES]
     classes = Table(["class", "mean share of nonzero voxels", "accuracy, sparse"], shares)
-    return "\n\n".join([shown(Table(header, rows)), shown(classes), f"{slides.SOURCE}. {slides.TASK.capitalize()}."])
+    after = f"Nonzero accuracy in training: {training}."
+    return "\n\n".join(
+        [shown(Table(header, rows)), after, shown(classes), f"{slides.SOURCE}. {slides.TASK.capitalize()}."]
+    )
 
 
 def section(name: str, record: dict[str, Any]) -> list[str]:

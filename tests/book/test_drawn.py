@@ -12,11 +12,15 @@ import pytest
 
 from sscn_ref import active_growth, convolve, submanifold_rulebook
 from sscn_triton.common.units import percent
+from sscn_triton.lartpc import CLASS_NAMES
+from sscn_triton.study.training.checkpoint import load_checkpoint
 from tests.compat.spconv import foreign_networks
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "book"))
-from sscn_book import front, migration, study  # noqa: E402
+from sscn_book import claims, front, long_training, migration, study  # noqa: E402
+
+RESULTS = ROOT / "book" / "results"
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +62,74 @@ def test_the_colours_of_the_pictures_contrast_with_the_page():
 
 def test_a_missing_result_is_reported_as_not_measured(tmp_path):
     assert study.text(tmp_path).count("**not measured yet**") == len(study.WANTED)
+
+
+def test_the_page_on_the_study_gives_every_claim_a_verdict():
+    rows = claims.text(ROOT / "book" / "results").splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert len(cells) == 7
+    assert all(len(row) == 3 and all(row) for row in cells)
+
+
+def test_without_results_every_claim_is_open(tmp_path):
+    rows = claims.text(tmp_path).splitlines()[2:]
+    assert len(rows) == 7
+    assert all(row.endswith("| open |") for row in rows)
+    assert long_training.text(tmp_path) == "**Not measured yet.**"
+
+
+def trained(accuracy, classes=(0.9, 0.9, 0.9, 0.9, 0.9)):
+    michel = {"true": 40, "identification_efficiency": 0.5, "identification_purity": None}
+    score = {"nonzero_accuracy": accuracy, "class_accuracy": classes, "events": 7, "data": "a.h5", "michel": michel}
+    return {"classes": list(CLASS_NAMES), "passes": 1000, "scores": [score]}
+
+
+def test_verdicts_on_accuracies_compare_them_with_the_slides():
+    assert claims._sparse(trained(0.98))[2] == "reached"
+    assert claims._sparse(trained(0.95))[2] == "not reached: 2.5 times as many wrong voxels"
+    assert "98.0 %" in claims._sparse(None)[0]
+    assert "99.3 %" in claims._sparse(None)[0]
+    assert claims._classes(trained(0.9))[2] == "reached for delta, Michel"
+    assert claims._classes(trained(0.9, (0.5,) * 5))[2] == "reached for no class"
+    assert claims._classes(trained(0.9, (1.0,) * 5))[2] == "reached"
+    assert claims._michel(trained(0.9))[1:] == [
+        "50.0 % of 40 Michel electrons in the held-out events, not enriched; no candidates", "not reached",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sparse", "dense", "verdict"),
+    [(0.9, 0.52, "not tested"), (0.9, 0.8, "confirmed"), (0.7, 0.8, "refuted")],
+)
+def test_a_dense_network_that_is_no_better_than_the_trivial_answer_tests_nothing(sparse, dense, verdict):
+    def network(name, accuracy):
+        held_out = {"nonzero_accuracy": accuracy, "class_share": [0.1, 0.4, 0.48, 0.01, 0.01]}
+        return {"name": name, "whole": False, "held_out": held_out, "training_seconds": 60.0}
+
+    networks = [network("sparse", sparse), network("dense", dense)]
+    row = claims._dense({"classes": list(CLASS_NAMES), "networks": networks})
+    assert row[2].startswith(verdict)
+    assert "shower everywhere 48.0 %" in row[1]
+
+
+@pytest.mark.parametrize(("gigabytes", "verdict"), [(4.7, "agrees, if"), (9.2, "2 times the slides' memory")])
+def test_the_memory_of_the_dense_network_is_compared_with_the_slides(gigabytes, verdict):
+    point = {"kind": "study", "ndim": 3, "size": 192, "images": 1}
+    point |= {"forward_memory": 1e9 * gigabytes, "forward_seconds": 30.0}
+    assert verdict in claims._cost({"points": [point]}, "study", "dense")[2]
+    assert claims._cost({"points": [point]}, "sparse", "sparse")[1:] == ["not measured at 192 px", "open"]
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*-training-192.json")), ids=lambda path: path.stem)
+def test_the_long_training_is_shown_with_its_numbers_and_its_network_can_be_used(path):
+    record = json.loads(path.read_text())
+    checkpoint = load_checkpoint(path.with_suffix(".ckpt"))
+    assert checkpoint.step == record["stages"][-1]["steps"] == record["scores"][0]["step"]
+    shown = long_training.text(RESULTS)
+    for score in record["scores"]:
+        assert percent(score["nonzero_accuracy"]).replace(" ", "\N{NO-BREAK SPACE}") in shown
+    assert f"{record['passes']:,}" in shown
+    assert shown.count("<svg") == 1
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "book" / "results").glob("*-study-*.json")), ids=lambda path: path.stem)

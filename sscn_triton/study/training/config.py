@@ -53,8 +53,8 @@ def config_path(name: str) -> str:
 class TrainConfig(ReadingOptions):
     """Train a network that labels the voxels of liquid-argon images.
 
-    `--config` takes a file, or the name of a packaged configuration: laptop, 192, 512, 768, michel, two-class, 2d,
-    dense-matched, dense-study, transfer. Options on the command line take precedence.
+    `--config` takes a file, or the name of a packaged configuration: laptop, 192, 512, 768, study-192, michel,
+    two-class, 2d, dense-matched, dense-study, transfer. Options on the command line take precedence.
 
     The command checks the data, the folder, the checkpoint and the held-out events before the first step. It writes
     steps.csv (one row per step), last.ckpt and TensorBoard's files to the folder `out`, and at the end final.ckpt and

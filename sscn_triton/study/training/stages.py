@@ -36,8 +36,12 @@ from sscn_triton.study.training.steplog import read_rows
 
 POINTS = 200
 """Number of points of the learning curve."""
-OMITTED = ("out", "start", "data", "held_out", "workers", "device", "tensorboard", "checkpoint_every")
-"""Options that name paths of one machine or do not change what a network learns."""
+OMITTED = (
+    *("out", "start", "data", "held_out", "held_out_events", "steps"),
+    *("workers", "device", "tensorboard", "checkpoint_every"),
+)
+"""Options that name paths of one machine or do not change what a network learns, and the number of steps, which a stage
+lists separately, because it may have been stopped before."""
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def test_the_record_lists_options_and_passes_of_every_stage(
     assert found["passes"] == 4 * 2 + 2 * 3
     assert [stage["steps"] for stage in found["stages"]] == [4, 2]
     assert found["stages"][0]["options"] == {
-        "filters": 2, "depth": 2, "repetitions": 1, "average": 0.9, "steps": 4, "seed": 3,
+        "filters": 2, "depth": 2, "repetitions": 1, "average": 0.9, "seed": 3,
     }  # fmt: skip
     assert found["stages"][1]["options"]["schedule"] == "decay"
     assert found["stages"][0]["trained_on"]["events"] == 4

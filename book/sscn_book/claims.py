@@ -1,0 +1,145 @@
+"""The claims of the 2018 slides in their order, each with the evidence of this study and a verdict.
+
+Every number comes from a file of measurements, and every verdict from a comparison of numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sscn_book import long_training
+from sscn_book.tables import shown
+from sscn_triton.common.table import Table
+from sscn_triton.common.units import memory, percent, seconds
+from sscn_triton.study import published as slides
+
+SIZE = 192
+MARGIN = 0.05
+"""A network has begun to learn if it is better than the best constant answer by this much."""
+CLOSE = 1.15
+"""Factor within which two costs count as agreeing."""
+
+
+def text(results: Path) -> str:
+    """Return the table of claims, evidence and verdicts."""
+    training = long_training.latest(results)
+    rows = [
+        _sparse(training[1] if training else None),
+        _classes(training[1] if training else None),
+        _dense(_newest(results, "*-study-laptop.json")),
+        *_costs(_newest(results, "*-scaling-*.json")),
+        _michel(training[1] if training else None),
+    ]
+    return shown(Table(["the slides of 2018", "evidence here", "verdict"], rows))
+
+
+def _newest(results: Path, pattern: str) -> dict[str, Any] | None:
+    paths = sorted(results.glob(pattern))
+    return json.loads(paths[-1].read_text(encoding="utf-8")) if paths else None
+
+
+def _sparse(record: Mapping[str, Any] | None) -> list[str]:
+    theirs = {n.size: n for n in slides.NETWORKS if n.name == "sparse"}[SIZE]
+    claim = (
+        f"The sparse network labels {percent(theirs.nonzero_accuracy)} of the nonzero voxels at {SIZE} px "
+        f"({percent(slides.TRAINING_ACCURACY['sparse'])} in training, after 19 hours on a GPU)."
+    )
+    if record is None:
+        return [claim, "not measured yet", "open"]
+    judged = record["scores"][0]
+    mine = judged["nonzero_accuracy"]
+    evidence = f"{percent(mine)} of {judged['events']:,} held-out events, after {record['passes']:,} events seen"
+    evidence += "".join(f"; {percent(s['nonzero_accuracy'])} of {s['data']}" for s in record["scores"][1:])
+    factor = (1 - mine) / (1 - theirs.nonzero_accuracy)
+    verdict = "reached" if factor <= 1 else f"not reached: {factor:.1f} times as many wrong voxels"
+    return [claim, evidence, verdict]
+
+
+def _classes(record: Mapping[str, Any] | None) -> list[str]:
+    told = ", ".join(f"{one.name} {percent(one.accuracy)}" for one in slides.CLASSES)
+    if record is None:
+        return [f"By class: {told}.", "not measured yet", "open"]
+    mine = dict(zip(record["classes"], record["scores"][0]["class_accuracy"], strict=True))
+    evidence = ", ".join(f"{name} {percent(value)}" for name, value in mine.items())
+    reached = [one.name for one in slides.CLASSES if mine[one.name] >= one.accuracy]
+    verdict = f"reached for {', '.join(reached)}" if reached else "reached for no class"
+    return [f"By class: {told}.", evidence, "reached" if len(reached) == len(slides.CLASSES) else verdict]
+
+
+def _dense(record: Mapping[str, Any] | None) -> list[str]:
+    claim = (
+        f"The dense network reaches {percent(slides.TRAINING_ACCURACY['dense'])} in training after 11 days, so the "
+        "sparse one learns more in less time."
+    )
+    if record is None:
+        return [claim, "not measured yet", "open"]
+    sparse, *dense = [n for n in record["networks"] if not n["whole"]]
+    name, share = long_training.constant(record["classes"], sparse["held_out"]["class_share"])
+    listed = [f"{n['name']} {percent(n['held_out']['nonzero_accuracy'])}" for n in (sparse, *dense)]
+    evidence = f"on held-out crops, after about {sparse['training_seconds']:.0f} s each: {'; '.join(listed)}; "
+    evidence += f"{name} everywhere {percent(share)}"
+    best = max(n["held_out"]["nonzero_accuracy"] for n in dense)
+    if best < share + MARGIN:
+        return [claim, evidence, "not tested: the dense networks are hardly better than one class for every voxel"]
+    return [claim, evidence, "confirmed" if sparse["held_out"]["nonzero_accuracy"] > best else "refuted"]
+
+
+def _costs(record: Mapping[str, Any] | None) -> list[list[str]]:
+    return [_cost(record, "sparse", "sparse"), _cost(record, "study", "dense"), _growth(record)]
+
+
+def _cost(record: Mapping[str, Any] | None, kind: str, name: str) -> list[str]:
+    """Memory and time at 192 px. The slides do not say what their memory is, so a match is an inference."""
+    theirs = {n.size: n for n in slides.NETWORKS if n.name == name}[SIZE]
+    claim = (
+        f"The {name} network needs {memory(1e9 * theirs.memory_gb)} and {seconds(theirs.forward_seconds)} at {SIZE} px."
+    )
+    for point in record["points"] if record else []:
+        if (point["kind"], point["ndim"], point["size"], point["images"]) == (kind, 3, SIZE, 1):
+            mine = memory(point["forward_memory"]), seconds(point["forward_seconds"])
+            evidence = f"forward pass on one CPU thread: {mine[0]}, {mine[1]}"
+            ratio = point["forward_memory"] / (1e9 * theirs.memory_gb)
+            close = 1 / CLOSE <= ratio <= CLOSE
+            verdict = (
+                "agrees, if the slides mean the memory of a forward pass (they do not say so)"
+                if close
+                else f"{ratio:.2g} times the slides' memory; they do not say what it contains"
+            )
+            return [claim, evidence, f"memory {verdict}; times of a CPU and of a GPU do not compare"]
+    return [claim, f"not measured at {SIZE} px", "open"]
+
+
+def _growth(record: Mapping[str, Any] | None) -> list[str]:
+    claim = "Costs grow with the image: dense “power? exponential?!”, sparse “almost linear”."
+    if record is None:
+        return [claim, "not measured yet", "open"]
+    told, laws = [], set()
+    for fit in record["fits"]:
+        if fit["ndim"] == 3 and fit["measure"] == "forward_seconds" and fit["against"] == "size" and fit["points"] > 2:
+            name = {"sparse": "sparse", "matched": "dense twin", "study": "dense network of 2018"}[fit["kind"]]
+            error = "" if fit["error"] is None or fit["error"] != fit["error"] else f" ± {fit['error']:.2f}"
+            told.append(f"{name}: exponent {fit['exponent']:.2f}{error} of {fit['points']} sizes")
+            if fit["kind"] != "sparse" and fit["odds"] is not None:
+                laws.add("power" if fit["odds"] > 0 else "exponential")
+    evidence = "forward time in the image's edge, 3D; " + ("; ".join(told) or "too few sizes")
+    verdict = f"dense: {laws.pop()}" if len(laws) == 1 else "dense: open, too few sizes in 3D"
+    return [claim, evidence, f"{verdict}; see [How costs grow](scaling.md)"]
+
+
+def _michel(record: Mapping[str, Any] | None) -> list[str]:
+    paper = slides.MICHEL
+    claim = (
+        f"The paper finds {percent(paper['efficiency'])} of the Michel electrons; what it calls the true positive rate "
+        f"is {percent(paper['purity'])}."
+    )
+    michel = record["scores"][0]["michel"] if record else None
+    if michel is None or not michel["true"]:
+        return [claim, "not measured yet", "open"]
+    found = michel["identification_efficiency"] or 0.0
+    evidence = f"{percent(found)} of {michel['true']:,} Michel electrons in the held-out events, not enriched"
+    purity = michel["identification_purity"]
+    evidence += f"; purity {percent(purity)}" if purity is not None and purity == purity else "; no candidates"
+    return [claim, evidence, "reached" if found >= paper["efficiency"] else "not reached"]

@@ -1,0 +1,128 @@
+"""Tables and curve of the long training on the page on the study, from a record that
+`sscn_triton.study.training.stages` wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from sscn_book import study
+from sscn_book.tables import shown
+from sscn_triton.common.table import Table
+from sscn_triton.common.units import percent
+from sscn_triton.study import published as slides
+from sscn_triton.study.analysis.causes import SMALL, WHOLE
+from sscn_triton.study.analysis.mistakes_report import cause_rows
+
+
+def constant(classes: list[str], shares: list[float]) -> tuple[str, float]:
+    """The best answer that is the same for every voxel, the most frequent class, and its nonzero accuracy."""
+    share, name = max(zip(shares, classes, strict=True))
+    return name, share
+
+
+def latest(results: Path) -> tuple[str, dict[str, Any]] | None:
+    """The name and the record of the newest long training; None if there is none."""
+    paths = sorted(results.glob("*-training-192.json"))
+    return (paths[-1].name, study.with_nan(json.loads(paths[-1].read_text(encoding="utf-8")))) if paths else None
+
+
+def text(results: Path) -> str:
+    """Return the section on the newest long training."""
+    found = latest(results)
+    if found is None:
+        return "**Not measured yet.**"
+    name, record = found
+    judged = record["scores"][0]
+    mistakes = judged["mistakes"]
+    machine = record["machine"]
+    return "\n\n".join([
+        f"From `results/{name}`; the weights, in half precision, are in `results/{Path(name).stem}.ckpt`. "
+        f"{machine['processor']}, torch {machine['torch']}, {record['date'][:10]}.",
+        sentence(record),
+        shown(class_rows(record)),
+        study.drawn(
+            learning_curve,
+            record,
+            "Share of wrong voxels during training, the mean over events, against the number of events seen. Points: "
+            "the trained network on held-out events. Both axes are logarithmic.",
+        ),
+        "**Where the wrong voxels are**",
+        shown(cause_rows(mistakes, record["classes"])),
+        "Every wrong voxel of the simulated held-out events counts once, in the first line that applies. Boundary: one "
+        f"of its neighbours truly has the predicted class. Whole particle: at least {percent(WHOLE, 0)} of the "
+        f"particle's voxels are wrong; cut: the particle leaves the image; small: it has fewer than {SMALL} voxels.",
+        "**The stages**",
+        shown(stage_rows(record)),
+        "Options that a line does not name have their defaults. A stage starts from the averaged weights of the one "
+        "before it, with a new optimiser. Hours are wall time on a machine that did other work as well.",
+    ])  # fmt: skip
+
+
+def sentence(record: dict[str, Any]) -> str:
+    """What was trained, for how long, and the result."""
+    network, judged = record["network"], record["scores"][0]
+    name, share = constant(record["classes"], judged["class_share"])
+    events = {stage["trained_on"]["events"] for stage in record["stages"]}
+    number = " and ".join(f"{n:,}" for n in sorted(events))
+    return (
+        f"The study's sparse network ({network['filters']} filters, depth {network['depth']}, {record['parameters']:,} "
+        f"parameters) has seen {number} simulated events of 192 px {record['passes']:,} times in total, in "
+        f"{record['seconds'] / 3600:.1f} hours. It labels {percent(judged['nonzero_accuracy'])} of the nonzero voxels "
+        f"of {judged['events']:,} held-out events (the mean over events); the answer {name} for every voxel would "
+        f"label {percent(share)}."
+    )
+
+
+def class_rows(record: dict[str, Any]) -> Table:
+    """Accuracies on each file of events, beside the trivial answer and the slides."""
+    names, scores = record["classes"], record["scores"]
+    header = ["mean over events", *(f"{s['data']}, {s['events']:,} events" for s in scores)]
+    best, share = constant(names, scores[0]["class_share"])
+    header += [f"{best} everywhere", "2018, sparse, 192 px"]
+    theirs = {n.size: n for n in slides.NETWORKS if n.name == "sparse"}[192]
+    rows = [["nonzero accuracy", *(percent(s["nonzero_accuracy"]) for s in scores), percent(share)]]
+    rows[0].append(percent(theirs.nonzero_accuracy))
+    of_slides = {one.name: one.accuracy for one in slides.CLASSES}
+    for i, name in enumerate(names):
+        mine = [percent(s["class_accuracy"][i]) for s in scores]
+        rows.append([name, *mine, percent(float(name == best)), percent(of_slides[name])])
+    for i, name in enumerate(names):
+        mine = [f"{s['voxel_metrics']['f1'][i]:.3f}" for s in scores]
+        rows.append([f"{name}, F1 over all voxels", *mine, "", ""])
+    return Table(header, rows)
+
+
+def stage_rows(record: dict[str, Any]) -> Table:
+    """Options, passes and hours of every stage."""
+    rows = []
+    for number, stage in enumerate(record["stages"], 1):
+        options = ", ".join(f"{name}={value}" for name, value in stage["options"].items())
+        passes, hours = f"{stage['passes']:,}", f"{stage['seconds'] / 3600:.1f}"
+        rows.append([str(number), options, f"{stage['steps']:,}", passes, hours])
+    return Table(["stage", "options", "steps", "events seen", "hours"], rows)
+
+
+def learning_curve(record: dict[str, Any]) -> Figure:
+    """Wrong voxels against passes; lines for the slides and for the trivial answer; points for held-out events."""
+    drawn, axes = plt.subplots(figsize=(7.0, 3.8))
+    passes = [point["passes"] for point in record["curve"]]
+    wrong = [100 * (1 - point["nonzero_accuracy"]) for point in record["curve"]]
+    axes.plot(passes, wrong, color="#0B6E99", lw=1.4, label="during training")
+    for score, marker in zip(record["scores"], "os^D", strict=False):
+        height = 100 * (1 - score["nonzero_accuracy"])
+        axes.plot(passes[-1], height, marker, color="#C8553D", label=f"held out: {score['data']}")
+    best, share = constant(record["classes"], record["scores"][0]["class_share"])
+    theirs = {n.size: n for n in slides.NETWORKS if n.name == "sparse"}[192]
+    for value, style, name in (
+        (share, ":", f"{best} everywhere"),
+        (theirs.nonzero_accuracy, "--", "2018, sparse, 192 px"),
+    ):
+        axes.axhline(100 * (1 - value), ls=style, color="#8A5A9E", lw=1.2, label=name)
+    axes.set(xscale="log", yscale="log", xlabel="events seen", ylabel="wrong nonzero voxels (%)")
+    axes.legend(fontsize=8)
+    return drawn
