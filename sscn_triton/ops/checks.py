@@ -236,27 +236,16 @@ def fused_convolution(
     _terms(weight.get_device(), channels, FUSED_NORM, norm)
 
 
-def norm_weight_gradient(
-    gpu: bool, features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int, *norm: Any
+def fused_gradients(
+    gpu: bool, grad_output: Tensor, features: Tensor, weight: Tensor, rules: Sequence[Tensor], *norm: Any
 ) -> None:
-    """Check the arguments of `sscn_triton.ops.fused.norm_weight_gradient`."""
-    _count_in, channels = weight_gradient(gpu, features, grad_output, rules, groups)
-    _terms(features.get_device(), channels, FUSED_NORM, norm)
-
-
-def norm_input_gradient(
-    gpu: bool,
-    grad_output: Tensor,
-    weight: Tensor,
-    rules: Sequence[Tensor],
-    output_count: int,
-    features: Tensor,
-    *norm: Any,
-) -> None:
-    """Check the arguments of `sscn_triton.ops.fused.norm_input_gradient`."""
-    _in, channels = _convolved(gpu, grad_output, weight, rules, output_count, None, None)
+    """Check the arguments of `sscn_triton.ops.fused.fused_gradients`."""
     place = weight.get_device()
-    _rows("features", features, place, output_count, channels)
+    count, _ = _rows("grad_output", grad_output, place)
+    channels, channels_out = _convolved(gpu, features, weight, rules, count, None, None)
+    _rows("grad_output", grad_output, place, count, channels_out)
+    if gpu:
+        _reading(rules, False, weight.shape[0], features.shape[0], place)
     _terms(place, channels, FUSED_NORM, norm)
 
 

@@ -6,7 +6,8 @@ The norm is that of `sscn_triton.ops.normalization`. A GPU normalises few rows w
 normalises a temporary copy of many, as the CPU always does. The operator also returns the moments of y for the next
 norm. Missing rows stay zero.
 
-When PyTorch records gradients of gradients, the norm and the convolution are differentiated one after the other.
+The backward pass of a norm and a convolution is one operator too. When PyTorch records gradients of gradients, the two
+are differentiated one after the other.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ from sscn_triton.ops import checks
 from sscn_triton.ops.checks import moments_size
 from sscn_triton.ops.convolution import convolution, weight_gradient
 from sscn_triton.ops.cpu import convolution as cpu
+from sscn_triton.ops.cpu import normalization
 from sscn_triton.ops.dtypes import widened
 from sscn_triton.ops.norm import Norm
 from sscn_triton.ops.normalization import (
+    for_loops,
     moments_cpu,
     norm_gradients,
     normalize,
     normalized_cpu,
     rising_and_sums,
-    rising_and_sums_cpu,
-    slope,
 )
 from sscn_triton.ops.registration import operator
 from sscn_triton.ops.rules import as_rules, read_backwards
@@ -77,53 +78,58 @@ def _fused_backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[An
     if grad is None:
         return (None,) * 14
     by = ctx.needs_input_grad
+    needed = by[0], by[1], by[8], by[9]
     norm = None
     if mean is not None:
         norm = Norm(mean, variance, norm_weight, norm_bias, ctx.eps, ctx.leakiness, ctx.moving)
-    grad_features = grad_weight = grad_norm_weight = grad_norm_bias = None
-    if by[1]:
-        grad_weight = _weight_gradient(grad, features, norm, rules, weight.shape[1])
-    if by[0] or by[8] or by[9]:
-        grad_features, grad_norm_weight, grad_norm_bias = _row_gradients(ctx, grad, features, weight, norm, rules)
+    if norm is None or torch.is_grad_enabled():
+        gradients = _fused_gradients(grad, features, weight, rules, norm, needed)
+    else:
+        gradients = _known_gradients(grad, features, weight, rules, norm, needed)
+    grad_features, grad_weight, grad_norm_weight, grad_norm_bias = gradients
     return (
         grad_features, grad_weight, None, None, grad.sum(0) if by[4] else None, grad if by[5] else None,
         None, None, grad_norm_weight, grad_norm_bias, None, None, None, None,
     )  # fmt: skip
 
 
-def _row_gradients(
-    ctx: Any, grad: Tensor, features: Tensor, weight: Tensor, norm: Norm | None, rules: Sequence[Tensor]
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """The gradients for the features and for the norm's weight and bias."""
-    by = ctx.needs_input_grad
-    backwards: Any = grad, weight.transpose(2, 3), read_backwards(rules), features.shape[0]
-    if norm is None:
-        return convolution(*backwards).to(features.dtype), None, None
-    if torch.is_grad_enabled():
-        needed = (by[0], False, False, by[8], by[9], False)
-        return norm_gradients(convolution(*backwards), features, norm, None, needed)[:3]
-    backwards = (*backwards, features, *norm[:6])
-    rising, sums = norm_input_gradient(*backwards)
-    grad_features = None
-    if by[0]:
-        known, count = sums if norm.moving else None, features.shape[0]
-        grad_features, _ = slope(
-            rising, features, norm.mean, norm.variance, norm.weight, None, None, known, count, norm.eps, 1.0
-        )
-    return (
-        grad_features,
-        sums[1].to(norm.weight.dtype) if norm.weight is not None else None,
-        sums[0].to(norm.bias.dtype) if norm.bias is not None else None,
+Gradients = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+Needed = tuple[bool, bool, bool, bool]
+
+
+def _fused_gradients(
+    grad: Tensor, features: Tensor, weight: Tensor, rules: Sequence[Tensor], norm: Norm | None, needed: Needed
+) -> Gradients:
+    """The gradients for features, weight, norm's weight and norm's bias, as far as they are ``needed``. They can be
+    differentiated again if PyTorch is recording gradients."""
+    by_features, by_weight, *by_norm = needed
+    grad_features = grad_weight = grad_norm_weight = grad_norm_bias = None
+    if by_weight:
+        rows = features if norm is None else normalize(features, *norm[:4], None, *norm[4:])
+        grad_weight = weight_gradient(rows.to(grad.dtype), grad, rules, weight.shape[1])
+    if by_features or any(by_norm):
+        grad_features = convolution(grad, weight.transpose(2, 3), read_backwards(rules), features.shape[0])
+        if norm is None:
+            return grad_features.to(features.dtype), grad_weight, None, None
+        wanted = (by_features, False, False, *by_norm, False)
+        grad_features, grad_norm_weight, grad_norm_bias, _ = norm_gradients(grad_features, features, norm, None, wanted)
+    return grad_features, grad_weight, grad_norm_weight, grad_norm_bias
+
+
+def _known_gradients(
+    grad: Tensor, features: Tensor, weight: Tensor, rules: Sequence[Tensor], norm: Norm, needed: Needed
+) -> Gradients:
+    """`_fused_gradients` with a norm, by one operator that cannot be differentiated again."""
+    by_features, by_weight, by_norm = needed[0], needed[1], needed[2] or needed[3]
+    grad_features, grad_weight, sums = fused_gradients(
+        grad, features, weight, rules, *norm, by_features, by_weight, by_norm
     )
-
-
-def _weight_gradient(grad: Tensor, features: Tensor, norm: Norm | None, rules: Sequence[Tensor], groups: int) -> Tensor:
-    if norm is None:
-        return weight_gradient(features.to(grad.dtype), grad, rules, groups)
-    if torch.is_grad_enabled():
-        rows = normalize(features, *norm[:4], None, *norm[4:])
-        return weight_gradient(rows.to(grad.dtype), grad, rules, groups)
-    return norm_weight_gradient(features, grad, rules, groups, *norm[:6])
+    return (
+        grad_features if by_features else None,
+        grad_weight if by_weight else None,
+        sums[1].to(norm.weight.dtype) if needed[2] and norm.weight is not None else None,
+        sums[0].to(norm.bias.dtype) if needed[3] and norm.bias is not None else None,
+    )
 
 
 @operator(
@@ -168,79 +174,97 @@ def fused_convolution(
     return output, found
 
 
-def _norm_weight_gradient_cpu(
-    features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int, *norm: Any
-) -> Tensor:
-    rows = normalized_cpu(features, Norm(*norm))
-    return cpu.weight_gradient(rows, grad_output, as_rules(rules), groups, grad_output.dtype)
-
-
-def _norm_weight_gradient_fake(
-    features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int, *_: Any
-) -> Tensor:
-    checks.divided(groups, features.shape[1], grad_output.shape[1])
-    taps = as_rules(rules).spans.shape[0]
-    return grad_output.new_empty(taps, groups, features.shape[1] // groups, grad_output.shape[1] // groups)
-
-
-@operator(check=checks.norm_weight_gradient, cpu=_norm_weight_gradient_cpu, fake=_norm_weight_gradient_fake)
-def norm_weight_gradient(
+def _fused_gradients_cpu(
+    grad_output: Tensor,
     features: Tensor,
-    grad_output: Tensor,
-    rules: Sequence[Tensor],
-    groups: int,
-    mean: Tensor,
-    variance: Tensor,
-    norm_weight: Tensor | None,
-    norm_bias: Tensor | None,
-    eps: float,
-    leakiness: float,
-) -> Tensor:
-    """The weight gradient of `fused_convolution`, which normalises the rows again."""
-    from sscn_triton.ops.triton import weight_gradient as triton
-
-    norm = Norm(mean, variance, norm_weight, norm_bias, eps, leakiness)
-    return triton.weight_gradient(features, grad_output, as_rules(rules), groups, norm=norm)
-
-
-def _norm_input_gradient_cpu(
-    grad_output: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int, features: Tensor, *norm: Any
-) -> tuple[Tensor, Tensor]:
-    kind = torch.promote_types(grad_output.dtype, torch.float32)
-    gradient = cpu.convolve(grad_output, weight, as_rules(rules), output_count, dtype=kind)
-    rising, sums = rising_and_sums_cpu(gradient, features, Norm(*norm), over=True)
-    return rising.to(grad_output.dtype), sums
-
-
-def _norm_input_gradient_fake(
-    grad_output: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int, features: Tensor, *_: Any
-) -> tuple[Tensor, Tensor]:
-    return grad_output.new_empty(features.shape), widened(grad_output).new_empty(2, features.shape[1])
-
-
-@operator(check=checks.norm_input_gradient, cpu=_norm_input_gradient_cpu, fake=_norm_input_gradient_fake)
-def norm_input_gradient(
-    grad_output: Tensor,
     weight: Tensor,
     rules: Sequence[Tensor],
-    output_count: int,
-    features: Tensor,
     mean: Tensor,
     variance: Tensor,
     norm_weight: Tensor | None,
     norm_bias: Tensor | None,
     eps: float,
     leakiness: float,
-) -> tuple[Tensor, Tensor]:
-    """The gradient of `fused_convolution` for the norm's preactivation (before the rectifier), and the sums ``[2, C]``
-    that `sscn_triton.ops.normalization.slopes` returns. ``weight`` and ``rules`` are those read backwards."""
+    moving: bool,
+    by_features: bool,
+    by_weight: bool,
+    by_norm: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    x, norm = for_loops(features, Norm(mean, variance, norm_weight, norm_bias, eps, leakiness, moving))
+    forwards = as_rules(rules)
+    grad_features = grad_weight = sums = rows = None
+    if by_features or by_norm:
+        backwards = forwards.read_backwards()
+        rising = cpu.convolve(grad_output, weight.transpose(2, 3), backwards, len(x), dtype=x.dtype)
+        rows = torch.empty_like(x) if by_weight else None
+        sums = normalization.rising(rising, x, norm, into=rising, normalized=rows)
+        if by_features:
+            known = sums if moving else None
+            grad_features = normalization.slope(rising, x, norm, known, len(x), into=rising).to(features.dtype)
+    if by_weight:
+        rows = normalization.normalize(x, norm) if rows is None else rows
+        grad_weight = cpu.weight_gradient(rows, grad_output, forwards, weight.shape[1], grad_output.dtype)
+    return _or_empty(grad_features, features), _or_empty(grad_weight, grad_output), _or_empty(sums, x)
+
+
+def _or_empty(found: Tensor | None, like: Tensor) -> Tensor:
+    return like.new_empty(0) if found is None else found
+
+
+def empty_gradients(
+    grad_output: Tensor, features: Tensor, weight: Tensor, rules: Sequence[Tensor], *rest: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The results of `fused_gradients` without their values."""
+    by_features, by_weight, by_norm = rest[-3:]
+    return (
+        features.new_empty(features.shape if by_features else 0),
+        grad_output.new_empty(weight.shape if by_weight else 0),
+        widened(features).new_empty((2, features.shape[1]) if by_features or by_norm else 0),
+    )
+
+
+@operator(check=checks.fused_gradients, cpu=_fused_gradients_cpu, fake=empty_gradients)
+def fused_gradients(
+    grad_output: Tensor,
+    features: Tensor,
+    weight: Tensor,
+    rules: Sequence[Tensor],
+    mean: Tensor,
+    variance: Tensor,
+    norm_weight: Tensor | None,
+    norm_bias: Tensor | None,
+    eps: float,
+    leakiness: float,
+    moving: bool,
+    by_features: bool,
+    by_weight: bool,
+    by_norm: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of `fused_convolution` with a norm: for the features ``[N_in, groups * in]``, for the weight in the
+    type of ``grad_output``, and the sums ``[2, groups * in]`` that `sscn_triton.ops.normalization.slopes` returns.
+
+    Arguments up to ``moving`` are those of `fused_convolution`; the last three say which gradients are needed. Those
+    that are not are empty; the sums come with the gradient for the features too.
+    """
     from sscn_triton.ops.triton import convolution as triton
     from sscn_triton.ops.triton import statistics
+    from sscn_triton.ops.triton.normalization import gradient
+    from sscn_triton.ops.triton.weight_gradient import weight_gradient
 
-    norm = Norm(mean, variance, norm_weight, norm_bias, eps, leakiness)
-    if weight.dtype == torch.float64:
-        gradient = triton.convolve(grad_output, weight, as_rules(rules), output_count)
-        return rising_and_sums(gradient, features, norm)
-    line, rows = statistics.line(grad_output.new_empty(features.shape[0], 0), features.shape[1]), features.contiguous()
-    rising = triton.convolve(grad_output, weight, as_rules(rules), output_count, norm=norm, moments=line, rows=rows)
-    return rising, statistics.add(line, *rows.shape)
+    forwards, norm = as_rules(rules), Norm(mean, variance, norm_weight, norm_bias, eps, leakiness, moving)
+    grad_features = grad_weight = sums = None
+    if by_weight:
+        grad_weight = weight_gradient(features, grad_output, forwards, weight.shape[1], norm=norm)
+    if by_features or by_norm:
+        transposed, backwards, count = weight.transpose(2, 3), forwards.read_backwards(), features.shape[0]
+        if weight.dtype == torch.float64:
+            rising, sums = rising_and_sums(triton.convolve(grad_output, transposed, backwards, count), features, norm)
+        else:
+            line = statistics.line(grad_output.new_empty(count, 0), features.shape[1])
+            rows = features.contiguous()
+            rising = triton.convolve(grad_output, transposed, backwards, count, norm=norm, moments=line, rows=rows)
+            sums = statistics.add(line, *features.shape)
+        if by_features:
+            linear, known = norm._replace(bias=None, leakiness=1.0), sums if moving else None
+            grad_features, _ = gradient(rising, features, linear, None, known, count)
+    return _or_empty(grad_features, features), _or_empty(grad_weight, grad_output), _or_empty(sums, widened(features))

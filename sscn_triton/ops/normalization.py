@@ -118,9 +118,9 @@ def _before_leak(distance: Tensor, weight: Tensor | None, bias: Tensor | None, r
 
 def normalized_cpu(features: Tensor, norm: Norm, residual: Tensor | None = None) -> Tensor:
     """`normalize` by compiled loops; the result has the type of the computation."""
-    x = _wide(features)
+    x, norm = for_loops(features, norm)
     (added,) = _of_type(x, residual)
-    return cpu.normalize(x, _norm_of_type(x, norm), added)
+    return cpu.normalize(x, norm, added)
 
 
 def _normalize_cpu(features: Tensor, *terms: Any) -> Tensor:
@@ -132,10 +132,11 @@ def _of_type(x: Tensor, *terms: Tensor | None) -> list[Any]:
     return [None if term is None else of_type(term, x.dtype) for term in terms]
 
 
-def _norm_of_type(x: Tensor, norm: Norm) -> Norm:
-    """The norm with its tensors contiguous and of the rows' type."""
+def for_loops(features: Tensor, norm: Norm) -> tuple[Tensor, Norm]:
+    """Rows and norm as the compiled loops take them: contiguous and of one type."""
+    x = _wide(features)
     mean, variance, weight, bias = _of_type(x, *norm[:4])
-    return Norm(mean, variance, weight, bias, norm.eps, norm.leakiness, norm.moving)
+    return x, Norm(mean, variance, weight, bias, norm.eps, norm.leakiness, norm.moving)
 
 
 def _normalize_fake(features: Tensor, *_: Any) -> Tensor:
@@ -241,22 +242,20 @@ def rising_and_sums(grad: Tensor, features: Tensor, norm: Norm) -> tuple[Tensor,
     return rising.to(grad.dtype), torch.stack([rising.sum(0), (rising * distance).sum(0)])
 
 
-def rising_and_sums_cpu(
-    grad: Tensor, features: Tensor, norm: Norm, residual: Tensor | None = None, over: bool = False
-) -> tuple[Tensor, Tensor]:
-    """`rising_and_sums` by compiled loops; the gradient has the type of the sums. ``over`` allows the loops to
-    overwrite ``grad`` with it."""
-    x = _wide(features)
+def _rising_and_sums_cpu(grad: Tensor, features: Tensor, norm: Norm, residual: Tensor | None) -> tuple[Tensor, Tensor]:
+    """`rising_and_sums` by compiled loops; the gradient has the type of the sums."""
+    x, norm = for_loops(features, norm)
     wide = of_type(grad, x.dtype)
-    into = wide if over or wide is not grad else torch.empty_like(wide)
+    into = torch.empty_like(wide) if wide is grad else wide
     (added,) = _of_type(x, residual)
-    return into, cpu.rising(wide, x, _norm_of_type(x, norm), added, into)
+    return into, cpu.rising(wide, x, norm, added, into)
 
 
 def _slopes_cpu(grad: Tensor, features: Tensor, *terms: Any) -> Tensor:
-    x, (norm, residual) = _wide(features), with_residual(*terms)
+    norm, residual = with_residual(*terms)
+    x, norm = for_loops(features, norm)
     (added,) = _of_type(x, residual)
-    return cpu.rising(of_type(grad, x.dtype), x, _norm_of_type(x, norm), added, None)
+    return cpu.rising(of_type(grad, x.dtype), x, norm, added)
 
 
 def _slopes_fake(grad: Tensor, features: Tensor, *_: Any) -> Tensor:
@@ -283,11 +282,12 @@ def slopes(
 
 def _slope_cpu(grad: Tensor, features: Tensor, *norm: Any) -> tuple[Tensor, Tensor]:
     mean, variance, weight, bias, residual, sums, count, eps, leakiness = norm
-    x, rising, given = _wide(features), grad, Norm(mean, variance, weight, bias, eps, leakiness)
+    x, given = for_loops(features, Norm(mean, variance, weight, bias, eps, leakiness))
+    rising = grad
     if leakiness != 1:
-        rising, _ = rising_and_sums_cpu(grad, features, given, residual)
+        rising, _ = _rising_and_sums_cpu(grad, x, given, residual)
     (known,) = _of_type(x, sums)
-    slope = cpu.slope(of_type(rising, x.dtype), x, _norm_of_type(x, given), known, count).to(features.dtype)
+    slope = cpu.slope(of_type(rising, x.dtype), x, given, known, count).to(features.dtype)
     return slope, features.new_empty(0) if residual is None else rising.to(residual.dtype, copy=True)
 
 

@@ -18,8 +18,8 @@ from sscn_triton.core.rulebook import Rulebook
 from sscn_triton.functional import strided_step
 from sscn_triton.nn.folding import fold_batch_norm
 from sscn_triton.ops import normalization as norms
-from sscn_triton.ops.convolution import convolution
-from sscn_triton.ops.fused import fused_convolution
+from sscn_triton.ops.convolution import convolution, weight_gradient
+from sscn_triton.ops.fused import fused_convolution, fused_gradients
 from sscn_triton.ops.triton.interpreted import interpreted
 from tests.support.clouds import random_cloud
 from tests.support.strategies import values
@@ -126,6 +126,34 @@ def test_the_fused_operator_has_right_first_and_second_derivatives(moving: bool)
     with interpreted():
         assert torch.autograd.gradcheck(function, leaves)
         assert torch.autograd.gradgradcheck(function, leaves, fast_mode=True)
+
+
+NEEDED = [needed for needed in itertools.product([True, False], repeat=3) if any(needed)]
+
+
+@pytest.mark.parametrize(
+    ("engine", "needed"), [*((contextlib.nullcontext, n) for n in NEEDED), (interpreted, NEEDED[0])]
+)
+def test_one_operator_gives_the_gradients_that_separate_ones_give(
+    engine: Callable[[], Any], needed: tuple[bool, bool, bool]
+) -> None:
+    book = rules_of("strided", 60, engine)
+    x, w, _, r, v, k = (t.detach() for t in tensors(book, (2, 3, 4), torch.float32))
+    rules, g = book.rules, torch.cos(r)
+    mean, variance = x.mean(0), x.var(0, correction=0)
+    norm = mean, variance, v, k
+    with engine():
+        rows = norms.normalize(x, *norm, None, 1e-3, 0.1, True)
+        risen = convolution(g, w.transpose(2, 3), rules.read_backwards(), len(x))
+        sums = norms.slopes(risen, x, *norm, None, 1e-3, 0.1)
+        features, _ = norms.slope(risen, x, *norm, None, sums, len(x), 1e-3, 0.1)
+        wanted = features, weight_gradient(rows, g, rules, 2), sums
+        found = fused_gradients(g, x, w, rules, *norm, 1e-3, 0.1, True, *needed)
+    for mine, right, is_needed in zip(found, wanted, (*needed[:2], needed[0] or needed[2]), strict=True):
+        torch.testing.assert_close(mine, right if is_needed else right.new_empty(0), rtol=1e-5, atol=1e-5)
+    if engine is contextlib.nullcontext and needed[1]:
+        assert torch.equal(found[1], wanted[1])  # the rows are normalised to the same bits
+        torch.library.opcheck(fused_gradients, (g, x, w, list(rules), *norm, 1e-3, 0.1, True, *needed))
 
 
 @pytest.mark.parametrize("kind", ["few taps", "strided"])

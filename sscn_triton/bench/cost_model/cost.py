@@ -23,7 +23,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from sscn_triton.bench.cost_model.devices import Device
-from sscn_triton.ops.rules import as_rules
+from sscn_triton.ops.fused import empty_gradients
+from sscn_triton.ops.rules import as_rules, read_backwards
 
 TILE, STEP, UNIT, WORD = 64, 16, 16, 63
 """The Triton engine's rows per tile, channels per matrix instruction, rows that share a mask, and taps per word of a
@@ -140,6 +141,8 @@ def _weight_gradient(features: Tensor, gradient: Tensor, rules: Sequence[Tensor]
 
 def _zeros(name: str, args: Any) -> Any:
     """Zeros in the shape of the result of an operator that applies rules."""
+    if name == BACKWARD:
+        return tuple(map(torch.zeros_like, empty_gradients(*args)))
     features, other, rules, size = args[:4]
     if name in GRADIENTS:
         shape = len(as_rules(rules).spans), size, features.shape[1] // size, other.shape[1] // size
@@ -147,8 +150,6 @@ def _zeros(name: str, args: Any) -> Any:
     y = other.new_zeros(size, other.shape[1] * other.shape[3])
     if name == "convolution":
         return y
-    if name == "norm_input_gradient":
-        return y, y.new_zeros(2, y.shape[1], dtype=torch.float64 if y.dtype == torch.float64 else torch.float32)
     from sscn_triton.ops.checks import moments_size
 
     wide = torch.float64 if y.dtype == torch.float64 else torch.float32
@@ -159,7 +160,25 @@ def _zeros(name: str, args: Any) -> Any:
 
 CONVOLUTIONS = ("convolution", "fused_convolution", "norm_input_gradient")
 GRADIENTS = ("weight_gradient", "norm_weight_gradient")
-"""The library's operators that apply rules."""
+BACKWARD = "fused_gradients"
+"""The library's operators that apply rules. The last is counted as the parts that it runs one after the other, two of
+them named above."""
+
+
+def _parts(args: Any, results: Any) -> list[tuple[str, tuple[Any, ...], tuple[Tensor, ...]]]:
+    """Name, arguments and results of each part of an operator `BACKWARD`."""
+    gradient, features, weight, rules, *norm = args
+    by_features, by_weight, by_norm = norm[-3:]
+    terms, rising = norm[:4], torch.empty_like(features, dtype=gradient.dtype, device="meta")
+    parts: list[Any] = []
+    if by_weight:
+        parts.append(("norm_weight_gradient", (features, gradient, rules, weight.shape[1], *terms), results[1:2]))
+    if by_features or by_norm:
+        backwards = weight.transpose(2, 3), read_backwards(rules), len(features)
+        parts.append(("norm_input_gradient", (gradient, *backwards, features, *terms), (rising, results[2])))
+    if by_features:
+        parts.append(("slope", (rising, features, *terms[:3], results[2]), results[:1]))
+    return parts
 
 
 class Counter(TorchDispatchMode):
@@ -174,9 +193,12 @@ class Counter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         space, name = func._schema.name.split("::")
-        ruled = space == "sscn" and name in (*CONVOLUTIONS, *GRADIENTS)
+        ruled = space == "sscn" and name in (*CONVOLUTIONS, *GRADIENTS, BACKWARD)
         results = _zeros(name, args) if ruled and self.dry else func(*args, **(kwargs or {}))
-        if not func.is_view and not name.startswith(("empty", "detach")):
+        if ruled and name == BACKWARD:
+            for part, given, made in _parts(args, results):
+                self._note(part, part != "slope", (given, None), made)
+        elif not func.is_view and not name.startswith(("empty", "detach")):
             self._note(name, ruled, (args, kwargs), results)
         return results
 

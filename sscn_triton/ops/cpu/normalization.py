@@ -219,6 +219,7 @@ class _Rising(NamedTuple):
     grad: Tensor
     x: Tensor
     rising: Tensor | None
+    normalized: Tensor | None
     tiles: Tensor
     mean: Tensor
     variance: Tensor
@@ -247,6 +248,7 @@ def _rising_job(kind: torch.dtype) -> Any:
         bias = carray(pointer(a.bias), (channels if a.bias else 0,), real)
         residual = carray(pointer(a.residual), (rows * channels if a.residual else 0,), real)
         rising = carray(pointer(a.rising), (rows * channels if a.rising else 0,), real)
+        normalized = carray(pointer(a.normalized), (rows * channels if a.normalized else 0,), real)
         tiles = carray(pointer(a.tiles), (a.tile_count, 2 * channels), real)
         repeated = np.empty((8, max(PERIOD // channels, 1), channels), x.dtype)
         _norm(repeated, mean, variance, weight, a.eps)
@@ -254,6 +256,8 @@ def _rising_job(kind: torch.dtype) -> Any:
         centre, deviation, scale = repeated[0].reshape(-1), repeated[1].reshape(-1), repeated[2].reshape(-1)
         shift, distance, value = repeated[3].reshape(-1), repeated[4].reshape(-1), repeated[5].reshape(-1)
         slopes, products = repeated[6].reshape(-1), repeated[7].reshape(-1)
+        for place in range(len(scale)):
+            scale[place] *= deviation[place]  # as in `normalize`, so that both take the same rows for negative
         leakiness = x.dtype.type(a.leakiness)
         for tile in range(part * len(tiles) // parts, (part + 1) * len(tiles) // parts):
             low, high = tile * TILE * channels, min((tile + 1) * TILE * channels, len(x))
@@ -265,11 +269,15 @@ def _rising_job(kind: torch.dtype) -> Any:
                 for place in range(len(block)):
                     distance[place] = (block[place] - centre[place]) * deviation[place]
                 for place in range(len(block)):
-                    value[place] = distance[place] * scale[place] + shift[place]
+                    value[place] = (block[place] - centre[place]) * scale[place] + shift[place]
                 if len(residual):
                     added = residual[base:top]
                     for place in range(len(block)):
                         value[place] += added[place]
+                if len(normalized):
+                    result = normalized[base:top]
+                    for place in range(len(block)):
+                        result[place] = value[place] * leakiness if value[place] < 0 else value[place]
                 for place in range(len(block)):
                     value[place] = given[place] * leakiness if value[place] <= 0 else given[place]
                 for place in range(len(block)):
@@ -392,25 +400,34 @@ def normalize(x: Tensor, norm: Norm, residual: Tensor | None = None) -> Tensor:
     return y
 
 
-def rising(grad: Tensor, x: Tensor, norm: Norm, residual: Tensor | None, into: Tensor | None) -> Tensor:
+def rising(
+    grad: Tensor,
+    x: Tensor,
+    norm: Norm,
+    residual: Tensor | None = None,
+    into: Tensor | None = None,
+    normalized: Tensor | None = None,
+) -> Tensor:
     """``[2, C]``: the sums of the preactivation's gradient (before the rectifier) and of its products with the
-    normalised distance from the mean. Writes the gradient to ``into`` if given, which may be ``grad``."""
+    normalised distance from the mean. Writes the gradient to ``into`` if given, which may be ``grad``, and the result
+    of `normalize` to ``normalized`` if given."""
     rows, channels = x.shape
     count = max(-(-rows // TILE), 1)
     tiles = x.new_zeros(count, 2 * channels)
     if rows and channels:
         terms = norm.mean, norm.variance, norm.weight, norm.bias, residual
-        arguments = _Rising(grad, x, into, tiles, *terms, rows, channels, count, norm.leakiness, norm.eps)
+        arguments = _Rising(grad, x, into, normalized, tiles, *terms, rows, channels, count, norm.leakiness, norm.eps)
         run(_rising_job(x.dtype), 4 * rows * channels, arguments)
     if count > 1:
         run(_total_job(x.dtype), 0, _Total(tiles, count, 2 * channels))
     return tiles[0].view(2, -1)
 
 
-def slope(rising: Tensor, x: Tensor, norm: Norm, sums: Tensor | None, count: int) -> Tensor:
+def slope(rising: Tensor, x: Tensor, norm: Norm, sums: Tensor | None, count: int, into: Tensor | None = None) -> Tensor:
     """``(rising - (sums[0] + sums[1] * d) / count) * weight / sqrt(variance + eps)``, where ``d`` is the normalised
-    distance from the mean; without sums the first bracket is ``rising``."""
-    y = torch.empty_like(x)
+    distance from the mean; without sums the first bracket is ``rising``. ``into``: where to write it, which may be
+    ``rising``; a new tensor by default."""
+    y = torch.empty_like(x) if into is None else into
     rows, channels = x.shape
     if rows and channels:
         terms = norm.mean, norm.variance, norm.weight, sums
