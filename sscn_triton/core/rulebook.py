@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from sscn_triton.ops import sites
+from sscn_triton.ops.between import between_rules
 from sscn_triton.ops.rules import Rules, as_rules
 from sscn_triton.relation import Axes, output_shape, transposed_output_shape
 
@@ -69,6 +71,12 @@ def transposed(
         bounds = transposed_output_shape(shape, kernel_size, stride, padding, dilation, output_padding)
     reached, *rules = sites.transposed_rules(coordinates, kernel_size, stride, padding, dilation, bounds or ())
     return Rulebook(as_rules(rules), len(coordinates), len(reached)), reached, bounds
+
+
+def between(coordinates: Tensor, targets: Tensor, offsets: Sequence[Axes]) -> Rulebook:
+    """Rules by which tap v joins the site ``u`` of ``targets`` with the input site ``u + offsets[v]``."""
+    rules = between_rules(coordinates, targets, [step for offset in offsets for step in offset])
+    return Rulebook(as_rules(rules), len(coordinates), len(targets))
 
 
 def unique(coordinates: Tensor) -> tuple[Tensor, Tensor]:

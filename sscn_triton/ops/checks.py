@@ -389,6 +389,25 @@ def submanifold_rules(gpu: bool, coordinates: Tensor, kernel_size: Sequence[int]
     _axes("dilation", dilation, ndim, 1)
 
 
+def between_rules(gpu: bool, coordinates: Tensor, targets: Tensor, offsets: Sequence[int]) -> None:
+    """Check the arguments of `sscn_triton.ops.between.between_rules`."""
+    unique_sites(gpu, coordinates)
+    columns = coordinates.shape[1]
+    if (
+        targets.dtype is not torch.int32
+        or targets.dim() != 2
+        or targets.shape[1] != columns
+        or targets.device != coordinates.device
+    ):
+        _refuse("targets", f"int32 [M, {columns}] on one device with the coordinates", targets)
+    if len(offsets) % (columns - 1) or not all(abs(offset) < 2**31 for offset in offsets):
+        raise ValueError(
+            f"offsets must be {columns - 1} integers per tap, smaller than 2**31, got {len(offsets)} integers"
+        )
+    if len(offsets) // (columns - 1) > MAX_TAPS:
+        raise ValueError(f"offsets have {len(offsets) // (columns - 1)} taps; {MAX_TAPS} are allowed")
+
+
 def window_rules(
     gpu: bool,
     coordinates: Tensor,

@@ -76,6 +76,7 @@ def arguments(name: str, dtype: torch.dtype, book: Rulebook) -> list[Any]:
         "submanifold_rules": [sites, [3, 2, 3], [1, 1, 1]],
         "strided_rules": [sites, *window],
         "transposed_rules": [sites, *window],
+        "between_rules": [sites, sites[:7] + torch.tensor([0, 1, 0, 0], dtype=torch.int32), [0, 0, 0, -1, 0, 2]],
     }[name]
 
 

@@ -210,6 +210,16 @@ def _both_ways(inputs: Array, outputs: Array, spans: Array, input_count: int) ->
     return SortedRules(*map(torch.from_numpy, (inputs, outputs, spans, others, by_input)))
 
 
+def rules_of_table(table: Array, input_count: int) -> SortedRules:
+    """Rules of a table ``[V, N_out]``: the input row that each tap joins to each output row, or -1.
+
+    A tap names an input row at most once.
+    """
+    taps, outputs = np.nonzero(table >= 0)
+    spans = _spans(np.bincount(taps, minlength=len(table)))
+    return _both_ways(table[taps, outputs], outputs.astype(np.int32), spans, input_count)
+
+
 @compiled
 def _digits(
     column: Array,

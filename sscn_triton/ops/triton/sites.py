@@ -125,6 +125,18 @@ def submanifold_rules(coordinates: Tensor, kernel_size: Sequence[int], dilation:
     return list(TableRules(*pairs(table, ends, rule_count), *reading(table), *backward))
 
 
+def rules_of_table(table: Tensor, input_count: int) -> list[Tensor]:
+    """Rules of a table ``[V, N_out]`` int32: the input row that each tap joins to each output row, or -1.
+
+    A tap names an input row at most once.
+    """
+    ends = rule_ends(table)
+    (rule_count,) = _read(ends[-1])
+    return list(
+        TableRules(*pairs(table, ends, rule_count), *reading(table), *reading(transposed_table(table, input_count)))
+    )
+
+
 @triton.jit
 def floor_mod(value, divisor):
     """The remainder in 0..divisor - 1 for any sign (a compiled ``%`` rounds to zero, an interpreted one down)."""
