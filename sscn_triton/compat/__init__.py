@@ -7,8 +7,10 @@ import os
 import sys
 from types import ModuleType
 
+from sscn_triton.compat.missing import IMPORTED_AS
+
 __all__ = ["ENGINES", "install"]
-ENGINES = ("sparseconvnet", "spconv", "spine")
+ENGINES = ("sparseconvnet", "spconv", "spine", "minkowski")
 """The engines that can be installed."""
 SPINE_BACKENDS, SPINE_VARIABLE = "spine.model.sparse.backends", "SPINE_SPARSE_BACKEND"
 
@@ -16,9 +18,9 @@ SPINE_BACKENDS, SPINE_VARIABLE = "spine.model.sparse.backends", "SPINE_SPARSE_BA
 def install(engine: str) -> ModuleType:
     """Make ``import <engine>`` find this library's module of that name, and return the module.
 
-    Call it before anything imports the engine. Calling it again changes nothing. For "spine", SPINE's own
-    package is imported and computes with this library: with its backend "sscn", chosen by the environment
-    variable SPINE_SPARSE_BACKEND, which is set.
+    Call it before anything imports the engine. Calling it again changes nothing. For "minkowski", ``import
+    MinkowskiEngine`` finds the module. For "spine", SPINE's own package is imported and computes with this
+    library: with its backend "sscn", chosen by the environment variable SPINE_SPARSE_BACKEND, which is set.
 
     Raises:
         ValueError: for an engine without such a module.
@@ -31,13 +33,16 @@ def install(engine: str) -> ModuleType:
     if engine == "spine":
         _choose_backend(module)
         return module
-    if sys.modules.get(engine, module) is not module:
+    imported = IMPORTED_AS.get(engine, engine)
+    if sys.modules.get(imported, module) is not module:
         raise RuntimeError(
-            f"{engine} is already imported from {getattr(sys.modules[engine], '__file__', 'elsewhere')}: "
+            f"{imported} is already imported from {getattr(sys.modules[imported], '__file__', 'elsewhere')}: "
             f"call sscn_triton.compat.install({engine!r}) before anything imports it"
         )
     for name in [name for name in sys.modules if name == ours or name.startswith(f"{ours}.")]:
-        sys.modules[engine + name[len(ours) :]] = sys.modules[name]
+        sys.modules[imported + name[len(ours) :]] = sys.modules[name]
+    if engine == "minkowski":
+        sys.modules.update(module.flat_modules())
     return module
 
 

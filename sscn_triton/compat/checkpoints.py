@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from sscn_triton.compat.architectures import ARCHITECTURES, Layer, check_uresnet
-from sscn_triton.compat.spine.convolution import by_tap
+from sscn_triton.compat.minkowski.maps.weights import by_tap
+from sscn_triton.compat.to_minkowski import to_minkowski
 from sscn_triton.relation import Axes, volume
 
 ENGINES = ("sscn", "sparseconvnet", "spconv", "spconv1", "minkowski")
@@ -35,8 +36,7 @@ class Conversion:
     """What to convert, with the information that names alone do not give.
 
     Args:
-        source, target: engines, one of which is "sscn": "sparseconvnet", "spconv" (2.x), "spconv1" (1.x), "minkowski"
-            (source only).
+        source, target: engines, one of which is "sscn": "sparseconvnet", "spconv" (2.x), "spconv1" (1.x), "minkowski".
         ndim: number of spatial axes.
         architecture: None keeps the names; "uresnet" knows those of the 2018 study's network and of `SparseUResNet`.
         linear: patterns (of `fnmatch`) of 2-D weights that are a `torch.nn.Linear`, ``[out, in]``, in both engines;
@@ -57,10 +57,10 @@ class Conversion:
 
     def __post_init__(self) -> None:
         pair = (self.source, self.target)
-        if pair.count("sscn") != 1 or not set(pair) <= set(ENGINES) or self.target == "minkowski":
+        if pair.count("sscn") != 1 or not set(pair) <= set(ENGINES):
             raise ValueError(
-                "one of source and target must be sscn, the other sparseconvnet, spconv, spconv1 or, as the source, "
-                f"minkowski; got {self.source} and {self.target}"
+                "one of source and target must be sscn, the other sparseconvnet, spconv, spconv1 or minkowski; "
+                f"got {self.source} and {self.target}"
             )
         if not 1 <= self.ndim <= 4:
             raise ValueError(f"ndim must be 1 to 4, got {self.ndim}")
@@ -90,7 +90,7 @@ def convert_weights(state: Mapping[str, Tensor], how: Conversion) -> tuple[dict[
     unknown = []
     for name, value in kept.items():
         try:
-            target, converted, note = _converted(name, value, how, layers)
+            target, converted, note = _converted(name, value, how, layers, kept)
         except ValueError as error:
             unknown.append(f"{name} {list(value.shape)}: {error}")
             continue
@@ -109,7 +109,9 @@ def convert_weights(state: Mapping[str, Tensor], how: Conversion) -> tuple[dict[
     return result, moves
 
 
-def _converted(name: str, value: Tensor, how: Conversion, layers: Mapping[str, Layer]) -> tuple[str, Tensor, str]:
+def _converted(
+    name: str, value: Tensor, how: Conversion, layers: Mapping[str, Layer], state: Mapping[str, Tensor]
+) -> tuple[str, Tensor, str]:
     """The entry's new name (empty if it has none), its values, and what was done with them."""
     stem, _, leaf = name.rpartition(".")
     if not isinstance(value, Tensor):
@@ -121,6 +123,10 @@ def _converted(name: str, value: Tensor, how: Conversion, layers: Mapping[str, L
         stem, how = layer.name, layer.refine(how)
     if how.target == "sparseconvnet" and leaf == BATCHES:
         return "", value, "SparseConvNet does not count batches"
+    if how.target == "minkowski":
+        plain = _matches(name, how.linear)
+        stem, leaf, value, note = to_minkowski(stem, leaf, value, state, plain, lambda taps: _extents(name, taps, how))
+        return f"{stem}.{leaf}" if stem else leaf, value.contiguous(), note
     other = how.target if how.source == "sscn" else how.source
     rename, to_sscn, from_sscn = _ENGINES[other]
     turn = from_sscn if how.source == "sscn" else to_sscn
@@ -204,10 +210,6 @@ def _minkowski_to_sscn(name: str, value: Tensor, how: Conversion) -> tuple[Tenso
     return by_tap(value, kernel).unsqueeze(1), "taps in another order"
 
 
-def _refused(name: str, value: Tensor, how: Conversion) -> tuple[Tensor, str]:
-    raise ValueError("conversion to MinkowskiEngine is not possible")
-
-
 def _as_named(stem: str, leaf: str) -> tuple[str, str]:
     return stem, leaf
 
@@ -222,7 +224,7 @@ _ENGINES: dict[str, tuple[Callable[[str, str], tuple[str, str]], Turn, Turn]] = 
     "sparseconvnet": (_as_named, _scn_to_sscn, _scn_from_sscn),
     "spconv": (_as_named, _spconv_to_sscn, _spconv_from_sscn),
     "spconv1": (_as_named, _spconv_to_sscn, _spconv_from_sscn),
-    "minkowski": (_minkowski_names, _minkowski_to_sscn, _refused),
+    "minkowski": (_minkowski_names, _minkowski_to_sscn, _minkowski_to_sscn),
 }
 
 

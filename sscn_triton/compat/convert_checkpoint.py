@@ -35,7 +35,7 @@ class ConvertCheckpoint:
             containers are read; no code in it can run.
         target: new file to write.
         source_engine: sscn, sparseconvnet, spconv (2.x), spconv1 (1.x) or minkowski.
-        target_engine: sscn, or, if source_engine is sscn, one of sparseconvnet, spconv and spconv1.
+        target_engine: sscn, or, if source_engine is sscn, one of sparseconvnet, spconv, spconv1 and minkowski.
         architecture: uresnet for the 2018 study's network. If omitted, names do not change.
         ndim: number of spatial axes.
         linear: comma-separated patterns of SparseConvNet weights that are a torch.nn.Linear.

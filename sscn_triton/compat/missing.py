@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
-ENGINES = {"sparseconvnet": "SparseConvNet", "spconv": "spconv"}
+ENGINES = {"sparseconvnet": "SparseConvNet", "spconv": "spconv", "minkowski": "MinkowskiEngine"}
+IMPORTED_AS = {"minkowski": "MinkowskiEngine"}
+"""The name under which an engine is imported, where it is not that of the stand-in."""
 _STAND_INS = f"{__package__}."
 
 
@@ -63,12 +65,15 @@ class _Finder:
 
 def _ours(fullname: str) -> str | None:
     """The name of a stand-in's module, whether it is imported under that name or under the engine's."""
-    engine, _, rest = fullname.removeprefix(_STAND_INS).partition(".")
-    if engine not in ENGINES or not rest:
-        return None
-    stand_in = f"{_STAND_INS}{engine}"
-    replaced = sys.modules.get(engine) is sys.modules.get(stand_in)
-    return f"{stand_in}.{rest}" if fullname.startswith(_STAND_INS) or replaced else None
+    if fullname.startswith(_STAND_INS):
+        engine, _, rest = fullname.removeprefix(_STAND_INS).partition(".")
+        return fullname if engine in ENGINES and rest else None
+    imported, _, rest = fullname.partition(".")
+    for engine in ENGINES:
+        stand_in = f"{_STAND_INS}{engine}"
+        if rest and imported == IMPORTED_AS.get(engine, engine) and imported in sys.modules:
+            return f"{stand_in}.{rest}" if sys.modules[imported] is sys.modules.get(stand_in) else None
+    return None
 
 
 def _message(module: str, name: str) -> str:

@@ -107,6 +107,22 @@ def test_minkowskiengines_layers(kernel, stride):
     x = random_cloud(40, 2)
     y = theirs(spine.create_tensor(features=x.features, coordinates=x.coordinates))
     torch.testing.assert_close(ours(x).features, y.F)
+    back, _ = convert_weights(state, Conversion("sscn", "minkowski"))
+    assert list(back) == list(theirs.state_dict())
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(back[name], value), name
+    theirs.load_state_dict(back)
+
+
+def test_layers_that_minkowskiengine_does_not_have_are_refused():
+    state = {"a.weight": torch.ones(27, 2, 2, 2), "b.weight": torch.ones(64, 1, 1, 1), "c.table": torch.ones(3)}
+    with pytest.raises(ValueError, match=r"a\.weight.*no groups.*b\.weight.*lie elsewhere.*c\.table.*not a parameter"):
+        convert_weights(state, Conversion("sscn", "minkowski"))
+    depthwise, plain = {"a.weight": torch.randn(27, 4, 1, 1)}, {"head.weight": torch.ones(2, 3)}
+    kernel = convert_weights(depthwise, Conversion("sscn", "minkowski"))[0]["a.kernel"]
+    assert torch.equal(kernel.reshape(3, 3, 3, 4), depthwise["a.weight"].reshape(3, 3, 3, 4).permute(2, 1, 0, 3))
+    assert list(convert_weights(plain, Conversion("sscn", "minkowski", linear=["head.*"]))[0]) == ["head.weight"]
+    assert list(convert_weights(plain, Conversion("sscn", "minkowski"))[0]) == ["head.linear.weight"]
 
 
 def test_sparseconvnets_flat_weights_are_distinguished():
@@ -133,7 +149,7 @@ def refused(match, state, *arguments, **settings):
 def test_unidentifiable_weights_are_an_error():
     study = Study().state_dict()
     refused("one of source and target must be sscn", {}, "spconv", "sparseconvnet")
-    refused("one of source and target must be sscn", {}, "sscn", "minkowski")
+    refused("one of source and target must be sscn", {}, "spconv", "minkowski")
     refused("ndim", {}, "spconv", "sscn", 5)
     refused("architecture", {}, "sparseconvnet", "sscn", 3, "vgg")
     refused("architecture", {}, "spconv", "sscn", 3, "uresnet")

@@ -12,11 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sscn_triton.compat.spine import convolution, pooling
-from sscn_triton.compat.spine import features as rows
-from sscn_triton.compat.spine.convolution import ConvolutionMode
-from sscn_triton.compat.spine.coordinates import CoordinateManager, CoordinateMapKey
-from sscn_triton.compat.spine.pooling import PoolingMode
+from sscn_triton.compat import minkowski as me
+from sscn_triton.compat.minkowski import ConvolutionMode, CoordinateManager, CoordinateMapKey, PoolingMode
+from sscn_triton.compat.minkowski.features import LAYERS
 from sscn_triton.compat.spine.tensor import BackendTensor
 
 __all__ = [
@@ -39,35 +37,25 @@ __all__ = [
     "unique_index",
 ]
 
-OPERATIONS = {
-    "Network": rows.Network,
-    "Convolution": convolution.Convolution,
-    "ConvolutionTranspose": convolution.ConvolutionTranspose,
-    "ChannelwiseConvolution": convolution.ChannelwiseConvolution,
-    "Linear": rows.Linear,
-    "BatchNorm": rows.BatchNorm,
-    "InstanceNorm": rows.InstanceNorm,
-    "Dropout": rows.Dropout,
-    "ReLU": rows.ReLU,
-    "PReLU": rows.PReLU,
-    "SELU": rows.SELU,
-    "CELU": rows.CELU,
-    "LeakyReLU": rows.LeakyReLU,
-    "ELU": rows.ELU,
-    "Tanh": rows.Tanh,
-    "Sigmoid": rows.Sigmoid,
-    "Softplus": rows.Softplus,
-    "MaxPooling": pooling.MaxPooling,
-    "AvgPooling": pooling.AvgPooling,
-    "SumPooling": pooling.SumPooling,
-    "PoolingTranspose": pooling.PoolingTranspose,
-    "GlobalPooling": pooling.GlobalPooling,
-    "GlobalAvgPooling": pooling.GlobalAvgPooling,
-    "GlobalSumPooling": pooling.GlobalSumPooling,
-    "GlobalMaxPooling": pooling.GlobalMaxPooling,
-    "Pruning": pooling.Pruning,
-    "Broadcast": pooling.Broadcast,
-    "BroadcastMultiplication": pooling.BroadcastMultiplication,
+
+class Network(torch.nn.Module):
+    """A network in ``D`` dimensions."""
+
+    def __init__(self, D: int) -> None:
+        super().__init__()
+        self.D = D
+
+
+NAMES = (
+    "Convolution", "ConvolutionTranspose", "ChannelwiseConvolution", "Linear", "BatchNorm", "InstanceNorm",
+    "MaxPooling", "AvgPooling", "SumPooling", "PoolingTranspose", "GlobalPooling", "GlobalAvgPooling",
+    "GlobalSumPooling", "GlobalMaxPooling", "Pruning", "Broadcast", "BroadcastMultiplication",
+)  # fmt: skip
+ACTIVATIONS = ("Dropout", "ReLU", "PReLU", "SELU", "CELU", "LeakyReLU", "ELU", "Tanh", "Sigmoid", "Softplus")
+OPERATIONS: dict[str, type[torch.nn.Module]] = {
+    "Network": Network,
+    **{name: getattr(me, f"Minkowski{name}") for name in NAMES},
+    **{name: LAYERS[f"Minkowski{name}"] for name in ACTIVATIONS},
 }
 
 

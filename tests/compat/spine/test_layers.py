@@ -95,16 +95,13 @@ def test_convolution_and_its_transpose(ndim, unit, window):
 
 @pytest.mark.parametrize("window", [(2, 2, 1), (3, 2, 1), (3, 1, 2)])
 @pytest.mark.parametrize("transposed", [False, True])
-def test_expanding_reaches_every_site(transposed, window):
+def test_expanding_leads_to_every_site_at_a_tap(transposed, window):
     kernel, stride, dilation = window
     x, features = given(2, 4)
     name = "ConvolutionTranspose" if transposed else "Convolution"
     layer = spine.module(name)(2, 3, kernel, stride, dilation, expand_coordinates=True, dimension=2).double()
     unit, taps = 4 // stride if transposed else 4, offsets(kernel, dilation, 2)
-    sign = 1 if transposed else -1
-    every = {
-        (b, *(c + sign * unit * o for c, o in zip(site, tap, strict=True))) for b, *site in places(x) for tap in taps
-    }
+    every = {(b, *(c + unit * o for c, o in zip(site, tap, strict=True))) for b, *site in places(x) for tap in taps}
     sites = sorted(s for s in every if transposed or all(c % (4 * stride) == 0 for c in s[1:]))
     found = oracle.turned(rules(sites, places(x), taps, unit)) if transposed else rules(places(x), sites, taps, unit)
     hold(layer(x), features, layer.kernel, found, sites)

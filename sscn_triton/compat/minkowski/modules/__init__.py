@@ -1,0 +1,1 @@
+"""MinkowskiEngine's building blocks of networks."""
