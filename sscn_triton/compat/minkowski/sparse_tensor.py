@@ -22,7 +22,15 @@ from sscn_triton.compat.minkowski.settings import (
     SparseTensorQuantizationMode,
     expect_choice,
 )
-from sscn_triton.compat.minkowski.tensor import Tensor, check_features, check_rows, manager_of, moved, other_map
+from sscn_triton.compat.minkowski.tensor import (
+    MapError,
+    Tensor,
+    check_features,
+    check_rows,
+    manager_of,
+    moved,
+    other_map,
+)
 from sscn_triton.core.value import value
 
 Quantization = SparseTensorQuantizationMode
@@ -223,9 +231,7 @@ class SparseTensor(Tensor):
             return self.on(join(self._F, other))
         manager, one, two = self._manager, self.coordinate_map_key, other.coordinate_map_key
         if other._manager is not manager:
-            raise ValueError(
-                "tensors to join must share a coordinate manager: create the second with that of the first"
-            )
+            raise MapError("tensors to join must share a coordinate manager: create the second with that of the first")
         if one == two:
             return self._on(join(self._F, other._F), one)
         key = manager.joined([one, two])

@@ -22,7 +22,6 @@ from sscn_triton.compat.minkowski.settings import (
 )
 from sscn_triton.compat.missing import Hinted
 from sscn_triton.core.arguments import FLOATS, kind
-from sscn_triton.relation import Axes
 
 INSTEAD = {
     **dict.fromkeys(("to", "cpu", "cuda", "half"), "a new tensor of features and coordinates on the device"),
@@ -33,6 +32,10 @@ INSTEAD = {
     "grad": "F.grad",
     "backward": "F",
 }
+
+
+class MapError(ValueError, AssertionError):
+    """Tensors that must have one map or manager have different ones; also an AssertionError, as in MinkowskiEngine."""
 
 
 class Tensor(Hinted):
@@ -261,13 +264,8 @@ def check_rows(features: Values, count: int, what: str) -> None:
         raise ValueError(f"features must be [{count}, C], one row per {what}, got {tuple(features.shape)}")
 
 
-def other_map(one: CoordinateMapKey, other: CoordinateMapKey, same_manager: bool) -> ValueError:
+def other_map(one: CoordinateMapKey, other: CoordinateMapKey, same_manager: bool) -> MapError:
     """The error for two tensors that must be on one map."""
-    return ValueError(
+    return MapError(
         f"tensors must be on one coordinate map, got {one} and {other}{'' if same_manager else ' of another manager'}"
     )
-
-
-def units(stride: Axes, device: torch.device) -> Values:
-    """``[D]`` int32."""
-    return torch.tensor(stride, dtype=torch.int32, device=device)

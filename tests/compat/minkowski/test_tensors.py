@@ -75,8 +75,9 @@ def test_arithmetic_in_place_needs_one_map_and_leaves_other_tensors() -> None:
     z = ME.SparseTensor(torch.ones(1, 1), COORDINATES[:1], coordinate_manager=x.coordinate_manager)
     with pytest.raises(ValueError, match="one coordinate map"):
         y += z
-    with pytest.raises(ValueError, match="share a coordinate manager"):
-        y + tensor()
+    for error in (ValueError, AssertionError):  # MinkowskiEngine's programs catch the latter
+        with pytest.raises(error, match="share a coordinate manager"):
+            y + tensor()
     assert (y**2).F[0] == 49
 
 
@@ -170,7 +171,7 @@ def test_a_kernel_map_counts_taps_as_minkowskiengine(dimension: int, taps: list[
     sites = torch.cartesian_prod(*[torch.arange(3)] * dimension).reshape(-1, dimension)
     manager = ME.CoordinateManager(D=dimension)
     key, _ = manager.insert_and_map(torch.nn.functional.pad(sites, (1, 0)).int(), 1)
-    found = manager.kernel_map(key, key)
+    found = manager.kernel_map(key, key, region_type=0)
     centre = (3**dimension - 1) // 2
     partner = {tap: int(pairs[0][pairs[1] == centre]) for tap, pairs in found.items()}
     assert partner == dict(enumerate(taps))

@@ -111,7 +111,7 @@ class CoordinateManager(Fields):
         stride: StrideType = 1,
         kernel_size: StrideType = 3,
         dilation: StrideType = 1,
-        region_type: RegionType = RegionType.HYPER_CUBE,
+        region_type: RegionType | int = RegionType.HYPER_CUBE,
         region_offset: Tensor | None = None,
         is_transpose: bool = False,
         is_pool: bool = False,
@@ -128,7 +128,7 @@ class CoordinateManager(Fields):
         source, target = self._get_coordinate_map_key(in_key), self._get_coordinate_map_key(out_key)
         offsets = None if region_offset is None or not len(region_offset) else region_offset
         shape = KernelGenerator(
-            kernel_size, stride, dilation, region_type=region_type, region_offsets=offsets, dimension=self.D
+            kernel_size, stride, dilation, region_type=RegionType(region_type), region_offsets=offsets, dimension=self.D
         )
         region = shape.region
         if is_pool and shape.kernel_size == shape.kernel_stride:
