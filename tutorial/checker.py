@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import copy
+import sys
+import sysconfig
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from numbers import Integral, Real
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -12,79 +18,165 @@ Case = Mapping[str, Any]
 LARGE = 64
 """Larger arrays are not printed."""
 
+STEPS = 1_000_000
+"""An answer is stopped after so many lines of its code."""
+
+LIBRARIES = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib"))
+
+
+class TooLong(BaseException):
+    """The answer has run for more lines than allowed; `except Exception` is no help."""
+
 
 def check(
     answer: Callable[..., Any],
     expected: Callable[..., Any],
     cases: Iterable[Case],
     explain: Callable[[Any, Any], str],
+    steps: int | None = STEPS,
 ) -> None:
     """Print `[ok]`, `[todo]` if not yet written, or `[wrong]` with the failing case.
 
     Each case contains the keyword arguments of one call. `explain(wanted, got)` says
-    what is wrong with a result, and returns "" for a right one. The answer and
-    `expected` each get their own copies of a case's arrays.
+    what is wrong with a result, and returns "" for a right one. All wanted results are
+    computed before the answer runs, and every call gets its own deep copy of a case.
+    The answer is stopped after `steps` lines of Python outside of libraries.
     """
-    name, count = answer.__name__, 0
-    for case in cases:
+    name = named(answer)
+    right = [(case, expected(**copy.deepcopy(dict(case)))) for case in cases]
+    for case, wanted in right:
         given = ", ".join(f"{key}={shown(value)}" for key, value in case.items())
         call = f"{name}({given})"
         try:
-            got = answer(**copied(case))
+            with at_most(steps):
+                got = answer(**copy.deepcopy(dict(case)))
         except NotImplementedError:
             print(f"[todo] {name} is not written yet")
+            return
+        except TooLong:
+            print(f"[wrong] {call} ran {steps:,} lines: does it come to an end?")
             return
         except KeyboardInterrupt:
             print(f"[wrong] {call} was interrupted: does it come to an end?")
             return
-        except Exception as error:  # a student's code may raise anything
+        except (Exception, SystemExit) as error:  # a student's code may raise anything
             print(f"[wrong] {call} raised {type(error).__name__}: {error}")
             return
-        complaint = explain(expected(**copied(case)), got)
+        complaint = explained(explain, wanted, got)
         if complaint:
             print(f"[wrong] {call}\n{complaint}")
             return
-        count += 1
-    print(f"[ok] {name}: {count} case{'s' if count != 1 else ''}")
+    print(f"[ok] {name}: {len(right)} case{'s' if len(right) != 1 else ''}")
+
+
+@contextmanager
+def at_most(steps: int | None) -> Iterator[None]:
+    """Raise TooLong after this many lines that are not of a library; None: no limit."""
+    left = steps or 0
+
+    def count(frame: FrameType, event: str, arg: Any) -> Any:
+        nonlocal left
+        if frame.f_code.co_filename.startswith(LIBRARIES):
+            return None
+        left -= 1
+        if left < 0:
+            raise TooLong
+        return count
+
+    before = sys.gettrace()
+    if steps is not None:
+        sys.settrace(count)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+def explained(explain: Callable[[Any, Any], str], wanted: Any, got: Any) -> str:
+    """Call `explain`; a result that it cannot read is a wrong one."""
+    try:
+        return explain(wanted, got)
+    except Exception as error:
+        return (
+            f"    should return something like {shown(wanted)}, not {shown(got)}\n"
+            f"    ({type(error).__name__}: {error})"
+        )
+
+
+def named(answer: Any) -> str:
+    """The name of a function, also if it is decorated or partly applied."""
+    inner = getattr(answer, "fn", getattr(answer, "func", answer))
+    return str(getattr(inner, "__name__", type(inner).__name__))
 
 
 def shown(value: Any) -> str:
     """Show a value on one line: a function by name, a large array by type and shape."""
     if isinstance(value, np.ndarray) and value.size > LARGE:
         return f"<{value.dtype} {value.shape}>"
-    return getattr(value, "__name__", " ".join(repr(value).split()))
-
-
-def copied(case: Case) -> Case:
-    """Return the case with copies of its arrays."""
-    return {
-        key: value.copy() if isinstance(value, np.ndarray) else value
-        for key, value in case.items()
-    }
+    try:
+        return getattr(value, "__name__", " ".join(repr(value).split()))
+    except Exception:  # a student's class may have any __repr__
+        return f"<{type(value).__name__}>"
 
 
 def check_numbers(answer: Callable[[], Any], wanted: Sequence[float]) -> None:
-    """Check the tuple of numbers that `answer()` returns."""
-    check(answer, lambda: tuple(wanted), [{}], explain_numbers)
+    """Check the numbers that `answer()` returns, reckoned by hand: to three digits."""
+    check(answer, lambda: tuple(wanted), [{}], explain_by_hand)
 
 
-def explain_numbers(wanted: Sequence[float], got: Any) -> str:
-    """Say which number of a tuple is too small or too large, but not the right one."""
-    if not isinstance(got, tuple) or len(got) != len(wanted):
-        return f"    should return {len(wanted)} numbers, not {got!r}"
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number of Python or NumPy, and not a truth value."""
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is an integer of Python or NumPy, and not a truth value."""
+    return isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
+
+
+def explain_by_hand(wanted: Sequence[float], got: Any) -> str:
+    """Compare by 0.5 %, and whole numbers exactly."""
+    return explain_numbers(wanted, got, by_hand=True)
+
+
+def explain_numbers(wanted: Sequence[float], got: Any, by_hand: bool = False) -> str:
+    """Say which of some numbers is too small or too large, but not the right one."""
+    if isinstance(got, np.ndarray) and got.ndim == 1:
+        got = got.tolist()
+    if not isinstance(got, (tuple, list)) or len(got) != len(wanted):
+        return f"    should return {len(wanted)} numbers, not {shown(got)}"
     for place, (right, given) in enumerate(zip(wanted, got, strict=True), start=1):
-        if isinstance(given, bool) or not isinstance(given, (int, float, np.number)):
+        if not is_number(given):
             return f"    number {place} should be a number, not {given!r}"
-        if not abs(given - right) <= 1e-6 * max(1, abs(right)):
+        off, whole = abs(float(given) - float(right)), float(right).is_integer()
+        if not off <= (tolerance(right) if by_hand and not whole else exact(right)):
             size = "small" if given < right else "large"
-            return f"    number {place}, {given}, is too {size}"
+            note = ""
+            if by_hand and off <= tolerance(right):
+                note = " by less than half a percent: it is a whole number, so be exact"
+            return f"    number {place}, {given}, is too {size}{note}"
     return ""
 
 
+def exact(right: float) -> float:
+    """The error of a computed number that passes as rounding."""
+    return 1e-6 * max(1, abs(float(right)))
+
+
+def tolerance(right: float) -> float:
+    """The error of a number given to three digits; near 1, of its distance from 1."""
+    size = abs(float(right))
+    return 0.05 * (1 - size) if 0.9 < size < 1 else 0.005 * size
+
+
 def explain_array(wanted: np.ndarray, got: Any) -> str:
-    """Say where an array first differs from the right one by more than rounding."""
+    """Say where an array or a list first differs by more than rounding."""
+    if isinstance(got, (list, tuple)):
+        got = np.array(got)  # raises for rows of different lengths
     if not isinstance(got, np.ndarray):
         return f"    should return an array, not a {type(got).__name__}"
+    if got.size == wanted.size == 0 and got.ndim < wanted.ndim:
+        got = got.reshape(wanted.shape)  # an empty list has no second axis
     if got.shape != wanted.shape:
         return f"    wanted shape {wanted.shape}, got {got.shape}"
     if got.dtype.kind not in "biuf":

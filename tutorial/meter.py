@@ -1,7 +1,9 @@
 """Count the loads and stores of interpreted Triton kernels; stop those out of bounds.
 
 It replaces the part of Triton's interpreter that accesses memory, so it needs
-TRITON_INTERPRET=1 in the environment before triton is imported.
+TRITON_INTERPRET=1 in the environment before triton is imported. Where a masked load has
+no `other`, a GPU leaves the value undefined, while the interpreter alone returns zeros;
+here it is NaN, or a large integer.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import torch
 
 
 class Meter:
-    """Counts of the numbers loaded and stored.
+    """Counts of the numbers loaded and stored; an atomic operation is both.
 
     `loads` and `stores` are totals; `loaded(tensor)` and `stored(tensor)` count the
     accesses to each number of a tensor, in the tensor's shape.
@@ -46,6 +48,26 @@ class Meter:
         self._count(places, mask, self._counts[1], "stores to")
         return self._memory.store(places, values, mask)
 
+    def atomic_rmw(
+        self,
+        operation: Any,
+        places: np.ndarray,
+        values: np.ndarray,
+        mask: np.ndarray,
+        *rest: Any,
+    ) -> Any:
+        """Called by the interpreter for `tl.atomic_add` and the like."""
+        for counts in self._counts:
+            self._count(places, mask, counts, "atomic operations at")
+        return self._memory.atomic_rmw(operation, places, values, mask, *rest)
+
+    def atomic_cas(self, places: np.ndarray, *rest: Any) -> Any:
+        """Called by the interpreter for `tl.atomic_cas`, which has no mask."""
+        for counts in self._counts:
+            everywhere = np.ones(np.shape(places), bool)
+            self._count(places, everywhere, counts, "atomic operations at")
+        return self._memory.atomic_cas(places, *rest)
+
     def _count(
         self, places: np.ndarray, mask: np.ndarray, counts: Any, what: str
     ) -> None:
@@ -60,7 +82,10 @@ class Meter:
             np.add.at(counts[tensor.data_ptr()], number[inside], 1)
             outside -= int(inside.sum())
         if outside:
-            raise IndexError(f"{outside} {what} addresses outside every tensor")
+            program = program_number()
+            raise IndexError(
+                f"program {program}: {outside} {what} addresses outside every tensor"
+            )
 
     @property
     def loads(self) -> int:
@@ -81,11 +106,42 @@ class Meter:
         return self._counts[1][tensor.data_ptr()].reshape(tensor.shape)
 
 
+def program_number() -> int:
+    """The number of the program that the interpreter runs, along the first axis."""
+    from triton.runtime import interpreter
+
+    return int(interpreter.interpreter_builder.grid_idx[0])
+
+
+def undefined(kind: np.dtype[Any]) -> Any:
+    """What stands for an undefined number: NaN, or an integer that is no row."""
+    if kind.kind == "f":
+        return np.nan
+    if kind.kind == "b":
+        return True
+    return kind.type(min(1 << 20, np.iinfo(kind).max))
+
+
 @contextmanager
 def metered(*tensors: torch.Tensor) -> Iterator[Meter]:
     """Count the accesses of kernels, which may use only these tensors."""
     from triton.runtime import interpreter
 
+    masked_load = interpreter.InterpreterBuilder.create_masked_load
+
+    def strict_load(self: Any, places: Any, mask: Any, other: Any, *rest: Any) -> Any:
+        if other is None:
+            element = places.get_element_ty()
+            kind = np.dtype(interpreter._get_np_dtype(element))
+            unknown = np.full(np.shape(places.data), undefined(kind), kind)
+            other = interpreter.TensorHandle(unknown, element)
+        return masked_load(self, places, mask, other, *rest)
+
     meter = Meter(interpreter._interpreter, tensors)
-    with mock.patch.object(interpreter, "_interpreter", meter):
+    with (
+        mock.patch.object(interpreter, "_interpreter", meter),
+        mock.patch.object(
+            interpreter.InterpreterBuilder, "create_masked_load", strict_load
+        ),
+    ):
         yield meter

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import itertools
 import linecache
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,33 +16,46 @@ from typing import Any, NamedTuple
 import nbformat
 import numpy as np
 import pytest
+import torch
 
 import sscn_ref
 
 TUTORIAL = Path(__file__).parents[2] / "tutorial"
 ELSEWHERE = {("03_dilation", "reached")}  # in test_tutorial
 NUMBERS = itertools.count()
+SOLUTION = re.compile(r"### BEGIN SOLUTION.*### END SOLUTION", re.DOTALL)
 
 Answer = Callable[..., Any]
 
 
 class Exercise(NamedTuple):
-    """An exercise of a notebook: the name of its function and, by name, wrong answers (right words, wrong words)."""
+    """An exercise of a notebook: the name of its function and answers by name.
+
+    An answer is (words of the solution, words in their place), or the text in place of the solution, or of the cell.
+    """
 
     notebook: str
     function: str
-    wrong: dict[str, tuple[str, str]]
+    answers: dict[str, tuple[str, str] | str]
 
 
-def exercises() -> Iterator[Exercise]:
+def exercises(kind: str) -> Iterator[Exercise]:
+    """The exercises with their answers of one kind, "wrong" or "right"."""
     for path in sorted(TUTORIAL.glob("*.ipynb")):
         name = path.stem.partition("_")[2]
-        if (Path(__file__).parent / "wrong_answers" / f"{name}.py").exists():
-            for function, wrong in importlib.import_module(f"tests.tutorial.wrong_answers.{name}").WRONG.items():
-                yield Exercise(path.stem, function, wrong)
+        if (Path(__file__).parent / f"{kind}_answers" / f"{name}.py").exists():
+            module = importlib.import_module(f"tests.tutorial.{kind}_answers.{name}")
+            for function, answers in getattr(module, kind.upper()).items():
+                yield Exercise(path.stem, function, answers)
 
 
-EXERCISES = list(exercises())
+def one_by_one(kind: str) -> pytest.MarkDecorator:
+    cases = [(exercise, name) for exercise in exercises(kind) for name in exercise.answers]
+    names = [f"{exercise.function}-{name}" for exercise, name in cases]
+    return pytest.mark.parametrize(("exercise", "name"), cases, ids=names)
+
+
+EXERCISES = list(exercises("wrong"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,10 +65,10 @@ def the_notebooks_folder() -> Iterator[None]:
     sys.path.remove(str(TUTORIAL))
 
 
-def solutions(notebook: Path) -> Iterator[str]:
-    for cell in nbformat.read(notebook, as_version=4).cells:
-        if "### BEGIN SOLUTION" in cell.source:
-            yield cell.source
+@functools.cache
+def solutions(notebook: Path) -> list[str]:
+    cells = nbformat.read(notebook, as_version=4).cells
+    return [cell.source for cell in cells if "### BEGIN SOLUTION" in cell.source]
 
 
 def source(exercise: Exercise) -> str:
@@ -101,22 +116,112 @@ def test_the_solution_is_accepted(exercise, capsys):
 
 @ONE_BY_ONE
 def test_an_answer_that_is_not_written_yet_is_reported(exercise, capsys):
-    text = re.sub(r"### BEGIN SOLUTION.*### END SOLUTION", "raise NotImplementedError", source(exercise), flags=re.S)
-    check(exercise, written(exercise, text))
+    check(exercise, written(exercise, SOLUTION.sub("raise NotImplementedError", source(exercise))))
     assert capsys.readouterr().out == f"[todo] {exercise.function} is not written yet\n"
 
 
-@pytest.mark.parametrize(
-    ("exercise", "name"),
-    [(exercise, name) for exercise in EXERCISES for name in exercise.wrong],
-    ids=[f"{exercise.function}-{name}" for exercise in EXERCISES for name in exercise.wrong],
-)
-def test_a_known_wrong_answer_is_rejected(exercise, name, capsys):
-    right, wrong = exercise.wrong[name]
+def answered(exercise: Exercise, name: str) -> Answer:
+    """The function that a student would have after giving this answer."""
+    answer = exercise.answers[name]
     text = source(exercise)
-    assert text.count(right) == 1, "the wrong answer no longer fits the solution"
-    check(exercise, written(exercise, text.replace(right, wrong)))
+    if isinstance(answer, tuple):
+        assert text.count(answer[0]) == 1, "the answer no longer fits the solution"
+        return written(exercise, text.replace(*answer))
+    if answer.startswith(("@", "def ", "from ", "import ")):
+        return written(exercise, answer)
+    body = textwrap.indent(textwrap.dedent(answer), "    ").strip()
+    return written(exercise, SOLUTION.sub(lambda _: body, text))
+
+
+@one_by_one("wrong")
+def test_a_known_wrong_answer_is_rejected(exercise, name, capsys):
+    check(exercise, answered(exercise, name))
     assert "[wrong] " in capsys.readouterr().out
+
+
+@one_by_one("right")
+def test_a_right_answer_other_than_the_solution_is_accepted(exercise, name, capsys):
+    check(exercise, answered(exercise, name))
+    shown = capsys.readouterr().out
+    assert shown.startswith("[ok] ")
+    assert "[wrong]" not in shown
+
+
+def test_every_exercise_has_enough_answers_of_both_kinds():
+    right = {(exercise.notebook, exercise.function): exercise.answers for exercise in exercises("right")}
+    for exercise in EXERCISES:
+        key = exercise.notebook, exercise.function
+        assert len(exercise.answers) >= 4, key
+        assert key in by_hand() or len(right[key]) >= 3, key
+
+
+def by_hand() -> set[tuple[str, str]]:
+    """The exercises without arguments, whose numbers are reckoned by hand."""
+    names = {(exercise.notebook, exercise.function): source(exercise) for exercise in EXERCISES}
+    return {key for key, text in names.items() if f"def {key[1]}():" in text}
+
+
+def to_three_digits(number: float) -> float:
+    if float(number).is_integer():
+        return number
+    return 1 - float(f"{1 - number:.3g}") if 0.9 < number < 1 else float(f"{number:.3g}")
+
+
+@ONE_BY_ONE
+def test_numbers_reckoned_by_hand_may_be_rounded_and_stand_in_a_list(exercise, capsys):
+    if (exercise.notebook, exercise.function) not in by_hand():
+        return
+    numbers = written(exercise, source(exercise))()
+    rounded = [to_three_digits(number) for number in numbers]
+    for given in (list(numbers), rounded, np.array(numbers, float), tuple(map(np.float32, rounded))):
+        check(exercise, lambda given=given: given)
+        assert capsys.readouterr().out.startswith("[ok] ")
+    check(exercise, lambda: [1.01 * number + 0.01 for number in numbers])
+    assert "too large" in capsys.readouterr().out
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+ODD = (
+    None,
+    ...,
+    "text",
+    {1: 2},
+    {(0, "a")},
+    [[1.0], [2, 3]],
+    np.array(["a"]),
+    (),
+    np.nan,
+    (n for n in ()),
+    Unprintable(),
+)
+
+
+@ONE_BY_ONE
+def test_no_returned_value_crashes_a_checker(exercise, capsys):
+    if "@triton.jit" in source(exercise):
+        return
+    for value in ODD:
+        check(exercise, lambda *args, value=value, **case: value)
+        shown = capsys.readouterr().out
+        assert shown.startswith("[wrong] ") or value is None, shown
+
+
+@ONE_BY_ONE
+def test_an_endless_answer_is_stopped_and_its_case_named(exercise, capsys, monkeypatch):
+    if "@triton.jit" in source(exercise):
+        return
+    monkeypatch.setattr("checker.check.__defaults__", (1000,))
+
+    def endless(*args, **case):
+        while True:
+            pass
+
+    check(exercise, endless)
+    assert re.match(r"\[wrong\] endless\(.*\) ran 1,000 lines: does it come to an end\?\n", capsys.readouterr().out)
 
 
 def test_a_failing_case_is_printed_on_one_readable_line(capsys):
@@ -138,3 +243,55 @@ def test_an_answer_that_had_to_be_stopped_names_its_case(capsys):
 
     check_all(endless, lambda slot: slot, [{"slot": 3}], lambda wanted, got: "")
     assert capsys.readouterr().out == "[wrong] endless(slot=3) was interrupted: does it come to an end?\n"
+
+
+def test_a_kernel_without_its_decorator_is_no_kernel(capsys):
+    puzzle = next(exercise for exercise in EXERCISES if exercise.function == "doubled")
+    check(puzzle, written(puzzle, source(puzzle).replace("@triton.jit", "# @triton.jit")))
+    assert capsys.readouterr().out == "[wrong] doubled is no kernel: is @triton.jit above it?\n"
+
+
+def test_a_score_above_the_least_has_a_hint(capsys):
+    summing = next(e for e in exercises("right") if "the sums in memory" in e.answers)
+    check(summing, answered(summing, "the sums in memory"))
+    assert "numbers moved, at least 10532: is anything loaded in vain, or stored and loaded again?" in (
+        capsys.readouterr().out
+    )
+
+
+def kernel(body: str) -> Any:
+    text = f"@triton.jit\ndef kernel(y, n, BLOCK: tl.constexpr):\n    i = tl.arange(0, BLOCK)\n    {body}\n"
+    return written(Exercise("", "kernel", {}), text)
+
+
+class TestMeter:
+    @pytest.mark.parametrize("body", ["tl.atomic_add(y + i, 1.0, mask=i < n)", "tl.atomic_max(y + i, 1.0, mask=i < n)"])
+    def test_an_atomic_operation_is_a_load_and_a_store(self, body):
+        add = kernel(body)
+        from meter import metered
+
+        y = torch.zeros(5)
+        with metered(y) as meter:
+            add[(2,)](y, 5, BLOCK=8)
+        assert (meter.loads, meter.stores) == (10, 10)
+        assert meter.stored(y).tolist() == [2] * 5
+
+    @pytest.mark.parametrize("body", ["tl.atomic_add(y + i, 1.0)", "tl.atomic_cas(y + i, 0.0, 1.0)", "tl.load(y + i)"])
+    def test_an_operation_outside_of_every_tensor_names_its_program(self, body):
+        outside = kernel(body)
+        from meter import metered
+
+        buffer = torch.zeros(8)
+        with metered(buffer[:5]), pytest.raises(Exception, match=r"program 0: 3 .* addresses outside every tensor"):
+            outside[(1,)](buffer[:5], 5, BLOCK=8)
+        assert not buffer.any()
+
+    @pytest.mark.parametrize(("kind", "value"), [(torch.float32, np.nan), (torch.int32, 1 << 20), (torch.int8, 127)])
+    def test_a_masked_load_without_other_is_undefined(self, kind, value):
+        copied = kernel("tl.store(y + i, tl.load(y + i, mask=i < n))")
+        from meter import metered
+
+        y = torch.zeros(8, dtype=kind)
+        with metered(y):
+            copied[(1,)](y, 5, BLOCK=8)
+        np.testing.assert_array_equal(y.numpy(), [0] * 5 + [value] * 3)

@@ -217,6 +217,9 @@ WRONG = {
     "nothing": lambda sites, kernel_size, stride, padding: set(),
     "none": lambda sites, kernel_size, stride, padding: None,
     "strings": lambda sites, kernel_size, stride, padding: {"0, 0"},
+    "true division": every(lambda x, tap, k, s, p: (x + p - tap) / s),
+    "pairs with a string": lambda sites, kernel_size, stride, padding: {(0, "a"), (1, 1)},
+    "numbers among pairs": lambda sites, kernel_size, stride, padding: {(0, 0), 1},
 }
 
 

@@ -88,7 +88,7 @@ def check_slope(answer: Callable[..., np.ndarray]) -> None:
 
 def explain_gradients(wanted: tuple[np.ndarray, ...], got: Any) -> str:
     """Say what is wrong with the two gradients; "" for right ones."""
-    if not isinstance(got, tuple) or len(got) != 2:
+    if not isinstance(got, (tuple, list)) or len(got) != 2:
         return "    should return two arrays, the gradients for x and the weight"
     for name, right, given in zip(("x", "weight"), wanted, got, strict=True):
         if complaint := explain_array(right, given):

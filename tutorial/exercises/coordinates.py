@@ -61,7 +61,7 @@ def points() -> Iterator[Case]:
 
 def explain_pair(wanted: Pair, got: Any) -> str:
     """Say what is wrong with sites and features; "" for right ones."""
-    if not isinstance(got, tuple) or len(got) != 2:
+    if not isinstance(got, (tuple, list)) or len(got) != 2:
         return "    should return two arrays, sites and features"
     for name, right, given in zip(("sites", "features"), wanted, got, strict=True):
         if complaint := explain_array(right, given):

@@ -9,7 +9,7 @@ import numpy as np
 
 from sscn_ref import active_growth, strided_rulebook, submanifold_rulebook
 
-from checker import Case, check, check_numbers
+from checker import Case, check, check_numbers, is_number
 
 Site = tuple[int, int]
 
@@ -67,12 +67,18 @@ def cases() -> Iterator[Case]:
 
 def explain(wanted: set[Site], got: Any) -> str:
     """Say what is wrong with an answer, with a drawing; "" for a right one."""
-    if not isinstance(got, set):
+    if not isinstance(got, (set, frozenset)):
         return f"    should return a set of sites, not a {type(got).__name__}"
     if got == wanted:
         return ""
     if not all(isinstance(site, tuple) and len(site) == 2 for site in got):
-        return f"    should contain pairs (u, v), not {next(iter(got))!r}"
+        odd = next(s for s in got if not (isinstance(s, tuple) and len(s) == 2))
+        return f"    should contain pairs (u, v), not {odd!r}"
+    for site in sorted(got, key=str):
+        for name, place in zip("uv", site, strict=True):
+            if not is_number(place) or place != int(place):
+                return f"    {name} = {place!r} of {site} is not a whole number"
+    got = {(int(u), int(v)) for u, v in got}
     return (
         f"    wanted {sorted(wanted)}\n    got    {sorted(got)}\n{drawing(wanted, got)}"
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from checker import Case, check, check_numbers, explain_array
+from checker import Case, check, check_numbers, explain_array, is_whole
 
 
 def check_probed(answer: Callable[[], tuple[int, ...]]) -> None:
@@ -44,7 +44,7 @@ def check_found(answer: Callable[..., int]) -> None:
 
 
 def searches() -> Iterator[Case]:
-    """Keys at home, further on, around the end, past an empty slot, in a full table."""
+    """Keys at home, further on, around the end; a full table; an emptied slot."""
     for keys, capacity in (
         ([5], 4),
         ([5, 9], 4),
@@ -63,6 +63,14 @@ def searches() -> Iterator[Case]:
                 "home": key % capacity,
                 "key": key,
             }
+    emptied = np.array([-1, -1, -1, 0, -1, 2, 3, 4])  # slot 4 held key 11
+    for key in (3, 4, 19, 12):
+        yield {
+            "slot_keys": np.array([0, 0, 0, 3, 0, 4, 19, 12]),
+            "slot_rows": emptied,
+            "home": 3 if key in (3, 19) else 4,
+            "key": key,
+        }
 
 
 def check_built(answer: Callable[..., np.ndarray]) -> None:
@@ -101,6 +109,6 @@ def fill(keys: np.ndarray, homes: np.ndarray, capacity: int) -> np.ndarray:
 
 def explain_row(wanted: int, got: Any) -> str:
     """Say what is wrong with a row number; "" for the right one."""
-    if isinstance(got, (bool, np.bool_)) or not isinstance(got, (int, np.integer)):
+    if not is_whole(got):
         return f"    should return a row number, not {got!r}"
     return "" if got == wanted else f"    wanted row {wanted}, got {got}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from sscn_ref import unique_sites
 
-from checker import check, check_numbers, explain_numbers
+from checker import check, check_numbers, explain_numbers, is_whole
 
 
 def check_estimated(answer: Callable[[], tuple[float, ...]]) -> None:
@@ -59,6 +59,6 @@ def check_dimension(answer: Callable[..., float]) -> None:
 
 def explain_count(wanted: int, got: Any) -> str:
     """Say what is wrong with a number of boxes; "" for the right one."""
-    if isinstance(got, bool) or not isinstance(got, (int, np.integer)):
+    if not is_whole(got):
         return f"    should return a number of boxes, not {got!r}"
     return "" if got == wanted else f"    wanted {wanted} boxes, got {got}"

@@ -63,11 +63,12 @@ def check_scattered(answer: Callable[..., np.ndarray]) -> None:
         plain.append(explain_array(wanted, got))
         return plain[-1]
 
-    check(answer, expected, cases, explain)
+    plainly = getattr(answer, "py_func", answer)  # it may be decorated already
+    check(plainly, expected, cases, explain)
     if len(plain) == len(cases) and not any(plain):
-        compiled = numba.njit(answer)
+        compiled = numba.njit(plainly)
         compiled.__name__ = f"{answer.__name__}, compiled"
-        check(compiled, expected, cases, explain_array)
+        check(compiled, expected, cases, explain_array, steps=None)
 
 
 def check_shared(answer: Callable[..., list[np.ndarray]]) -> None:
@@ -85,9 +86,11 @@ def check_shared(answer: Callable[..., list[np.ndarray]]) -> None:
 def explain_shares(asked: tuple[np.ndarray, int], got: Any) -> str:
     """Say what is wrong with the rules of the threads; "" for a right distribution."""
     rows_out, threads = asked
-    if not isinstance(got, list) or len(got) != threads:
+    if not isinstance(got, (list, tuple)) or len(got) != threads:
         return f"    should return a list of {threads} arrays"
-    if not all(isinstance(rules, np.ndarray) for rules in got):
+    got = [np.asarray(rules) for rules in got]
+    got = [rules if rules.size else rules.astype(int) for rules in got]
+    if not all(rules.ndim == 1 and rules.dtype.kind in "iu" for rules in got):
         return "    each thread's rules should be an array of their numbers"
     if sorted(itertools.chain(*got)) != list(range(len(rows_out))):
         return "    every rule should belong to exactly one thread"

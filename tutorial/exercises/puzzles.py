@@ -11,7 +11,7 @@ import torch
 from meter import metered
 from sscn_ref import submanifold_rulebook
 
-from checker import Case, check, explain_array
+from checker import Case, check, explain_array, named
 
 BLOCK = 16
 GONE = float("nan")  # the value of an output before a kernel writes it
@@ -52,7 +52,10 @@ def judge(
         touched.append(faults(meter, y, **given))
         return y.numpy()
 
-    answer.__name__ = getattr(kernel, "fn", kernel).__name__
+    answer.__name__ = named(kernel)
+    if not hasattr(kernel, "fn"):
+        print(f"[wrong] {answer.__name__} is no kernel: is @triton.jit above it?")
+        return
     complaints: list[str] = []
 
     def explain(wanted: np.ndarray, got: Any) -> str:
@@ -61,7 +64,10 @@ def judge(
 
     check(answer, expected, cases, explain)
     if len(complaints) == len(cases) and not any(complaints):
-        print(f"     score: {moved[-1]} numbers moved, at least {least(**cases[-1])}")
+        fewest = least(**cases[-1])
+        hint = ": is anything loaded in vain, or stored and loaded again?"
+        note = hint if moved[-1] > fewest else ""
+        print(f"     score: {moved[-1]} numbers moved, at least {fewest}{note}")
 
 
 def programs(rows: int) -> tuple[int]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sscn_ref import average_pool, batch_norm, batch_statistics, strided_rulebook
 
-from checker import Case, check, check_numbers, explain_array
+from checker import Case, check, check_numbers, explain_array, is_whole
 
 Site = tuple[int, int]
 
@@ -84,11 +84,6 @@ def check_meeting(answer: Callable[..., int | None]) -> None:
 
 def explain_layers(wanted: int | None, got: Any) -> str:
     """Say what is wrong with a number of layers; "" for the right one."""
-    if (
-        got is None
-        or wanted is None
-        or isinstance(got, bool)
-        or not isinstance(got, int)
-    ):
+    if wanted is None or not is_whole(got):
         return "" if got is wanted else f"    wanted {wanted}, got {got!r}"
     return "" if got == wanted else f"    wanted {wanted} layers, got {got}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from sscn_ref import Rulebook, submanifold_rulebook, taps
 
-from checker import check, check_numbers
+from checker import check, check_numbers, is_whole
 
 Site = tuple[int, int]
 Pairs = list[tuple[int, int]]
@@ -73,13 +73,17 @@ def check_mirrored_half(answer: Callable[..., list[Pairs]]) -> None:
 
 def explain(wanted: list[Pairs], got: Any) -> str:
     """Say which tap is the first wrong one, and how; "" if none is."""
-    if not isinstance(got, list) or not all(isinstance(pairs, list) for pairs in got):
+    lists = list, tuple
+    if not isinstance(got, lists) or not all(isinstance(taps, lists) for taps in got):
         return "    should return a list with one list of pairs per tap"
     if len(got) != len(wanted):
         return f"    wanted {len(wanted)} taps, got {len(got)}"
     for pair in (pair for pairs in got for pair in pairs):
-        if not isinstance(pair, tuple):
-            return f"    a pair should be a tuple (input row, output row), not {pair!r}"
+        if not isinstance(pair, lists) or len(pair) != 2:
+            return f"    a pair should be (input row, output row), not {pair!r}"
+        if not all(is_whole(row) for row in pair):
+            return f"    a pair should consist of two row numbers, not {pair!r}"
+    got = [[(int(i), int(o)) for i, o in pairs] for pairs in got]
     edge = round(len(wanted) ** 0.5)
     for tap, right, given in zip(taps((edge, edge)), wanted, got, strict=True):
         if given != right:

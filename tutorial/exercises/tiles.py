@@ -45,7 +45,7 @@ def check_ordered(answer: Callable[..., np.ndarray]) -> None:
     failed: list[str] = []
 
     def explain(table: np.ndarray, got: Any) -> str:
-        orders.append(got)
+        orders.append(np.asarray(got))
         failed.append(explain_order(table, got))
         return failed[-1]
 
@@ -60,7 +60,8 @@ def check_ordered(answer: Callable[..., np.ndarray]) -> None:
 def explain_order(table: np.ndarray, got: Any) -> str:
     """Say what is wrong with an order of a table's columns; "" for a right one."""
     rows = table.shape[1]
-    if not isinstance(got, np.ndarray) or got.shape != (rows,):
+    got = np.asarray(got)
+    if got.shape != (rows,):
         return f"    should return an array of {rows} row numbers"
     if got.dtype.kind not in "iu" or sorted(got.tolist()) != list(range(rows)):
         return "    every row should occur exactly once in the order"

@@ -7,7 +7,7 @@ WRONG = {
         "one axis": ("b = a**2", "b = a"),
         "one channel": ("9 * 4 * 8", "9 * 4"),
         "corner counted twice": ("15**2 - 14**2", "2 * 15"),
-        "a list": ("return a, b, c, d", "return [a, b, c, d]"),
+        "a number too few": ("return a, b, c, d", "return a, b, c"),
         "nothing": ("return a, b, c, d", "return None"),
     },
     "shifted": {

@@ -15,6 +15,19 @@ WRONG = {
         "its slot, not its row": ("return slot_rows[slot]", "return slot"),
         "key 0 for empty": ("if slot_rows[slot] < 0", "if slot_keys[slot] == 0"),
         "yes or no": ("return slot_rows[slot]", "return True"),
+        "all slots, from the first": """\
+            for k, row in zip(slot_keys, slot_rows):
+                if row >= 0 and k == key:
+                    return row
+            return -1""",
+        "past empty slots": ("            return -1\n", "            continue\n"),
+        "endless in a full table": """\
+            slot = home
+            while slot_rows[slot] >= 0:
+                if slot_keys[slot] == key:
+                    return slot_rows[slot]
+                slot = (slot + 1) % len(slot_keys)
+            return -1""",
     },
     "built": {
         "over the end": ("(slot + 1) % capacity", "slot + 1"),

@@ -10,7 +10,7 @@ WRONG = {
     },
     "rules": {
         "from the input": ("(row_in, row_out)", "(row_out, row_in)"),
-        "lists for pairs": ("(row_in, row_out)", "[row_in, row_out]"),
+        "triples": ("(row_in, row_out)", "(row_in, row_out, 0)"),
         "first axis fastest": ("x + i - middle, y + j - middle", "x + j - middle, y + i - middle"),
         "taps the other way": ("x + i - middle, y + j - middle", "x - i + middle, y - j + middle"),
         "not centred": ("middle = kernel_size // 2", "middle = 0"),
@@ -25,6 +25,13 @@ WRONG = {
         "not sorted": ("sorted(turned, key=lambda pair: pair[1])", "turned"),
         "sorted by input": ("pair[1]", "pair[0]"),
         "the middle forgotten": ("middle, *second_half", "*second_half"),
+        "the first half spoilt by an alias": """\
+            second = first_half[::-1]
+            for pairs in second:
+                for k, (i, o) in enumerate(pairs):
+                    pairs[k] = (o, i)
+                pairs.sort(key=lambda pair: pair[1])
+            return first_half + [[(i, i) for i in range(number_of_sites)]] + second""",
         "the middle last": ("middle, *second_half", "*second_half, middle"),
     },
 }
