@@ -13,6 +13,8 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
+from tests.support.interpreter import replace_the_language_once
+
 os.environ.setdefault("TRITON_INTERPRET", "1")
 os.environ.setdefault(
     "OMP_WAIT_POLICY", "passive"
@@ -88,6 +90,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         engine = getattr(item, "callspec", None) and item.callspec.params.get("engine")
         if getattr(engine, "name", "") == "triton" and item.path.name != "test_triton.py":
             item.add_marker("deep")
+
+
+def pytest_collection_finish() -> None:
+    """The modules that interpret kernels have imported Triton by now."""
+    replace_the_language_once()
 
 
 @pytest.hookimpl(optionalhook=True)  # xdist may be missing if only the system's Python is available
