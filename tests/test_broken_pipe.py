@@ -48,7 +48,11 @@ def events(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("unbuffered", BUFFERS.values(), ids=BUFFERS)
-@pytest.mark.parametrize("words", [["inspect", "events.npz"], ["--help"], ["inspect", "--help"]], ids=str)
+@pytest.mark.parametrize(
+    "words",
+    [["inspect", "events.npz"], ["--help"], pytest.param(["inspect", "--help"], marks=pytest.mark.deep)],
+    ids=str,
+)
 def test_a_command_whose_reader_has_ended_prints_nothing(
     events: Path, gone: int, words: list[str], unbuffered: str
 ) -> None:
@@ -63,7 +67,7 @@ def test_a_reader_may_close_the_pipe_after_the_first_line(events: Path) -> None:
     assert done.stdout.count("\n") == 1
 
 
-@pytest.mark.parametrize("unbuffered", BUFFERS.values(), ids=BUFFERS)
+@pytest.mark.parametrize("unbuffered", ["", pytest.param("1", marks=pytest.mark.deep)], ids=BUFFERS)
 def test_bad_input_is_still_reported(events: Path, gone: int, unbuffered: str) -> None:
     assert run(events, ["inspect", "absent.npz"], gone, unbuffered) == (2, "sscn inspect: absent.npz: no such file\n")
 

@@ -18,6 +18,7 @@ from sscn_triton.common.files import BusyError, Lock, WholeFile, WriteError, che
 from sscn_triton.lartpc import create_events, open_events
 
 pytest.importorskip("h5py")
+from tests.support import forks
 from tests.support.event_files import random_event, same_event
 
 SUFFIXES = [".h5", ".npz", ".csv"]
@@ -232,18 +233,22 @@ def test_the_unfinished_file_of_a_living_writer_is_not_removed(tmp_path: Path) -
     assert names(tmp_path) == ["file"]
 
 
+def add_a_letter(path: Path, log: Path) -> None:
+    with Lock(path, "it", wait=True):
+        log.write_text(log.read_text() + "x")
+
+
 def test_waiting_processes_get_a_lock_in_turn(tmp_path: Path) -> None:
     path, log = tmp_path / "lock", tmp_path / "log"
-    program = (
-        "import sys; from pathlib import Path; from sscn_triton.common.files import Lock; "
-        "lock = Lock(sys.argv[1], 'it', wait=True); log = Path(sys.argv[2]); log.write_text(log.read_text() + 'x')"
-    )
     log.write_text("")
+    others = [forks.context().Process(target=add_a_letter, args=(path, log)) for _ in range(3)]
     with Lock(path, "it"):
-        others = [subprocess.Popen([sys.executable, "-c", program, path, log]) for _ in range(3)]
+        for other in others:
+            other.start()
         log.write_text("x")
     for other in others:
-        assert other.wait() == 0
+        other.join()
+        assert other.exitcode == 0
     assert log.read_text() == "xxxx"
 
 

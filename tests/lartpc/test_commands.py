@@ -28,6 +28,7 @@ from sscn_triton.lartpc.simulation import production
 from sscn_triton.lartpc.simulation.production import PART, kept_events, simulate_file
 
 pytest.importorskip("h5py")
+from tests.support import forks
 from tests.support.event_files import random_event, same_event
 
 
@@ -124,14 +125,10 @@ def test_kept_events_of_a_version_that_simulates_differently_are_refused(
         simulate_file(path, 2 * PART, seed=5, size=16)
 
 
-KILLED = """
-import os, signal, sys
-from sscn_triton import lartpc
-from sscn_triton.lartpc.simulation import production
-publish = production.publish
-production.publish = lambda *names: (publish(*names), os.kill(os.getpid(), signal.SIGKILL))
-production.simulate_file(sys.argv[1], 3, seed=5, size=16)
-"""
+def killed_at_the_end(path: Path) -> None:
+    publish = production.publish
+    production.publish = lambda *names: (publish(*names), os.kill(os.getpid(), signal.SIGKILL))
+    simulate_file(path, 3, seed=5, size=16)
 
 
 @pytest.mark.parametrize("again", [["--overwrite", "true"], []], ids=["overwritten", "refused"])
@@ -139,7 +136,10 @@ def test_the_next_run_removes_files_of_a_run_killed_at_the_end(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, again: list[str]
 ) -> None:
     path = tmp_path / "events.h5"
-    assert subprocess.run([sys.executable, "-c", KILLED, str(path)]).returncode == -signal.SIGKILL
+    process = forks.context().Process(target=killed_at_the_end, args=(path,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert {one.name for one in tmp_path.iterdir()} == {path.name, ".events.h5.lock", ".events.h5.unfinished.journal"}
     written = path.read_bytes()
     code, _, err = sscn(capsys, "simulate", "--events", 3, "--seed", 5, "--size", 16, "--out", path, *again)

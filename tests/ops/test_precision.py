@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +10,7 @@ import torch
 
 from sscn_triton import nn
 from sscn_triton.ops.precision import float32_precision
+from tests.support import forks
 from tests.support.clouds import random_cloud
 
 SETTINGS = (
@@ -83,13 +82,17 @@ def test_precision_for_common_settings(sequence: tuple[tuple[str, str], ...], ta
     assert float32_precision() == taken
 
 
+def default_and_general() -> None:
+    assert float32_precision() == "ieee"
+    torch.backends.fp32_precision = "tf32"
+    assert float32_precision() == "tf32"
+
+
 def test_ieee_is_the_default_in_a_new_process_and_the_general_setting_applies() -> None:
-    code = (
-        "import torch; from sscn_triton.ops.precision import float32_precision; print(float32_precision()); "
-        "torch.backends.fp32_precision = 'tf32'; print(float32_precision())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["ieee", "tf32"]
+    process = forks.context().Process(target=default_and_general)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
 
 
 @pytest.mark.parametrize("setting", [("old", "medium"), ("matmul", "tf32"), ("all", "bf16")])
