@@ -10,6 +10,7 @@ import sys
 import pytest
 import torch
 
+import sscn_triton.compat.minkowski as ME
 import sscn_triton.compat.sparseconvnet as scn
 import sscn_triton.compat.spconv.pytorch as spconv
 from sscn_triton.compat import spine
@@ -24,6 +25,8 @@ def tensors():
         "SparseConvNetTensor": scn.InputLayer(2, 4)((COORDS.roll(-1, 1), rows)),
         "SparseConvTensor": spconv.SparseConvTensor(rows, COORDS.int(), [4, 4], 1),
         "BackendTensor": spine.create_tensor(features=rows, coordinates=COORDS),
+        "SparseTensor": ME.SparseTensor(rows, COORDS),
+        "TensorField": ME.TensorField(rows, COORDS),
     }
 
 
@@ -45,7 +48,7 @@ def test_other_missing_attributes_are_named_and_copies_work(name):
     x = tensors()[name]
     with pytest.raises(AttributeError, match=f"^{name!r} object has no attribute 'spam'$"):
         x.spam  # noqa: B018
-    rows = "F" if name == "BackendTensor" else "features"
+    rows = "F" if isinstance(x, ME.SparseTensor) else "features"
     for other in (copy.copy(x), copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
         assert torch.equal(getattr(other, rows), torch.ones(2, 3))
 

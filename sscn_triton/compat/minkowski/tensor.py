@@ -103,12 +103,16 @@ class Tensor(Hinted):
         return self.decomposed_coordinates, self.decomposed_features
 
     def coordinates_at(self, batch_index: int) -> Values:
-        """The coordinates of one event."""
-        return self.C[self.decomposition_permutations[batch_index], 1:]
+        """The coordinates of one event; none if there is no such event."""
+        return self.C[self._rows_at(batch_index), 1:]
 
     def features_at(self, batch_index: int) -> Values:
-        """The features of one event."""
-        return self._F[self.decomposition_permutations[batch_index]]
+        """The features of one event; none if there is no such event."""
+        return self._F[self._rows_at(batch_index)]
+
+    def _rows_at(self, batch_index: int) -> Values:
+        rows = self.decomposition_permutations
+        return rows[batch_index] if batch_index < len(rows) else torch.empty(0, dtype=torch.int64, device=self.device)
 
     def coordinates_and_features_at(self, batch_index: int) -> tuple[Values, Values]:
         """The coordinates and the features of one event."""

@@ -54,6 +54,7 @@ def test_events_are_decomposed_with_empty_ones() -> None:
     assert [part[:, 0].tolist() for part in features] == [[1, 2, 4], [], [0, 3]]
     assert x.coordinates_at(2)[:, 0].tolist() == [0, 2]
     assert x.features_at(0)[:, 0].tolist() == [1, 2, 4]
+    assert (x.coordinates_at(3).shape, x.features_at(1).shape) == ((0, 1), (0, 1))
 
 
 def test_fractions_are_rounded_down_with_a_warning_and_coordinates_are_copies() -> None:
