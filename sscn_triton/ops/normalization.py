@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from sscn_triton.ops import checks
-from sscn_triton.ops.checks import HEAD, moments_size
+from sscn_triton.ops.checks import moments_size
 from sscn_triton.ops.cpu import normalization as cpu
 from sscn_triton.ops.dtypes import of_type, sum_type, widened
 from sscn_triton.ops.norm import Norm, with_residual
@@ -33,10 +33,8 @@ def moments_cpu(features: Tensor) -> Tensor:
     """`moments`, computed by compiled loops."""
     rows, channels = features.shape
     found = _moments_fake(features)
-    if rows:
-        found[0] = cpu.TILE
-        tiles = -(-rows // cpu.TILE)
-        cpu.moments(_wide(features), found[HEAD : HEAD + tiles * 2 * channels].view(tiles, -1))
+    if rows and channels:
+        cpu.moments(_wide(features), found)
     return found
 
 
@@ -71,9 +69,8 @@ def _statistics_cpu(
     if batches is not None and momentum is not None:
         batches.add_(1)
     step = 1 / float(batches) if momentum is None and batches is not None else momentum or 0.0
-    tiles = moments[HEAD : HEAD + -(-rows // cpu.TILE) * 2 * channels].view(-1, 2 * channels)
     running = _of_type(moments, running_mean, running_var)
-    mean, variance = cpu.statistics(tiles, rows, running[0], running[1], step)
+    mean, variance = cpu.statistics(moments, rows, channels, running[0], running[1], step)
     for kept, moved in zip((running_mean, running_var), running, strict=True):
         if kept is not None and moved is not kept:
             kept.copy_(moved)

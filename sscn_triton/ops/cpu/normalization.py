@@ -16,6 +16,7 @@ from numba import carray  # type: ignore[attr-defined]
 from torch import Tensor
 
 from sscn_triton.common.numba_cache import fingerprint
+from sscn_triton.ops.checks import HEAD
 from sscn_triton.ops.cpu import jobs
 from sscn_triton.ops.cpu.jobs import REAL, inlined, inner, job, layout, pointer, run
 from sscn_triton.ops.norm import Norm
@@ -73,7 +74,7 @@ class _Moments(NamedTuple):
     """The arguments of `moments`' kernel."""
 
     x: Tensor
-    tiles: Tensor
+    moments: Tensor
     rows: int
     channels: int
     tile_count: int
@@ -81,7 +82,7 @@ class _Moments(NamedTuple):
 
 @cache
 def _moments_job(kind: torch.dtype) -> Any:
-    sources, real, arguments = fingerprint(jobs), REAL[kind], layout(_Moments)
+    sources, real, arguments, head = fingerprint(jobs), REAL[kind], layout(_Moments), HEAD
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
@@ -89,7 +90,9 @@ def _moments_job(kind: torch.dtype) -> Any:
         a = carray(words, 1, arguments)[0]
         channels = a.channels
         x = carray(pointer(a.x), (a.rows * channels,), real)
-        tiles = carray(pointer(a.tiles), (a.tile_count, 2 * channels), real)
+        tiles = carray(pointer(a.moments + head * x.itemsize), (a.tile_count, 2 * channels), real)
+        if part == 0:
+            carray(pointer(a.moments), (1,), real)[0] = TILE
         repeated = np.empty((2, max(PERIOD // channels, 1), channels), x.dtype)
         sums, mean = repeated[0], repeated[1]
         for tile in range(part * len(tiles) // parts, (part + 1) * len(tiles) // parts):
@@ -105,7 +108,7 @@ def _moments_job(kind: torch.dtype) -> Any:
 class _Statistics(NamedTuple):
     """The arguments of `statistics`' kernel."""
 
-    tiles: Tensor
+    moments: Tensor
     mean: Tensor
     variance: Tensor
     running_mean: Tensor | None
@@ -119,15 +122,15 @@ class _Statistics(NamedTuple):
 @cache
 def _statistics_job(kind: torch.dtype) -> Any:
     """The job that combines the moments of tiles: Chan, Golub and LeVeque, The American Statistician 37 (1983) 242."""
-    sources, real, arguments = fingerprint(jobs), REAL[kind], layout(_Statistics)
+    sources, real, arguments, head = fingerprint(jobs), REAL[kind], layout(_Statistics), HEAD
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
         a = carray(words, 1, arguments)[0]
         rows, channels = a.rows, a.channels
-        tiles = carray(pointer(a.tiles), (a.tile_count, 2 * channels), real)
         mean, variance = carray(pointer(a.mean), (channels,), real), carray(pointer(a.variance), (channels,), real)
+        tiles = carray(pointer(a.moments + head * mean.itemsize), (a.tile_count, 2 * channels), real)
         running = channels if a.running_mean else 0
         running_mean = carray(pointer(a.running_mean), (running,), real)
         running_var = carray(pointer(a.running_var), (running,), real)
@@ -369,23 +372,24 @@ def _slope_job(kind: torch.dtype) -> Any:
     return work
 
 
-def moments(x: Tensor, tiles: Tensor) -> None:
-    """Write the mean and the sum of squared deviations of each tile of rows ``[N, C]`` into ``[tiles, 2 * C]``."""
+def moments(x: Tensor, found: Tensor) -> None:
+    """Write the moments of rows ``[N, C]`` to ``found``: TILE, and after HEAD numbers each tile's mean and sum of
+    squared deviations."""
     rows, channels = x.shape
-    run(_moments_job(x.dtype), 2 * rows * channels, _Moments(x, tiles, rows, channels, tile_count=tiles.shape[0]))
+    run(_moments_job(x.dtype), 2 * rows * channels, _Moments(x, found, rows, channels, tile_count=-(-rows // TILE)))
 
 
 def statistics(
-    tiles: Tensor, rows: int, running_mean: Tensor | None, running_var: Tensor | None, step: float
+    moments: Tensor, rows: int, channels: int, running_mean: Tensor | None, running_var: Tensor | None, step: float
 ) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance ``[C]`` of rows whose tiles have these moments.
+    """Mean and biased variance ``[C]`` of rows that have these moments.
 
     Running statistics, if given, move by the fraction ``step`` towards mean and unbiased variance.
     """
-    count, channels = tiles.shape[0], tiles.shape[1] // 2
-    mean, variance = tiles.new_empty(channels), tiles.new_empty(channels)
-    arguments = _Statistics(tiles, mean, variance, running_mean, running_var, rows, channels, count, step)
-    run(_statistics_job(tiles.dtype), 0, arguments)
+    mean, variance = moments.new_empty(channels), moments.new_empty(channels)
+    count = -(-rows // TILE)
+    arguments = _Statistics(moments, mean, variance, running_mean, running_var, rows, channels, count, step)
+    run(_statistics_job(moments.dtype), 0, arguments)
     return mean, variance
 
 

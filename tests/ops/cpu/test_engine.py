@@ -14,10 +14,13 @@ from numba import carray
 
 from sscn_triton.functional import batch_norm
 from sscn_triton.functional.steps import strided_step
+from sscn_triton.ops import normalization
+from sscn_triton.ops.checks import HEAD
 from sscn_triton.ops.convolution import convolution, weight_gradient
 from sscn_triton.ops.cpu import convolution as cpu_convolution
 from sscn_triton.ops.cpu import jobs, microkernel, sites
 from sscn_triton.ops.cpu.keys import sort_keys
+from sscn_triton.ops.cpu.normalization import TILE
 from sscn_triton.ops.sites import transposed_rules
 from tests.support.clouds import random_cloud, random_sites
 
@@ -151,6 +154,16 @@ def test_norms_over_many_tiles_are_right_and_the_same_with_two_threads(shape: tu
     for one, two, right in zip(*results, run(True), strict=True):
         assert torch.equal(one, two)
         torch.testing.assert_close(one.double(), right.double(), rtol=2e-4, atol=2e-4 * float(right.abs().max()))
+
+
+def test_moments_begin_with_the_rows_of_a_tile_and_then_list_tiles() -> None:
+    x = torch.sin(torch.arange(2.0 * (TILE + 3))).reshape(-1, 2)
+    found = normalization.moments(x)
+    assert found[0] == TILE
+    for tile, rows in enumerate(x.split(TILE)):
+        mean, squares = found[HEAD + 4 * tile :][:4].view(2, 2)
+        torch.testing.assert_close(mean, rows.mean(0))
+        torch.testing.assert_close(squares, (rows - rows.mean(0)).square().sum(0))
 
 
 def test_tiles_fit_the_registers() -> None:
