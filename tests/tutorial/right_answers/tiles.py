@@ -82,12 +82,16 @@ RIGHT = {
                 total = tl.dot(left, right, total)
 """
         + PARTIAL,
-        "rule by rule": ENDS
+        "pointers transposed": ENDS
         + """\
-            for r in range(start, stop):
-                left = tl.load(x + tl.load(rows_in + r) * C + c)
-                right = tl.load(g + tl.load(rows_out + r) * C + c)
-                total += left[:, None] * right[None, :]
+            for first in tl.range(start, stop, BLOCK):
+                r = first + tl.arange(0, BLOCK)
+                there = r < stop
+                i = tl.load(rows_in + r, mask=there, other=0)
+                o = tl.load(rows_out + r, mask=there, other=0)
+                left = tl.load(x + c[:, None] + i[None, :] * C, mask=there[None, :], other=0.0)
+                right = tl.load(g + c[None, :] + o[:, None] * C, mask=there[:, None], other=0.0)
+                total = total + tl.dot(left, right, input_precision="ieee")
 """
         + PARTIAL,
         "zeros on one side alone": ENDS
