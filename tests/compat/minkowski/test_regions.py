@@ -51,7 +51,11 @@ def situations(draw):
     sites = draw(st.lists(site, min_size=1, max_size=14, unique=True))
     unit, aligned = draw(st.integers(1, 3)), draw(st.booleans())
     sites = [(b, *(c * unit for c in rest)) for b, *rest in sites] if aligned else sites
-    return region, per_axis(sizes), per_axis(st.integers(1, 3)), per_axis(st.integers(1, 2)), custom, sites, unit
+    kernel, stride, dilation = per_axis(sizes), per_axis(st.integers(1, 3)), per_axis(st.integers(1, 2))
+    layout = draw(st.sampled_from(["any", "same sites", "tiles"]))  # the last two use the library's own rulebooks
+    stride = {"any": stride, "same sites": [1] * ndim, "tiles": kernel}[layout]
+    dilation = [1] * ndim if layout == "tiles" else dilation
+    return region, kernel, stride, dilation, custom, sites, unit
 
 
 def rules_of(fine: list, coarse: list, taps: list, unit: int) -> dict[int, set]:
