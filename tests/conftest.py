@@ -92,8 +92,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("deep")
 
 
-def pytest_collection_finish() -> None:
-    """The modules that interpret kernels have imported Triton by now."""
+def pytest_runtest_setup() -> None:
+    """Before each test, because Triton may be imported when the first kernel runs."""
     replace_the_language_once()
 
 
