@@ -45,6 +45,8 @@ def text(results: Path) -> str:
         f"{machine['processor']}, torch {machine['torch']}, {record['date'][:10]}.",
         sentence(record),
         shown(class_rows(record)),
+        "The events of `small_192px.root` belong to the data set of the study. They are few, and they were looked at "
+        "while simulation and training were developed, so they are no independent test.",
         study.drawn(
             learning_curve,
             record,
@@ -92,9 +94,13 @@ def class_rows(record: dict[str, Any]) -> Table:
         mine = [percent(s["class_accuracy"][i]) for s in scores]
         rows.append([name, *mine, percent(float(name == best)), percent(of_slides[name])])
     for i, name in enumerate(names):
-        mine = [f"{s['voxel_metrics']['f1'][i]:.3f}" for s in scores]
+        mine = [_decimal(s["voxel_metrics"]["f1"][i]) for s in scores]
         rows.append([f"{name}, F1 over all voxels", *mine, "", ""])
     return Table(header, rows)
+
+
+def _decimal(value: float) -> str:
+    return "none" if value != value else f"{value:.3f}"
 
 
 def stage_rows(record: dict[str, Any]) -> Table:
@@ -124,5 +130,7 @@ def learning_curve(record: dict[str, Any]) -> Figure:
     ):
         axes.axhline(100 * (1 - value), ls=style, color="#8A5A9E", lw=1.2, label=name)
     axes.set(xscale="log", yscale="log", xlabel="events seen", ylabel="wrong nonzero voxels (%)")
+    axes.set_yticks([2, 5, 10, 20, 50], ["2", "5", "10", "20", "50"])
+    axes.minorticks_off()
     axes.legend(fontsize=8)
     return drawn

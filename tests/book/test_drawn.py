@@ -93,8 +93,12 @@ def test_verdicts_on_accuracies_compare_them_with_the_slides():
     assert claims._classes(trained(0.9, (0.5,) * 5))[2] == "reached for no class"
     assert claims._classes(trained(0.9, (1.0,) * 5))[2] == "reached"
     assert claims._michel(trained(0.9))[1:] == [
-        "50.0 % of 40 Michel electrons in the held-out events, not enriched; no candidates", "not reached",
+        "50.0 % of 40 Michel electrons in the held-out events, not enriched; no candidates",
+        "efficiency not reached, purity not reached",
     ]  # fmt: skip
+    many = trained(0.9)
+    many["scores"][0]["michel"] = {"true": 40, "identification_efficiency": 0.95, "identification_purity": 0.7}
+    assert claims._michel(many)[2] == "efficiency reached, purity not reached"
 
 
 @pytest.mark.parametrize(
