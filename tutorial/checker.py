@@ -19,7 +19,7 @@ LARGE = 64
 """Larger arrays are not printed."""
 
 STEPS = 1_000_000
-"""An answer is stopped after so many lines of its code."""
+"""Maximum number of lines of its code that an answer may run."""
 
 LIBRARIES = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib"))
 
@@ -54,10 +54,10 @@ def check(
             print(f"[todo] {name} is not written yet")
             return
         except TooLong:
-            print(f"[wrong] {call} ran {steps:,} lines: does it come to an end?")
+            print(f"[wrong] {call} ran {steps:,} lines: does it loop forever?")
             return
         except KeyboardInterrupt:
-            print(f"[wrong] {call} was interrupted: does it come to an end?")
+            print(f"[wrong] {call} was interrupted: does it loop forever?")
             return
         except (Exception, SystemExit) as error:  # a student's code may raise anything
             print(f"[wrong] {call} raised {type(error).__name__}: {error}")

@@ -9,7 +9,7 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def significant(value: float, digits: int = 2) -> str:
-    """A number rounded to so many significant digits, without an exponent."""
+    """A number rounded to `digits` significant digits, written without an exponent."""
     return f"{float(f'{value:.{digits}g}'):,.12g}"
 
 

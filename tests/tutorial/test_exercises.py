@@ -221,7 +221,7 @@ def test_an_endless_answer_is_stopped_and_its_case_named(exercise, capsys, monke
             pass
 
     check(exercise, endless)
-    assert re.match(r"\[wrong\] endless\(.*\) ran 1,000 lines: does it come to an end\?\n", capsys.readouterr().out)
+    assert re.match(r"\[wrong\] endless\(.*\) ran 1,000 lines: does it loop forever\?\n", capsys.readouterr().out)
 
 
 def test_a_failing_case_is_printed_on_one_readable_line(capsys):
@@ -242,7 +242,7 @@ def test_an_answer_that_had_to_be_stopped_names_its_case(capsys):
         raise KeyboardInterrupt
 
     check_all(endless, lambda slot: slot, [{"slot": 3}], lambda wanted, got: "")
-    assert capsys.readouterr().out == "[wrong] endless(slot=3) was interrupted: does it come to an end?\n"
+    assert capsys.readouterr().out == "[wrong] endless(slot=3) was interrupted: does it loop forever?\n"
 
 
 def test_a_kernel_without_its_decorator_is_no_kernel(capsys):
@@ -254,7 +254,7 @@ def test_a_kernel_without_its_decorator_is_no_kernel(capsys):
 def test_a_score_above_the_least_has_a_hint(capsys):
     summing = next(e for e in exercises("right") if "the sums in memory" in e.answers)
     check(summing, answered(summing, "the sums in memory"))
-    assert "numbers moved, at least 10532: is anything loaded in vain, or stored and loaded again?" in (
+    assert "numbers moved, at least 10532: is a number loaded but not used, or stored and loaded again?" in (
         capsys.readouterr().out
     )
 

@@ -65,7 +65,7 @@ def judge(
     check(answer, expected, cases, explain)
     if len(complaints) == len(cases) and not any(complaints):
         fewest = least(**cases[-1])
-        hint = ": is anything loaded in vain, or stored and loaded again?"
+        hint = ": is a number loaded but not used, or stored and loaded again?"
         note = hint if moved[-1] > fewest else ""
         print(f"     score: {moved[-1]} numbers moved, at least {fewest}{note}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor as Values
@@ -101,52 +101,44 @@ class MinkowskiConvolutionBase(_Kernel):
         return f"{self.in_channels}, {self.out_channels}, {super().extra_repr()}, bias={self.bias is not None}"
 
 
-class MinkowskiConvolution(MinkowskiConvolutionBase):
+class _OneWay(MinkowskiConvolutionBase):
+    """A convolution whose class decides whether it is transposed. Arguments: `MinkowskiConvolutionBase`."""
+
+    transposed: ClassVar[bool]
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: StrideType = -1,
+        stride: StrideType = 1,
+        dilation: StrideType = 1,
+        bias: bool = False,
+        kernel_generator: KernelGenerator | None = None,
+        expand_coordinates: bool = False,
+        convolution_mode: ConvolutionMode = ConvolutionMode.DEFAULT,
+        dimension: int | None = None,
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, dilation, bias, kernel_generator, self.transposed,
+            expand_coordinates, convolution_mode, dimension,
+        )  # fmt: skip
+
+
+class MinkowskiConvolution(_OneWay):
     """Convolution to the sites ``floor(input / stride)``, or with ``expand_coordinates`` to every site at a tap.
 
     Arguments: `MinkowskiConvolutionBase`.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: StrideType = -1,
-        stride: StrideType = 1,
-        dilation: StrideType = 1,
-        bias: bool = False,
-        kernel_generator: KernelGenerator | None = None,
-        expand_coordinates: bool = False,
-        convolution_mode: ConvolutionMode = ConvolutionMode.DEFAULT,
-        dimension: int | None = None,
-    ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, dilation, bias, kernel_generator, False,
-            expand_coordinates, convolution_mode, dimension,
-        )  # fmt: skip
+    transposed = False
 
 
-class MinkowskiConvolutionTranspose(MinkowskiConvolutionBase):
+class MinkowskiConvolutionTranspose(_OneWay):
     """The relation read backwards, onto the first map of the finer tensor stride; if there is none, or with
     ``expand_coordinates``, onto every site at a tap. Arguments: `MinkowskiConvolutionBase`."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: StrideType = -1,
-        stride: StrideType = 1,
-        dilation: StrideType = 1,
-        bias: bool = False,
-        kernel_generator: KernelGenerator | None = None,
-        expand_coordinates: bool = False,
-        convolution_mode: ConvolutionMode = ConvolutionMode.DEFAULT,
-        dimension: int | None = None,
-    ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, dilation, bias, kernel_generator, True,
-            expand_coordinates, convolution_mode, dimension,
-        )  # fmt: skip
+    transposed = True
 
 
 class MinkowskiGenerativeConvolutionTranspose(MinkowskiConvolutionBase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -27,9 +28,7 @@ class MinkowskiGlobalPooling(MinkowskiModuleBase):
 
     def __init__(self, mode: PoolingMode = PoolingMode.GLOBAL_AVG_POOLING_PYTORCH_INDEX) -> None:
         super().__init__()
-        if expect_choice("mode", mode, PoolingMode).name.startswith("LOCAL"):
-            raise ValueError(f"mode must be a global PoolingMode, got {mode.name}")
-        self.pooling_mode = mode
+        self.pooling_mode = global_mode("mode", mode)
 
     def forward(self, input: Any, coordinates: Any = None) -> Any:
         """Pool a sparse tensor or a field; ``coordinates`` must be None."""
@@ -67,6 +66,13 @@ class MinkowskiGlobalMaxPooling(MinkowskiGlobalPooling):
         super().__init__(mode)
 
 
+def global_mode(name: str, mode: PoolingMode) -> PoolingMode:
+    """Return ``mode``; raise ValueError naming the argument unless it is that of a pooling of whole events."""
+    if expect_choice(name, mode, PoolingMode).name.startswith("LOCAL"):
+        raise ValueError(f"{name} must be a global PoolingMode, got {mode.name}")
+    return mode
+
+
 def reduced(features: Values, batch: Values, how: Reduction) -> tuple[Values, Values]:
     """One row per event with rows, and the events, ascending."""
     events, place = batch.unique(return_inverse=True)
@@ -98,17 +104,12 @@ def spread_to_sites(
     return spread_events(pooled, sort_events(rows, len(pooled)))
 
 
-class MinkowskiBroadcastBase(MinkowskiModuleBase):
+class _Broadcast(MinkowskiModuleBase, ABC):
     """Join each event's row of a global pooling to all of the event's sites."""
 
-    def __init__(self, operation_type: BroadcastMode | None = None) -> None:
-        super().__init__()
-        self.operation_type = expect_choice("operation_type", operation_type, BroadcastMode, True)
-
+    @abstractmethod
     def _join(self, features: Values, spread: Values) -> Values:
-        if self.operation_type is None:
-            raise NotImplementedError
-        return joined(features, spread, self.operation_type)
+        """The output of the sites, from their features and their events' rows."""
 
     def forward(self, input: Any, input_glob: Any) -> Any:
         """Join ``input_glob``, a global pooling on a map of the same manager, to ``input``."""
@@ -117,6 +118,17 @@ class MinkowskiBroadcastBase(MinkowskiModuleBase):
             raise ValueError("both tensors must have the same coordinate manager")
         spread = spread_to_sites(pooled.F, x.coordinate_manager, x.coordinate_map_key, pooled.coordinate_map_key)
         return x.on(self._join(x.F, spread))
+
+
+class MinkowskiBroadcastBase(_Broadcast):
+    """Add each event's row to its sites, or multiply them by it, as ``operation_type`` says."""
+
+    def __init__(self, operation_type: BroadcastMode) -> None:
+        super().__init__()
+        self.operation_type = expect_choice("operation_type", operation_type, BroadcastMode)
+
+    def _join(self, features: Values, spread: Values) -> Values:
+        return joined(features, spread, self.operation_type)
 
 
 def joined(features: Values, spread: Values, mode: BroadcastMode) -> Values:
@@ -138,11 +150,8 @@ class MinkowskiBroadcastMultiplication(MinkowskiBroadcastBase):
         super().__init__(BroadcastMode.ELEMENTWISE_MULTIPLICATION)
 
 
-class MinkowskiBroadcast(MinkowskiBroadcastBase):
+class MinkowskiBroadcast(_Broadcast):
     """Copy each event's row to its sites."""
-
-    def __init__(self) -> None:
-        super().__init__()
 
     def _join(self, features: Values, spread: Values) -> Values:
         return spread

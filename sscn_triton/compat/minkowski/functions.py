@@ -16,6 +16,7 @@ from sscn_triton.compat.minkowski.maps.keys import CoordinateMapKey
 from sscn_triton.compat.minkowski.maps.manager import CoordinateManager
 from sscn_triton.compat.minkowski.normalization import instance_norm
 from sscn_triton.compat.minkowski.settings import BroadcastMode, ConvolutionMode, PoolingMode, expect_choice
+from sscn_triton.compat.minkowski.tensor import check_features, check_rows
 
 Key = CoordinateMapKey
 
@@ -50,6 +51,7 @@ class MinkowskiConvolutionFunction:
         expect_choice("convolution_mode", convolution_mode, ConvolutionMode)
         manager, shape = _checked(coordinate_manager), kernel_generator
         expand = shape.expand_coordinates
+        _check_rows(input_features, manager, in_coordinate_map_key)
 
         def made() -> Key:
             return convolution.output_key(manager, in_coordinate_map_key, shape, cls.transposed, expand)
@@ -81,7 +83,8 @@ class MinkowskiLocalPoolingFunction:
         coordinate_manager: CoordinateManager | None = None,
     ) -> Values:
         """Features ``[M, C]`` on the output map."""
-        mode, manager = expect_choice("pooling_mode", pooling_mode, PoolingMode), _checked(coordinate_manager)
+        mode, manager = pooling.local_mode(pooling_mode), _checked(coordinate_manager)
+        _check_rows(input_features, manager, in_coordinate_map_key)
 
         def made() -> Key:
             return pooling.pool_key(manager, in_coordinate_map_key, kernel_generator, cls.transposed)
@@ -108,14 +111,10 @@ class MinkowskiGlobalPoolingFunction:
         out_coordinate_map_key: Key | None = None,
         coordinate_manager: CoordinateManager | None = None,
     ) -> Values:
-        """Features ``[B, C]`` of the events of a map, or of a field if there is no such map."""
-        mode, manager = expect_choice("pooling_mode", pooling_mode, PoolingMode), _checked(coordinate_manager)
-        if in_coordinate_map_key in manager:
-            batch = manager.sites(in_coordinate_map_key)[:, 0].long()
-        else:
-            batch = manager.get_coordinate_field(in_coordinate_map_key)[:, 0].floor().long()
-        if len(batch) != len(input_features):
-            batch = manager.get_coordinate_field(in_coordinate_map_key)[:, 0].floor().long()
+        """Features ``[B, C]`` of the events of a map or a field: of the one that has as many rows, if both have the
+        key."""
+        mode, manager = events.global_mode("pooling_mode", pooling_mode), _checked(coordinate_manager)
+        batch = _events_of_rows(len(input_features), manager, in_coordinate_map_key)
         features, found = events.reduced(input_features, batch, mode.reduction)
         _known(out_coordinate_map_key, lambda: manager.origin_at(found, int(found[-1]) + 1 if len(found) else 0))
         return features
@@ -135,6 +134,8 @@ class MinkowskiBroadcastFunction:
     ) -> Values:
         """Features ``[N, C]`` on the map ``in_coords_key``."""
         mode, manager = expect_choice("operation_type", operation_type, BroadcastMode), _checked(coords_manager)
+        _check_rows(input_features, manager, in_coords_key)
+        _check_rows(input_features_global, manager, glob_coords_key)
         spread = events.spread_to_sites(input_features_global, manager, in_coords_key, glob_coords_key)
         return events.joined(input_features, spread, mode)
 
@@ -154,6 +155,7 @@ class MinkowskiInstanceNormFunction:
         manager = _checked(coords_manager)
         if expect_choice("gpooling_mode", gpooling_mode, PoolingMode).reduction != "mean":
             raise ValueError(f"gpooling_mode must be a mean, got {gpooling_mode.name}")
+        _check_rows(in_feat, manager, in_coords_key)
         _known(glob_coords_key, lambda: manager.origin_of(in_coords_key))
         return instance_norm(manager.sparse(in_feat, in_coords_key), None, None, 1e-8)
 
@@ -169,7 +171,9 @@ class MinkowskiInterpolationFunction:
         coordinate_manager: CoordinateManager | None = None,
     ) -> tuple[Values, Values, Values, Values]:
         """Features ``[M, C]``, and the rows, points and weights that they consist of."""
-        maps = _checked(coordinate_manager).corners(in_coordinate_map_key, tfield)
+        manager = _checked(coordinate_manager)
+        _check_rows(input_features, manager, in_coordinate_map_key)
+        maps = manager.corners(in_coordinate_map_key, tfield)
         return gathered(input_features, maps, len(tfield)), *maps
 
 
@@ -186,6 +190,7 @@ class MinkowskiPruningFunction:
     ) -> Values:
         """The features of the rows where a bool mask ``[N]`` is true."""
         manager = _checked(coords_manager)
+        _check_rows(in_feat, manager, in_coords_key)
         rows = sites.kept_rows(mask, manager.size(in_coords_key), in_feat.device)
         _known(out_coords_key, lambda: manager.pruned(in_coords_key, rows))
         return in_feat.index_select(0, rows)
@@ -200,6 +205,10 @@ class MinkowskiUnionFunction:
     ) -> Values:
         """The sum of the features on the union of their maps."""
         manager = _checked(coordinate_manager)
+        if len(in_feats) != len(in_coords_keys):
+            raise ValueError(f"there are {len(in_feats)} features for {len(in_coords_keys)} keys: give one per key")
+        for features, in_key in zip(in_feats, in_coords_keys, strict=True):
+            _check_rows(features, manager, in_key)
         key = _known(out_coords_key, lambda: manager.joined(in_coords_keys))
         return sites.united(list(in_feats), manager, in_coords_keys, key)
 
@@ -218,6 +227,25 @@ class MinkowskiDirectMaxPoolingFunction:
             raise ValueError(f"in_map and out_map must have one length, and out_map must be below {out_nrows}")
         features, found = events.reduced(in_feat.index_select(0, rows), places, "max")
         return in_feat.new_zeros(out_nrows, in_feat.shape[1]).index_copy(0, found, features)
+
+
+def _check_rows(features: Values, manager: CoordinateManager, key: Key) -> None:
+    """Raise unless features are ``[N, C]``, one row per site of a map."""
+    check_features(features)
+    check_rows(features, manager.size(key), "site")
+
+
+def _events_of_rows(count: int, manager: CoordinateManager, key: Key) -> Values:
+    """``[count]``: the event of each row of the map or the field that has the key and as many rows."""
+    found = [manager.sites(key)] if key in manager else []
+    found += [manager.get_coordinate_field(key)] if manager.has_field(key) else []
+    for coordinates in found:
+        if len(coordinates) == count:
+            return coordinates[:, 0].floor().long()
+    rows = " or ".join(str(len(coordinates)) for coordinates in found)
+    if not found:
+        raise ValueError(f"there is neither a map nor a field {key}")
+    raise ValueError(f"features must be [{rows}, C], one row per site or point of {key}, got {count} rows")
 
 
 def _checked(manager: CoordinateManager | None) -> CoordinateManager:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor as Values
@@ -43,9 +43,7 @@ class MinkowskiPoolingBase(Windowed):
         expand_coordinates: bool = False,
     ) -> None:
         super().__init__(kernel_size, stride, dilation, kernel_generator, expand_coordinates, dimension)
-        if expect_choice("pooling_mode", pooling_mode, PoolingMode) not in LOCAL:
-            raise ValueError(f"pooling_mode must be one of {', '.join(mode.name for mode in LOCAL)}")
-        self.is_transpose, self.pooling_mode = bool(is_transpose), pooling_mode
+        self.is_transpose, self.pooling_mode = bool(is_transpose), local_mode(pooling_mode)
         pool_region(self.kernel_generator)
 
     def forward(self, input: Any, coordinates: Any = None) -> Any:
@@ -59,49 +57,38 @@ class MinkowskiPoolingBase(Windowed):
         return x.on(pooled(x.F, book, mode), key)
 
 
-class MinkowskiAvgPooling(MinkowskiPoolingBase):
+class _LocalPooling(MinkowskiPoolingBase):
+    """A pooling with one reduction. Arguments: `MinkowskiPoolingBase`."""
+
+    mode: ClassVar[PoolingMode]
+
+    def __init__(
+        self,
+        kernel_size: StrideType = -1,
+        stride: StrideType = 1,
+        dilation: StrideType = 1,
+        kernel_generator: KernelGenerator | None = None,
+        dimension: int | None = None,
+    ) -> None:
+        super().__init__(kernel_size, stride, dilation, kernel_generator, False, self.mode, dimension)
+
+
+class MinkowskiAvgPooling(_LocalPooling):
     """The mean of the active values under the pool. Arguments: `MinkowskiPoolingBase`."""
 
-    def __init__(
-        self,
-        kernel_size: StrideType = -1,
-        stride: StrideType = 1,
-        dilation: StrideType = 1,
-        kernel_generator: KernelGenerator | None = None,
-        dimension: int | None = None,
-    ) -> None:
-        mode = PoolingMode.LOCAL_AVG_POOLING
-        super().__init__(kernel_size, stride, dilation, kernel_generator, False, mode, dimension)
+    mode = PoolingMode.LOCAL_AVG_POOLING
 
 
-class MinkowskiSumPooling(MinkowskiPoolingBase):
+class MinkowskiSumPooling(_LocalPooling):
     """The sum of the active values under the pool. Arguments: `MinkowskiPoolingBase`."""
 
-    def __init__(
-        self,
-        kernel_size: StrideType = -1,
-        stride: StrideType = 1,
-        dilation: StrideType = 1,
-        kernel_generator: KernelGenerator | None = None,
-        dimension: int | None = None,
-    ) -> None:
-        mode = PoolingMode.LOCAL_SUM_POOLING
-        super().__init__(kernel_size, stride, dilation, kernel_generator, False, mode, dimension)
+    mode = PoolingMode.LOCAL_SUM_POOLING
 
 
-class MinkowskiMaxPooling(MinkowskiPoolingBase):
+class MinkowskiMaxPooling(_LocalPooling):
     """The largest active value under the pool. Arguments: `MinkowskiPoolingBase`."""
 
-    def __init__(
-        self,
-        kernel_size: StrideType = -1,
-        stride: StrideType = 1,
-        dilation: StrideType = 1,
-        kernel_generator: KernelGenerator | None = None,
-        dimension: int | None = None,
-    ) -> None:
-        mode = PoolingMode.LOCAL_MAX_POOLING
-        super().__init__(kernel_size, stride, dilation, kernel_generator, False, mode, dimension)
+    mode = PoolingMode.LOCAL_MAX_POOLING
 
 
 class MinkowskiPoolingTranspose(MinkowskiPoolingBase):
@@ -121,6 +108,13 @@ class MinkowskiPoolingTranspose(MinkowskiPoolingBase):
     ) -> None:
         mode = PoolingMode.LOCAL_AVG_POOLING
         super().__init__(kernel_size, stride, dilation, kernel_generator, True, mode, dimension, expand_coordinates)
+
+
+def local_mode(mode: PoolingMode) -> PoolingMode:
+    """Return ``mode``; raise ValueError unless it is that of a pooling under a kernel."""
+    if expect_choice("pooling_mode", mode, PoolingMode) not in LOCAL:
+        raise ValueError(f"pooling_mode must be one of {', '.join(one.name for one in LOCAL)}, got {mode.name}")
+    return mode
 
 
 def pool_region(shape: KernelGenerator) -> Region:

@@ -27,6 +27,7 @@ from sscn_triton.compat.minkowski.tensor import (
     Tensor,
     check_features,
     check_rows,
+    check_source,
     manager_of,
     moved,
     other_map,
@@ -75,10 +76,7 @@ class SparseTensor(Tensor):
         self.quantization_mode = expect_choice("quantization_mode", quantization_mode, Quantization)
         if quantization_mode is Quantization.SPLAT_LINEAR_INTERPOLATION:
             raise ValueError("quantization_mode must not be SPLAT_LINEAR_INTERPOLATION: use TensorField.splat()")
-        if (coordinates is None) == (coordinate_map_key is None):
-            raise ValueError("pass either coordinates, or a coordinate_map_key with its coordinate_manager")
-        if coordinate_map_key is not None and not isinstance(coordinate_manager, CoordinateManager):
-            raise TypeError("a coordinate_map_key needs its CoordinateManager as coordinate_manager")
+        check_source(coordinates, "coordinate_map_key", coordinate_map_key, coordinate_manager)
         self._manager = manager_of(coordinates, coordinate_manager, allocator_type, minkowski_algorithm)
         self.unique_index: Values | None = None
         self.inverse_mapping: Values | None = None

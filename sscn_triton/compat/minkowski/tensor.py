@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -38,7 +39,7 @@ class MapError(ValueError, AssertionError):
     """Tensors that must have one map or manager have different ones; also an AssertionError, as in MinkowskiEngine."""
 
 
-class Tensor(Hinted):
+class Tensor(Hinted, ABC):
     """Features of sites or points in the maps of a manager."""
 
     INSTEAD: ClassVar = INSTEAD
@@ -48,12 +49,13 @@ class Tensor(Hinted):
     _manager: CoordinateManager
     _rows: list[Values] | None
 
+    @abstractmethod
     def on(self, features: Values) -> Any:
         """New features on the same sites or points."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _find_rows(self) -> list[Values]:
-        raise NotImplementedError
+        """The rows of every event up to the last one, ascending."""
 
     @property
     def F(self) -> Values:
@@ -66,9 +68,9 @@ class Tensor(Hinted):
         return self._F
 
     @property
+    @abstractmethod
     def coordinates(self) -> Values:
         """``[N, 1 + D]``, batch index first."""
-        raise NotImplementedError
 
     @property
     def C(self) -> Values:
@@ -177,12 +179,13 @@ class Tensor(Hinted):
     def __len__(self) -> int:
         return len(self._F)
 
+    @abstractmethod
     def _joined(self, other: Any, join: Callable[[Values, Values], Values]) -> Any:
-        raise NotImplementedError
+        """The features joined with those of another tensor, or with a number or values that broadcast."""
 
+    @abstractmethod
     def _check_same(self, other: Any) -> None:
         """Raise unless ``other`` is a tensor of the same kind on the same map."""
-        raise NotImplementedError
 
     def __add__(self, other: Any) -> Any:
         return self._joined(other, torch.add)
@@ -223,6 +226,14 @@ def check_features(features: Any) -> None:
         raise TypeError(f"features must be a floating-point tensor [N, channels], got {kind(features)}")
     if features.ndim != 2:
         raise ValueError(f"features must be [N, channels], got {tuple(features.shape)}")
+
+
+def check_source(coordinates: Any, name: str, key: Any, manager: Any) -> None:
+    """Raise unless a tensor is given either coordinates, or a key, the argument ``name``, with its manager."""
+    if (coordinates is None) == (key is None):
+        raise ValueError(f"pass either coordinates, or a {name} with its coordinate_manager")
+    if key is not None and not isinstance(manager, CoordinateManager):
+        raise TypeError(f"a {name} needs its CoordinateManager as coordinate_manager")
 
 
 def manager_of(

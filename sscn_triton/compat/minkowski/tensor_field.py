@@ -18,7 +18,15 @@ from sscn_triton.compat.minkowski.settings import (
     expect_choice,
 )
 from sscn_triton.compat.minkowski.sparse_tensor import Quantization, SparseTensor, merged
-from sscn_triton.compat.minkowski.tensor import Tensor, check_features, check_rows, manager_of, moved, other_map
+from sscn_triton.compat.minkowski.tensor import (
+    Tensor,
+    check_features,
+    check_rows,
+    check_source,
+    manager_of,
+    moved,
+    other_map,
+)
 from sscn_triton.core.value import value
 
 
@@ -54,10 +62,7 @@ class TensorField(Tensor):
     ) -> None:
         check_features(features)
         self.quantization_mode = _mergeable(quantization_mode)
-        if (coordinates is None) == (coordinate_field_map_key is None):
-            raise ValueError("pass either coordinates, or a coordinate_field_map_key with its coordinate_manager")
-        if coordinate_field_map_key is not None and not isinstance(coordinate_manager, CoordinateManager):
-            raise TypeError("a coordinate_field_map_key needs its CoordinateManager as coordinate_manager")
+        check_source(coordinates, "coordinate_field_map_key", coordinate_field_map_key, coordinate_manager)
         manager = self._manager = manager_of(coordinates, coordinate_manager, allocator_type, minkowski_algorithm)
         self._rows: list[Values] | None = None
         self._splat: dict[CoordinateMapKey, Weights] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import numpy as np
@@ -13,6 +12,7 @@ import sscn_triton.compat.minkowski as ME
 from sscn_triton.compat.minkowski.modules.resnet_block import BasicBlock, Bottleneck
 from sscn_triton.compat.minkowski.modules.senet_block import SEBasicBlock, SEBottleneck
 from sscn_triton.compat.minkowski.utils.gradcheck import gradcheck
+from tests.support.imports import check_imports
 
 
 def tensor(channels: int = 2, dtype: torch.dtype = torch.float64) -> ME.SparseTensor:
@@ -190,15 +190,15 @@ def test_the_summary_lists_layers_and_counts_parameters(capsys: pytest.CaptureFi
 
 
 IMPORTS = {
-    "import MinkowskiEngine as ME": "fine",
-    "import MinkowskiEngine.MinkowskiOps as me": "fine",
-    "import MinkowskiEngine.MinkowskiFunctional as MEF": "fine",
-    "from MinkowskiEngine.MinkowskiSparseTensor import SparseTensor": "fine",
-    "from MinkowskiEngine.modules.resnet_block import BasicBlock": "fine",
-    "from MinkowskiEngine.utils import sparse_quantize, batched_coordinates": "fine",
-    "from MinkowskiOps import MinkowskiToSparseTensor, cat": "fine",
-    "from MinkowskiCommon import convert_to_int_list": "fine",
-    "from MinkowskiEngineBackend._C import CoordinateMapKey, ConvolutionMode": "fine",
+    "import MinkowskiEngine as ME": None,
+    "import MinkowskiEngine.MinkowskiOps as me": None,
+    "import MinkowskiEngine.MinkowskiFunctional as MEF": None,
+    "from MinkowskiEngine.MinkowskiSparseTensor import SparseTensor": None,
+    "from MinkowskiEngine.modules.resnet_block import BasicBlock": None,
+    "from MinkowskiEngine.utils import sparse_quantize, batched_coordinates": None,
+    "from MinkowskiOps import MinkowskiToSparseTensor, cat": None,
+    "from MinkowskiCommon import convert_to_int_list": None,
+    "from MinkowskiEngineBackend._C import CoordinateMapKey, ConvolutionMode": None,
     "from MinkowskiEngine import KernelRegion": "sscn_triton does not have MinkowskiEngine's KernelRegion; use",
     "from MinkowskiEngine import spam": "stand-in for MinkowskiEngine has no spam",
     "import MinkowskiEngine.spam": "stand-in for MinkowskiEngine has no spam",
@@ -206,24 +206,60 @@ IMPORTS = {
 
 
 def test_programs_find_the_stand_in_under_minkowskiengines_names(tmp_path) -> None:
-    script = tmp_path / "imports.py"
-    script.write_text(f"""
-for line in {list(IMPORTS)}:
-    try:
-        exec(line)
-    except ImportError as error:
-        print(error)
-    else:
-        print("fine")
+    after = """
 import MinkowskiEngine, MinkowskiSparseTensor
 assert MinkowskiSparseTensor.SparseTensor is MinkowskiEngine.SparseTensor
 assert MinkowskiEngine.__name__ == "sscn_triton.compat.minkowski"
-""")
-    command = [sys.executable, "-m", "sscn_triton.compat", "minkowski", str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    for (wanted, words), line in zip(IMPORTS.items(), done.stdout.splitlines(), strict=True):
-        assert words in line, (wanted, line)
+"""
+    command = [sys.executable, "-m", "sscn_triton.compat", "minkowski"]
+    assert check_imports(tmp_path, IMPORTS, after=after, command=command) == []
+
+
+@pytest.mark.parametrize(
+    ("function", "mode"),
+    [
+        (ME.MinkowskiLocalPoolingFunction, ME.PoolingMode.GLOBAL_AVG_POOLING_DEFAULT),
+        (ME.MinkowskiGlobalPoolingFunction, ME.PoolingMode.LOCAL_MAX_POOLING),
+    ],
+)
+def test_a_pooling_function_refuses_the_mode_of_the_other(function: type, mode: ME.PoolingMode) -> None:
+    x = tensor()
+    kernel = [] if function is ME.MinkowskiGlobalPoolingFunction else [ME.KernelGenerator(2, 2, dimension=2)]
+    with pytest.raises(ValueError, match=f"pooling_mode must be .*, got {mode.name}"):
+        function.apply(x.F, mode, *kernel, x.coordinate_map_key, None, x.coordinate_manager)
+
+
+def test_every_function_needs_one_row_per_site() -> None:
+    x = tensor()
+    wrong, key, manager, shape = (
+        x.F[1:],
+        x.coordinate_map_key,
+        x.coordinate_manager,
+        ME.KernelGenerator(2, 2, dimension=2),
+    )
+    weight, point = torch.ones(4, x.F.shape[1], 1, dtype=x.F.dtype), torch.zeros(1, 3)
+    average, total, origin = (
+        ME.PoolingMode.LOCAL_AVG_POOLING,
+        ME.PoolingMode.GLOBAL_SUM_POOLING_DEFAULT,
+        manager.origin_of(key),
+    )
+    calls = {
+        "MinkowskiConvolutionFunction": (wrong, weight, shape, ME.ConvolutionMode.DEFAULT, key, None, manager),
+        "MinkowskiConvolutionTransposeFunction": (wrong, weight, shape, ME.ConvolutionMode.DEFAULT, key, None, manager),
+        "MinkowskiLocalPoolingFunction": (wrong, average, shape, key, None, manager),
+        "MinkowskiLocalPoolingTransposeFunction": (wrong, average, shape, key, None, manager),
+        "MinkowskiGlobalPoolingFunction": (wrong, total, key, None, manager),
+        "MinkowskiBroadcastFunction": (x.F[:1], x.F[:1], ME.BroadcastMode.ELEMENTWISE_ADDITON, key, origin, manager),
+        "MinkowskiInstanceNormFunction": (wrong, key, None, manager),
+        "MinkowskiInterpolationFunction": (wrong, point, key, manager),
+        "MinkowskiPruningFunction": (wrong, torch.ones(len(x), dtype=torch.bool), key, None, manager),
+        "MinkowskiUnionFunction": ([key], ME.CoordinateMapKey(3), manager, wrong),
+    }
+    others = {f"Minkowski{name}Function" for name in ("DirectMaxPooling", "SPMM", "SPMMAverage")}  # they have no map
+    assert calls.keys() | others == {name for name in vars(ME) if name.endswith("Function")}
+    for name, arguments in calls.items():
+        with pytest.raises(ValueError, match=r"features must be \[\d+, C\], one row per site"):
+            getattr(ME, name)().apply(*arguments)
 
 
 def test_the_exported_names_exist() -> None:

@@ -67,6 +67,10 @@ class Fields(Maps):
         self._fields[key] = coordinates.detach()
         return key
 
+    def has_field(self, key: CoordinateMapKey) -> bool:
+        """Whether there is a field of this key."""
+        return key in self._fields
+
     def get_coordinate_field(self, field_map_key: CoordinateMapKey) -> Tensor:
         """The points of a field, as they were given."""
         if field_map_key not in self._fields:
