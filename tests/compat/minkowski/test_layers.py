@@ -161,6 +161,11 @@ def test_points_become_voxels_and_batches() -> None:
     labels = np.array([4, 5, 6, 7], np.int32)
     voxels, found = ME.utils.sparse_quantize(points, labels=labels, ignore_label=-1, quantization_size=[0.5, 0.5])
     assert (found.tolist(), type(voxels)) == ([-1, 5, 7], np.ndarray)
+    column = ME.utils.sparse_quantize(points, labels=labels[:, None], ignore_label=-1, quantization_size=0.5)[1]
+    assert column.tolist() == [-1, 5, 7]
+    for wrong in (labels[:, None].repeat(2, 1), labels.astype(np.float32)):
+        with pytest.raises(ValueError, match=r"labels must be integers \[4\] or \[4, 1\], got"):
+            ME.utils.sparse_quantize(points, labels=wrong, quantization_size=0.5)
     events = [(points, values, labels), (points[:1], values[:1], labels[:1])]
     coordinates, features, targets = ME.utils.batch_sparse_collate(events)
     assert coordinates.tolist() == [[0, 0, 0], [0, 0, 0], [0, 0, 0], [0, -1, 3], [1, 0, 0]]

@@ -47,8 +47,8 @@ def situations(draw):
     per_axis = lambda what: draw(st.lists(what, min_size=ndim, max_size=ndim))  # noqa: E731
     tap = st.tuples(*[st.integers(-2, 2)] * ndim)
     custom = draw(st.lists(tap, min_size=1, max_size=4, unique=True))
-    site = st.tuples(st.integers(0, 1), *[st.integers(-5, 5)] * ndim)
-    sites = draw(st.lists(site, min_size=1, max_size=14, unique=True))
+    site = st.tuples(st.integers(0, 1), *[st.integers(-3, 3)] * ndim)  # dense enough for neighbours
+    sites = draw(st.lists(site, min_size=draw(st.sampled_from([1, 8])), max_size=14, unique=True))
     unit, aligned = draw(st.integers(1, 3)), draw(st.booleans())
     sites = [(b, *(c * unit for c in rest)) for b, *rest in sites] if aligned else sites
     kernel, stride, dilation = per_axis(sizes), per_axis(st.integers(1, 3)), per_axis(st.integers(1, 2))
@@ -71,9 +71,10 @@ def places(x: ME.SparseTensor) -> list:
     return [tuple(site) for site in x.C.tolist()]
 
 
-@settings(max_examples=40)
-@given(situation=situations(), transposed=st.booleans())
-def test_convolutions_equal_the_oracles(situation: tuple, transposed: bool) -> None:
+@pytest.mark.parametrize("transposed", [False, True])
+@settings(max_examples=25)
+@given(situation=situations())
+def test_convolutions_equal_the_oracles(transposed: bool, situation: tuple) -> None:
     region, kernel, stride, dilation, custom, sites, unit = situation
     ndim = len(kernel)
     shape = ME.KernelGenerator(
@@ -107,9 +108,10 @@ def test_convolutions_equal_the_oracles(situation: tuple, transposed: bool) -> N
     np.testing.assert_allclose(layer.kernel.grad, by_weight.reshape(layer.kernel.shape), atol=1e-12)
 
 
-@settings(max_examples=25)
-@given(situation=situations(), transposed=st.booleans())
-def test_expanding_leads_to_every_site_at_a_tap(situation: tuple, transposed: bool) -> None:
+@pytest.mark.parametrize("transposed", [False, True])
+@settings(max_examples=15)
+@given(situation=situations())
+def test_expanding_leads_to_every_site_at_a_tap(transposed: bool, situation: tuple) -> None:
     region, kernel, stride, dilation, custom, sites, unit = situation
     stride = [1] * len(stride) if transposed and any(unit % s for s in stride) else stride
     shape = ME.KernelGenerator(
@@ -127,6 +129,23 @@ def test_expanding_leads_to_every_site_at_a_tap(situation: tuple, transposed: bo
         every = {site for site in every if all(c % (unit * s) == 0 for c, s in zip(site[1:], stride, strict=True))}
     if not layer.use_mm:
         assert sorted(places(layer(x))) == sorted(every)
+
+
+@pytest.mark.parametrize("kernel", [2, 3])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_transposed_layer_is_the_adjoint_of_the_layer_with_the_same_kernel(kernel: int, stride: int) -> None:
+    sites = torch.tensor([(0, a, b) for a in range(5) for b in range(4) if (a + 2 * b) % 3]).int()
+    x = ME.SparseTensor(torch.randn(len(sites), 2, dtype=torch.float64), sites)
+    down = ME.MinkowskiConvolution(2, 3, kernel, stride, dimension=2).double()
+    up = ME.MinkowskiConvolutionTranspose(3, 2, kernel, stride, dimension=2).double()
+    up.kernel.data = down.kernel.data.transpose(1, 2)
+    y = down(x)
+    z = y.on(torch.randn_like(y.F))
+    torch.testing.assert_close((y.F * z.F).sum(), (x.F * up(z).F).sum())
+    pool, unpool = ME.MinkowskiSumPooling(2, 2, dimension=2), ME.MinkowskiPoolingTranspose(2, 2, dimension=2)
+    pooled = pool(x)
+    z = pooled.on(torch.randn_like(pooled.F))
+    torch.testing.assert_close((pooled.F * z.F).sum(), (x.F * unpool(z).F).sum())
 
 
 def test_the_taps_of_a_cross_begin_with_the_centre_and_those_of_a_box_at_the_lowest_corner() -> None:

@@ -51,9 +51,15 @@ def quantize(coords: Rows) -> tuple[Any, Any]:
 
 
 def quantize_label(coords: Rows, labels: Rows, ignore_label: int) -> tuple[Any, Any, Any]:
-    """`quantize`, and a label per distinct row: ``ignore_label`` where its rows have different labels."""
+    """`quantize`, and a label ``[M]`` per distinct row: ``ignore_label`` where its rows have different labels. Labels
+    are integers ``[N]`` or ``[N, 1]``."""
+    given = torch.as_tensor(labels)
+    if tuple(given.shape) not in ((len(coords),), (len(coords), 1)) or given.is_floating_point():
+        raise ValueError(
+            f"labels must be integers [{len(coords)}] or [{len(coords)}, 1], got {given.dtype} of {tuple(given.shape)}"
+        )
     first, inverse = quantize(coords)
-    given, place = torch.as_tensor(labels), torch.as_tensor(inverse).long()
+    given, place = given.reshape(-1), torch.as_tensor(inverse).long()
     found = given[torch.as_tensor(first).long()].clone()
     found[place[given != found[place]].unique()] = ignore_label
     return first, inverse, found.numpy() if isinstance(labels, np.ndarray) else found
@@ -86,7 +92,7 @@ def sparse_quantize(
     Args:
         coordinates: ``[N, D]``, a tensor or an array; divided by ``quantization_size`` and rounded down.
         features: ``[N, C]``: those of each voxel's first point are returned.
-        labels: ``[N]`` integers: a voxel whose points have different labels gets ``ignore_label``.
+        labels: ``[N]`` or ``[N, 1]`` integers: a voxel whose points have different labels gets ``ignore_label``.
         return_index, return_inverse: also return the first point of each voxel, and the voxel of each point; the
             second needs the first.
         return_maps_only: return only the first points, or the pair with ``return_inverse``; not with labels.
