@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import sscn_triton.compat.minkowski as ME
+from sscn_triton.compat.minkowski.events import MinkowskiBroadcastBase
 from sscn_triton.compat.minkowski.modules.resnet_block import BasicBlock, Bottleneck
 from sscn_triton.compat.minkowski.modules.senet_block import SEBasicBlock, SEBottleneck
 from sscn_triton.compat.minkowski.utils.gradcheck import gradcheck
@@ -232,6 +233,26 @@ def test_a_pooling_function_refuses_the_mode_of_the_other(function: type, mode: 
     kernel = [] if function is ME.MinkowskiGlobalPoolingFunction else [ME.KernelGenerator(2, 2, dimension=2)]
     with pytest.raises(ValueError, match=f"pooling_mode must be .*, got {mode.name}"):
         function.apply(x.F, mode, *kernel, x.coordinate_map_key, None, x.coordinate_manager)
+
+
+def test_an_odd_pool_that_tiles_space_starts_at_multiples_of_its_stride() -> None:
+    x = ME.SparseTensor(torch.arange(1.0, 7)[:, None], torch.tensor([[0, place] for place in range(6)]).int())
+    assert ME.MinkowskiSumPooling(3, 3, dimension=1)(x).F.flatten().tolist() == [1 + 2 + 3, 4 + 5 + 6]
+    assert ME.MinkowskiConvolution(1, 1, 3, 3, dimension=1)(x).C.tolist() == [[0, 0], [0, 3]]
+
+
+def test_a_broadcast_needs_its_operation() -> None:
+    with pytest.raises(TypeError, match="operation_type must be a BroadcastMode, got None"):
+        MinkowskiBroadcastBase(None)  # type: ignore[arg-type]
+
+
+def test_a_global_pooling_function_takes_the_points_of_a_field() -> None:
+    field = ME.TensorField(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([[0, 0.2], [0, 0.4], [1, 0.0]]))
+    key, manager = field.coordinate_field_map_key, field.coordinate_manager
+    mode = ME.PoolingMode.GLOBAL_SUM_POOLING_DEFAULT
+    assert ME.MinkowskiGlobalPoolingFunction().apply(field.F, mode, key, None, manager).tolist() == [[3.0], [4.0]]
+    with pytest.raises(ValueError, match="neither a map nor a field"):
+        ME.MinkowskiGlobalPoolingFunction().apply(field.F, mode, ME.CoordinateMapKey([7], "x"), None, manager)
 
 
 def test_every_function_needs_one_row_per_site() -> None:
