@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -244,6 +245,24 @@ def test_an_odd_pool_that_tiles_space_starts_at_multiples_of_its_stride() -> Non
 def test_a_broadcast_needs_its_operation() -> None:
     with pytest.raises(TypeError, match="operation_type must be a BroadcastMode, got None"):
         MinkowskiBroadcastBase(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "reduce"),
+    [("Sum", lambda rows: rows.sum(0)), ("Avg", lambda rows: rows.mean(0)), ("Max", lambda rows: rows.amax(0))],
+)
+def test_global_poolings_reduce_every_event(name: str, reduce: Callable) -> None:
+    x = tensor()
+    field = ME.TensorField(x.F, x.C.float())
+    layer = getattr(ME, f"MinkowskiGlobal{name}Pooling")()
+    expected = torch.stack([reduce(x.F[[0, 1, 3]]), reduce(x.F[[2, 4]])])
+    weight = torch.arange(4.0, dtype=torch.float64).view(2, 2)
+    (wanted,) = torch.autograd.grad((expected * weight).sum(), x.F)
+    for given in (x, field):
+        pooled = layer(given)
+        torch.testing.assert_close(pooled.F, expected)
+        assert pooled.C.tolist() == [[0, 0, 0], [1, 0, 0]]
+        torch.testing.assert_close(torch.autograd.grad((pooled.F * weight).sum(), x.F)[0], wanted)
 
 
 def test_a_global_pooling_function_takes_the_points_of_a_field() -> None:
