@@ -236,6 +236,16 @@ def test_a_pooling_function_refuses_the_mode_of_the_other(function: type, mode: 
         function.apply(x.F, mode, *kernel, x.coordinate_map_key, None, x.coordinate_manager)
 
 
+@pytest.mark.parametrize(
+    ("kind", "fan"), [(ME.MinkowskiConvolution, 2), (ME.MinkowskiConvolutionTranspose, 32)], ids=["down", "up"]
+)
+def test_initial_weights_are_uniform_within_the_root_of_the_fan(kind: type, fan: int) -> None:
+    layer = kind(2, 32, 3, 2, bias=True, dimension=2)
+    bound = (fan * 9) ** -0.5
+    for parameter in (layer.kernel, layer.bias):
+        assert 0.8 * bound < float(parameter.detach().abs().max()) <= bound
+
+
 def test_an_odd_pool_that_tiles_space_starts_at_multiples_of_its_stride() -> None:
     x = ME.SparseTensor(torch.arange(1.0, 7)[:, None], torch.tensor([[0, place] for place in range(6)]).int())
     assert ME.MinkowskiSumPooling(3, 3, dimension=1)(x).F.flatten().tolist() == [1 + 2 + 3, 4 + 5 + 6]

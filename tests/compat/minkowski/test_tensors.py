@@ -103,6 +103,9 @@ def test_images_and_back() -> None:
     assert x.C.tolist() == [[0, 1, 2], [1, 3, 4]]
     dense, corner, stride = x.dense(image.shape)
     assert torch.equal(dense, image)
+    assert torch.equal(x.dense(image.shape, min_coordinate=0)[0], image)
+    with pytest.raises(TypeError, match="min_coordinate must be 0 or an int32 tensor of 2 numbers, got 3"):
+        x.dense(image.shape, min_coordinate=3)
     assert (corner.tolist(), stride.tolist()) == ([[1, 2]], [1, 1])
     assert torch.equal(x.sparse(torch.zeros(2).int(), torch.tensor([3, 4]).int())[0].to_dense(), image.movedim(1, -1))
     assert torch.equal(ME.to_sparse(image.movedim(1, -1), format="BXXC").F, x.F)
