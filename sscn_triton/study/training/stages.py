@@ -14,6 +14,7 @@ import argparse
 import datetime
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from sscn_triton.study.training.checkpoint import (
 from sscn_triton.study.training.config import FINAL, LAST, STEPS, TrainConfig
 from sscn_triton.study.training.steplog import read_rows
 
+PROGRAM = "python -m sscn_triton.study.training.stages"
 POINTS = 200
 """Number of points of the learning curve."""
 OMITTED = (
@@ -114,17 +116,24 @@ def compact(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def record(folders: Sequence[Path], scores: Sequence[Path]) -> dict[str, Any]:
-    """The record of a training in stages, with the scores of its network. Raises as `read_stage` does, and ValueError
-    if a stage has other classes than the first or a file of scores belongs to another step."""
+    """The record of a training in stages, with the scores of its network.
+
+    Raises as `read_stage` does, and ValueError if a stage has another network than the first or did not start from the
+    one before it, or if a file of scores is unreadable or belongs to another step.
+    """
     stages = [read_stage(folder) for folder in folders]
     checkpoints = [load_checkpoint(folder / LAST) for folder in folders]
     classes = checkpoints[0].classes
     for folder, checkpoint in zip(folders, checkpoints, strict=True):
         if (checkpoint.classes, checkpoint.network) != (classes, checkpoints[0].network):
             raise ValueError(f"{folder} has another network than {folders[0]}: they are not stages of one training")
+    _check_order(folders, checkpoints)
     found = []
     for path in scores:
-        judged = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            judged = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path}: not a file of `sscn evaluate --out` ({error})") from error
         if judged.get("step") != checkpoints[-1].step:
             raise ValueError(
                 f"{path}: is of step {judged.get('step')}, not of step {checkpoints[-1].step}, the last one"
@@ -145,21 +154,55 @@ def record(folders: Sequence[Path], scores: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _check_order(folders: Sequence[Path], checkpoints: Sequence[Checkpoint]) -> None:
+    """Raise ValueError unless every stage started from the last checkpoint of the one before it, and the first from
+    none. Folders are compared by name, because they may have been moved."""
+    before: Path | None = None
+    for folder, checkpoint in zip(folders, checkpoints, strict=True):
+        start = training_options(checkpoint, folder / LAST).start
+        given = None if start is None else Path(start).absolute()
+        if (given and (given.parent.name, given.name)) != (before and (before.absolute().name, LAST)):
+            wanted = "random weights" if before is None else f"{before / LAST}"
+            raise ValueError(
+                f"{folder} started from {start or 'random weights'}, not from {wanted}: give all stages in order"
+            )
+        before = folder
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command. Exit code: 0, or 2 if the input is bad or nothing can be written."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folders", nargs="+", type=Path, metavar="STAGE", help="folder of a stage, in order")
     parser.add_argument("--scores", nargs="+", type=Path, default=[], help="files of `sscn evaluate --out`")
-    parser.add_argument("--out", required=True, type=Path, metavar="NAME", help="new files, without their suffix")
+    parser.add_argument("--out", required=True, metavar="NAME", help="new files, without their suffix")
+    parser.add_argument(
+        "--overwrite", choices=("true", "false"), default="false", help="replace existing files (default: false)"
+    )
     options = parser.parse_args(arguments)
-    written = [Path(f"{options.out}.{ending}") for ending in ("json", "ckpt")]
+    try:
+        print(join(options.folders, options.scores, options.out, options.overwrite == "true"))
+    except (ValueError, OSError) as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def join(folders: Sequence[Path], scores: Sequence[Path], out: str, overwrite: bool = False) -> str:
+    """Write OUT.json and OUT.ckpt; returns a line that describes them.
+
+    Raises as `record` does, and ValueError if a file exists, unless ``overwrite``.
+    """
+    written = [Path(f"{out}.{ending}") for ending in ("json", "ckpt")]
     for path in written:
-        check_new("out", str(path), overwrite=False)
-    found = record(options.folders, options.scores)
-    final = compact(load_checkpoint(options.folders[-1] / FINAL))
-    write_whole(written[0], f"{as_json(found)}\n", overwrite=False)
+        check_new("out", path, overwrite)
+    found = record(folders, scores)
+    final = compact(load_checkpoint(folders[-1] / FINAL))
+    write_whole(written[0], f"{as_json(found)}\n", overwrite=overwrite)
     save_checkpoint(final, written[1])
-    print(f"{found['passes']:,} passes in {found['seconds'] / 3600:.1f} h: {written[0]}, {written[1]}")
+    return f"{found['passes']:,} passes in {found['seconds'] / 3600:.1f} h: {written[0]}, {written[1]}"
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

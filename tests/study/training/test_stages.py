@@ -17,7 +17,7 @@ from sscn_triton.study.training.checkpoint import load_checkpoint, load_network
 from sscn_triton.study.training.config import EvaluateConfig, TrainConfig
 from sscn_triton.study.training.evaluation import evaluate
 from sscn_triton.study.training.segmentation import voxel_logits
-from sscn_triton.study.training.stages import curve, main, read_stage
+from sscn_triton.study.training.stages import curve, main, read_stage, record
 from sscn_triton.study.training.trainer import train
 
 OPTIONS = {"filters": 2, "depth": 2, "repetitions": 1, "average": 0.9, "tensorboard": False, "checkpoint_every": 1}
@@ -56,8 +56,13 @@ def test_the_record_lists_options_and_passes_of_every_stage(
     assert found["parameters"] == sum(p.numel() for p in load_network(stages[1] / "final.ckpt").parameters())
     assert found["scores"][0]["step"] == 2
     assert "14 passes" in capsys.readouterr().out
-    with pytest.raises(ValueError, match=r"training\.json already exists"):
-        main([first, second, "--out", str(tmp_path / "training")])
+    again = [first, second, "--out", str(tmp_path / "training")]
+    assert main(again) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("python -m sscn_triton.study.training.stages: out must be a new file, but ")
+    assert said.count("\n") == 1
+    assert main([*again, "--overwrite", "true"]) == 0
+    assert json.loads((tmp_path / "training.json").read_text())["scores"] == []
 
 
 def test_the_network_in_half_precision_predicts_nearly_the_same(stages: list[Path], tmp_path: Path) -> None:
@@ -99,4 +104,21 @@ def test_steps_after_the_last_checkpoint_do_not_count_and_missing_rows_are_refus
 
 def test_scores_of_another_network_are_refused(stages: list[Path], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"scores\.json: is of step 2, not of step 4"):
-        main([str(stages[0]), "--scores", str(stages[2]), "--out", str(tmp_path / "training")])
+        record(stages[:1], stages[2:])
+    (tmp_path / "a.json").write_text("no JSON")
+    with pytest.raises(ValueError, match=r"a\.json: not a file of `sscn evaluate --out`"):
+        record(stages[:1], [tmp_path / "a.json"])
+
+
+def test_stages_must_be_complete_and_in_order(stages: list[Path], tmp_path: Path) -> None:
+    first, second = stages[:2]
+    with pytest.raises(ValueError, match=r"second started from .*first/last\.ckpt, not from random weights"):
+        record([second], [])
+    with pytest.raises(ValueError, match=r"second started from .*, not from random weights"):
+        record([second, first], [])
+    with pytest.raises(ValueError, match=r"first started from random weights, not from .*first/last\.ckpt"):
+        record([first, first], [])
+    shutil.copytree(first, tmp_path / "moved" / "first")
+    assert record([tmp_path / "moved" / "first", second], [])["passes"] == 14
+    with pytest.raises(FileNotFoundError, match=r"none/last\.ckpt: no such file"):
+        record([tmp_path / "none"], [])
