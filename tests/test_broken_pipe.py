@@ -14,7 +14,7 @@ import pytest
 from sscn_triton.lartpc import create_events
 
 pytest.importorskip("jsonargparse")
-from tests.support.event_files import random_event
+from tests.support.events.files import random_event
 
 BUFFERS = {"by blocks": "", "by lines": "1"}
 

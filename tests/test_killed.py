@@ -13,7 +13,7 @@ from sscn_triton.lartpc import create_events
 pytest.importorskip("h5py")
 from tests.study.training.test_resume import check_same
 from tests.support import forks
-from tests.support.event_files import random_event
+from tests.support.events.files import random_event
 from tests.support.killing import sscn_until
 
 MOMENTS = [1, pytest.param(50, marks=pytest.mark.deep)]

@@ -21,7 +21,7 @@ from sscn_triton.study.training.checkpoint import load_checkpoint
 pytest.importorskip("h5py")
 from tests.support import forks
 from tests.support.disks import begin_sscn, sscn_on_a_full_disk
-from tests.support.event_files import random_event
+from tests.support.events.files import random_event
 
 
 class Case(NamedTuple):

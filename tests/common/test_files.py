@@ -19,7 +19,7 @@ from sscn_triton.lartpc import create_events, open_events
 
 pytest.importorskip("h5py")
 from tests.support import forks
-from tests.support.event_files import random_event, same_event
+from tests.support.events.files import random_event, same_event
 
 SUFFIXES = [".h5", ".npz", ".csv"]
 

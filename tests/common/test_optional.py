@@ -16,7 +16,7 @@ from sscn_triton import cli
 from sscn_triton.common.optional import INSTALL, OPTIONAL
 from sscn_triton.lartpc import open_events, simulate
 from sscn_triton.lartpc.files.opening import FORMATS
-from tests.support.event_formats import make, name_of
+from tests.support.events.formats import make, name_of
 
 ROOT = Path(__file__).parents[2]
 ALWAYS = {"jinja2", "llvmlite", "markupsafe", "numpy", "numba", "torch", "triton", "sscn_ref", "sscn_triton"}

@@ -29,7 +29,7 @@ from sscn_triton.lartpc.simulation.production import PART, kept_events, simulate
 
 pytest.importorskip("h5py")
 from tests.support import forks
-from tests.support.event_files import random_event, same_event
+from tests.support.events.files import random_event, same_event
 
 
 def sscn(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:

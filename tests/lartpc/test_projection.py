@@ -20,7 +20,7 @@ from sscn_triton.lartpc import (
     relabel,
     simulate,
 )
-from tests.support.event_files import random_event, same_event
+from tests.support.events.files import random_event, same_event
 
 HIP, MIP, SHOWER, DELTA, MICHEL = range(5)
 

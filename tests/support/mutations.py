@@ -17,9 +17,9 @@ import numpy as np
 
 from sscn_triton import cli
 from sscn_triton.lartpc import Event, EventFileError, Prediction, open_events
-from tests.support.event_files import public_rows, random_event, same_event, write_larcv3, write_pilarnet
-from tests.support.event_formats import FORMATS, MAKERS, name_of
-from tests.support.larcv_files import DATA, LABELS, PARTICLES, Trees, write_larcv
+from tests.support.events.files import public_rows, random_event, same_event, write_larcv3, write_pilarnet
+from tests.support.events.formats import FORMATS, MAKERS, name_of
+from tests.support.events.larcv import DATA, LABELS, PARTICLES, Trees, write_larcv
 
 TIME_LIMIT = 60.0
 """Seconds a case may take before its process is ended; one takes some milliseconds."""

@@ -18,7 +18,7 @@ import pytest
 for needed in ("h5py", "uproot"):
     pytest.importorskip(needed)
 
-from tests.support.event_formats import FORMATS, name_of  # noqa: E402
+from tests.support.events.formats import FORMATS, name_of  # noqa: E402
 
 WITHOUT_CHECKSUMS = ("public.h5", "plain.csv")
 FILES = (*map(name_of, FORMATS), *WITHOUT_CHECKSUMS)

@@ -23,7 +23,7 @@ ENDS = {
 CASES = [(writer, end) for writer in SUFFIXES for end in ENDS]
 CODE = """
 import json, os, sys
-from tests.support.event_files import random_event
+from tests.support.events.files import random_event
 from sscn_triton.lartpc import create_events
 
 codes = []

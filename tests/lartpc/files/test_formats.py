@@ -12,9 +12,9 @@ from sscn_triton.lartpc import Event, EventFileError, Larcv3Events, create_event
 
 pytest.importorskip("h5py")
 pytest.importorskip("uproot")
-from tests.support.event_files import public_rows, random_event, same_event, write_larcv3, write_pilarnet
-from tests.support.event_formats import FORMATS, Format, make
-from tests.support.larcv_files import Trees, unfill, write_larcv
+from tests.support.events.files import public_rows, random_event, same_event, write_larcv3, write_pilarnet
+from tests.support.events.formats import FORMATS, Format, make
+from tests.support.events.larcv import Trees, unfill, write_larcv
 
 EVENTS = [random_event(seed) for seed in range(3)] + [random_event(3, 0)]
 

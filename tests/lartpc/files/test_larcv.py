@@ -11,7 +11,7 @@ import pytest
 from sscn_triton.lartpc import PARTICLE_DTYPE, Event, LarcvError, read_larcv, simulate
 
 uproot = pytest.importorskip("uproot")
-from tests.support.larcv_files import DATA, LABELS, PARTICLES, Trees, unfill, write_larcv  # noqa: E402
+from tests.support.events.larcv import DATA, LABELS, PARTICLES, Trees, unfill, write_larcv  # noqa: E402
 
 
 def small_event(seed: int, count: int = 40) -> Event:

@@ -27,8 +27,8 @@ from sscn_triton.lartpc.files.reading_options import ReadingOptions
 from sscn_triton.lartpc.numbers.inspection import inspect_events
 from sscn_triton.lartpc.pictures.display import draw_event, plot_event
 from sscn_triton.lartpc.pictures.panels import make_panels
-from tests.support.event_files import random_event, same_event, write_larcv3
-from tests.support.event_formats import FORMATS, MAKERS, Format, as_spine, make
+from tests.support.events.files import random_event, same_event, write_larcv3
+from tests.support.events.formats import FORMATS, MAKERS, Format, as_spine, make
 
 EVENTS = [random_event(seed, 200, (16, 16, 16)) for seed in range(3)]
 SHAPES = [np.random.default_rng(seed).integers(0, 6, 200) for seed in range(3)]

@@ -21,7 +21,7 @@ from sscn_triton.lartpc import (
 )
 
 h5py = pytest.importorskip("h5py")
-from tests.support.event_files import public_rows, random_event, same_event, write_pilarnet  # noqa: E402
+from tests.support.events.files import public_rows, random_event, same_event, write_pilarnet  # noqa: E402
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ pytest.importorskip("lightning")
 from sscn_triton import cli
 from sscn_triton.lartpc import EventFileError, create_events, open_events, relabel
 from tests.study.training.test_prediction import make_checkpoint
-from tests.support.event_files import random_event, same_event
-from tests.support.event_formats import FORMATS, Format, make
+from tests.support.events.files import random_event, same_event
+from tests.support.events.formats import FORMATS, Format, make
 
 EVENTS = [random_event(seed, 300, (16, 16, 16)).replace(labels=np.arange(300) % 5) for seed in range(3)]
 

@@ -19,7 +19,7 @@ from sscn_triton.study.data.event_memory import EventMemory, MadeAhead, event_by
 from sscn_triton.study.training.checkpoint import load_checkpoint
 from sscn_triton.study.training.config import TrainConfig
 from sscn_triton.study.training.trainer import train
-from tests.support.event_files import random_event
+from tests.support.events.files import random_event
 
 
 def test_kept_events_are_unchanged_and_memory_is_bounded() -> None:

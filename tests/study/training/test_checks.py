@@ -24,7 +24,7 @@ from sscn_triton.study.data import identity
 from sscn_triton.study.training import trainer
 from sscn_triton.study.training.checkpoint import load_checkpoint
 from sscn_triton.study.training.config import TrainConfig
-from tests.support.event_files import random_event
+from tests.support.events.files import random_event
 
 CUBE = (16, 16, 16)
 

@@ -28,7 +28,7 @@ from sscn_triton.study.data.labels import class_names, project
 from sscn_triton.study.training.checkpoint import Checkpoint, load_network, save_checkpoint
 from sscn_triton.study.training.config import TrainConfig
 from sscn_triton.study.training.networks import NetworkSettings, make_network
-from tests.support.event_files import random_event, same_event
+from tests.support.events.files import random_event, same_event
 
 SHAPE = (16, 16, 16)
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from sscn_triton.lartpc import Event, create_events
 from sscn_triton.lartpc.files.opening import FORMATS, Format
-from tests.support.event_files import write_larcv3
-from tests.support.larcv_files import LABELS, Trees, unfill, write_larcv
+from tests.support.events.files import write_larcv3
+from tests.support.events.larcv import LABELS, Trees, unfill, write_larcv
 
 Maker = Callable[[Path, Sequence[Event]], Path]
 
@@ -55,7 +55,7 @@ MAKERS: dict[str, Maker] = {
 }
 """By the name of the format; every registered format has one."""
 
-assert MAKERS.keys() == {kind.name for kind in FORMATS}, "a format without a maker in tests/support/event_formats.py"
+assert MAKERS.keys() == {kind.name for kind in FORMATS}, "a format without a maker in tests/support/events/formats.py"
 
 
 def name_of(kind: Format) -> str:
