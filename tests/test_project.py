@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import doctest
 import itertools
+import json
 import re
 import shutil
 import subprocess
@@ -17,10 +18,12 @@ import pytest
 from packaging.requirements import Requirement
 
 import sscn_triton
+from sscn_triton.common.units import percent
 from tests.conftest import COSTLY
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 HEAVY = ("triton", "uproot", "awkward", "h5py", "lightning", "plotly", "matplotlib", "sklearn", "jsonargparse")
 
@@ -75,7 +78,7 @@ def test_every_folder_of_tests_mirrors_one_of_the_library():
 
 def test_the_example_of_the_readme_learns_as_printed(tmp_path):
     """Rounding differs between processors, and changes the second decimal."""
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    example = EXAMPLES[0]
     (printed,) = re.findall(r"```text\n(step.*?)```", README, re.DOTALL)
     line = re.compile(r"step +(\d+): loss (\d\.\d\d), (\d+)% of (\d+) voxels right")
     shown, done = (
@@ -88,6 +91,17 @@ def test_the_example_of_the_readme_learns_as_printed(tmp_path):
         assert abs(right - shown_right) <= 10
     assert sorted(done, key=lambda row: -row[1]) == done  # the loss decreases from line to line
     assert done[-1][1] < 0.6 * done[0][1]
+
+
+def test_the_example_with_pretrained_weights_continues_the_first_one(capsys):
+    first, second = EXAMPLES
+    scope: dict[str, object] = {}
+    exec(first[: first.index("model =")] + second, scope)
+    assert scope["scores"].argmax(1).eq(scope["labels"]).float().mean() > 0.85
+    assert capsys.readouterr().out.count("'") == 10
+    record = ROOT / "book/results" / f"{scope['network'].about['record']}.json"
+    judged = json.loads(record.read_text())["scores"][0]
+    assert f"{percent(judged['nonzero_accuracy'])} of the nonzero voxels of {judged['events']:,} simulated" in README
 
 
 def test_the_folders_listed_in_the_readme_exist():

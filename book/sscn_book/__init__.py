@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from sscn_book import claims, commands, front, gpu, long_training, migration, scaling, speed, study
+from sscn_book import claims, commands, front, gpu, long_training, migration, pretrained, scaling, speed, study
 
 
 def copy_notebooks(app: Sphinx, config: object) -> None:
@@ -34,6 +34,7 @@ def draw(app: Sphinx, config: object) -> None:
         "published.txt": study.published(),
         "claims.txt": claims.text(book / "results"),
         "long_training.txt": long_training.text(book / "results"),
+        "model_cards.txt": pretrained.cards(),
         "study.txt": study.text(book / "results"),
         "gpu_times.txt": gpu.times(book / "results"),
         "scaling.txt": scaling.growth(book / "results", drawn),

@@ -12,17 +12,12 @@ from matplotlib.figure import Figure
 
 from sscn_book import study
 from sscn_book.tables import shown
-from sscn_triton.common.table import Table
 from sscn_triton.common.units import percent
+from sscn_triton.models.pretrained import folder_of, packaged, read_folder
 from sscn_triton.study import published as slides
 from sscn_triton.study.analysis.causes import SMALL, WHOLE
 from sscn_triton.study.analysis.mistakes_report import cause_rows
-
-
-def constant(classes: list[str], shares: list[float]) -> tuple[str, float]:
-    """The best answer that is the same for every voxel, the most frequent class, and its nonzero accuracy."""
-    share, name = max(zip(shares, classes, strict=True))
-    return name, share
+from sscn_triton.study.training.model_card import class_rows, constant, stage_rows
 
 
 def latest(results: Path) -> tuple[str, dict[str, Any]] | None:
@@ -41,8 +36,8 @@ def text(results: Path) -> str:
     mistakes = judged["mistakes"]
     machine = record["machine"]
     return "\n\n".join([
-        f"From `results/{name}`; the weights, in half precision, are in `results/{Path(name).stem}.ckpt`. "
-        f"{machine['processor']}, torch {machine['torch']}, {record['date'][:10]}.",
+        f"From `results/{name}`{_network(Path(name).stem)}. {machine['processor']}, torch {machine['torch']}, "
+        f"{record['date'][:10]}.",
         sentence(record),
         shown(class_rows(record)),
         "The events of `small_192px.root` belong to the data set of the study. They are few, and they were looked at "
@@ -65,6 +60,12 @@ def text(results: Path) -> str:
     ])  # fmt: skip
 
 
+def _network(stem: str) -> str:
+    """Where the network of this record is; nothing if it is not in the package."""
+    names = [name for name in packaged() if read_folder(folder_of(name)).about.get("record") == stem]
+    return f"; the network is in the package: [`{names[0]}`](pretrained.md)" if names else ""
+
+
 def sentence(record: dict[str, Any]) -> str:
     """What was trained, for how long, and the result."""
     network, judged = record["network"], record["scores"][0]
@@ -78,39 +79,6 @@ def sentence(record: dict[str, Any]) -> str:
         f"of {judged['events']:,} held-out events (the mean over events); the answer {name} for every voxel would "
         f"label {percent(share)}."
     )
-
-
-def class_rows(record: dict[str, Any]) -> Table:
-    """Accuracies on each file of events, beside the trivial answer and the slides."""
-    names, scores = record["classes"], record["scores"]
-    header = ["mean over events", *(f"{s['data']}, {s['events']:,} events" for s in scores)]
-    best, share = constant(names, scores[0]["class_share"])
-    header += [f"{best} everywhere", "2018, sparse, 192 px"]
-    theirs = {n.size: n for n in slides.NETWORKS if n.name == "sparse"}[192]
-    rows = [["nonzero accuracy", *(percent(s["nonzero_accuracy"]) for s in scores), percent(share)]]
-    rows[0].append(percent(theirs.nonzero_accuracy))
-    of_slides = {one.name: one.accuracy for one in slides.CLASSES}
-    for i, name in enumerate(names):
-        mine = [percent(s["class_accuracy"][i]) for s in scores]
-        rows.append([name, *mine, percent(float(name == best)), percent(of_slides[name])])
-    for i, name in enumerate(names):
-        mine = [_decimal(s["voxel_metrics"]["f1"][i]) for s in scores]
-        rows.append([f"{name}, F1 over all voxels", *mine, "", ""])
-    return Table(header, rows)
-
-
-def _decimal(value: float) -> str:
-    return "none" if value != value else f"{value:.3f}"
-
-
-def stage_rows(record: dict[str, Any]) -> Table:
-    """Options, passes and hours of every stage."""
-    rows = []
-    for number, stage in enumerate(record["stages"], 1):
-        options = ", ".join(f"{name}={value}" for name, value in stage["options"].items())
-        passes, hours = f"{stage['passes']:,}", f"{stage['seconds'] / 3600:.1f}"
-        rows.append([str(number), options, f"{stage['steps']:,}", passes, hours])
-    return Table(["stage", "options", "steps", "events seen", "hours"], rows)
 
 
 def learning_curve(record: dict[str, Any]) -> Figure:

@@ -1,4 +1,4 @@
-"""Packages that `pip install sscn` omits and `pip install 'sscn[study]'` installs."""
+"""Packages that `pip install sscn` omits and its extras `study` and `hub` install."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 
 OPTIONAL = {
     "h5py": "h5py",
+    "huggingface_hub": "huggingface_hub",
     "jsonargparse": "jsonargparse",
     "lightning": "lightning",
     "matplotlib": "matplotlib",
@@ -17,9 +18,10 @@ OPTIONAL = {
     "uproot": "uproot",
     "yaml": "PyYAML",
 }
-"""The package of each imported module: those of the extra `study` and their dependencies."""
+"""The package of each imported module: those of the extras and their dependencies."""
 
-INSTALL = "pip install 'sscn[study]'"
+HUB = ("huggingface_hub",)
+"""Modules of the extra `hub`; the others belong to `study`."""
 
 
 def require(*modules: str) -> None:
@@ -32,7 +34,12 @@ def require(*modules: str) -> None:
 
 def missing(module: str) -> str:
     """The message for a module of `OPTIONAL` that is not installed."""
-    return f"needs the package {OPTIONAL[module]}, which is not installed: {INSTALL}"
+    return f"needs the package {OPTIONAL[module]}, which is not installed: {install(module)}"
+
+
+def install(module: str) -> str:
+    """The command that installs a module of `OPTIONAL`."""
+    return f"pip install 'sscn[{'hub' if module in HUB else 'study'}]'"
 
 
 def is_optional(error: ModuleNotFoundError) -> bool:

@@ -1,9 +1,11 @@
-"""Write tensors to files."""
+"""Write tensors to files, and check those that were read."""
 
 from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,3 +21,19 @@ def save_tensors(content: Any, path: str | os.PathLike[str], *, overwrite: bool 
     buffer = io.BytesIO()
     torch.save(content, buffer)
     write_whole(path, buffer.getbuffer(), overwrite=overwrite)
+
+
+def check_tensors(what: str, wanted: Mapping[str, Any], found: Mapping[str, Any], path: Path) -> None:
+    """Check that the tensors in a file have the names and shapes of the network's, and finite values.
+
+    Raises ValueError with the file and the tensor; what: what they are called in the message.
+    """
+    for name in sorted(wanted.keys() ^ found.keys()):
+        problem = f"{name} is missing" if name in wanted else f"the network has no {name}"
+        raise ValueError(f"{path}: the {what}s do not belong to the network that the checkpoint names: {problem}")
+    for name, weight in found.items():
+        shape = tuple(getattr(weight, "shape", ()))
+        if not isinstance(weight, torch.Tensor) or shape != tuple(wanted[name].shape):
+            raise ValueError(f"{path}: {what} {name} is {shape}, the network's is {tuple(wanted[name].shape)}")
+        if not torch.isfinite(weight).all():
+            raise ValueError(f"{path}: {what} {name} has values that are not finite")

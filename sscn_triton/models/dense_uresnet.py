@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sscn_triton.models.pretrained import Pretrained
+
 if TYPE_CHECKING:
     from sscn_triton.models.uresnet import SparseUResNet
 
@@ -27,7 +29,7 @@ _NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 Architecture = Literal["matched", "study"]
 
 
-class DenseUResNet(nn.Module):
+class DenseUResNet(Pretrained):
     """A UResNet on dense images: [B, in_channels, *S] -> logits [B, num_classes, *S].
 
     architecture="matched": stem convolution of 3, then `depth` resolutions with widths `filters * (1, 2, .. depth)`; at
@@ -57,11 +59,12 @@ class DenseUResNet(nn.Module):
         ndim: int = 3,
         architecture: Architecture = "matched",
     ) -> None:
-        super().__init__()
-        counts = {"in_channels": in_channels, "num_classes": num_classes, "filters": filters}
-        for name, value in (counts | {"depth": depth, "repetitions": repetitions}).items():
+        counts = {"in_channels": in_channels, "num_classes": num_classes, "filters": filters, "depth": depth}
+        counts |= {"repetitions": repetitions}
+        for name, value in counts.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        super().__init__(**counts, ndim=ndim, architecture=architecture)
         if ndim not in _CONV:
             raise ValueError(f"ndim must be 1, 2 or 3, got {ndim}")
         if architecture not in ("matched", "study"):

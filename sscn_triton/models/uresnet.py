@@ -12,6 +12,7 @@ from torch.nn import Identity, Module
 from sscn_triton import nn
 from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.functional import concatenate
+from sscn_triton.models.pretrained import Pretrained
 from sscn_triton.nn.fusion import PreNorm, run, takes_moments
 from sscn_triton.nn.own_forward import own_forward, runs_own_forward
 from sscn_triton.relation import one_integer
@@ -84,7 +85,7 @@ class Level(PreNorm):
         return run([self.decoder], concatenate([x, back]), found=found)
 
 
-class SparseUResNet(Module):
+class SparseUResNet(Pretrained):
     """Semantic segmentation of sparse images: a class score for every active site.
 
     At its defaults it is the study's network, with 2,741,477 parameters.
@@ -109,11 +110,10 @@ class SparseUResNet(Module):
         repetitions: int = 2,
         ndim: int = 3,
     ) -> None:
-        super().__init__()
-        one_integer(num_classes, "num_classes", 1)
-        one_integer(filters, "filters", 1)
-        one_integer(depth, "depth", 1)
-        one_integer(repetitions, "repetitions", 1)
+        counts = {"num_classes": num_classes, "filters": filters, "depth": depth, "repetitions": repetitions}
+        for name, value in counts.items():
+            one_integer(value, name, 1)
+        super().__init__(in_channels=in_channels, **counts, ndim=ndim)
         self.stem = nn.SubmanifoldConv(in_channels, filters, 3, bias=False, ndim=ndim)
         self.levels = Level([filters * (level + 1) for level in range(depth)], repetitions, ndim)
         self.head = nn.Sequential(nn.BatchNormReLU(filters, EPS, MOMENTUM), nn.Linear(filters, num_classes))

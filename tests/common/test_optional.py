@@ -13,13 +13,24 @@ from pathlib import Path
 import pytest
 
 from sscn_triton import cli
-from sscn_triton.common.optional import INSTALL, OPTIONAL
+from sscn_triton.common.optional import HUB, OPTIONAL, install
 from sscn_triton.lartpc import open_events, simulate
 from sscn_triton.lartpc.files.opening import FORMATS
 from tests.support.events.formats import make, name_of
 
 ROOT = Path(__file__).parents[2]
-ALWAYS = {"jinja2", "llvmlite", "markupsafe", "numpy", "numba", "torch", "triton", "sscn_ref", "sscn_triton"}
+ALWAYS = {
+    "jinja2",
+    "llvmlite",
+    "markupsafe",
+    "numpy",
+    "numba",
+    "safetensors",
+    "torch",
+    "triton",
+    "sscn_ref",
+    "sscn_triton",
+}
 FOREIGN = {"flex_gemm", "MinkowskiEngine", "sparseconvnet", "spconv", "spine", "torchsparse", "warpconvnet"}
 """Other engines, which a comparison looks for and omits if they are missing."""
 
@@ -45,13 +56,20 @@ def test_every_imported_package_is_declared_optional_or_required() -> None:
     assert OPTIONAL.keys() <= others.keys()
 
 
-def test_the_extra_study_has_the_optional_packages() -> None:
+def extra(name: str) -> set[str]:
+    """The packages of an extra."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    extra = re.search(r"^study = \[(.*?)^\]", text, re.DOTALL | re.MULTILINE)
-    assert extra
-    listed = set(re.findall(r'"([\w-]+)', extra[1]))
-    assert set(OPTIONAL.values()) - listed == {"tqdm", "PyYAML"}  # the others depend on these
-    assert listed <= set(OPTIONAL.values())
+    found = re.search(rf"^{name} = \[(.*?)\]$", text, re.DOTALL | re.MULTILINE)
+    assert found
+    return set(re.findall(r'"([\w-]+)', found[1]))
+
+
+def test_the_extras_have_the_optional_packages() -> None:
+    assert {OPTIONAL[module] for module in HUB} == extra("hub")
+    listed = extra("study")
+    studys = {package for module, package in OPTIONAL.items() if module not in HUB}
+    assert studys - listed == {"tqdm", "PyYAML"}  # the others depend on these
+    assert listed <= studys
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +122,7 @@ def test_every_command_names_a_missing_package(module: str, commands: list[list[
         assert code in (0, 2), (words, code)
         if code == 0:
             continue
-        line = rf"sscn( {words[0]})?: .*needs the package {OPTIONAL[module]}\b.*: {re.escape(INSTALL)}.*\n"
+        line = rf"sscn( {words[0]})?: .*needs the package {OPTIONAL[module]}\b.*: {re.escape(install(module))}.*\n"
         if re.fullmatch(line, told):
             missed.add(words[0])
         else:

@@ -18,6 +18,7 @@ simulation changed with a version.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,6 +47,15 @@ def identify(events: Sequence[Event]) -> dict[str, Any]:
         for array in (first.coordinates, first.energy, first.labels):
             content.update(array.tobytes())
     return {"events": len(events), "checksum": content.hexdigest()[:32], "files": files}
+
+
+def simulations(events: Sequence[Event]) -> list[dict[str, Any]]:
+    """Seed, size and recipe of each file that `sscn simulate` wrote, as the file says; nothing for other files."""
+    while isinstance(events, ChangedEvents):
+        events = events.events
+    files = events.files if isinstance(events, FolderEvents) else [events]
+    found = [json.loads(getattr(file, "attributes", {}).get("configuration", "{}")) for file in files]
+    return [one for one in found if "seed" in one]
 
 
 def difference(then: dict[str, Any], now: dict[str, Any]) -> str | None:

@@ -1,7 +1,9 @@
 """Checkpoints: plain, complete, and never half written.
 
 A checkpoint is a dictionary of tensors, numbers, strings and containers of these, written by `torch.save`, so that it
-loads with ``weights_only=True`` and cannot run code. `Checkpoint` lists its entries.
+loads with ``weights_only=True`` and cannot run code. `Checkpoint` lists its entries. A trained network alone is a
+folder of `sscn_triton.models.pretrained`, whose `about` says what the other entries of a checkpoint would;
+`load_checkpoint` reads both.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import torch
 
 from sscn_triton.common.errors import first_line
 from sscn_triton.common.options import read_options
-from sscn_triton.common.tensors import save_tensors
+from sscn_triton.common.tensors import check_tensors, save_tensors
+from sscn_triton.models.pretrained import CONFIG, WEIGHTS, folder_of, packaged, read_folder
 from sscn_triton.study.data.batches import ENERGY_UNIT
 from sscn_triton.study.data.labels import class_names
 from sscn_triton.study.training.config import TrainConfig
@@ -70,10 +73,15 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Non
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Load the checkpoint in a file to the CPU.
 
+    path: of a file; or what `SparseUResNet.from_pretrained` takes: the name of a packaged network, a folder, or a
+    repository on Hugging Face. A network from there has no optimiser's state.
+
     Raises FileNotFoundError. Raises ValueError naming the file if it is foreign, damaged or of another version, or if
     its entries do not match: weights of another network, values that are not finite, classes without outputs.
     """
-    path = Path(path)
+    text, path = os.fspath(path), Path(path)
+    if text in packaged() or not (path.is_file() or path.suffix in (".ckpt", ".pt", ".pth")):
+        return _from_folder(folder_of(text))
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     written = path.read_bytes()
@@ -95,6 +103,40 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     checkpoint = Checkpoint(**{**values, "network": network})  # type: ignore[arg-type]
     _check_weights(checkpoint, path)
     return checkpoint
+
+
+def _from_folder(folder: Path) -> Checkpoint:
+    """The trained network in a folder, as a checkpoint. Training options that `about` does not have are the defaults
+    for its network."""
+    stored, path = read_folder(folder), folder / CONFIG
+    about, training = stored.about, stored.about.get("training", {})
+    kind = stored.arguments.get("architecture", "sparse")
+    wanted = "SparseUResNet" if kind == "sparse" else "DenseUResNet"
+    if stored.architecture != wanted:
+        raise ValueError(f"{path}: describes a {stored.architecture}, which no command of sscn can use")
+    absent = [name for name in ("classes", "energy_unit") if name not in about]
+    if absent:
+        raise ValueError(f"{path}: about has no {' and no '.join(absent)}, see SparseUResNet.save_pretrained")
+    arguments = {name: value for name, value in stored.arguments.items() if name != "architecture"}
+    network = read_options(NetworkSettings, {**arguments, "kind": kind}, f"{path}: network")
+    values: dict[str, Any] = {"settings": _settings(network, about["classes"]), "step": 0, "samples": 0, "sscn": ""}
+    values |= training if isinstance(training, dict) else {"settings": training}
+    unit = float(about["energy_unit"]) if type(about["energy_unit"]) is int else about["energy_unit"]
+    values |= {"classes": about["classes"], "energy_unit": unit, "weights": stored.weights}
+    unknown = values.keys() - {field.name for field in fields(Checkpoint)}
+    if unknown:
+        raise ValueError(f"{path}: this version of sscn does not know about.training.{min(unknown)}")
+    _check_kinds({"data": None, **values, "network": {}, "optimizer": {}, "averaged": None}, path)
+    checkpoint = Checkpoint(**{**values, "network": network, "optimizer": {}})
+    _check_weights(checkpoint, folder / WEIGHTS)
+    return checkpoint
+
+
+def _settings(network: NetworkSettings, classes: Any) -> dict[str, Any]:
+    """The training options that belong to a network of which nothing else is known."""
+    settings = {name: getattr(network, name) for name in ("filters", "depth", "repetitions", "ndim")}
+    two = classes == list(class_names("two"))
+    return {**settings, "network": network.kind, "classes": "two" if two else "five"}
 
 
 def _check_kinds(values: dict[str, Any], path: Path) -> None:
@@ -122,21 +164,9 @@ def _check_weights(checkpoint: Checkpoint, path: Path) -> None:
             network = make_network(checkpoint.network)
     except ValueError as error:
         raise ValueError(f"{path}: network: {error}") from error
-    _check_tensors("weight", network.state_dict(), checkpoint.weights, path)
+    check_tensors("weight", network.state_dict(), checkpoint.weights, path)
     if checkpoint.averaged is not None:
-        _check_tensors("averaged weight", dict(network.named_parameters()), checkpoint.averaged, path)
-
-
-def _check_tensors(what: str, wanted: dict[str, Any], found: dict[str, Any], path: Path) -> None:
-    for name in sorted(wanted.keys() ^ found.keys()):
-        problem = f"{name} is missing" if name in wanted else f"the network has no {name}"
-        raise ValueError(f"{path}: the {what}s do not belong to the network that the checkpoint names: {problem}")
-    for name, weight in found.items():
-        shape = tuple(getattr(weight, "shape", ()))
-        if not isinstance(weight, torch.Tensor) or shape != tuple(wanted[name].shape):
-            raise ValueError(f"{path}: {what} {name} is {shape}, the network's is {tuple(wanted[name].shape)}")
-        if not torch.isfinite(weight).all():
-            raise ValueError(f"{path}: {what} {name} has values that are not finite")
+        check_tensors("averaged weight", dict(network.named_parameters()), checkpoint.averaged, path)
 
 
 def training_options(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> TrainConfig:

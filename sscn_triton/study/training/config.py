@@ -93,8 +93,9 @@ class TrainConfig(ReadingOptions):
         learning_rate: peak learning rate of Adam in the schedule.
         schedule: one-cycle; constant after a warm-up over the first 500 steps, for a training in stages; or decay,
             which falls linearly from the learning rate to nearly zero, for the last stage.
-        start: checkpoint of a network with the same options. The training starts from its weights instead of random
-            ones. A continued training does not read it again.
+        start: checkpoint of a network with the same options, or lartpc-192, a folder or a repository as in `sscn
+            predict`. The training starts from its weights instead of random ones. A continued training does not read it
+            again.
         average: decay per step of an exponential moving average of the weights, which becomes the final network; with
             0, the final network has the weights of the last step.
         reduction: how to combine the losses of the events in a batch: mean, or sum as in the 2018 study.
@@ -258,7 +259,7 @@ class EvaluateConfig(ReadingOptions):
     the network finds Michel electrons.
 
     Args:
-        checkpoint: last.ckpt or final.ckpt of a training.
+        checkpoint: last.ckpt or final.ckpt of a training, or lartpc-192, a folder or a repository as in `sscn predict`.
         data: event file in any format that `sscn inspect` reads.
         out: new JSON file; the command writes the scores to it and also prints them.
         events: number of events to use, counted from the first; all if omitted.
@@ -294,7 +295,9 @@ class Predict(ReadingOptions):
 
     Args:
         file: event file in any format that `sscn inspect` reads.
-        checkpoint: last.ckpt or final.ckpt of a training by `sscn train`.
+        checkpoint: last.ckpt or final.ckpt of a training by `sscn train`; or lartpc-192, the trained network of this
+            package; or a folder that `save_pretrained` wrote; or owner/name, such a folder as a repository on Hugging
+            Face.
         out: new file to write: .h5 (PILArNet-M) or .npz. Two-dimensional images need .npz.
         device: auto (a GPU if there is one), cpu or cuda.
         overwrite: replace an existing file, once the new one is complete.

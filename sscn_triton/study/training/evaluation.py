@@ -15,6 +15,7 @@ from sscn_triton.common.units import percent
 from sscn_triton.lartpc import Event, EventFile, open_events
 from sscn_triton.study.analysis.predictions import Closer
 from sscn_triton.study.data.batches import LEAST_VOXELS
+from sscn_triton.study.data.identity import simulations
 from sscn_triton.study.data.labels import project, relabel
 from sscn_triton.study.data.tiling import covering
 from sscn_triton.study.runs.run import judge
@@ -42,7 +43,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             images = _images(events, number, training, config.crop, progress)
             closer = Closer(checkpoint.classes, checkpoint.network.ndim)
             scores, _, _ = judge(network.to(device), images, len(checkpoint.classes), closer.add)
+        simulated = simulations(events)
     record = scores_record(scores, checkpoint) | {"data": Path(config.data).name, "crop": config.crop}
+    record |= {"simulations": simulated}
     record |= closer.record()
     text = as_json(record)
     if config.out is not None:

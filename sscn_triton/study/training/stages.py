@@ -1,11 +1,11 @@
 """A training in stages as one record, and its network as a small file:
 
-    python -m sscn_triton.study.training.stages STAGE_1 STAGE_2 ... --scores SCORES.json ... --out NAME
+    python -m sscn_triton.study.training.stages STAGE_1 STAGE_2 ... --scores SCORES.json ... --out NAME.json
 
 A stage is the folder of a training by `sscn train`; each one after the first started from the last checkpoint of the
 one before (`--start`). SCORES are files that `sscn evaluate --out` wrote of the last stage's network. The command
-writes NAME.json, with the options, the times and one learning curve of all stages, and NAME.ckpt, the final network
-with weights in half precision.
+writes NAME.json, with the options, the times and one learning curve of all stages, and the folder NAME (or that of
+`--network`) with the final network in half precision and its model card, for `sscn predict --checkpoint NAME`.
 """
 
 from __future__ import annotations
@@ -16,34 +16,25 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from sscn_triton.common import machine
 from sscn_triton.common.files import check_new, write_whole
+from sscn_triton.common.options import check_suffix
 from sscn_triton.common.output import as_json
 from sscn_triton.common.results import commit
-from sscn_triton.study.training.checkpoint import (
-    Checkpoint,
-    final_weights,
-    load_checkpoint,
-    network_of,
-    save_checkpoint,
-    training_options,
-)
-from sscn_triton.study.training.config import FINAL, LAST, STEPS, TrainConfig
+from sscn_triton.lartpc import open_events
+from sscn_triton.study.data.identity import simulations
+from sscn_triton.study.training.checkpoint import Checkpoint, load_checkpoint, network_of, training_options
+from sscn_triton.study.training.config import FINAL, LAST, STEPS
+from sscn_triton.study.training.packaging import changed_options, check_new_network, package
 from sscn_triton.study.training.steplog import read_rows
 
 PROGRAM = "python -m sscn_triton.study.training.stages"
 POINTS = 200
 """Number of points of the learning curve."""
-OMITTED = (
-    *("out", "start", "data", "held_out", "held_out_events", "steps"),
-    *("workers", "device", "tensorboard", "checkpoint_every"),
-)
-"""Options that name paths of one machine or do not change what a network learns, and the number of steps, which a stage
-lists separately, because it may have been stopped before."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +60,20 @@ def read_stage(folder: Path) -> tuple[Stage, list[dict[str, str]]]:
     rows = [row for row in read_rows(folder / STEPS) if int(row["step"]) <= checkpoint.step]
     if [int(row["step"]) for row in rows] != list(range(1, checkpoint.step + 1)):
         raise ValueError(f"{folder / STEPS}: has {len(rows)} rows of the {checkpoint.step} steps of {path}")
-    defaults = asdict(TrainConfig())
-    given = {name: value for name, value in asdict(config).items() if value is not None and value != defaults[name]}
-    options = {name: value for name, value in given.items() if name not in OMITTED}
     seconds = float(rows[-1]["wall"]) if rows else 0.0
-    return Stage(options, checkpoint.step, checkpoint.samples, seconds, checkpoint.data), rows
+    return Stage(changed_options(config), checkpoint.step, checkpoint.samples, seconds, checkpoint.data), rows
+
+
+def simulated(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """How the training events of the stages were simulated, each file once; see `identity.simulations`. Files that are
+    no longer where they were are left out."""
+    found: list[dict[str, Any]] = []
+    for folder in folders:
+        config = training_options(load_checkpoint(folder / LAST), folder / LAST)
+        if config.data is not None and Path(config.data).exists():
+            with open_events(config.data, **config.reading()) as events:
+                found += [one for one in simulations(events) if one not in found]
+    return found
 
 
 def curve(stages: Sequence[tuple[Stage, list[dict[str, str]]]], classes: Sequence[str]) -> list[dict[str, float]]:
@@ -104,15 +104,6 @@ def curve(stages: Sequence[tuple[Stage, list[dict[str, str]]]], classes: Sequenc
 def _mean(values: list[float]) -> float:
     known = [value for value in values if value == value]
     return sum(known) / len(known) if known else math.nan
-
-
-def compact(checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint with weights in half precision and without the optimiser's state: enough to predict, to evaluate,
-    and to start another training from."""
-    weights = {
-        name: value.half() if value.is_floating_point() else value for name, value in final_weights(checkpoint).items()
-    }
-    return replace(checkpoint, weights=weights, optimizer={}, averaged=None)
 
 
 def record(folders: Sequence[Path], scores: Sequence[Path]) -> dict[str, Any]:
@@ -148,6 +139,7 @@ def record(folders: Sequence[Path], scores: Sequence[Path]) -> dict[str, Any]:
         "classes": list(classes),
         "passes": sum(stage.passes for stage, _ in stages),
         "seconds": sum(stage.seconds for stage, _ in stages),
+        "simulations": simulated(folders),
         "stages": [asdict(stage) for stage, _ in stages],
         "curve": curve(stages, classes),
         "scores": found,
@@ -176,32 +168,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="STAGE", help="folder of a stage, in order")
     parser.add_argument("--scores", nargs="+", type=Path, default=[], help="files of `sscn evaluate --out`")
-    parser.add_argument("--out", required=True, metavar="NAME", help="new files, without their suffix")
+    parser.add_argument("--out", required=True, metavar="NAME.json", help="new JSON file")
+    parser.add_argument("--network", metavar="FOLDER", help="new folder; NAME if omitted")
     parser.add_argument(
         "--overwrite", choices=("true", "false"), default="false", help="replace existing files (default: false)"
     )
     options = parser.parse_args(arguments)
     try:
-        print(join(options.folders, options.scores, options.out, options.overwrite == "true"))
+        print(join(options.folders, options.scores, options.out, options.network, options.overwrite == "true"))
     except (ValueError, OSError) as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def join(folders: Sequence[Path], scores: Sequence[Path], out: str, overwrite: bool = False) -> str:
-    """Write OUT.json and OUT.ckpt; returns a line that describes them.
+def join(
+    folders: Sequence[Path], scores: Sequence[Path], out: str, network: str | None = None, overwrite: bool = False
+) -> str:
+    """Write the record and the network's folder; returns a line that describes them.
 
     Raises as `record` does, and ValueError if a file exists, unless ``overwrite``.
     """
-    written = [Path(f"{out}.{ending}") for ending in ("json", "ckpt")]
-    for path in written:
-        check_new("out", path, overwrite)
+    check_suffix("out", out, (".json",))
+    check_new("out", out, overwrite)
+    folder = Path(out).with_suffix("") if network is None else Path(network)
+    check_new_network(folder, overwrite)
     found = record(folders, scores)
-    final = compact(load_checkpoint(folders[-1] / FINAL))
-    write_whole(written[0], f"{as_json(found)}\n", overwrite=overwrite)
-    save_checkpoint(final, written[1])
-    return f"{found['passes']:,} passes in {found['seconds'] / 3600:.1f} h: {written[0]}, {written[1]}"
+    final = load_checkpoint(folders[-1] / FINAL)
+    write_whole(out, f"{as_json(found)}\n", overwrite=overwrite)
+    package(final, found, Path(out).stem, folder, overwrite=overwrite)
+    return f"{found['passes']:,} passes in {found['seconds'] / 3600:.1f} h: {out}, {folder}"
 
 
 if __name__ == "__main__":

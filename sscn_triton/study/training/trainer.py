@@ -23,7 +23,7 @@ from sscn_triton import __version__, nn
 from sscn_triton.common import machine
 from sscn_triton.common.errors import Interrupted, RunError
 from sscn_triton.common.files import only_writer, write_whole
-from sscn_triton.common.optional import INSTALL
+from sscn_triton.common.optional import install
 from sscn_triton.common.output import as_json
 from sscn_triton.lartpc import EventFileError
 from sscn_triton.study.data.batches import ENERGY_UNIT
@@ -127,7 +127,9 @@ def _check_devices(config: TrainConfig, device: str) -> None:
 
 def _check_tensorboard(config: TrainConfig) -> None:
     if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
-        raise ValueError(f"tensorboard=true needs the package tensorboard: {INSTALL}, or give --tensorboard false")
+        raise ValueError(
+            f"tensorboard=true needs the package tensorboard: {install('tensorboard')}, or give --tensorboard false"
+        )
 
 
 def _is_first() -> bool:

@@ -6,14 +6,16 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from sscn_triton.lartpc import create_events, simulate
+from sscn_triton.lartpc import simulate
+from sscn_triton.lartpc.files.pilarnet_writer import PilarnetWriter
 from sscn_triton.study.data.batches import as_batch
-from sscn_triton.study.training.checkpoint import load_checkpoint, load_network
+from sscn_triton.study.training.checkpoint import load_checkpoint, load_network, training_options
 from sscn_triton.study.training.config import EvaluateConfig, TrainConfig
 from sscn_triton.study.training.evaluation import evaluate
 from sscn_triton.study.training.segmentation import voxel_logits
@@ -23,11 +25,16 @@ from sscn_triton.study.training.trainer import train
 OPTIONS = {"filters": 2, "depth": 2, "repetitions": 1, "average": 0.9, "tensorboard": False, "checkpoint_every": 1}
 
 
+def as_plain(value: Any) -> Any:
+    """Tuples as lists, as JSON keeps them."""
+    return [as_plain(one) for one in value] if isinstance(value, tuple | list) else value
+
+
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two stages, of 4 steps of 2 images and of 2 steps of 3 images, and the scores of the last one's network."""
     folder = tmp_path_factory.mktemp("stages")
-    with create_events(folder / "events.h5") as writer:
+    with PilarnetWriter(folder / "events.h5", seed=1, configuration={"seed": 1, "size": 16}) as writer:
         for index in range(4):
             writer.append(simulate(1, index, size=16, minimum_voxels=20))
     data = str(folder / "events.h5")
@@ -43,7 +50,7 @@ def test_the_record_lists_options_and_passes_of_every_stage(
     stages: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second, scores = map(str, stages)
-    main([first, second, "--scores", scores, "--out", str(tmp_path / "training")])
+    main([first, second, "--scores", scores, "--out", str(tmp_path / "training.json")])
     found = json.loads((tmp_path / "training.json").read_text())
     assert found["passes"] == 4 * 2 + 2 * 3
     assert [stage["steps"] for stage in found["stages"]] == [4, 2]
@@ -56,20 +63,31 @@ def test_the_record_lists_options_and_passes_of_every_stage(
     assert found["parameters"] == sum(p.numel() for p in load_network(stages[1] / "final.ckpt").parameters())
     assert found["scores"][0]["step"] == 2
     assert "14 passes" in capsys.readouterr().out
-    again = [first, second, "--out", str(tmp_path / "training")]
+    assert found["simulations"] == [{"seed": 1, "size": 16}]
+    again = [first, second, "--out", str(tmp_path / "training.json")]
     assert main(again) == 2
     said = capsys.readouterr().err
     assert said.startswith("python -m sscn_triton.study.training.stages: out must be a new file, but ")
     assert said.count("\n") == 1
+    (tmp_path / "training.json").unlink()
+    assert main(again) == 2
+    assert "network must be a new file, but " in capsys.readouterr().err
+    assert not (tmp_path / "training.json").exists()
     assert main([*again, "--overwrite", "true"]) == 0
     assert json.loads((tmp_path / "training.json").read_text())["scores"] == []
 
 
 def test_the_network_in_half_precision_predicts_nearly_the_same(stages: list[Path], tmp_path: Path) -> None:
-    main([*map(str, stages[:2]), "--out", str(tmp_path / "training")])
-    whole, half = stages[1] / "final.ckpt", tmp_path / "training.ckpt"
-    assert half.stat().st_size < whole.stat().st_size / 2
+    main([*map(str, stages[:2]), "--out", str(tmp_path / "training.json"), "--network", str(tmp_path / "a" / "net")])
+    whole, half = stages[1] / "final.ckpt", tmp_path / "a" / "net"
+    assert sorted(path.name for path in half.iterdir()) == ["README.md", "config.json", "model.safetensors"]
     assert all(w.dtype == torch.float16 for w in load_checkpoint(half).weights.values() if w.is_floating_point())
+    one, other = load_checkpoint(whole), load_checkpoint(half)
+    for name in ("network", "step", "samples", "classes", "energy_unit", "data", "sscn"):
+        assert as_plain(getattr(one, name)) == as_plain(getattr(other, name)), name
+    assert "14 times in total" in (half / "README.md").read_text()
+    assert training_options(other, half).schedule == "decay"
+    assert training_options(other, half).data is None  # a path of this machine
     batch = as_batch([simulate(2, 0, size=16, minimum_voxels=20)])
     with torch.no_grad():
         one, other = (voxel_logits(load_network(path), batch) for path in (whole, half))
