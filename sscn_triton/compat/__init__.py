@@ -10,7 +10,7 @@ from types import ModuleType
 from sscn_triton.compat.missing import IMPORTED_AS
 
 __all__ = ["ENGINES", "install"]
-ENGINES = ("sparseconvnet", "spconv", "spine", "minkowski")
+ENGINES = ("sparseconvnet", "spconv", "spine", "minkowski", "torchsparse")
 """The engines that can be installed."""
 SPINE_BACKENDS, SPINE_VARIABLE = "spine.model.sparse.backends", "SPINE_SPARSE_BACKEND"
 

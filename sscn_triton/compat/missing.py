@@ -12,7 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
-ENGINES = {"sparseconvnet": "SparseConvNet", "spconv": "spconv", "minkowski": "MinkowskiEngine"}
+ENGINES = {
+    "sparseconvnet": "SparseConvNet",
+    "spconv": "spconv",
+    "minkowski": "MinkowskiEngine",
+    "torchsparse": "torchsparse",
+}
 IMPORTED_AS = {"minkowski": "MinkowskiEngine"}
 """The name under which an engine is imported, where it is not that of the stand-in."""
 _STAND_INS = f"{__package__}."

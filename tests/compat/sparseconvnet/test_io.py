@@ -187,7 +187,7 @@ def test_a_script_that_imports_sparseconvnet_runs_unedited(tmp_path):
     assert len((tmp_path / "test confusion matrix.csv").read_text().splitlines()) == 2
 
 
-@pytest.mark.parametrize("arguments", [(), ("sparseconvnet",), ("torchsparse", "x.py"), ("sparseconvnet", "none.py")])
+@pytest.mark.parametrize("arguments", [(), ("sparseconvnet",), ("warpconvnet", "x.py"), ("sparseconvnet", "none.py")])
 def test_the_runner_refuses_unsuitable_arguments(tmp_path, monkeypatch, capsys, arguments):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["compat", *arguments])
@@ -202,7 +202,7 @@ def test_install_puts_the_module_under_the_name_once_and_not_over_the_real_one(m
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "sparseconvnet", types.ModuleType("sparseconvnet"))
     refused("already imported", lambda: compat.install("sparseconvnet"), RuntimeError)
-    refused("engine", lambda: compat.install("torchsparse"))
+    refused("engine", lambda: compat.install("warpconvnet"))
     monkeypatch.delitem(sys.modules, "sparseconvnet")
     before = set(sys.modules)
     assert compat.install("sparseconvnet") is scn

@@ -1,0 +1,32 @@
+"""Numbers per axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def make_ntuple(x: Any, ndim: int) -> tuple[int, ...]:
+    """``ndim`` numbers: those of a tuple, a list or a tensor, or one integer repeated."""
+    values = x
+    if isinstance(x, int):
+        values = (x,) * ndim
+    elif isinstance(x, list):
+        values = tuple(x)
+    elif isinstance(x, Tensor):
+        values = tuple(x.flatten().tolist())
+    if not isinstance(values, tuple) or len(values) != ndim:
+        raise ValueError(f"expected one number or {ndim}, got {x!r}")
+    return values
+
+
+def make_tensor(x: tuple[int, ...], dtype: torch.dtype, device: Any) -> Tensor:
+    """A tensor of the numbers."""
+    return torch.tensor(x, dtype=dtype, device=device)
+
+
+def make_divisible(x: int, divisor: int) -> int:
+    """The least multiple of ``divisor`` that is at least ``x``."""
+    return (x + divisor - 1) // divisor * divisor

@@ -1,0 +1,350 @@
+"""torchsparse's tensors, layers without kernels, functions of points, helpers, networks and names."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import pickle
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import sscn_triton.compat.torchsparse as torchsparse
+from sscn_triton import compat
+from sscn_triton.compat.torchsparse import backbones, backend, nn
+from sscn_triton.compat.torchsparse.nn import functional as F
+from sscn_triton.compat.torchsparse.tensor import INSTEAD
+from sscn_triton.compat.torchsparse.utils import quantize, tensor_cache
+from sscn_triton.compat.torchsparse.utils.collate import sparse_collate, sparse_collate_fn
+from tests.support.clouds import random_sites
+
+SITES = [[0, 0, 0, 0], [0, 1, 0, 2], [2, 3, 2, 1], [0, 2, 1, 1], [2, 2, 2, 1]]
+
+
+def tensor(channels: int = 4, **more) -> torchsparse.SparseTensor:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(5, channels, generator=generator, dtype=torch.float64)
+    return torchsparse.SparseTensor(rows, torch.tensor(SITES).int(), **more)
+
+
+def test_a_tensor_changes_itself_and_results_share_its_caches() -> None:
+    x = tensor(stride=2, spatial_range=(3, 4, 4, 4))
+    assert (x.stride, x.s, x.spatial_range) == ((2, 2, 2), (2, 2, 2), (3, 4, 4, 4))
+    assert x.C is x.coords
+    assert x.F is x.feats
+    x.s = [2, 2, 4]
+    y = x + x
+    assert (y.stride, y.spatial_range, y._caches) == ((2, 2, 4), (3, 4, 4, 4), x._caches)
+    assert torch.equal(y.F, 2 * x.F)
+    image = x.dense()
+    assert image.shape == (3, 4, 4, 4, 4)
+    assert torch.equal(image[tuple(x.C.T.long())], x.F)
+    assert image.count_nonzero() == 20
+    caches = x._caches
+    assert x.to("cpu") is x
+    assert x.cpu()._caches is caches
+    assert x.to("meta")._caches is not caches
+    x = tensor()
+    x.F.requires_grad_()
+    assert not x.detach().F.requires_grad
+    assert x.half().F.dtype == torch.float16
+    point = torchsparse.PointTensor(torch.ones(2, 3), torch.rand(2, 4))
+    both = point + point
+    assert torch.equal(both.F, torch.full((2, 3), 2.0))
+    assert both.additional_features is point.additional_features
+    assert both.to("cpu").detach() is both
+    for other in (copy.copy(x), copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        assert torch.equal(other.F, x.F)
+
+
+WRONG = {
+    r"feats must have one row per coordinate, 5": lambda: torchsparse.SparseTensor(torch.ones(4, 1), tensor().C),
+    r"coords must be \[N, 4\]": lambda: torchsparse.SparseTensor(torch.ones(4, 1), torch.ones(4, 5)),
+    "feats must be a tensor": lambda: torchsparse.SparseTensor([1], tensor().C),
+    "stride must be at least 1": lambda: tensor(stride=0),
+    "spatial_range must be": lambda: tensor(spatial_range=(4, 4, 4)),
+    r"dense\(\) needs the spatial_range": lambda: tensor().dense(),
+    r"outside of spatial_range \(3, 4, 4, 2\)": lambda: tensor(spatial_range=(3, 4, 4, 2)).dense(),
+    "coords hold a site twice": lambda: torchsparse.utils.to_dense(
+        torch.ones(2, 1), torch.zeros(2, 4).int(), (1, 1, 1, 1)
+    ),
+    "must have the same sites": lambda: tensor() + torchsparse.SparseTensor(tensor().F, tensor().C.flip(0)),
+    "must have the same sites in": lambda: torchsparse.cat([tensor(), tensor(stride=2)]),
+    "can only be joined": lambda: tensor() + 1,
+    "inputs must be at least one": lambda: torchsparse.cat([]),
+    "must have one stride": lambda: torchsparse.generative_add(tensor(), tensor(stride=2)),
+    "one row per site": lambda: nn.utils.fapply(tensor(), lambda rows: rows[1:]),
+    "fapply takes a SparseTensor": lambda: nn.ReLU()(torch.ones(2, 1)),
+    "one row per point": lambda: torchsparse.PointTensor(torch.ones(3, 1), torch.ones(2, 4)),
+    "points of two": lambda: (
+        torchsparse.PointTensor(torch.ones(1, 1), torch.ones(1, 4))
+        + torchsparse.PointTensor(torch.ones(1, 1), torch.zeros(1, 4))
+    ),
+    "affine must be False": lambda: nn.InstanceNorm(4, affine=True),
+    "GroupNorm takes 2 channels": lambda: nn.GroupNorm(1, 2)(tensor()),
+    "InstanceNorm takes 2 channels": lambda: nn.InstanceNorm(2)(tensor()),
+    r"only events \[0, 2\] have sites": lambda: nn.GlobalMaxPool()(tensor()),
+    "coords_max must be three": lambda: F.spcrop(tensor(), coords_max=(1, 1)),
+    "coords must be an int32": lambda: F.sphash(torch.ones(2, 4)),
+    r"offsets must be \[N, 3\]": lambda: F.sphash(tensor().C, tensor().C),
+    "queries must be int64": lambda: F.sphashquery(tensor().C[:, 0], tensor().C[:, 0].long()),
+    "coords must be below 2, got 2": lambda: F.spcount(torch.tensor([0, 2]).int(), 2),
+    "coords must be integers": lambda: F.spcount(torch.tensor([0.5]), 2),
+    r"coords must be \[5\]": lambda: F.spvoxelize(tensor().F, torch.zeros(4).int(), torch.ones(1)),
+    "coords must be below 1": lambda: F.spvoxelize(tensor().F, torch.arange(5), torch.ones(1)),
+    r"coords and weights must be \[N, 8\]": lambda: F.spdevoxelize(tensor().F, tensor().C[:, 1:], tensor().F),
+    r"idx_query must be \[5, 8\]": lambda: F.calc_ti_weights(tensor().F[:, 1:], torch.zeros(8, 5)),
+    r"coords must be \[N, 3\]": lambda: F.calc_ti_weights(tensor().F, torch.zeros(5, 8)),
+    "capacity of 1": lambda: backend.GPUHashTable(torch.zeros(1), torch.zeros(1)).insert_coords(tensor().C),
+    "voxel_size must be": lambda: quantize.sparse_quantize(np.ones((2, 3)), 0.0),
+    "finite": lambda: quantize.sparse_quantize(np.full((2, 3), np.nan)),
+    r"more than 2\^63": lambda: quantize.sparse_quantize(np.array([[0.0] * 3, [2**31 - 1.0] * 3])),
+    "without batch index": lambda: sparse_collate([tensor()]),
+    "tensors to collate must have one stride": lambda: sparse_collate(
+        [torchsparse.SparseTensor(torch.ones(1, 1), torch.ones(1, 3), stride) for stride in (1, 2)]
+    ),
+    "kmap_mode must be": lambda: F.set_kmap_mode("grid"),
+    "not a valid ConvMode": lambda: F.set_conv_mode(3),
+    "mode must be a TensorCacheMode": lambda: tensor_cache.set_tensor_cache_mode(1),
+    "expected one number or 3": lambda: torchsparse.utils.make_ntuple([1, 2], 3),
+}
+
+
+@pytest.mark.parametrize("words", list(WRONG))
+def test_bad_input_gets_one_clear_error(words: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=words) as caught:
+        WRONG[words]()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", list(INSTEAD))
+def test_a_missing_attribute_suggests_its_counterpart(name: str) -> None:
+    with pytest.raises(AttributeError, match=f"^'SparseTensor' object has no attribute '{name}': use "):
+        getattr(tensor(), name)
+
+
+def test_sums_on_the_union_of_the_sites() -> None:
+    x = tensor()
+    y = torchsparse.SparseTensor(
+        torch.ones(2, 4, dtype=torch.float64), torch.tensor([[0, 1, 0, 2], [0, 0, 0, 1]]).int()
+    )
+    for z in (torchsparse.generative_add(x, y), torchsparse.generative_add(y, x)):
+        assert z.C.tolist() == sorted([*SITES, [0, 0, 0, 1]])
+        assert torch.equal(z.F[1], torch.ones(4))
+        assert torch.equal(z.F[2], x.F[1] + 1)
+        assert torch.equal(z.F[0], x.F[0])
+
+
+def test_layers_on_rows_are_pytorchs() -> None:
+    x = tensor()
+    for layer, theirs in (
+        (nn.ReLU(), torch.relu),
+        (nn.LeakyReLU(), torch.nn.LeakyReLU()),
+        (nn.SiLU(), torch.nn.SiLU()),
+    ):
+        assert torch.equal(layer(x).F, theirs(x.F))
+    for name in ("relu", "silu", "leaky_relu"):
+        expected = getattr(torch.nn.functional, name)(x.F, *([0.1] if name == "leaky_relu" else []))
+        assert torch.equal(getattr(F, name)(tensor()).F, expected)
+    norm, theirs = nn.BatchNorm(4).double(), torch.nn.BatchNorm1d(4).double()
+    torch.testing.assert_close(norm(x).F, theirs(x.F))
+    assert isinstance(norm, torch.nn.BatchNorm1d)
+    torch.testing.assert_close(norm.running_var, theirs.running_var)
+    one = torchsparse.SparseTensor(x.F[:1], x.C[:1])
+    assert torch.equal(norm(one).F, torch.zeros(1, 4, dtype=torch.float64))
+    group = nn.GroupNorm(2, 4).double()
+    torch.nn.init.normal_(group.weight)
+    for event in (0, 2):
+        rows = x.C[:, 0] == event
+        torch.testing.assert_close(group(x).F[rows], torch.nn.GroupNorm.forward(group, x.F[rows].T[None])[0].T)
+    with pytest.warns(UserWarning, match="num_features"):  # PyTorch takes the sites for channels
+        expected = torch.nn.InstanceNorm1d(4)(x.F)
+    torch.testing.assert_close(nn.InstanceNorm(4)(x).F, expected)
+
+
+def test_events_and_boxes() -> None:
+    x = tensor()
+    mean = nn.GlobalAvgPool()(x)
+    torch.testing.assert_close(mean[[0, 2]], torch.stack([x.F[[0, 1, 3]].mean(0), x.F[[2, 4]].mean(0)]))
+    assert mean[1].isnan().all()
+    x.coords[:, 0] = (x.coords[:, 0] > 0).int()
+    assert torch.equal(nn.GlobalMaxPool()(x), torch.stack([x.F[[0, 1, 3]].amax(0), x.F[[2, 4]].amax(0)]))
+    y = nn.SparseCrop((1, 0, 1), (3, 3, 9))(x)
+    assert y.C.tolist() == [[0, 1, 0, 2], [0, 2, 1, 1], [1, 2, 2, 1]]
+    assert torch.equal(y.F, x.F[[1, 3, 4]])
+    assert y._caches is not x._caches
+    assert F.spcrop(x).C.tolist() == x.C.tolist()
+
+
+def test_hashes_are_fnv_over_batch_x_y_z() -> None:
+    coords = torch.tensor([[1, -2, 3, 4], [0, 0, 0, 0]]).int()
+    expected = []
+    for row in coords.tolist():
+        value = 14695981039346656037
+        for number in row:
+            value = ((value ^ (number % 2**32)) * 1099511628211) % 2**64
+        expected.append(value - 2**64 if value >= 2**63 else value)
+    assert F.sphash(coords).tolist() == expected
+    offsets = nn.utils.get_kernel_offsets(2, 3)
+    assert offsets.tolist() == [[3 * a, 3 * b, 3 * c] for a in (0, 1) for b in (0, 1) for c in (0, 1)]
+    moved = F.sphash(coords, offsets)
+    assert moved.shape == (8, 2)
+    assert torch.equal(moved[6], F.sphash(coords + torch.tensor([0, 3, 3, 0]).int()))
+    assert nn.utils.get_kernel_offsets((3, 1, 3)).tolist() == [[a, 0, c] for c in (-1, 0, 1) for a in (-1, 0, 1)]
+    assert nn.utils.get_kernel_offsets((4, 1, 1), dilation=2)[:, 0].tolist() == [-2, 0, 2, 4]
+    rows = F.sphashquery(moved, F.sphash(coords).repeat(2))
+    assert rows.shape == (8, 2)
+    assert rows[0].tolist() == [0, 1]
+    assert (rows[1:] == -1).all()
+    assert F.sphashquery(moved, moved.new_empty(0)).max() == -1
+
+
+def test_points_to_sites_and_back() -> None:
+    """As SPVCNN uses them: means of each site's points, and trilinear interpolation between sites."""
+    sites = random_sites(60, size=5).int()
+    place = torch.rand(30, 3, dtype=torch.float64) * 5
+    points = torch.cat([torch.randint(0, 2, (30, 1)), place], 1)
+    table = backend.GPUHashTable(torch.zeros(120), torch.zeros(120))
+    table.insert_coords(sites[:, [1, 2, 3, 0]])
+    two, one = torch.tensor([2, 2, 2]), torch.tensor([1, 1, 1])
+    found = table.lookup_coords(points.floor().int()[:, [1, 2, 3, 0]], two, one, 8)
+    assert found.shape == (128, 8)
+    rows = found[:30] - 1
+    by_hash = F.sphashquery(F.sphash(points.floor().int(), nn.utils.get_kernel_offsets(2)), F.sphash(sites)).T
+    assert torch.equal(rows.long(), by_hash)
+    known = {tuple(site): row for row, site in enumerate(sites.tolist())}
+    weights = F.calc_ti_weights(points[:, 1:], rows)
+    feats = torch.randn(60, 2, dtype=torch.float64, requires_grad=True)
+    at = F.spdevoxelize(feats, rows, weights)
+    counts = F.spcount(rows[:, 0], 60)
+    means = F.spvoxelize(at, rows[:, 0], counts)
+    for number, (event, *xyz) in enumerate(points.tolist()):
+        total, sum_of_weights = 0, 1e-8
+        for corner in range(8):
+            step = (corner // 4, corner // 2 % 2, corner % 2)
+            row = known.get((int(event), *(int(c) + s for c, s in zip(xyz, step, strict=True))))
+            if row is not None:
+                weight = np.prod([c % 1 if s else 1 - c % 1 for c, s in zip(xyz, step, strict=True)])
+                total, sum_of_weights = total + weight * feats[row], sum_of_weights + weight
+        torch.testing.assert_close(at[number], total / sum_of_weights + torch.zeros(2, dtype=torch.float64))
+    for row in range(60):
+        inside = rows[:, 0] == row
+        assert counts[row] == inside.sum()
+        torch.testing.assert_close(means[row], at[inside].sum(0) / max(int(inside.sum()), 1))
+    torch.autograd.gradcheck(lambda f: F.spvoxelize(F.spdevoxelize(f, rows, weights), rows[:, 0], counts), feats)
+    wide = F.calc_ti_weights(points[:, 1:] * 3, rows, scale=3)
+    torch.testing.assert_close(wide, weights)
+    half = (sites[:4] // torch.tensor([1, 2, 2, 2])).int()
+    odd = table.lookup_coords(half[:, [1, 2, 3, 0]], torch.tensor([3, 1, 1]), two, 3)[:4]
+    for row, (event, *xyz) in enumerate(half.tolist()):
+        wanted = [(event, 2 * xyz[0] + step, 2 * xyz[1], 2 * xyz[2]) for step in (-1, 0, 1)]
+        assert (odd[row] - 1).tolist() == [known.get(site, -1) for site in wanted]
+    hashes = backend.GPUHashTable(torch.zeros(120), torch.zeros(120))
+    hashes.insert_vals(F.sphash(sites))
+    assert hashes.lookup_vals(F.sphash(sites[:3] + 0))[:4].tolist() == [1, 2, 3, 0]
+    with pytest.raises(ValueError, match="filled already"):
+        hashes.insert_vals(F.sphash(sites))
+
+
+def test_points_become_voxels_and_batches() -> None:
+    points = np.array([[0.1, 0.1, 0], [0.9, 0.2, 0], [0.15, 0.1, 0], [-0.1, 3.0, 0]])
+    voxels, first, inverse = quantize.sparse_quantize(points, 0.5, return_index=True, return_inverse=True)
+    assert voxels.tolist() == [[-1, 6, 0], [0, 0, 0], [1, 0, 0]]
+    assert voxels.dtype == np.int32
+    assert (first.tolist(), inverse.tolist()) == ([3, 0, 1], [1, 2, 1, 0])
+    assert quantize.sparse_quantize(points, (1.0, 1.0, 1.0)).tolist() == [[-1, 3, 0], [0, 0, 0]]
+    assert quantize.sparse_quantize(np.zeros((0, 3))).shape == (0, 3)
+    x = torchsparse.SparseTensor(points[first], voxels)
+    batch = sparse_collate_fn([{"input": x, "more": {"n": np.ones(2)}, "name": "a", "t": torch.ones(1)}] * 2)
+    assert batch["input"].C.tolist() == [[event, *site] for event in (0, 1) for site in voxels.tolist()]
+    assert batch["input"].F.shape == (6, 3)
+    assert (batch["more"]["n"].shape, batch["t"].shape, batch["name"]) == ((2, 2), (2, 1), ["a", "a"])
+    assert sparse_collate_fn([1, 2]) == [1, 2]
+    assert torchsparse.utils.make_divisible(129, 128) == 256
+    assert torchsparse.utils.make_ntuple(torch.tensor([1, 2]), 2) == (1, 2)
+
+
+def test_a_shared_cache_and_modes_without_effect() -> None:
+    mode = tensor_cache.TensorCacheMode.GLOBAL_TENSOR_CACHE
+    tensor_cache.set_tensor_cache_mode(mode)
+    assert tensor()._caches is tensor()._caches is tensor_cache.get_global_tensor_cache()
+    tensor_cache.clear_global_tensor_cache()
+    tensor_cache.set_tensor_cache_mode(tensor_cache.TensorCacheMode.SEPARATE_TENSOR_CACHE)
+    assert tensor()._caches is not tensor()._caches
+    with pytest.warns(UserWarning, match="set_kmap_mode has no effect"):
+        F.set_kmap_mode("hashmap")
+    assert F.get_kmap_mode() == "hashmap"
+    F.set_kmap_mode("hashmap_on_the_fly")
+    F.set_conv_mode(2)
+    assert F.get_conv_mode() is F.ConvMode.mode2
+    F.set_conv_mode(F.ConvMode.mode0)
+    config = F.get_default_conv_config()
+    assert config is F.conv_config.get_default_conv_config()
+    assert (config.kmap_mode, config["ifsort"], config.copy() == config) == ("hashmap_on_the_fly", False, True)
+    with pytest.raises(AttributeError, match="no setting spam"):
+        config.spam  # noqa: B018
+
+
+@pytest.mark.parametrize("name", backbones.__all__)
+def test_the_networks_learn(name: str) -> None:
+    torch.manual_seed(0)
+    network = getattr(backbones, name)(width_multiplier=0.25, in_channels=2)
+    assert sum(isinstance(layer, nn.Conv3d) for layer in network.modules()) == (21 if name.endswith("D") else 49)
+    coords = random_sites(300, size=36, batch_size=2).int()
+    rows, losses = torch.randn(300, 2), []
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    for _ in range(10):
+        outputs = network(torchsparse.SparseTensor(rows, coords))
+        loss = (outputs[-1].F - 1).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[0]
+    strides = [x.stride[0] for x in outputs]
+    assert strides == ([1, 2, 4, 8, 8] if name.endswith("D") else [1, 2, 4, 8, 16, 8, 4, 2, 1])
+
+
+IMPORTS = {
+    "import torchsparse.nn as spnn; spnn.Conv3d": None,
+    "import torchsparse.nn.functional as F; F.spvoxelize": None,
+    "from torchsparse import SparseTensor, PointTensor, cat": None,
+    "from torchsparse.nn.functional.devoxelize import calc_ti_weights": None,
+    "from torchsparse.nn.functional.conv.conv_config import Dataflow": None,
+    "from torchsparse.nn.utils import *; get_kernel_offsets, fapply": None,
+    "from torchsparse.utils import *; make_ntuple, make_tensor, to_dense": None,
+    "from torchsparse.utils.quantize import sparse_quantize": None,
+    "from torchsparse.utils.collate import sparse_collate_fn": None,
+    "from torchsparse.utils.tensor_cache import TensorCache": None,
+    "from torchsparse.backbones import SparseResNet21D, SparseResUNet42": None,
+    "from torchsparse.backbones.modules import SparseConvBlock, SparseConvTransposeBlock, SparseResBlock": None,
+    "import torchsparse; torchsparse.backends.benchmark = True; torchsparse.backend.GPUHashTable": None,
+    "from torchsparse.point_tensor import PointTensor": "use torchsparse.PointTensor, and torchsparse 2.1's",
+    "from torchsparse import tune": "does not have torchsparse's tune; use sscn_triton.tune",
+    "from torchsparse.nn.functional import build_kernel_map": "use conv3d",
+    "from torchsparse.nn import spam": "stand-in for torchsparse has no nn.spam",
+    "import torchsparse.spam": "stand-in for torchsparse has no spam",
+}
+
+
+def test_programs_find_the_stand_in_under_torchsparses_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(sys.modules)
+    assert compat.install("torchsparse") is torchsparse
+    try:
+        assert importlib.import_module("torchsparse.nn.functional") is F
+        for statement, words in IMPORTS.items():
+            if words is None:
+                exec(statement, {})
+                continue
+            with pytest.raises(ImportError, match=words):
+                exec(statement, {})
+    finally:
+        for name in set(sys.modules) - before:
+            del sys.modules[name]
+
+
+def test_the_exported_names_exist() -> None:
+    for module in (torchsparse, nn, nn.modules, F, F.conv, nn.utils, torchsparse.utils, backbones, backend):
+        assert [name for name in module.__all__ if not hasattr(module, name)] == []
