@@ -4,7 +4,7 @@ On a full grid the relation input = stride * output + dilation * tap - padding n
 tap, the inputs of all outputs form one regularly spaced block of the padded image. A convolution is therefore the
 sum, over all taps, of that block times the tap's matrix:
 
-    y = b + sum_tap block(x, tap) @ w[tap]
+    h = b + sum_t block(x, t) @ w[t]
 
 The output of an ordinary convolution is nonzero wherever its window touches an active site, so the active set grows
 with every layer: the dilation problem of Graham and van der Maaten (arXiv:1706.01307).
@@ -31,15 +31,15 @@ def to_dense(
     batch_size defaults to one more than the largest batch index. Raises ValueError if a site lies outside the image.
     """
     sites = as_sites(coordinates)
-    x = as_features(features, len(sites), "coordinates")
+    f = as_features(features, len(sites), "coordinates")
     shape = per_axis(spatial_shape, sites.shape[1] - 1, "spatial_shape")
     check_inside(sites, shape)
     needed = int(sites[:, 0].max()) + 1 if len(sites) else 0
     (images,) = per_axis(needed if batch_size is None else batch_size, 1, "batch_size", minimum=0)
     if images < needed:
         raise ValueError(f"batch_size {batch_size} is too small for batch index {needed - 1}")
-    dense = np.zeros((images, *shape, x.shape[1]), x.dtype)
-    dense[tuple(sites.T)] = x
+    dense = np.zeros((images, *shape, f.shape[1]), f.dtype)
+    dense[tuple(sites.T)] = f
     return dense
 
 
@@ -60,14 +60,14 @@ def dense_convolution(
     b = as_bias(bias, w)
     shape = output_shape(image.shape[1:-1], window.kernel_size, window.stride, window.padding, window.dilation)
     padded = np.pad(image, [(0, 0), *((p, p) for p in window.padding), (0, 0)])
-    y = np.zeros((len(image), *shape, w.shape[1] * w.shape[3]), np.result_type(image, w, b))
+    h = np.zeros((len(image), *shape, w.shape[1] * w.shape[3]), np.result_type(image, w, b))
     for tap, w_tap in zip(taps(window.kernel_size), w, strict=True):
         first = tap * window.dilation  # in the padded image
         along = (slice(f, f + s * n, s) for f, s, n in zip(first, window.stride, shape, strict=True))
         block = (slice(None), *along)  # of every image
         rows = padded[block]
-        y += grouped_product(rows.reshape(math.prod(y.shape[:-1]), image.shape[-1]), w_tap).reshape(y.shape)
-    return y + b
+        h += grouped_product(rows.reshape(math.prod(h.shape[:-1]), image.shape[-1]), w_tap).reshape(h.shape)
+    return h + b
 
 
 def dense_arguments(

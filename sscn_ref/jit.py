@@ -129,26 +129,26 @@ def convolve(
     features: ArrayLike, weight: ArrayLike, rulebook: Rulebook, bias: ArrayLike | None = None
 ) -> NDArray[np.floating]:
     """See `sscn_ref.convolve`."""
-    x, w = map(np.ascontiguousarray, convolution_arguments(features, weight, rulebook))
+    f, w = map(np.ascontiguousarray, convolution_arguments(features, weight, rulebook))
     b = as_bias(bias, w)
-    y = np.zeros((len(rulebook.output_coordinates), w.shape[1] * w.shape[3]), np.result_type(x, w, b))
+    h = np.zeros((len(rulebook.output_coordinates), w.shape[1] * w.shape[3]), np.result_type(f, w, b))
     for (rows_in, rows_out), w_tap in zip(rulebook.rules, w, strict=True):
-        loops.multiply_tap(x, w_tap, rows_in, rows_out, y)
-    return y + b
+        loops.multiply_tap(f, w_tap, rows_in, rows_out, h)
+    return h + b
 
 
 def convolve_backward(
     grad_output: ArrayLike, features: ArrayLike, weight: ArrayLike, rulebook: Rulebook
 ) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
     """See `sscn_ref.convolve_backward`."""
-    x, w = map(np.ascontiguousarray, convolution_arguments(features, weight, rulebook))
+    f, w = map(np.ascontiguousarray, convolution_arguments(features, weight, rulebook))
     g = np.ascontiguousarray(as_grad_output(grad_output, w, rulebook))
     w_turned = np.ascontiguousarray(w.transpose(0, 1, 3, 2))
-    grad_features = np.zeros(x.shape, np.result_type(g, w))
-    grad_weight = np.zeros(w.shape, np.result_type(g, x))
+    grad_features = np.zeros(f.shape, np.result_type(g, w))
+    grad_weight = np.zeros(w.shape, np.result_type(g, f))
     for tap, (rows_in, rows_out) in enumerate(rulebook.rules):
         loops.multiply_tap(g, w_turned[tap], rows_out, rows_in, grad_features)
-        loops.outer_tap(x, g, rows_in, rows_out, grad_weight[tap])
+        loops.outer_tap(f, g, rows_in, rows_out, grad_weight[tap])
     return grad_features, grad_weight.reshape(np.shape(weight)), g.sum(axis=0)
 
 
@@ -161,26 +161,26 @@ def normalize(
     features: ArrayLike, mean: ArrayLike, variance: ArrayLike, weight: ArrayLike, bias: ArrayLike, eps: float
 ) -> Floats:
     """See `sscn_ref.normalize`."""
-    x, w, b = map(np.ascontiguousarray, normalization_arguments(features, weight, bias, eps))
-    y = np.empty_like(x)
-    loops.normalize_rows(x, as_statistics(mean, x), as_statistics(variance, x), w, b, eps, y)
-    return y
+    f, w, b = map(np.ascontiguousarray, normalization_arguments(features, weight, bias, eps))
+    h = np.empty_like(f)
+    loops.normalize_rows(f, as_statistics(mean, f), as_statistics(variance, f), w, b, eps, h)
+    return h
 
 
 def batch_norm(features: ArrayLike, weight: ArrayLike, bias: ArrayLike, eps: float = 1e-5) -> Floats:
     """See `sscn_ref.batch_norm`."""
-    x, w, b = normalization_arguments(features, weight, bias, eps)
-    return normalize(x, *batch_statistics(x), w, b, eps)
+    f, w, b = normalization_arguments(features, weight, bias, eps)
+    return normalize(f, *batch_statistics(f), w, b, eps)
 
 
 def batch_norm_backward(
     grad_output: ArrayLike, features: ArrayLike, weight: ArrayLike, eps: float = 1e-5
 ) -> tuple[Floats, Floats, Floats]:
     """See `sscn_ref.batch_norm_backward`."""
-    x, w, _ = map(np.ascontiguousarray, normalization_arguments(features, weight, weight, eps))
-    g = np.ascontiguousarray(as_normalization_gradient(grad_output, x))
-    grad_features = np.empty_like(x)
-    grad_weight, grad_bias = loops.normalize_backward(g, x, w, eps, grad_features)
+    f, w, _ = map(np.ascontiguousarray, normalization_arguments(features, weight, weight, eps))
+    g = np.ascontiguousarray(as_normalization_gradient(grad_output, f))
+    grad_features = np.empty_like(f)
+    grad_weight, grad_bias = loops.normalize_backward(g, f, w, eps, grad_features)
     return grad_features, grad_weight.astype(w.dtype), grad_bias.astype(w.dtype)
 
 
@@ -197,14 +197,14 @@ def dense_convolution(
     b = as_bias(bias, w)
     shape = output_shape(image.shape[1:-1], window.kernel_size, window.stride, window.padding, window.dilation)
     inputs = np.ascontiguousarray(image).reshape(len(image), math.prod(image.shape[1:-1]), image.shape[-1])
-    y = np.zeros((len(image), math.prod(shape), len(b)), np.result_type(image, w, b))
+    h = np.zeros((len(image), math.prod(shape), len(b)), np.result_type(image, w, b))
     sizes = np.array(image.shape[1:-1]), np.array(shape), np.array(window.stride)
     for offset, w_tap in zip(window.offsets, np.ascontiguousarray(w), strict=True):
         positions = loops.dense_positions(*sizes, offset)
         rows_out = np.flatnonzero(positions >= 0)
-        for one, out in zip(inputs, y, strict=True):
+        for one, out in zip(inputs, h, strict=True):
             loops.multiply_tap(one, w_tap, positions[rows_out], rows_out, out)
-    return y.reshape(len(image), *shape, len(b)) + b
+    return h.reshape(len(image), *shape, len(b)) + b
 
 
 def grow(coordinates: ArrayLike, kernel_size: PerAxis = 3, dilation: PerAxis = 1) -> Sites:

@@ -151,100 +151,100 @@ def reduce_rows(values: NDArray, number: Ints, result: NDArray, how: int) -> Non
 
 
 @njit(cache=True)
-def multiply_tap(x: Reals, w: Reals, rows_in: Ints, rows_out: Ints, y: Reals) -> None:
-    """For every rule (in, out), add the product of x[in] and the tap's matrix w [G, I, O] to y[out]."""
+def multiply_tap(f: Reals, w: Reals, rows_in: Ints, rows_out: Ints, h: Reals) -> None:
+    """For every rule (in, out), add the product of f[in] and the tap's matrix w [G, I, O] to h[out]."""
     groups, width_in, width_out = w.shape
     for rule in range(len(rows_in)):
         row_in, row_out = rows_in[rule], rows_out[rule]
         for g in range(groups):
             for i in range(width_in):
-                value = x[row_in, g * width_in + i]
+                value = f[row_in, g * width_in + i]
                 for o in range(width_out):
-                    y[row_out, g * width_out + o] += value * w[g, i, o]
+                    h[row_out, g * width_out + o] += value * w[g, i, o]
 
 
 @njit(cache=True)
-def outer_tap(x: Reals, grad: Reals, rows_in: Ints, rows_out: Ints, grad_w: Reals) -> None:
-    """For every rule (in, out), add the outer product of x[in] and grad[out] to grad_w [G, I, O]."""
+def outer_tap(f: Reals, grad: Reals, rows_in: Ints, rows_out: Ints, grad_w: Reals) -> None:
+    """For every rule (in, out), add the outer product of f[in] and grad[out] to grad_w [G, I, O]."""
     groups, width_in, width_out = grad_w.shape
     for rule in range(len(rows_in)):
         row_in, row_out = rows_in[rule], rows_out[rule]
         for g in range(groups):
             for i in range(width_in):
-                value = x[row_in, g * width_in + i]
+                value = f[row_in, g * width_in + i]
                 for o in range(width_out):
                     grad_w[g, i, o] += value * grad[row_out, g * width_out + o]
 
 
 @njit(cache=True)
-def add_rows(x: NDArray, rows_in: Ints, rows_out: Ints, y: NDArray) -> None:
-    """For every rule (in, out), add x[in] to y[out]."""
+def add_rows(f: NDArray, rows_in: Ints, rows_out: Ints, h: NDArray) -> None:
+    """For every rule (in, out), add f[in] to h[out]."""
     for rule in range(len(rows_in)):
-        for channel in range(x.shape[1]):
-            y[rows_out[rule], channel] += x[rows_in[rule], channel]
+        for channel in range(f.shape[1]):
+            h[rows_out[rule], channel] += f[rows_in[rule], channel]
 
 
 @njit(cache=True)
-def largest_rows(x: NDArray, rows_in: Ints, rows_out: Ints, y: NDArray, winners: Ints) -> None:
-    """For every rule (in, out), store x[in] in y[out] and the row in in winners[out] where x[in] is the largest yet."""
+def largest_rows(f: NDArray, rows_in: Ints, rows_out: Ints, h: NDArray, winners: Ints) -> None:
+    """For every rule (in, out), store f[in] in h[out] and the row in in winners[out] where f[in] is the largest yet."""
     for rule in range(len(rows_in)):
         row_in, row_out = rows_in[rule], rows_out[rule]
-        for channel in range(x.shape[1]):
-            value = x[row_in, channel]
-            if winners[row_out, channel] < 0 or value > y[row_out, channel] or np.isnan(value):
-                y[row_out, channel], winners[row_out, channel] = value, row_in
+        for channel in range(f.shape[1]):
+            value = f[row_in, channel]
+            if winners[row_out, channel] < 0 or value > h[row_out, channel] or np.isnan(value):
+                h[row_out, channel], winners[row_out, channel] = value, row_in
 
 
 @njit(cache=True)
-def give_rows(g: NDArray, winners: Ints, rows_in: Ints, rows_out: Ints, grad_x: NDArray) -> None:
-    """For every rule (in, out), add g[out] to grad_x[in] where in is the winner of out."""
+def give_rows(g: NDArray, winners: Ints, rows_in: Ints, rows_out: Ints, grad_f: NDArray) -> None:
+    """For every rule (in, out), add g[out] to grad_f[in] where in is the winner of out."""
     for rule in range(len(rows_in)):
         row_in, row_out = rows_in[rule], rows_out[rule]
         for channel in range(g.shape[1]):
             if winners[row_out, channel] == row_in:
-                grad_x[row_in, channel] += g[row_out, channel]
+                grad_f[row_in, channel] += g[row_out, channel]
 
 
 @njit(cache=True)
-def statistics(x: Reals) -> tuple[Reals, Reals]:
-    """Mean and biased variance of each channel over the rows of x, in float64; zeros if x has no rows."""
-    rows, channels = x.shape
+def statistics(f: Reals) -> tuple[Reals, Reals]:
+    """Mean and biased variance of each channel over the rows of f, in float64; zeros if f has no rows."""
+    rows, channels = f.shape
     mean, variance = np.zeros(channels), np.zeros(channels)
     for row in range(rows):
         for channel in range(channels):
-            mean[channel] += x[row, channel] / rows
+            mean[channel] += f[row, channel] / rows
     for row in range(rows):
         for channel in range(channels):
-            variance[channel] += (x[row, channel] - mean[channel]) ** 2 / rows
+            variance[channel] += (f[row, channel] - mean[channel]) ** 2 / rows
     return mean, variance
 
 
 @njit(cache=True)
-def normalize_rows(x: Reals, mean: Reals, variance: Reals, w: Reals, b: Reals, eps: float, y: Reals) -> None:
-    """y = (x - mean) / sqrt(variance + eps) * w + b."""
-    for row in range(len(x)):
-        for channel in range(x.shape[1]):
-            z = (x[row, channel] - mean[channel]) / np.sqrt(variance[channel] + eps)
-            y[row, channel] = z * w[channel] + b[channel]
+def normalize_rows(f: Reals, mean: Reals, variance: Reals, w: Reals, b: Reals, eps: float, h: Reals) -> None:
+    """h = (f - mean) / sqrt(variance + eps) * w + b."""
+    for row in range(len(f)):
+        for channel in range(f.shape[1]):
+            z = (f[row, channel] - mean[channel]) / np.sqrt(variance[channel] + eps)
+            h[row, channel] = z * w[channel] + b[channel]
 
 
 @njit(cache=True)
-def normalize_backward(g: Reals, x: Reals, w: Reals, eps: float, grad_x: Reals) -> tuple[Reals, Reals]:
-    """Write dL/dx of batch norm into grad_x; return dL/dweight and dL/dbias in float64."""
-    rows, channels = x.shape
-    mean, variance = statistics(x)
+def normalize_backward(g: Reals, f: Reals, w: Reals, eps: float, grad_f: Reals) -> tuple[Reals, Reals]:
+    """Write dL/df of batch norm into grad_f; return dL/dweight and dL/dbias in float64."""
+    rows, channels = f.shape
+    mean, variance = statistics(f)
     grad_w, grad_b = np.zeros(channels), np.zeros(channels)
     for row in range(rows):
         for channel in range(channels):
-            z = (x[row, channel] - mean[channel]) / np.sqrt(variance[channel] + eps)
+            z = (f[row, channel] - mean[channel]) / np.sqrt(variance[channel] + eps)
             grad_w[channel] += g[row, channel] * z
             grad_b[channel] += g[row, channel]
     for row in range(rows):
         for channel in range(channels):
             scale = 1 / np.sqrt(variance[channel] + eps)
-            z = (x[row, channel] - mean[channel]) * scale
+            z = (f[row, channel] - mean[channel]) * scale
             rest = g[row, channel] - grad_b[channel] / rows - z * grad_w[channel] / rows
-            grad_x[row, channel] = w[channel] * rest * scale
+            grad_f[row, channel] = w[channel] * rest * scale
     return grad_w, grad_b
 
 

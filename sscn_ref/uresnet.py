@@ -1,11 +1,11 @@
 """A UResNet, forward and backward: the network of Domine and Terao (arXiv:1903.05663), built from this package.
 
-A layer takes x [N, C] and returns y with its *pullback*: the function that maps g = dL/dy to dL/dx and
+A layer takes f [N, C] and returns h with its *pullback*: the function that maps g = dL/dh to dL/df and
 records the layer's own dL/dweight. Three rules combine layers, and the chain rule follows each of them backwards:
 
-    chain     y = f_n(... f_2(f_1(x)))        dL/dx = p_1(... p_{n-1}(p_n(g)))
-    sum       y = a(x) + b(x)                 dL/dx = p_a(g) + p_b(g)
-    beside    y = [x, f(x)]                   dL/dx = g_left + p_f(g_right)
+    chain     h = l_n(... l_2(l_1(f)))        dL/df = p_1(... p_{n-1}(p_n(g)))
+    sum       h = a(f) + b(f)                 dL/df = p_a(g) + p_b(g)
+    beside    h = [f, l(f)]                   dL/df = g_left + p(g_right)
 
 A residual block is a sum (He et al., arXiv:1603.05027); a level of the U joins its own features to what the coarser
 levels compute from them (Ronneberger et al., arXiv:1505.04597).
@@ -31,12 +31,12 @@ Layer = Callable[[NDArray], tuple[NDArray, Pullback]]
 
 
 def chain(*layers: Layer) -> Layer:
-    """y = f_n(... f_2(f_1(x))), with the first layer applied first."""
+    """h = l_n(... l_2(l_1(f))), with the first layer applied first."""
 
-    def layer(x: NDArray) -> tuple[NDArray, Pullback]:
+    def layer(f: NDArray) -> tuple[NDArray, Pullback]:
         pullbacks = []
         for one in layers:
-            x, pullback = one(x)
+            f, pullback = one(f)
             pullbacks.append(pullback)
 
         def pull(g: NDArray) -> NDArray:
@@ -44,28 +44,28 @@ def chain(*layers: Layer) -> Layer:
                 g = pullback(g)
             return g
 
-        return x, pull
+        return f, pull
 
     return layer
 
 
 def add(one: Layer, other: Layer) -> Layer:
-    """y = one(x) + other(x)."""
+    """h = one(f) + other(f)."""
 
-    def layer(x: NDArray) -> tuple[NDArray, Pullback]:
-        (y, pull_y), (z, pull_z) = one(x), other(x)
-        return y + z, lambda g: pull_y(g) + pull_z(g)
+    def layer(f: NDArray) -> tuple[NDArray, Pullback]:
+        (h, pull_h), (z, pull_z) = one(f), other(f)
+        return h + z, lambda g: pull_h(g) + pull_z(g)
 
     return layer
 
 
 def beside(visit: Layer) -> Layer:
-    """y = [x, visit(x)], joined along the channels."""
+    """h = [f, visit(f)], joined along the channels."""
 
-    def layer(x: NDArray) -> tuple[NDArray, Pullback]:
-        y, pull = visit(x)
-        width = x.shape[1]
-        return np.hstack([x, y]), lambda g: g[:, :width] + pull(g[:, width:])
+    def layer(f: NDArray) -> tuple[NDArray, Pullback]:
+        h, pull = visit(f)
+        width = f.shape[1]
+        return np.hstack([f, h]), lambda g: g[:, :width] + pull(g[:, width:])
 
     return layer
 
@@ -96,7 +96,7 @@ class UResNet:
         In training, batch norm uses the statistics of these sites; otherwise the running statistics.
         """
         books = self.rulebooks(coordinates, spatial_shape)
-        x = as_features(features, len(books[0].input_coordinates), "coordinates")
+        f = as_features(features, len(books[0].input_coordinates), "coordinates")
         self._unused = set(self.weights)
         network = chain(
             self.convolution("stem", books[0]),
@@ -106,8 +106,8 @@ class UResNet:
         )
         if self._unused:
             raise ValueError(f"weights that no layer takes: {', '.join(sorted(self._unused))}")
-        y, self._pullback = network(x)
-        return y
+        h, self._pullback = network(f)
+        return h
 
     def backward(self, grad_logits: ArrayLike) -> NDArray[np.floating]:
         """The gradient of a loss with respect to the last forward's features, from that by its logits [N, classes].
@@ -146,7 +146,7 @@ class UResNet:
         return chain(encoder, beside(visit), self.blocks(f"{name}.decoder", book, training))
 
     def blocks(self, name: str, book: Rulebook, training: bool) -> Layer:
-        """All residual blocks of `name`: x + conv(relu(bn(conv(relu(bn(x)))))), where x is multiplied by a matrix if
+        """All residual blocks of `name`: f + conv(relu(bn(conv(relu(bn(f)))))), where f is multiplied by a matrix if
         the number of channels changes."""
         count = sum(key.startswith(f"{name}.") and key.endswith("branch.1.weight") for key in self.weights)
         blocks = []
@@ -162,60 +162,60 @@ class UResNet:
         return chain(*blocks)
 
     def convolution(self, name: str, rulebook: Rulebook) -> Layer:
-        """y[j] = sum over rules (i, j) of tap v of x[i] @ w[v]."""
+        """h[j] = sum over rules (i, j) of tap t of f[i] @ w[t]."""
         weight = self.take(f"{name}.weight")
 
-        def layer(x: NDArray) -> tuple[NDArray, Pullback]:
+        def layer(f: NDArray) -> tuple[NDArray, Pullback]:
             def pull(g: NDArray) -> NDArray:
-                grad_x, self.gradients[f"{name}.weight"], _ = convolve_backward(g, x, weight, rulebook)
-                return grad_x
+                grad_f, self.gradients[f"{name}.weight"], _ = convolve_backward(g, f, weight, rulebook)
+                return grad_f
 
-            return convolve(x, weight, rulebook), pull
+            return convolve(f, weight, rulebook), pull
 
         return layer
 
     def linear(self, name: str) -> Layer:
-        """y = x @ w^T + b; dL/dx = g @ w, dL/dw = g^T @ x, dL/db = sum of g."""
+        """h = f @ w^T + b; dL/df = g @ w, dL/dw = g^T @ f, dL/db = sum of g."""
         weight = self.take(f"{name}.weight")
         bias = self.take(f"{name}.bias") if f"{name}.bias" in self.weights else None
 
-        def layer(x: NDArray) -> tuple[NDArray, Pullback]:
+        def layer(f: NDArray) -> tuple[NDArray, Pullback]:
             def pull(g: NDArray) -> NDArray:
-                self.gradients[f"{name}.weight"] = g.T @ x
+                self.gradients[f"{name}.weight"] = g.T @ f
                 if bias is not None:
                     self.gradients[f"{name}.bias"] = g.sum(axis=0)
                 return g @ weight
 
-            return x @ weight.T + (0 if bias is None else bias), pull
+            return f @ weight.T + (0 if bias is None else bias), pull
 
         return layer
 
     def batch_norm_relu(self, name: str, training: bool) -> Layer:
-        """y = max(0, w z + b), z = (x - mean) / sqrt(variance + eps); g counts only where y > 0.
+        """h = max(0, w z + b), z = (f - mean) / sqrt(variance + eps); g counts only where h > 0.
 
-        The running statistics do not depend on x, so with them dL/dx = g w / sqrt(variance + eps).
+        The running statistics do not depend on f, so with them dL/df = g w / sqrt(variance + eps).
         """
         parts = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
         weight, bias, running_mean, running_variance, batches = (self.take(f"{name}.{part}") for part in parts)
 
-        def layer(x: NDArray) -> tuple[NDArray, Pullback]:
-            mean, variance = batch_statistics(x) if training else (running_mean.copy(), running_variance.copy())
-            if training and len(x):
+        def layer(f: NDArray) -> tuple[NDArray, Pullback]:
+            mean, variance = batch_statistics(f) if training else (running_mean.copy(), running_variance.copy())
+            if training and len(f):
                 running_mean[...] += MOMENTUM * (mean - running_mean)
-                unbiased = variance * len(x) / max(len(x) - 1, 1)
+                unbiased = variance * len(f) / max(len(f) - 1, 1)
                 running_variance[...] += MOMENTUM * (unbiased - running_variance)
                 batches[...] += 1
-            y = np.maximum(normalize(x, mean, variance, weight, bias, EPS), 0)
+            h = np.maximum(normalize(f, mean, variance, weight, bias, EPS), 0)
 
             def pull(g: NDArray) -> NDArray:
-                g = g * (y > 0)
+                g = g * (h > 0)
                 scale = 1 / np.sqrt(variance + EPS)
-                fixed = g * weight * scale, (g * (x - mean) * scale).sum(axis=0), g.sum(axis=0)
-                by_x, by_weight, by_bias = batch_norm_backward(g, x, weight, EPS) if training else fixed
+                fixed = g * weight * scale, (g * (f - mean) * scale).sum(axis=0), g.sum(axis=0)
+                by_f, by_weight, by_bias = batch_norm_backward(g, f, weight, EPS) if training else fixed
                 self.gradients |= {f"{name}.weight": by_weight, f"{name}.bias": by_bias}
-                return by_x
+                return by_f
 
-            return y, pull
+            return h, pull
 
         return layer
 

@@ -85,6 +85,19 @@ class TestNotebook:
         assert not [cell for cell in notebook.cells if "execution" in cell.metadata]
 
 
+def test_formulas_use_the_letters_of_the_table_of_symbols():
+    other = re.compile(r"(?<![A-Za-z\\])[xy]_|[WR]_\{?v")  # features are f and h, x is a position; a tap is t
+    book = TUTORIAL.parent / "book"
+    quoted = r"the sum reads \$x_\{s u \+ i\}\$"  # another paper's formula, in its letters
+    texts = {path.name: re.sub(quoted, "", path.read_text(encoding="utf-8")) for path in book.glob("*.md")}
+    for path in NOTEBOOKS:
+        cells = nbformat.read(path, as_version=4).cells
+        texts[path.name] = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert "$f_x$" in texts["relation.md"]
+    formulas = {name: re.findall(r"\${1,2}[^$]+\${1,2}", text) for name, text in texts.items()}
+    assert [(name, one) for name, found in formulas.items() for one in found if other.search(one)] == []
+
+
 def test_papers_that_a_chapter_cites_by_number_are_in_the_bibliography_with_their_authors():
     entries = parse_file(TUTORIAL.parent / "book" / "references.bib").entries.values()
     surnames = {

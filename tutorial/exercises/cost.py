@@ -53,15 +53,15 @@ def layers() -> Iterator[tuple[np.ndarray, np.ndarray, Rulebook]]:
 
 
 def check_convolved(answer: Callable[..., np.ndarray]) -> None:
-    """Check a student's `convolved(x, weight, rules, outputs)`."""
+    """Check a student's `convolved(f, weight, rules, outputs)`."""
     cases: list[Case] = []
     results = []
-    for x, weight, rulebook in layers():
+    for f, weight, rulebook in layers():
         outputs = len(rulebook.output_coordinates)
         cases.append(
-            {"x": x, "weight": weight, "rules": rulebook.rules, "outputs": outputs}
+            {"f": f, "weight": weight, "rules": rulebook.rules, "outputs": outputs}
         )
-        results.append(convolve(x, weight, rulebook))
+        results.append(convolve(f, weight, rulebook))
     # One more output, which no rule reaches:
     cases.append(cases[-1] | {"outputs": cases[-1]["outputs"] + 1})
     results.append(np.pad(results[-1], ((0, 1), (0, 0))))
@@ -70,14 +70,14 @@ def check_convolved(answer: Callable[..., np.ndarray]) -> None:
 
 
 def check_from_table(answer: Callable[..., np.ndarray]) -> None:
-    """Check a student's `from_table(x, weight, table)`."""
+    """Check a student's `from_table(f, weight, table)`."""
     cases: list[Case] = []
     results = []
-    for x, weight, rulebook in layers():
+    for f, weight, rulebook in layers():
         table = np.full((len(rulebook.output_coordinates), len(weight)), -1)
         for tap, (rows_in, rows_out) in enumerate(rulebook.rules):
             table[rows_out, tap] = rows_in
-        cases.append({"x": x, "weight": weight, "table": table})
-        results.append(convolve(x, weight, rulebook))
+        cases.append({"f": f, "weight": weight, "table": table})
+        results.append(convolve(f, weight, rulebook))
     wanted = iter(results)
     check(answer, lambda **case: next(wanted), cases, explain_array)

@@ -23,15 +23,15 @@ def check_counted(answer: Callable[[], tuple[float, ...]]) -> None:
 
 
 def check_shifted(answer: Callable[..., np.ndarray]) -> None:
-    """Check a student's `shifted(x, weight, stride, dilation)`."""
+    """Check a student's `shifted(f, weight, stride, dilation)`."""
     check(answer, expected, cases(), explain_array)
 
 
 def expected(
-    x: np.ndarray, weight: np.ndarray, stride: int, dilation: int
+    f: np.ndarray, weight: np.ndarray, stride: int, dilation: int
 ) -> np.ndarray:
     """The reference's result."""
-    return dense_convolution(x[np.newaxis], weight, stride, 0, dilation)[0]
+    return dense_convolution(f[np.newaxis], weight, stride, 0, dilation)[0]
 
 
 def cases() -> Iterator[Case]:
@@ -49,7 +49,7 @@ def cases() -> Iterator[Case]:
     ]
     for n, kernel, channels_in, channels_out, stride, dilation in sizes:
         yield {
-            "x": rng.integers(-4, 5, (n, channels_in)),
+            "f": rng.integers(-4, 5, (n, channels_in)),
             "weight": rng.integers(-4, 5, (kernel, channels_in, channels_out)),
             "stride": stride,
             "dilation": dilation,

@@ -32,13 +32,13 @@ def check_reckoned(answer: Callable[[], tuple[float, ...]]) -> None:
 
 
 def check_scattered(answer: Callable[..., np.ndarray]) -> None:
-    """Check a student's `scattered(x, rows_in, rows_out, y)`, then compiled."""
+    """Check a student's `scattered(f, rows_in, rows_out, h)`, then compiled."""
 
     def expected(
-        x: np.ndarray, rows_in: np.ndarray, rows_out: np.ndarray, y: np.ndarray
+        f: np.ndarray, rows_in: np.ndarray, rows_out: np.ndarray, h: np.ndarray
     ) -> np.ndarray:
-        np.add.at(y, rows_out, x[rows_in])
-        return y
+        np.add.at(h, rows_out, f[rows_in])
+        return h
 
     rng = np.random.default_rng(6)
     cases: list[Case] = []
@@ -51,10 +51,10 @@ def check_scattered(answer: Callable[..., np.ndarray]) -> None:
     ):
         cases.append(
             {
-                "x": rng.integers(1, 9, (inputs, channels)).astype(float),
+                "f": rng.integers(1, 9, (inputs, channels)).astype(float),
                 "rows_in": rng.integers(0, inputs, rules),
                 "rows_out": rng.integers(0, outputs, rules),
-                "y": np.ones((outputs, channels)),
+                "h": np.ones((outputs, channels)),
             }
         )
     plain: list[str] = []

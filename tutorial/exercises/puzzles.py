@@ -23,13 +23,13 @@ def judge(
     expected: Callable[..., np.ndarray],
     launch: Callable[..., None],
     least: Callable[..., int],
-    faults: Callable[..., str] = lambda meter, y, **case: "",
+    faults: Callable[..., str] = lambda meter, h, **case: "",
 ) -> None:
     """Check a kernel case by case; if it is right, print its score in the last case.
 
-    `launch(kernel, y, **case)` runs it on tensors and an output y of the expected
-    shape; a case may contain its own y. `least(**case)` is the smallest possible number
-    of loads and stores. `faults(meter, y, **case)` says what is wrong with the memory
+    `launch(kernel, h, **case)` runs it on tensors and an output h of the expected
+    shape; a case may contain its own h. `least(**case)` is the smallest possible number
+    of loads and stores. `faults(meter, h, **case)` says what is wrong with the memory
     accesses of the kernel, or "".
     """
     moved: list[int] = []
@@ -41,16 +41,16 @@ def judge(
             name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
             for name, value in case.items()
         }
-        y = given.pop("y", torch.full(shape, GONE))
+        h = given.pop("h", torch.full(shape, GONE))
         tensors = [value for value in given.values() if isinstance(value, torch.Tensor)]
-        with metered(*tensors, y) as meter:
+        with metered(*tensors, h) as meter:
             try:
-                launch(kernel, y, **given)
+                launch(kernel, h, **given)
             except Exception as error:  # the interpreter wraps exceptions of a kernel
                 raise error.__cause__ or error from None
         moved.append(meter.loads + meter.stores)
-        touched.append(faults(meter, y, **given))
-        return y.numpy()
+        touched.append(faults(meter, h, **given))
+        return h.numpy()
 
     answer.__name__ = named(kernel)
     if not hasattr(kernel, "fn"):
@@ -88,68 +88,68 @@ def some_rows(count: int, of: int) -> np.ndarray:
 
 
 def check_doubled(kernel: Any) -> None:
-    """Puzzle 1: y = 2 x."""
+    """Puzzle 1: h = 2 f."""
     judge(
         kernel,
-        [{"x": numbers(n)} for n in (16, 32, 5, 37)],
-        lambda x: 2 * x,
-        lambda k, y, x: k[programs(len(x))](x, y, len(x), BLOCK=BLOCK),
-        lambda x: 2 * x.size,
+        [{"f": numbers(n)} for n in (16, 32, 5, 37)],
+        lambda f: 2 * f,
+        lambda k, h, f: k[programs(len(f))](f, h, len(f), BLOCK=BLOCK),
+        lambda f: 2 * f.size,
     )
 
 
 def check_gathered(kernel: Any) -> None:
-    """Puzzle 2: y[j] = x[rows[j]], or zeros where rows[j] is -1."""
+    """Puzzle 2: h[j] = f[rows[j]], or zeros where rows[j] is -1."""
 
-    def expected(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        return np.where(rows[:, np.newaxis] >= 0, x[rows], 0)
+    def expected(f: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return np.where(rows[:, np.newaxis] >= 0, f[rows], 0)
 
-    def launch(k: Any, y: torch.Tensor, x: torch.Tensor, rows: torch.Tensor) -> None:
-        k[programs(len(rows))](x, rows, y, len(rows), C=x.shape[1], BLOCK=BLOCK)
+    def launch(k: Any, h: torch.Tensor, f: torch.Tensor, rows: torch.Tensor) -> None:
+        k[programs(len(rows))](f, rows, h, len(rows), C=f.shape[1], BLOCK=BLOCK)
 
-    def least(x: np.ndarray, rows: np.ndarray) -> int:
-        return rows.size + int((rows >= 0).sum() + rows.size) * x.shape[1]
+    def least(f: np.ndarray, rows: np.ndarray) -> int:
+        return rows.size + int((rows >= 0).sum() + rows.size) * f.shape[1]
 
     sizes = [(16, 4, 4), (16, 20, 2), (5, 3, 4), (40, 9, 8)]
-    cases = [{"x": numbers(of, c), "rows": some_rows(n, of)} for n, of, c in sizes]
+    cases = [{"f": numbers(of, c), "rows": some_rows(n, of)} for n, of, c in sizes]
     judge(kernel, cases, expected, launch, least)
 
 
 def check_summed(kernel: Any) -> None:
-    """Puzzle 3: y[j] = sum of the channels of x[j]; any number of channels."""
+    """Puzzle 3: h[j] = sum of the channels of f[j]; any number of channels."""
 
-    def launch(k: Any, y: torch.Tensor, x: torch.Tensor) -> None:
-        width = 1 << (x.shape[1] - 1).bit_length()
-        k[programs(len(x))](x, y, len(x), C=x.shape[1], WIDTH=width, BLOCK=BLOCK)
+    def launch(k: Any, h: torch.Tensor, f: torch.Tensor) -> None:
+        width = 1 << (f.shape[1] - 1).bit_length()
+        k[programs(len(f))](f, h, len(f), C=f.shape[1], WIDTH=width, BLOCK=BLOCK)
 
     judge(
         kernel,
-        [{"x": numbers(n, c)} for n, c in ((16, 4), (7, 4), (16, 3), (37, 6))],
-        lambda x: x.sum(axis=1),
+        [{"f": numbers(n, c)} for n, c in ((16, 4), (7, 4), (16, 3), (37, 6))],
+        lambda f: f.sum(axis=1),
         launch,
-        lambda x: x.size + len(x),
+        lambda f: f.size + len(f),
     )
 
 
 def check_scattered(kernel: Any) -> None:
-    """Puzzle 4: y[rows_out[r]] += x[rows_in[r]], no output row twice."""
+    """Puzzle 4: h[rows_out[r]] += f[rows_in[r]], no output row twice."""
 
     def expected(
-        x: np.ndarray, rows_in: np.ndarray, rows_out: np.ndarray, y: np.ndarray
+        f: np.ndarray, rows_in: np.ndarray, rows_out: np.ndarray, h: np.ndarray
     ) -> np.ndarray:
-        y = y.copy()
-        y[rows_out] += x[rows_in]
-        return y
+        h = h.copy()
+        h[rows_out] += f[rows_in]
+        return h
 
     def launch(
         k: Any,
-        y: torch.Tensor,
-        x: torch.Tensor,
+        h: torch.Tensor,
+        f: torch.Tensor,
         rows_in: torch.Tensor,
         rows_out: torch.Tensor,
     ) -> None:
         grid = programs(len(rows_in))
-        k[grid](x, rows_in, rows_out, y, len(rows_in), C=x.shape[1], BLOCK=BLOCK)
+        k[grid](f, rows_in, rows_out, h, len(rows_in), C=f.shape[1], BLOCK=BLOCK)
 
     cases = []
     for rules, inputs, outputs, channels in (
@@ -160,41 +160,41 @@ def check_scattered(kernel: Any) -> None:
         rng = np.random.default_rng(rules)
         cases.append(
             {
-                "x": numbers(inputs, channels),
+                "f": numbers(inputs, channels),
                 "rows_in": rng.integers(0, inputs, rules),
                 "rows_out": rng.permutation(outputs)[:rules],
-                "y": numbers(outputs, channels),
+                "h": numbers(outputs, channels),
             }
         )
 
-    def least(x: np.ndarray, rows_in: np.ndarray, **others: np.ndarray) -> int:
-        return len(rows_in) * (2 + 3 * x.shape[1])
+    def least(f: np.ndarray, rows_in: np.ndarray, **others: np.ndarray) -> int:
+        return len(rows_in) * (2 + 3 * f.shape[1])
 
     judge(kernel, cases, expected, launch, least)
 
 
 def check_multiplied(kernel: Any) -> None:
-    """Puzzle 5: y = x[rows] @ weight, zeros where rows[j] is -1; 16 channels."""
+    """Puzzle 5: h = f[rows] @ weight, zeros where rows[j] is -1; 16 channels."""
 
-    def expected(x: np.ndarray, rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        return np.where(rows[:, np.newaxis] >= 0, x[rows], 0) @ weight
+    def expected(f: np.ndarray, rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        return np.where(rows[:, np.newaxis] >= 0, f[rows], 0) @ weight
 
     def launch(
         k: Any,
-        y: torch.Tensor,
-        x: torch.Tensor,
+        h: torch.Tensor,
+        f: torch.Tensor,
         rows: torch.Tensor,
         weight: torch.Tensor,
     ) -> None:
-        k[programs(len(rows))](x, rows, weight, y, len(rows), C=16, BLOCK=BLOCK)
+        k[programs(len(rows))](f, rows, weight, h, len(rows), C=16, BLOCK=BLOCK)
 
-    def least(x: np.ndarray, rows: np.ndarray, weight: np.ndarray) -> int:
+    def least(f: np.ndarray, rows: np.ndarray, weight: np.ndarray) -> int:
         blocks = programs(len(rows))[0]
         gathered = int((rows >= 0).sum()) * 16
         return rows.size + gathered + blocks * weight.size + rows.size * 16
 
     cases = [
-        {"x": numbers(of, 16), "rows": some_rows(n, of), "weight": numbers(16, 16)}
+        {"f": numbers(of, 16), "rows": some_rows(n, of), "weight": numbers(16, 16)}
         for n, of in ((16, 5), (7, 30), (40, 12))
     ]
     judge(kernel, cases, expected, launch, least)
@@ -205,21 +205,21 @@ def check_convolved(kernel: Any) -> None:
 
     def launch(
         k: Any,
-        y: torch.Tensor,
-        x: torch.Tensor,
+        h: torch.Tensor,
+        f: torch.Tensor,
         weight: torch.Tensor,
         table: torch.Tensor,
     ) -> None:
         taps, outputs = table.shape
-        k[programs(outputs)](x, weight, table, y, outputs, V=taps, C=16, BLOCK=BLOCK)
+        k[programs(outputs)](f, weight, table, h, outputs, V=taps, C=16, BLOCK=BLOCK)
 
-    def expected(x: np.ndarray, weight: np.ndarray, table: np.ndarray) -> np.ndarray:
-        gathered = np.where(table[..., np.newaxis] >= 0, x[table], 0)
+    def expected(f: np.ndarray, weight: np.ndarray, table: np.ndarray) -> np.ndarray:
+        gathered = np.where(table[..., np.newaxis] >= 0, f[table], 0)
         return (gathered @ weight).sum(axis=0)
 
-    def least(x: np.ndarray, weight: np.ndarray, table: np.ndarray) -> int:
-        rules, blocks = int((table >= 0).sum()), programs(len(x))[0]
-        return table.size + rules * 16 + blocks * weight.size + x.size
+    def least(f: np.ndarray, weight: np.ndarray, table: np.ndarray) -> int:
+        rules, blocks = int((table >= 0).sum()), programs(len(f))[0]
+        return table.size + rules * 16 + blocks * weight.size + f.size
 
     cases = []
     for points, edge in ((4, 2), (16, 5), (45, 8)):
@@ -229,6 +229,6 @@ def check_convolved(kernel: Any) -> None:
         table = np.full((9, len(sites)), -1)
         for tap, (rows_in, rows_out) in enumerate(book.rules):
             table[tap, rows_out] = rows_in
-        x, weight = numbers(len(sites), 16), numbers(9, 16, 16)
-        cases.append({"x": x, "weight": weight, "table": table})
+        f, weight = numbers(len(sites), 16), numbers(9, 16, 16)
+        cases.append({"f": f, "weight": weight, "table": table})
     judge(kernel, cases, expected, launch, least)

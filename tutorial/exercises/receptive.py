@@ -33,10 +33,10 @@ def check_worked(answer: Callable[[], tuple[float, ...]]) -> None:
 
 
 def check_normalised(answer: Callable[..., np.ndarray]) -> None:
-    """Check a student's `normalised(x, eps)`."""
+    """Check a student's `normalised(f, eps)`."""
 
-    def expected(x: np.ndarray, eps: float) -> np.ndarray:
-        return batch_norm(x, np.ones(x.shape[1]), np.zeros(x.shape[1]), eps)
+    def expected(f: np.ndarray, eps: float) -> np.ndarray:
+        return batch_norm(f, np.ones(f.shape[1]), np.zeros(f.shape[1]), eps)
 
     check(answer, expected, rows(), explain_array)
 
@@ -45,9 +45,9 @@ def rows() -> Iterator[Case]:
     """Cases of two rows, one and none, constant channels, two channels, many rows."""
     drawn = np.random.default_rng(5).normal(3, 2, (20, 3))
     few = [[1.0], [3.0]], [[7.0]], [[2.0], [2.0], [2.0]], [[1.0, 10.0], [2.0, -10.0]]
-    for x in (*map(np.array, few), np.zeros((0, 2)), drawn):
+    for f in (*map(np.array, few), np.zeros((0, 2)), drawn):
         for eps in (1e-5, 0.5):
-            yield {"x": x, "eps": eps}
+            yield {"f": f, "eps": eps}
 
 
 def layers_between(sites: set[Site], a: Site, b: Site) -> int | None:

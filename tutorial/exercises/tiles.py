@@ -84,8 +84,8 @@ def check_tiled(kernel: Any) -> None:
 
     def launch(
         k: Any,
-        y: torch.Tensor,
-        x: torch.Tensor,
+        h: torch.Tensor,
+        f: torch.Tensor,
         weight: torch.Tensor,
         table: torch.Tensor,
         order: torch.Tensor,
@@ -93,23 +93,23 @@ def check_tiled(kernel: Any) -> None:
     ) -> None:
         taps, n = table.shape
         options = {"V": taps, "C": 16, "BLOCK": BLOCK}
-        k[programs(n)](x, weight, table, order, masks, y, n, **options)
+        k[programs(n)](f, weight, table, order, masks, h, n, **options)
 
     def expected(
-        x: np.ndarray,
+        f: np.ndarray,
         weight: np.ndarray,
         table: np.ndarray,
         order: np.ndarray,
         masks: np.ndarray,
     ) -> np.ndarray:
-        gathered = np.where(table[..., np.newaxis] >= 0, x[table], 0)
-        y = np.empty_like(x)
-        y[order] = (gathered @ weight).sum(axis=0)
-        return y
+        gathered = np.where(table[..., np.newaxis] >= 0, f[table], 0)
+        h = np.empty_like(f)
+        h[order] = (gathered @ weight).sum(axis=0)
+        return h
 
     def faults(
         meter: Meter,
-        y: torch.Tensor,
+        h: torch.Tensor,
         weight: torch.Tensor,
         masks: torch.Tensor,
         **others: torch.Tensor,
@@ -120,10 +120,10 @@ def check_tiled(kernel: Any) -> None:
             if count > tiles:
                 loads = f"    {count} programs load the matrix of tap {tap}"
                 return f"{loads}; {tiles} of {len(masks)} tiles have that tap"
-        return written_once(meter, y)
+        return written_once(meter, h)
 
     def least(
-        x: np.ndarray,
+        f: np.ndarray,
         weight: np.ndarray,
         table: np.ndarray,
         order: np.ndarray,
@@ -133,7 +133,7 @@ def check_tiled(kernel: Any) -> None:
         for tile, mask in enumerate(masks.tolist()):
             width = table[:, tile * BLOCK : (tile + 1) * BLOCK].shape[1]
             entries += mask.bit_count() * (width + weight[0].size)
-        return entries + masks.size + order.size + int((table >= 0).sum()) * 16 + x.size
+        return entries + masks.size + order.size + int((table >= 0).sum()) * 16 + f.size
 
     cases = []
     for points, edge in ((16, 40), (5, 2), (45, 40), (60, 14)):
@@ -142,7 +142,7 @@ def check_tiled(kernel: Any) -> None:
         order = np.argsort(masks, kind="stable")
         arranged = np.ascontiguousarray(table[:, order])
         tiles = [np.bitwise_or.reduce(part) for part in in_tiles(masks[order], BLOCK)]
-        case = {"x": numbers(table.shape[1], 16), "weight": numbers(9, 16, 16)}
+        case = {"f": numbers(table.shape[1], 16), "weight": numbers(9, 16, 16)}
         case |= {"table": arranged, "order": order, "masks": np.array(tiles)}
         cases.append(case)
     judge(kernel, cases, expected, launch, least, faults)
@@ -152,32 +152,32 @@ def check_partial_sums(kernel: Any) -> None:
     """Check the kernel of exercise 4: one partial weight gradient per segment."""
 
     def expected(
-        x: np.ndarray,
+        f: np.ndarray,
         g: np.ndarray,
         rows_in: np.ndarray,
         rows_out: np.ndarray,
         bounds: np.ndarray,
     ) -> np.ndarray:
-        return np.array([x[rows_in[a:b]].T @ g[rows_out[a:b]] for a, b in bounds])
+        return np.array([f[rows_in[a:b]].T @ g[rows_out[a:b]] for a, b in bounds])
 
     def launch(
         k: Any,
-        y: torch.Tensor,
-        x: torch.Tensor,
+        h: torch.Tensor,
+        f: torch.Tensor,
         g: torch.Tensor,
         rows_in: torch.Tensor,
         rows_out: torch.Tensor,
         bounds: torch.Tensor,
     ) -> None:
-        k[(len(bounds),)](x, g, rows_in, rows_out, bounds, y, C=16, BLOCK=BLOCK)
+        k[(len(bounds),)](f, g, rows_in, rows_out, bounds, h, C=16, BLOCK=BLOCK)
 
-    def faults(meter: Meter, y: torch.Tensor, **case: torch.Tensor) -> str:
-        if meter.loaded(y).any():
+    def faults(meter: Meter, h: torch.Tensor, **case: torch.Tensor) -> str:
+        if meter.loaded(h).any():
             return "    partial sums are loaded while other programs may write them"
-        return written_once(meter, y)
+        return written_once(meter, h)
 
     def least(
-        x: np.ndarray,
+        f: np.ndarray,
         g: np.ndarray,
         rows_in: np.ndarray,
         rows_out: np.ndarray,
@@ -195,7 +195,7 @@ def check_partial_sums(kernel: Any) -> None:
             for start in range(first, last, segment)
         ]
         n = len(book.input_coordinates)
-        case = {"x": numbers(n, 16), "g": numbers(n, 16)[::-1].copy()}
+        case = {"f": numbers(n, 16), "g": numbers(n, 16)[::-1].copy()}
         case["rows_in"], case["rows_out"] = map(
             np.concatenate, zip(*book.rules, strict=True)
         )
@@ -203,9 +203,9 @@ def check_partial_sums(kernel: Any) -> None:
     judge(kernel, cases, expected, launch, least, faults)
 
 
-def written_once(meter: Meter, y: torch.Tensor) -> str:
+def written_once(meter: Meter, h: torch.Tensor) -> str:
     """Say which output was not stored exactly once; "" if each was."""
-    stored = meter.stored(y)
+    stored = meter.stored(h)
     if (stored == 1).all():
         return ""
     place = [int(i) for i in np.argwhere(stored != 1)[0]]

@@ -48,10 +48,10 @@ class Step(NamedTuple):
 
 
 def check_through(answer: Callable[..., Any]) -> None:
-    """Check a student's `through(x, levels, join)`."""
+    """Check a student's `through(f, levels, join)`."""
 
-    def expected(x: str, levels: list[tuple[Step, ...]], join: Step) -> str:
-        passed = [levels[0][0](x)]
+    def expected(f: str, levels: list[tuple[Step, ...]], join: Step) -> str:
+        passed = [levels[0][0](f)]
         for (_, down, _, _), (encoder, *_) in itertools.pairwise(levels):
             passed.append(encoder(down(passed[-1])))
         result = passed.pop()
@@ -66,7 +66,7 @@ def check_through(answer: Callable[..., Any]) -> None:
             for i in range(depth - 1)
         ]
         levels.append((Step(f"E{depth - 1}"),))
-        cases.append({"x": "x", "levels": levels, "join": Step("join")})
+        cases.append({"f": "f", "levels": levels, "join": Step("join")})
     check(answer, expected, cases, explain_way)
 
 
@@ -76,13 +76,13 @@ def explain_way(wanted: str, got: Any) -> str:
 
 
 def check_masked(answer: Callable[..., np.ndarray]) -> None:
-    """Check a student's `masked(x, active, eps)`."""
+    """Check a student's `masked(f, active, eps)`."""
 
-    def expected(x: np.ndarray, active: np.ndarray, eps: float) -> np.ndarray:
-        rows, channels = x[:, active].T, len(x)
-        y = np.zeros(x.shape)
-        y[:, active] = batch_norm(rows, np.ones(channels), np.zeros(channels), eps).T
-        return y
+    def expected(f: np.ndarray, active: np.ndarray, eps: float) -> np.ndarray:
+        rows, channels = f[:, active].T, len(f)
+        h = np.zeros(f.shape)
+        h[:, active] = batch_norm(rows, np.ones(channels), np.zeros(channels), eps).T
+        return h
 
     check(answer, expected, images(), explain_array)
 
@@ -95,9 +95,9 @@ def images() -> Iterator[Case]:
     one, none = np.arange(4) == 1, np.zeros(4, bool)
     drawn = rng.normal(3, 2, (2, 4, 4, 4)).round(1)
     for eps in (1e-5, 0.5):
-        yield {"x": line, "active": half, "eps": eps}
-        yield {"x": np.array([[1.0, 3.0, 9.0, 9.0]]), "active": half, "eps": eps}
+        yield {"f": line, "active": half, "eps": eps}
+        yield {"f": np.array([[1.0, 3.0, 9.0, 9.0]]), "active": half, "eps": eps}
         for active in (one, none, ~none):
-            yield {"x": line, "active": active, "eps": eps}
-        yield {"x": drawn[:, 0], "active": drawn[0, 0] > 3, "eps": eps}
-        yield {"x": drawn, "active": drawn[0] > 3, "eps": eps}
+            yield {"f": line, "active": active, "eps": eps}
+        yield {"f": drawn[:, 0], "active": drawn[0, 0] > 3, "eps": eps}
+        yield {"f": drawn, "active": drawn[0] > 3, "eps": eps}

@@ -3,46 +3,46 @@
 RIGHT = {
     "backward": {
         "np.add.at, a list": """\
-            gx, gw = np.zeros_like(x), np.zeros_like(weight)
+            gf, gw = np.zeros_like(f), np.zeros_like(weight)
             for tap, (i, o) in enumerate(rules):
-                np.add.at(gx, i, g[o] @ weight[tap].T)
-                np.add.at(gw, tap, x[i].T @ g[o])
-            return [gx, gw]""",
+                np.add.at(gf, i, g[o] @ weight[tap].T)
+                np.add.at(gw, tap, f[i].T @ g[o])
+            return [gf, gw]""",
         "rule by rule": """\
-            gx, gw = 0 * x, 0 * weight
+            gf, gw = 0 * f, 0 * weight
             for w, dw, (ins, outs) in zip(weight, gw, rules):
                 for i, o in zip(ins, outs):
-                    gx[i] += w @ g[o]
-                    dw += np.outer(x[i], g[o])
-            return gx, gw""",
+                    gf[i] += w @ g[o]
+                    dw += np.outer(f[i], g[o])
+            return gf, gw""",
         "einsum": """\
-            gx = np.zeros(x.shape)
-            gw = np.stack([np.einsum("rc,ro->co", x[i], g[o]) for i, o in rules])
+            gf = np.zeros(f.shape)
+            gw = np.stack([np.einsum("rc,ro->co", f[i], g[o]) for i, o in rules])
             for w, (i, o) in zip(weight, rules):
-                gx[i] = gx[i] + np.einsum("ro,co->rc", g[o], w)
-            return gx, gw""",
+                gf[i] = gf[i] + np.einsum("ro,co->rc", g[o], w)
+            return gf, gw""",
     },
     "slope": {
         "changed in place and back": """\
-            result = np.empty_like(x)
-            for place in np.ndindex(*x.shape):
-                value = x[place]
-                x[place] = value + h
-                up = function(x)
-                x[place] = value - h
-                result[place] = (up - function(x)) / 2 / h
-                x[place] = value
+            result = np.empty_like(a)
+            for place in np.ndindex(*a.shape):
+                value = a[place]
+                a[place] = value + delta
+                up = function(a)
+                a[place] = value - delta
+                result[place] = (up - function(a)) / 2 / delta
+                a[place] = value
             return result""",
         "flat, a list": """\
             def at(number, step):
-                moved = x.astype(float).ravel()
+                moved = a.astype(float).ravel()
                 moved[number] += step
-                return function(moved.reshape(x.shape))
-            flat = [(at(n, h) - at(n, -h)) / (2 * h) for n in range(x.size)]
-            return np.reshape(flat, x.shape).tolist()""",
+                return function(moved.reshape(a.shape))
+            flat = [(at(n, delta) - at(n, -delta)) / (2 * delta) for n in range(a.size)]
+            return np.reshape(flat, a.shape).tolist()""",
         "the rows of an identity": """\
-            steps = h * np.eye(x.size).reshape(x.size, *x.shape)
-            slopes = [(function(x + s) - function(x - s)) / (2 * h) for s in steps]
-            return np.array(slopes).reshape(x.shape)""",
+            steps = delta * np.eye(a.size).reshape(a.size, *a.shape)
+            slopes = [(function(a + s) - function(a - s)) / (2 * delta) for s in steps]
+            return np.array(slopes).reshape(a.shape)""",
     },
 }

@@ -4,17 +4,17 @@ RIGHT = {
     "shifted": {
         "all windows at once": """\
             kernel = len(weight)
-            outputs = (len(x) - dilation * (kernel - 1) - 1) // stride + 1
+            outputs = (len(f) - dilation * (kernel - 1) - 1) // stride + 1
             places = stride * np.arange(outputs)[:, None] + dilation * np.arange(kernel)
-            return np.einsum("utc,tco->uo", x[places], weight)""",
+            return np.einsum("utc,tco->uo", f[places], weight)""",
         "all positions, then every stride-th": """\
-            outputs = len(x) - dilation * (len(weight) - 1)
-            full = sum(x[dilation * t : dilation * t + outputs] @ w for t, w in enumerate(weight))
+            outputs = len(f) - dilation * (len(weight) - 1)
+            full = sum(f[dilation * t : dilation * t + outputs] @ w for t, w in enumerate(weight))
             return full[::stride]""",
         "loops over positions, a list of rows": """\
             rows = []
-            for start in range(0, len(x) - dilation * (len(weight) - 1), stride):
-                rows.append(sum(x[start + dilation * t] @ w for t, w in enumerate(weight)))
+            for start in range(0, len(f) - dilation * (len(weight) - 1), stride):
+                rows.append(sum(f[start + dilation * t] @ w for t, w in enumerate(weight)))
             return rows""",
     },
 }

@@ -7,25 +7,25 @@ from numba import njit
 
 
 @njit
-def scattered(x, rows_in, rows_out, y):
+def scattered(f, rows_in, rows_out, h):
     for r in range(rows_in.size):
         i, o = rows_in[r], rows_out[r]
-        for c in range(y.shape[1]):
-            y[o, c] += x[i, c]
-    return y
+        for c in range(h.shape[1]):
+            h[o, c] += f[i, c]
+    return h
 """,
         "channels outside": """\
-            for c in range(y.shape[1]):
+            for c in range(h.shape[1]):
                 for r in range(rows_out.shape[0]):
-                    y[rows_out[r], c] = y[rows_out[r], c] + x[rows_in[r], c]
-            return y""",
+                    h[rows_out[r], c] = h[rows_out[r], c] + f[rows_in[r], c]
+            return h""",
         "a while loop": """\
             r = 0
             while r < len(rows_in):
-                for c in range(x.shape[1]):
-                    y[rows_out[r], c] += x[rows_in[r], c]
+                for c in range(f.shape[1]):
+                    h[rows_out[r], c] += f[rows_in[r], c]
                 r += 1
-            return y""",
+            return h""",
     },
     "shared": {
         "lists": """\

@@ -3,21 +3,21 @@
 RIGHT = {
     "normalised": {
         "np.var": """\
-            if not x.size:
-                return x
-            return (x - x.mean(0)) / (x.var(0) + eps) ** 0.5""",
+            if not f.size:
+                return f
+            return (f - f.mean(0)) / (f.var(0) + eps) ** 0.5""",
         "in place, channel by channel": """\
-            for channel in range(x.shape[1]):
-                column = x[:, channel]
+            for channel in range(f.shape[1]):
+                column = f[:, channel]
                 if len(column):
                     column -= column.mean()
                     column /= np.sqrt((column * column).mean() + eps)
-            return x""",
+            return f""",
         "sums": """\
-            n = max(1, len(x))
-            mean = x.sum(axis=0) / n
-            variance = (x**2).sum(axis=0) / n - mean**2
-            return ((x - mean) / np.sqrt(np.maximum(variance, 0) + eps)).tolist()""",
+            n = max(1, len(f))
+            mean = f.sum(axis=0) / n
+            variance = (f**2).sum(axis=0) / n - mean**2
+            return ((f - mean) / np.sqrt(np.maximum(variance, 0) + eps)).tolist()""",
     },
     "meeting": {
         "eats its set": """\

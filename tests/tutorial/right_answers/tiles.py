@@ -8,14 +8,14 @@ TILE = """\
             total = tl.zeros([BLOCK, C], tl.float32)
 """
 TAP = """\
-                row = tl.load(table + v * n + p, mask=p < n, other=-1)[:, None]
-                block = tl.load(x + row * C + c, mask=row >= 0, other=0.0)
-                matrix = tl.load(weight + v * C * C + c[:, None] * C + c)
+                row = tl.load(table + t * n + p, mask=p < n, other=-1)[:, None]
+                block = tl.load(f + row * C + c, mask=row >= 0, other=0.0)
+                matrix = tl.load(weight + t * C * C + c[:, None] * C + c)
                 total = tl.dot(block, matrix, total)
 """
 STORED = """\
             o = tl.load(order + p, mask=p < n, other=0)[:, None]
-            tl.store(y + o * C + c, total, mask=(p < n)[:, None])"""
+            tl.store(h + o * C + c, total, mask=(p < n)[:, None])"""
 ENDS = """\
             s, c = tl.program_id(0), tl.arange(0, C)
             start = tl.load(bounds + 2 * s)
@@ -41,7 +41,7 @@ RIGHT = {
     "tiled": {
         "bit by bit": TILE
         + """\
-            for v in range(V):
+            for t in range(V):
               if mask % 2 == 1:
 """
         + TAP
@@ -52,8 +52,8 @@ RIGHT = {
         "from the last tap": TILE
         + """\
             for step in range(V):
-              v = V - 1 - step
-              if (mask & (1 << v)) != 0:
+              t = V - 1 - step
+              if (mask & (1 << t)) != 0:
 """
         + TAP
         + STORED,
@@ -63,12 +63,12 @@ RIGHT = {
 """
         + TILE
         + """\
-            for v in range(V):
-              if (mask >> v) % 2 > 0:
+            for t in range(V):
+              if (mask >> t) % 2 > 0:
 """
         + TAP
         + """\
-            tl.store(y + o * C + c, total, mask=(p < n)[:, None])""",
+            tl.store(h + o * C + c, total, mask=(p < n)[:, None])""",
     },
     "partial_sums": {
         "loaded transposed": ENDS
@@ -77,7 +77,7 @@ RIGHT = {
                 r = first + tl.arange(0, BLOCK)
                 i = tl.load(rows_in + r, mask=r < stop, other=0)
                 o = tl.load(rows_out + r, mask=r < stop, other=0)[:, None]
-                left = tl.load(x + i * C + c[:, None], mask=r < stop, other=0.0)
+                left = tl.load(f + i * C + c[:, None], mask=r < stop, other=0.0)
                 right = tl.load(g + o * C + c, mask=(r < stop)[:, None], other=0.0)
                 total = tl.dot(left, right, total)
 """
@@ -89,7 +89,7 @@ RIGHT = {
                 there = r < stop
                 i = tl.load(rows_in + r, mask=there, other=0)
                 o = tl.load(rows_out + r, mask=there, other=0)
-                left = tl.load(x + c[:, None] + i[None, :] * C, mask=there[None, :], other=0.0)
+                left = tl.load(f + c[:, None] + i[None, :] * C, mask=there[None, :], other=0.0)
                 right = tl.load(g + c[None, :] + o[:, None] * C, mask=there[:, None], other=0.0)
                 total = total + tl.dot(left, right, input_precision="ieee")
 """
@@ -101,7 +101,7 @@ RIGHT = {
                 there = (r < stop)[:, None]
                 i = tl.load(rows_in + r, mask=r < stop, other=0)[:, None]
                 o = tl.load(rows_out + r, mask=r < stop, other=0)[:, None]
-                left = tl.load(x + i * C + c, mask=there, other=0.0)
+                left = tl.load(f + i * C + c, mask=there, other=0.0)
                 right = tl.where(there, tl.load(g + o * C + c, mask=there), 0.0)
                 total += tl.dot(tl.trans(left), right, input_precision="ieee")
 """

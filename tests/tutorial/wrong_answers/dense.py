@@ -13,10 +13,10 @@ WRONG = {
     "shifted": {
         "an output too few": ("// stride + 1", "// stride"),
         "dilation forgotten": ("first = dilation * tap", "first = tap"),
-        "x[u + t]": (": stride]", "]"),
+        "f[u + t]": (": stride]", "]"),
         "taps from the end": ("@ weight[tap]", "@ weight[-1 - tap]"),
         "off by one tap": ("range(kernel)", "range(kernel - 1)"),
-        "the last tap alone": ("y += block", "y = block"),
+        "the last tap alone": ("h += block", "h = block"),
         "whole numbers only": ("np.zeros((outputs, weight.shape[2]))", "np.zeros((outputs, 1))"),
     },
 }

@@ -9,20 +9,20 @@ WRONG = {
         "seconds": ("/ 5e9 * 1000", "/ 5e9"),
     },
     "scattered": {
-        "rules read backwards": ("y[rows_out[rule], channel] += x[rows_in", "y[rows_in[rule], channel] += x[rows_out"),
-        "overwritten": ("] += x", "] = x"),
-        "not gathered": ("x[rows_in[rule], channel]", "x[rule, channel]"),
-        "the first channel alone": ("range(x.shape[1])", "range(1)"),
+        "rules read backwards": ("h[rows_out[rule], channel] += f[rows_in", "h[rows_in[rule], channel] += f[rows_out"),
+        "overwritten": ("] += f", "] = f"),
+        "not gathered": ("f[rows_in[rule], channel]", "f[rule, channel]"),
+        "the first channel alone": ("range(f.shape[1])", "range(1)"),
         "the last rule forgotten": ("range(len(rows_in))", "range(len(rows_in) - 1)"),
         "lost additions of repeated rows": (
-            "for rule in range(len(rows_in)):\n        for channel in range(x.shape[1]):\n            "
-            "y[rows_out[rule], channel] += x[rows_in[rule], channel]",
-            "y[rows_out] += x[rows_in]",
+            "for rule in range(len(rows_in)):\n        for channel in range(f.shape[1]):\n            "
+            "h[rows_out[rule], channel] += f[rows_in[rule], channel]",
+            "h[rows_out] += f[rows_in]",
         ),
-        "nothing returned": ("    return y\n", "    return None\n"),
+        "nothing returned": ("    return h\n", "    return None\n"),
         "not to be compiled": (
-            "    return y\n",
-            "    return np.array([{0: row, 1: [row]}[0] for row in y]).reshape(y.shape)\n",
+            "    return h\n",
+            "    return np.array([{0: row, 1: [row]}[0] for row in h]).reshape(h.shape)\n",
         ),
     },
     "shared": {

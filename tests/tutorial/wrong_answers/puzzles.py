@@ -2,7 +2,7 @@
 
 WRONG = {
     "doubled": {
-        "missing mask of the load": ("tl.load(x + i, mask=inside)", "tl.load(x + i)"),
+        "missing mask of the load": ("tl.load(f + i, mask=inside)", "tl.load(f + i)"),
         "missing mask of the store": (", mask=inside)\n    ###", ")\n    ###"),
         "every program the first block": ("tl.program_id(0) * BLOCK + ", ""),
         "blocks that overlap": ("tl.program_id(0) * BLOCK", "tl.program_id(0)"),
@@ -13,10 +13,10 @@ WRONG = {
         "missing mask, row -1 read": ("mask=there, other=0", "mask=(j < n)[:, None], other=0"),
         "the rows' mask missing": ("mask=j < n, other=-1", "other=-1"),
         "row 0 for none": ("row >= 0", "row > 0"),
-        "not gathered": ("x + row[:, None] * C", "x + j[:, None] * C"),
+        "not gathered": ("f + row[:, None] * C", "f + j[:, None] * C"),
         "undefined where the mask is false": ("mask=there, other=0", "mask=there"),
-        "channels forgotten": ("y + j[:, None] * C + channel", "y + j[:, None] + channel"),
-        "scattered": ("y + j[:, None] * C", "y + row[:, None] * C"),
+        "channels forgotten": ("h + j[:, None] * C + channel", "h + j[:, None] + channel"),
+        "scattered": ("h + j[:, None] * C", "h + row[:, None] * C"),
     },
     "summed": {
         "ones in the gaps": ("other=0", "other=1"),
@@ -29,12 +29,12 @@ WRONG = {
     },
     "scattered": {
         "overwritten": ("tl.load(place, mask=inside) + block", "block"),
-        "rules read backwards": ("x + row_in[:, None]", "x + row_out[:, None]"),
+        "rules read backwards": ("f + row_in[:, None]", "f + row_out[:, None]"),
         "atomic, without a mask": (
             "tl.store(place, tl.load(place, mask=inside) + block, mask=inside)",
             "tl.atomic_add(place, block)",
         ),
-        "not scattered": ("y + row_out[:, None]", "y + r[:, None]"),
+        "not scattered": ("h + row_out[:, None]", "h + r[:, None]"),
         "missing mask of the store": ("block, mask=inside)", "block)"),
         "missing mask of the rules": ("tl.load(rows_in + r, mask=r < rules, other=0)", "tl.load(rows_in + r)"),
     },
@@ -50,14 +50,14 @@ WRONG = {
         "one row of the matrix": ("weight + channel[:, None] * C", "weight + channel[:, None] * 0"),
     },
     "convolved": {
-        "one tap for all": ("weight + v * C * C", "weight"),
+        "one tap for all": ("weight + t * C * C", "weight"),
         "the last tap alone": ("total += tl.dot", "total = tl.dot"),
         "off by one tap": ("range(V)", "range(V - 1)"),
-        "table read across": ("table + v * n + j", "table + j * V + v"),
+        "table read across": ("table + t * n + j", "table + j * V + t"),
         "missing mask, row -1 read": ("mask=there, other=0", "mask=(j < n)[:, None], other=0"),
         "undefined where the mask is false": ("mask=there, other=0", "mask=there"),
-        "matrices overlap": ("v * C * C", "v * C"),
-        "the block's own rows": ("x + row[:, None] * C", "x + j[:, None] * C"),
+        "matrices overlap": ("t * C * C", "t * C"),
+        "the block's own rows": ("f + row[:, None] * C", "f + j[:, None] * C"),
         "missing mask of the store": (", mask=(j < n)[:, None])", ")"),
     },
 }

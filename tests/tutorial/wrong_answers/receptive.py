@@ -11,16 +11,16 @@ WRONG = {
         "half the way": ("e = 49", "e = 25"),
     },
     "normalised": {
-        "the unbiased variance": ("((x - mean) ** 2).mean(axis=0)", "x.var(axis=0, ddof=1)"),
-        "over rows and channels": ("x.mean(axis=0)", "x.mean()"),
+        "the unbiased variance": ("((f - mean) ** 2).mean(axis=0)", "f.var(axis=0, ddof=1)"),
+        "over rows and channels": ("f.mean(axis=0)", "f.mean()"),
         "over the channels of a row": (
-            "x.mean(axis=0)\n    variance = ((x - mean) ** 2).mean(axis=0)",
-            "x.mean(axis=1, keepdims=True)\n    variance = x.var(axis=1, keepdims=True)",
+            "f.mean(axis=0)\n    variance = ((f - mean) ** 2).mean(axis=0)",
+            "f.mean(axis=1, keepdims=True)\n    variance = f.var(axis=1, keepdims=True)",
         ),
         "eps outside the root": ("np.sqrt(variance + eps)", "(np.sqrt(variance) + eps)"),
-        "not centred": ("return (x - mean) /", "return x /"),
+        "not centred": ("return (f - mean) /", "return f /"),
         "divided by the variance": ("np.sqrt(variance + eps)", "(variance + eps)"),
-        "no rows": ("return np.zeros(x.shape)", "return None"),
+        "no rows": ("return np.zeros(f.shape)", "return None"),
         "eps of its own": ("np.sqrt(variance + eps)", "np.sqrt(variance + 1e-5)"),
     },
     "meeting": {

@@ -12,44 +12,44 @@ WRONG = {
         "averaged over voxels instead of events": ("(90 / 100 + 450 / 900) / 2", "(90 + 450) / 1000"),
     },
     "through": {
-        "the coarse input joined": ("join(x, up(coarse))", "join(down(x), up(coarse))"),
-        "joined the wrong way round": ("join(x, up(coarse))", "join(up(coarse), x)"),
-        "no join": ("join(x, up(coarse))", "up(coarse)"),
-        "joined before it came up": ("join(x, up(coarse))", "up(join(x, coarse))"),
-        "no decoder": ("decoder(join(x, up(coarse)))", "join(x, up(coarse))"),
-        "no way down": ("through(down(x),", "through(x,"),
-        "no coarser levels": ("through(down(x), levels[1:], join)", "down(x)"),
-        "one coarser level, no more": ("through(down(x), levels[1:], join)", "levels[1][0](down(x))"),
+        "the coarse input joined": ("join(f, up(coarse))", "join(down(f), up(coarse))"),
+        "joined the wrong way round": ("join(f, up(coarse))", "join(up(coarse), f)"),
+        "no join": ("join(f, up(coarse))", "up(coarse)"),
+        "joined before it came up": ("join(f, up(coarse))", "up(join(f, coarse))"),
+        "no decoder": ("decoder(join(f, up(coarse)))", "join(f, up(coarse))"),
+        "no way down": ("through(down(f),", "through(f,"),
+        "no coarser levels": ("through(down(f), levels[1:], join)", "down(f)"),
+        "one coarser level, no more": ("through(down(f), levels[1:], join)", "levels[1][0](down(f))"),
         "down from the input": (
-            "x = encoder(x)\n    if not rest:\n        return x\n    down, up, decoder = rest\n"
-            "    coarse = through(down(x),",
-            "given, x = x, encoder(x)\n    if not rest:\n        return x\n    down, up, decoder = rest\n"
+            "f = encoder(f)\n    if not rest:\n        return f\n    down, up, decoder = rest\n"
+            "    coarse = through(down(f),",
+            "given, f = f, encoder(f)\n    if not rest:\n        return f\n    down, up, decoder = rest\n"
             "    coarse = through(down(given),",
         ),
         "the input joined": (
-            "x = encoder(x)\n    if not rest:\n        return x\n    down, up, decoder = rest\n"
-            "    coarse = through(down(x), levels[1:], join)\n    return decoder(join(x, up",
-            "given, x = x, encoder(x)\n    if not rest:\n        return x\n    down, up, decoder = rest\n"
-            "    coarse = through(down(x), levels[1:], join)\n    return decoder(join(given, up",
+            "f = encoder(f)\n    if not rest:\n        return f\n    down, up, decoder = rest\n"
+            "    coarse = through(down(f), levels[1:], join)\n    return decoder(join(f, up",
+            "given, f = f, encoder(f)\n    if not rest:\n        return f\n    down, up, decoder = rest\n"
+            "    coarse = through(down(f), levels[1:], join)\n    return decoder(join(given, up",
         ),
-        "the coarsest level returns its input": ("return x\n    down", "return 'x'\n    down"),
+        "the coarsest level returns its input": ("return f\n    down", "return 'x'\n    down"),
     },
     "masked": {
         "biased by the empty voxels": (
             "rows.mean(axis=1, keepdims=True)\n        variance = rows.var(axis=1, keepdims=True)",
-            "x.reshape(len(x), -1).mean(axis=1, keepdims=True)\n"
-            "        variance = x.reshape(len(x), -1).var(axis=1, keepdims=True)",
+            "f.reshape(len(f), -1).mean(axis=1, keepdims=True)\n"
+            "        variance = f.reshape(len(f), -1).var(axis=1, keepdims=True)",
         ),
         "active taken for nonzero": (
-            "rows = x[:, active]\n",
-            "rows = x[:, active & (x != 0).any(axis=0)]\n        active = active & (x != 0).any(axis=0)\n",
+            "rows = f[:, active]\n",
+            "rows = f[:, active & (f != 0).any(axis=0)]\n        active = active & (f != 0).any(axis=0)\n",
         ),
         "the unbiased variance": ("rows.var(axis=1, ", "rows.var(axis=1, ddof=min(1, active.sum() - 1), "),
         "empty voxels normalised too": (
-            "y[:, active] = (rows - mean) / np.sqrt(variance + eps)",
-            "y = (x - mean.reshape(-1, *[1] * active.ndim)) / np.sqrt(variance.reshape(-1, *[1] * active.ndim) + eps)",
+            "h[:, active] = (rows - mean) / np.sqrt(variance + eps)",
+            "h = (f - mean.reshape(-1, *[1] * active.ndim)) / np.sqrt(variance.reshape(-1, *[1] * active.ndim) + eps)",
         ),
-        "empty voxels left as they are": ("y = np.zeros(x.shape)", "y = x.astype(float)"),
+        "empty voxels left as they are": ("h = np.zeros(f.shape)", "h = f.astype(float)"),
         "one mean for all channels": ("rows.mean(axis=1, keepdims=True)", "rows.mean()"),
         "eps outside the root": ("np.sqrt(variance + eps)", "(np.sqrt(variance) + eps)"),
         "not centred": ("(rows - mean) /", "rows /"),
