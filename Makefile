@@ -6,13 +6,14 @@ BIN := .venv/bin
 READY := .venv/ready
 BOOK := book/_build/html
 
-.PHONY: help study test test-deep lint book notebooks exercises gpu gpu-full gpu-study clean
+.PHONY: help study test test-deep lint dist book notebooks exercises gpu gpu-full gpu-study clean
 
 help:
 	@echo "make study      train a sparse and a dense UResNet on simulated events; results in study/"
 	@echo "make test       the test suite and the notebooks (SSCN_DATA=folder adds the real events)"
 	@echo "make test-deep  the test suite with its long cases and many more random ones"
 	@echo "make lint       ruff, mypy and the import contracts"
+	@echo "make dist       wheel and sdist in dist/, checked; \`make test-deep\` tries them in a bare environment"
 	@echo "make book       build the book, warnings as errors"
 	@echo "make notebooks  open the tutorials in JupyterLab"
 	@echo "make exercises  the tutorials without solutions, for students, in tutorial/student"
@@ -21,7 +22,7 @@ help:
 	@echo "make gpu-study  the study at full size on a GPU in pieces; each call continues where the last one stopped"
 	@echo "make clean      remove .venv and everything built"
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt sscn_triton/__init__.py  # the last one has the version
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[dev]"
 	touch $@
@@ -41,6 +42,15 @@ lint: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+.venv/dist: $(READY)
+	$(BIN)/python -m pip install --constraint constraints.txt build twine
+	touch $@
+
+dist: .venv/dist
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
 
 book: $(READY)
 	$(BIN)/python -m sphinx -W --keep-going book $(BOOK)

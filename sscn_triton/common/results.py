@@ -93,7 +93,10 @@ def device_record(device: str) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The clone's commit, with a star if files differ from it; SSCN_COMMIT gives it for a copy without git."""
+    """The clone's commit, with a star if files differ from it; SSCN_COMMIT gives it for a copy without git, such as an
+    installed package, which may lie inside the clone of another project."""
+    if not (ROOT / ".git").exists():
+        return os.environ.get("SSCN_COMMIT")
     head = _git("rev-parse", "--short=12", "HEAD")
     changed = _git("status", "--porcelain", "--untracked-files=no")
     return os.environ.get("SSCN_COMMIT") if head is None else head + ("*" if changed else "")
