@@ -127,8 +127,7 @@ class Segmentation(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         start = time.perf_counter()
-        logits = voxel_logits(self.network, batch)
-        losses = event_losses(logits, batch.labels, batch.events, batch.images, self.objective.class_weights)
+        logits, losses = self.logits_and_losses(batch)
         numbers = self._count(logits.detach(), losses.detach(), batch)
         loss = losses.sum() * (self._processes / max(1.0, numbers[2]))
         if self.objective.reduction == "sum":  # because Lightning divides by the number of batches in a step
@@ -140,6 +139,11 @@ class Segmentation(lightning.LightningModule):
         seconds = time.perf_counter() - start  # reading the numbers has synchronised with a GPU
         self.seen = Seen(summed, accuracy, events, voxels, *classes, seconds)
         return loss
+
+    def logits_and_losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Logits [N, classes] of the active voxels, and the loss of each event with a voxel of known label."""
+        logits = voxel_logits(self.network, batch)
+        return logits, event_losses(logits, batch.labels, batch.events, batch.images, self.objective.class_weights)
 
     def voxels_of(self, batch: Batch) -> int:
         """Active voxels of a batch."""

@@ -1,0 +1,123 @@
+"""The two-by-two of norms and convolutions: its trainings, its record, and the effects computed from it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sscn_triton.study.data.batches import training_crops
+from sscn_triton.study.questions import two_by_two, two_by_two_report
+from sscn_triton.study.questions.two_by_two import CELLS, Data, Setting, WithBackground, main, make, run
+from sscn_triton.study.questions.two_by_two_report import effects, rate
+
+TINY = Setting(
+    events=3, choosing=2, judging=2, image=48, size=16, images=2, filters=1, depth=2, steps=3, trial_steps=2,
+    rates=(0.01, 0.02), seeds=(0, 1),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    return Data(TINY)
+
+
+def test_a_run_that_was_stopped_continues_with_what_is_missing(tmp_path: Path, monkeypatch: Any) -> None:
+    out = str(tmp_path / "cells.json")
+    record = run(TINY, out)
+    assert len(record["cells"]) == len(CELLS) * (len(TINY.rates) + len(TINY.seeds))
+    assert json.loads(Path(out).read_text())["cells"].keys() == record["cells"].keys()
+    assert "held out" in two_by_two_report.summary_text(record)
+    last = list(record["cells"])[-1]
+    kept = {name: one for name, one in record["cells"].items() if name != last}
+    Path(out).write_text(json.dumps({**record, "cells": kept}))
+    trained: list[str] = []
+    real = two_by_two.train_and_judge
+    monkeypatch.setattr(
+        two_by_two, "train_and_judge", lambda cell, *rest: trained.append(cell.name) or real(cell, *rest)
+    )
+    again = run(TINY, out)
+    assert trained == [CELLS[-1].name]
+    assert (
+        again["cells"][last]["scores"]["confusion"] == record["cells"][last]["scores"]["confusion"]
+    )  # every training is repeatable
+    with pytest.raises(ValueError, match="has another setting"):
+        run(replace(TINY, steps=4), out)
+
+
+def test_the_loss_with_a_background_class_is_over_all_voxels_of_an_event(data: Data) -> None:
+    cell = CELLS[-1]
+    assert cell.background
+    batch = next(training_crops(data.train, TINY.size, TINY.images, 0))
+    network = make(cell, 0, TINY).eval()
+    logits, losses = WithBackground(network, 0.01).logits_and_losses(batch)
+    image = torch.zeros(batch.images, 1, TINY.size, TINY.size)
+    labels = torch.full((batch.images, TINY.size, TINY.size), 5)
+    for (one, i, j), energy, label in zip(batch.coordinates.tolist(), batch.features, batch.labels, strict=True):
+        image[one, 0, i, j], labels[one, i, j] = energy, label
+    scores = torch.log_softmax(network(image), 1)
+    for one in range(batch.images):
+        known = (labels[one] >= 0).nonzero().tolist()
+        mean = -sum(scores[one, labels[one, i, j], i, j] for i, j in known) / len(known)
+        torch.testing.assert_close(losses[one], mean)
+    one, i, j = batch.coordinates[7].tolist()
+    torch.testing.assert_close(logits[7], network(image)[one, :, i, j])
+
+
+def test_networks_of_a_seed_start_from_the_same_weights() -> None:
+    first = [np.sort(np.abs(next(make(cell, 3, TINY).parameters()).detach().numpy()).ravel()) for cell in CELLS]
+    assert all(np.array_equal(one, first[0]) for one in first)
+
+
+def record(accuracies: dict[str, list[float]]) -> dict[str, Any]:
+    """A record with these held-out accuracies by cell and seed."""
+    cells = {
+        f"seed {seed}: {cell}": {"cell": cell, "seed": seed, "scores": {"nonzero_accuracy": value}}
+        for cell, values in accuracies.items()
+        for seed, value in enumerate(values)
+    }
+    return {"cells": cells}
+
+
+def test_effects_are_the_differences_computed_by_hand() -> None:
+    names = [cell.name for cell in CELLS]
+    neither, norms, sites, both, background = (np.array(v) for v in (
+        [0.50, 0.52, 0.48], [0.60, 0.61, 0.59], [0.55, 0.58, 0.49], [0.75, 0.76, 0.71], [0.4, 0.53, 0.38]
+    ))  # fmt: skip
+    found = effects(record(dict(zip(names, map(list, (neither, norms, sites, both, background)), strict=True))))
+    expected = [
+        ((norms - neither) + (both - sites)) / 2,
+        ((sites - neither) + (both - norms)) / 2,
+        (both - sites) - (norms - neither),
+        both - neither,
+        background - neither,
+    ]
+    for one, values in zip(found, expected, strict=True):
+        assert one.values == pytest.approx(100 * values)
+        assert one.half == pytest.approx(4.302653 * np.std(100 * values, ddof=1) / np.sqrt(3))
+    assert [one.clear for one in found] == [True, True, True, True, False]
+
+
+def test_the_rate_of_a_cell_is_the_most_accurate_of_its_trials() -> None:
+    cells = {
+        f"rate {peak}: {cell}": {"cell": cell, "learning_rate": peak, "scores": {"nonzero_accuracy": value}}
+        for cell, peak, value in (("a", 0.1, 0.5), ("a", 0.2, 0.7), ("a", 0.3, 0.6), ("b", 0.1, 0.9))
+    }
+    cells["seed 0: a"] = {"cell": "a", "learning_rate": 9.0, "seed": 0, "scores": {"nonzero_accuracy": 0.99}}
+    assert (rate({"cells": cells}, "a"), rate({"cells": cells}, "b")) == (0.2, 0.1)
+
+
+def test_bad_options_are_refused_before_any_work(tmp_path: Path, capsys: Any) -> None:
+    for words, message in (
+        (["--out", "a.txt"], "out"),
+        (["--out", str(tmp_path / "a.json"), "--size", "60"], "size must be divisible by 8 at depth 4, got 60"),
+        (["--out", str(tmp_path / "a.json"), "--steps", "0"], "steps"),
+        (["--out", str(tmp_path / "a.json"), "--image", "32"], "size must fit into the image of 32, got 64"),
+    ):
+        assert main(words) == 2
+        assert message in capsys.readouterr().err
