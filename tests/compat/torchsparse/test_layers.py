@@ -86,6 +86,12 @@ WRONG = {
     "GroupNorm takes 2 channels": lambda: nn.GroupNorm(1, 2)(tensor()),
     "InstanceNorm takes 2 channels": lambda: nn.InstanceNorm(2)(tensor()),
     r"only events \[0, 2\] have sites": lambda: nn.GlobalMaxPool()(tensor()),
+    "dim must be 0, 1 or 2": lambda: nn.ToBEVReduction(3),
+    "shape must be at least 1": lambda: nn.ToBEVHeightCompression(4, (0, 1, 1)),
+    "offset must be three": lambda: nn.ToBEVHeightCompression(4, (1, 1, 1), (0, 0)),
+    "ToBEVHeightCompression takes 3 channels": lambda: nn.ToBEVHeightCompression(3, (4, 4, 4))(tensor()),
+    r"axes \[0, 2\] must be from 0 to below \[3, 4\]": lambda: nn.ToBEVHeightCompression(4, (3, 4, 4))(tensor()),
+    "from 0 to 1, the number of kernels, got 0 to 2": lambda: nn.ToBEVConvolution(4, 1, 2)(tensor()),
     "coords_max must be three": lambda: F.spcrop(tensor(), coords_max=(1, 1)),
     "coords must be an int32": lambda: F.sphash(torch.ones(2, 4)),
     r"offsets must be \[N, 3\]": lambda: F.sphash(tensor().C, tensor().C),
@@ -176,6 +182,48 @@ def test_events_and_boxes() -> None:
     assert torch.equal(y.F, x.F[[1, 3, 4]])
     assert y._caches is not x._caches
     assert F.spcrop(x).C.tolist() == x.C.tolist()
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2])
+def test_layers_that_look_from_above(dim: int) -> None:
+    """Images are compared with the dense image: axes follow the batch index, and `dim` is summed or stacked."""
+    x = tensor(2, spatial_range=(3, 4, 3, 4))
+    x = x.on(x.F.requires_grad_())
+    image = x.dense()
+    around = [axis for axis in (0, 1, 2) if axis != dim]
+    shape = (4, 3, 4)
+    last = image.movedim(1 + dim, 3)  # [B, *axes, dim, C]
+    compressed = nn.ToBEVHeightCompression(2, torch.tensor(shape), dim=dim)(x)
+    assert torch.equal(compressed, last.flatten(3).permute(0, 3, 1, 2))
+    low = nn.ToBEVHeightCompression(2, tuple(1 if axis == dim else n for axis, n in enumerate(shape)), dim=dim)(x)
+    torch.testing.assert_close(low, last.sum(3).permute(0, 3, 1, 2))
+    dense = nn.ToDenseBEVConvolution(2, 3, shape, dim=dim, bias=True).double()
+    torch.nn.init.normal_(dense.bias)
+    ones = (last != 0).all(4).sum(3)[..., None]
+    expected = torch.einsum("bxyzc,zco->bxyo", last, dense.kernel) + ones * dense.bias
+    y = dense(x)
+    torch.testing.assert_close(y, expected.permute(0, 3, 1, 2))
+    flat = nn.ToBEVConvolution(2, 3, shape[dim], dim=dim, bias=True).double()
+    flat.load_state_dict({name: dense.state_dict()[name] for name in ("kernel", "bias")})
+    z = flat(x)
+    places = [0, *(1 + axis for axis in around)]
+    assert z.C[:, 1 + dim].tolist() == [0] * len(z.C)
+    torch.testing.assert_close(z.F, expected[tuple(z.C[:, places].long().T)])
+    means = nn.ToBEVReduction(dim)(x)
+    assert torch.equal(means.C, z.C)
+    torch.testing.assert_close(means.F, (last.sum(3) / ones)[tuple(z.C[:, places].long().T)])
+    halved = nn.ToBEVConvolution(2, 3, shape[dim], stride=2, dim=dim).double()(x)
+    assert halved.stride == (2, 2, 2)
+    wanted = {(site[0], *(0 if axis == dim else site[1 + axis] // 2 for axis in range(3))) for site in SITES}
+    assert halved.C.tolist() == [list(site) for site in sorted(wanted)]
+    (y.sum() + z.F.sum() + halved.F.sum()).backward()
+    moved = torchsparse.SparseTensor(x.F, x.C + torch.tensor([0, 5, -7, 1]).int())
+    again = nn.ToBEVHeightCompression(2, shape, (5, -7, 1), dim)
+    assert torch.equal(again(moved), compressed)
+    assert {name: tuple(value.shape) for name, value in again.state_dict().items()} == {"offset": (1, 4), "shape": (3,)}
+    moved.stride = (2, 2, 2)
+    with pytest.raises(ValueError, match="needs a tensor of stride 1"):
+        again(moved)
 
 
 def test_hashes_are_fnv_over_batch_x_y_z() -> None:
@@ -290,10 +338,10 @@ def test_a_shared_cache_and_modes_without_effect() -> None:
 @pytest.mark.parametrize("name", backbones.__all__)
 def test_the_networks_learn(name: str) -> None:
     torch.manual_seed(0)
-    network = getattr(backbones, name)(width_multiplier=0.25, in_channels=2)
+    network = getattr(backbones, name)(width_multiplier=0.125, in_channels=2)
     assert sum(isinstance(layer, nn.Conv3d) for layer in network.modules()) == (21 if name.endswith("D") else 49)
-    coords = random_sites(300, size=36, batch_size=2).int()
-    rows, losses = torch.randn(300, 2), []
+    coords = random_sites(200, size=36, batch_size=2).int()
+    rows, losses = torch.randn(200, 2), []
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     for _ in range(10):
         outputs = network(torchsparse.SparseTensor(rows, coords))

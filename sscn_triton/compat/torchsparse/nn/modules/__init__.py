@@ -1,6 +1,12 @@
 """torchsparse's layers."""
 
 from sscn_triton.compat.missing import names
+from sscn_triton.compat.torchsparse.nn.modules.bev import (
+    ToBEVConvolution,
+    ToBEVHeightCompression,
+    ToBEVReduction,
+    ToDenseBEVConvolution,
+)
 from sscn_triton.compat.torchsparse.nn.modules.conv import Conv3d
 from sscn_triton.compat.torchsparse.nn.modules.layers import (
     BatchNorm,
@@ -27,4 +33,8 @@ __all__ = [
     "ReLU",
     "SiLU",
     "SparseCrop",
+    "ToBEVConvolution",
+    "ToBEVHeightCompression",
+    "ToBEVReduction",
+    "ToDenseBEVConvolution",
 ]
