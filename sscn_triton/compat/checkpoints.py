@@ -13,9 +13,10 @@ from torch import Tensor
 from sscn_triton.compat.architectures import ARCHITECTURES, Layer, check_uresnet
 from sscn_triton.compat.minkowski.maps.weights import by_tap
 from sscn_triton.compat.to_minkowski import to_minkowski
+from sscn_triton.compat.torchsparse.nn.utils.kernel import in_library_order, in_torchsparses_order
 from sscn_triton.relation import Axes, volume
 
-ENGINES = ("sscn", "sparseconvnet", "spconv", "spconv1", "minkowski")
+ENGINES = ("sscn", "sparseconvnet", "spconv", "spconv1", "minkowski", "torchsparse")
 BATCHES = "num_batches_tracked"
 ONE_TAP = "[in, out], as spconv 2 reads a kernel of one tap that has no stride"
 
@@ -36,7 +37,8 @@ class Conversion:
     """What to convert, with the information that names alone do not give.
 
     Args:
-        source, target: engines, one of which is "sscn": "sparseconvnet", "spconv" (2.x), "spconv1" (1.x), "minkowski".
+        source, target: engines, one of which is "sscn": "sparseconvnet", "spconv" (2.x), "spconv1" (1.x), "minkowski",
+            "torchsparse" (2.x).
         ndim: number of spatial axes.
         architecture: None keeps the names; "uresnet" knows those of the 2018 study's network and of `SparseUResNet`.
         linear: patterns (of `fnmatch`) of 2-D weights that are a `torch.nn.Linear`, ``[out, in]``, in both engines;
@@ -59,11 +61,13 @@ class Conversion:
         pair = (self.source, self.target)
         if pair.count("sscn") != 1 or not set(pair) <= set(ENGINES):
             raise ValueError(
-                "one of source and target must be sscn, the other sparseconvnet, spconv, spconv1 or minkowski; "
+                f"one of source and target must be sscn, the other {', '.join(ENGINES[1:-1])} or {ENGINES[-1]}; "
                 f"got {self.source} and {self.target}"
             )
         if not 1 <= self.ndim <= 4:
             raise ValueError(f"ndim must be 1 to 4, got {self.ndim}")
+        if "torchsparse" in pair and self.ndim != 3:
+            raise ValueError(f"ndim must be 3 for torchsparse, got {self.ndim}")
         if self.architecture is not None and self.architecture not in ARCHITECTURES:
             raise ValueError(f"architecture must be {', '.join(ARCHITECTURES)} or none, got {self.architecture}")
         if self.architecture is not None and "sparseconvnet" not in pair:
@@ -76,7 +80,8 @@ def convert_weights(state: Mapping[str, Tensor], how: Conversion) -> tuple[dict[
     A prefix "module." that all names share (from PyTorch's parallel wrappers) is removed. Batch norms of SparseConvNet
     do not count batches: the counter is added as 0, or left out. A checkpoint does not contain eps and momentum, nor
     the position of windows: even submanifold kernels lie one site lower in SparseConvNet than here. MinkowskiEngine's
-    channelwise kernels are treated as kernels of one tap.
+    channelwise kernels are treated as kernels of one tap. torchsparse's ToBEV layers have no counterpart, and must be
+    dropped.
 
     Raises ValueError with the entries that cannot be identified, at most twenty, or a pattern that matches nothing.
     """
@@ -131,8 +136,10 @@ def _converted(
     rename, to_sscn, from_sscn = _ENGINES[other]
     turn = from_sscn if how.source == "sscn" else to_sscn
     stem, leaf = rename(stem, leaf)
+    if how.target == "torchsparse" and leaf == "weight" and value.ndim == 4:
+        leaf = "kernel"
     whole = f"{stem}.{leaf}" if stem else leaf
-    if leaf == "weight" and value.ndim > 1:
+    if leaf in ("weight", "kernel") and value.ndim > 1:
         converted, note = turn(name, value, how)
     elif value.ndim < 2 or (leaf == "bias" and value.ndim == 2 and len(value) == 1 and other == "minkowski"):
         converted, note = (value, "as it is") if value.ndim < 2 else (value[0], "its first row")
@@ -210,8 +217,39 @@ def _minkowski_to_sscn(name: str, value: Tensor, how: Conversion) -> tuple[Tenso
     return by_tap(value, kernel).unsqueeze(1), "taps in another order"
 
 
+def _torchsparse_to_sscn(name: str, value: Tensor, how: Conversion) -> tuple[Tensor, str]:
+    if not name.endswith("kernel"):
+        return value, "as it is: torch.nn.Linear"
+    if value.ndim == 2:
+        return value[None, None], "[in, out] as a kernel of one tap"
+    if value.ndim != 3:
+        raise ValueError("a kernel of torchsparse has 2 or 3 axes")
+    return in_library_order(value, _torchsparses_extents(name, value, how)).unsqueeze(1), "taps in this library's order"
+
+
+def _torchsparse_from_sscn(name: str, value: Tensor, how: Conversion) -> tuple[Tensor, str]:
+    if value.ndim == 2:
+        return value, "as it is: torch.nn.Linear"
+    if _grouped(value).shape[1] != 1:
+        raise ValueError("torchsparse has no groups")
+    if len(value) == 1:
+        return value[0, 0], "[in, out], as a layer of one tap without a stride has it"
+    return in_torchsparses_order(value[:, 0], _torchsparses_extents(name, value, how)), "taps in torchsparse's order"
+
+
+def _torchsparses_extents(name: str, value: Tensor, how: Conversion) -> Axes:
+    kernel = _extents(name, len(value), how)
+    if volume(kernel) % 2 == 0 and max(kernel) > 2:
+        raise ValueError("kernels of an even number of taps, more than 2 on an axis, lie elsewhere in torchsparse")
+    return kernel
+
+
 def _as_named(stem: str, leaf: str) -> tuple[str, str]:
     return stem, leaf
+
+
+def _torchsparse_names(stem: str, leaf: str) -> tuple[str, str]:
+    return stem, "weight" if leaf == "kernel" else leaf
 
 
 def _minkowski_names(stem: str, leaf: str) -> tuple[str, str]:
@@ -225,6 +263,7 @@ _ENGINES: dict[str, tuple[Callable[[str, str], tuple[str, str]], Turn, Turn]] = 
     "spconv": (_as_named, _spconv_to_sscn, _spconv_from_sscn),
     "spconv1": (_as_named, _spconv_to_sscn, _spconv_from_sscn),
     "minkowski": (_minkowski_names, _minkowski_to_sscn, _minkowski_to_sscn),
+    "torchsparse": (_torchsparse_names, _torchsparse_to_sscn, _torchsparse_from_sscn),
 }
 
 

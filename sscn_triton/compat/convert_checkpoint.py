@@ -34,8 +34,8 @@ class ConvertCheckpoint:
         source: a file of `torch.save`: a state dictionary, or a checkpoint that contains one. Only tensors and plain
             containers are read; no code in it can run.
         target: new file to write.
-        source_engine: sscn, sparseconvnet, spconv (2.x), spconv1 (1.x) or minkowski.
-        target_engine: sscn, or, if source_engine is sscn, one of sparseconvnet, spconv, spconv1 and minkowski.
+        source_engine: sscn, sparseconvnet, spconv (2.x), spconv1 (1.x), minkowski or torchsparse (2.x).
+        target_engine: sscn, or, if source_engine is sscn, one of the others.
         architecture: uresnet for the 2018 study's network. If omitted, names do not change.
         ndim: number of spatial axes.
         linear: comma-separated patterns of SparseConvNet weights that are a torch.nn.Linear.

@@ -11,6 +11,8 @@ from sscn_triton import SparseTensor, nn
 from sscn_triton.compat import spine
 from sscn_triton.compat.checkpoints import Conversion, convert_weights
 from sscn_triton.compat.convert_checkpoint import ConvertCheckpoint, convert_checkpoint
+from sscn_triton.compat.torchsparse import SparseTensor as TorchsparseTensor
+from sscn_triton.compat.torchsparse import nn as spnn
 from sscn_triton.models import SparseUResNet
 from tests.support.clouds import random_cloud, random_sites
 
@@ -114,6 +116,34 @@ def test_minkowskiengines_layers(kernel, stride):
     theirs.load_state_dict(back)
 
 
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (2, 1), (2, 2), (3, 2), (1, 1), ((3, 1, 5), 1)])
+def test_torchsparses_layers(kernel, stride):
+    theirs = torch.nn.Sequential(
+        spnn.Conv3d(2, 3, kernel, stride, padding=int(kernel == 3), bias=True), spnn.BatchNorm(3), spnn.GroupNorm(1, 3)
+    )
+    randomise(theirs)
+    ours = (
+        nn.SparseConv(2, 3, kernel, stride, padding=int(kernel == 3))
+        if stride > 1
+        else nn.SubmanifoldConv(2, 3, kernel)
+    )
+    ours = nn.Sequential(ours, nn.BatchNorm(3), nn.GroupNorm(1, 3)).double().eval()
+    sizes = {} if isinstance(kernel, int) else {"kernel_sizes": {"0.*": kernel}}
+    state, moves = convert_weights(theirs.state_dict(), Conversion("torchsparse", "sscn", **sizes))
+    ours.load_state_dict(state)
+    assert len(moves) == len(theirs.state_dict())
+    x = random_cloud(40, 2)
+    y = theirs(TorchsparseTensor(x.features, x.coordinates, spatial_range=None if stride == 1 else (2, 8, 8, 8)))
+    torch.testing.assert_close(ours(x).features, y.F)
+    back, _ = convert_weights(state, Conversion("sscn", "torchsparse", **sizes))
+    assert list(back) == list(theirs.state_dict())
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(back[name], value), name
+    linear = {"head.weight": torch.ones(2, 3)}
+    for pair in (("torchsparse", "sscn"), ("sscn", "torchsparse")):
+        assert convert_weights(linear, Conversion(*pair))[0] == linear
+
+
 def test_layers_that_minkowskiengine_does_not_have_are_refused():
     state = {"a.weight": torch.ones(27, 2, 2, 2), "b.weight": torch.ones(64, 1, 1, 1), "c.table": torch.ones(3)}
     with pytest.raises(ValueError, match=r"a\.weight.*no groups.*b\.weight.*lie elsewhere.*c\.table.*not a parameter"):
@@ -166,6 +196,10 @@ def test_unidentifiable_weights_are_an_error():
         "kernel_sizes says", {"a.weight": torch.ones(12, 1, 1, 1)}, "sscn", "spconv", kernel_sizes={"a*": (3, 3, 1)}
     )
     refused("lie elsewhere", {"a.kernel": torch.ones(64, 1, 1)}, "minkowski", "sscn")
+    refused("lie elsewhere", {"a.kernel": torch.ones(64, 1, 1)}, "torchsparse", "sscn")
+    refused("2 or 3 axes", {"a.kernel": torch.ones(1, 8, 1, 1)}, "torchsparse", "sscn")
+    refused("torchsparse has no groups", {"a.weight": torch.ones(27, 2, 1, 1)}, "sscn", "torchsparse")
+    refused("ndim must be 3", {}, "sscn", "torchsparse", 2)
     refused("drop: there is no entry 'b'", {"a.weight": torch.ones(3)}, "spconv", "sscn", drop=["b"])
     refused("is taken", {"a.bn.weight": torch.ones(3), "a.weight": torch.ones(3)}, "minkowski", "sscn")
 

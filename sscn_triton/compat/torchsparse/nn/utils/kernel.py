@@ -24,6 +24,11 @@ def in_library_order(kernel: Tensor, kernel_size: Axes) -> Tensor:
     return by_tap(kernel, kernel_size) if volume(kernel_size) % 2 else kernel
 
 
+def in_torchsparses_order(kernel: Tensor, kernel_size: Axes) -> Tensor:
+    """The opposite of `in_library_order`."""
+    return by_tap(kernel, kernel_size[::-1]) if volume(kernel_size) % 2 else kernel
+
+
 def get_kernel_offsets(size: Any, stride: Any = 1, dilation: Any = 1, device: Any = "cpu") -> Tensor:
     """``[V, 3]`` int32: the offset of every tap, ``stride * dilation`` times ``-((size - 1) // 2)`` to ``size // 2`` on
     each axis, in torchsparse's order."""
