@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -217,8 +217,8 @@ def run(setting: Setting, out: str) -> dict[str, Any]:
     for peak in setting.rates:
         for cell in CELLS:
             do(f"rate {peak:g}: {cell.name}", cell, setting.trial_seed, peak, setting.trial_steps, "choosing")
-    for seed in setting.seeds:
-        for cell in CELLS:
+    for background, seed in product((False, True), setting.seeds):  # whole seeds of the two-by-two come first
+        for cell in (cell for cell in CELLS if cell.background == background):
             peak = rate(results.record, cell.name)
             do(f"seed {seed}: {cell.name}", cell, seed, peak, setting.steps, "judging")
     return results.record
