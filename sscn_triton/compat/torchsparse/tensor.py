@@ -49,12 +49,14 @@ class SparseTensor(Hinted):
     """Features on sites.
 
     Args:
-        feats: ``[N, C]``; a tensor, or an array until it is collated. Labels may have any shape ``[N, ...]``.
+        feats: ``[N, C]``; a tensor, an array until it is collated, or None until they are set. Labels may have any
+            shape ``[N, ...]``.
         coords: ``[N, 4]`` integers, batch index first, in units of ``stride``; ``[N, 3]`` until they are collated.
             Convolutions need integers that fit in int32, each site once.
         stride: size of a site in voxels, one number or three.
-        spatial_range: batch size and extent of every axis, four numbers in units of ``stride``. If omitted, a strided
-            convolution takes the largest coordinates of the batch for the ends of the axes.
+        spatial_range: batch size and extent of every axis, four numbers in units of ``stride``; a fifth, the number of
+            channels, is checked and left out. If omitted, a strided convolution takes the largest coordinates of the
+            batch for the ends of the axes.
     """
 
     INSTEAD: ClassVar = INSTEAD
@@ -67,17 +69,17 @@ class SparseTensor(Hinted):
         spatial_range: Sequence[int] | None = None,
     ) -> None:
         for name, rows in (("feats", feats), ("coords", coords)):
-            if not isinstance(rows, Tensor | np.ndarray):
+            if not isinstance(rows, Tensor | np.ndarray) and not (name == "feats" and rows is None):
                 raise TypeError(f"{name} must be a tensor or an array [N, ...], got {kind(rows)}")
         if coords.ndim != 2 or coords.shape[1] not in (3, 4):
             raise ValueError(
                 f"coords must be [N, 4], batch index first, or [N, 3] without it, got {tuple(coords.shape)}"
             )
-        if feats.ndim < 1 or len(feats) != len(coords):
+        if feats is not None and (feats.ndim < 1 or len(feats) != len(coords)):
             raise ValueError(f"feats must have one row per coordinate, {len(coords)}, got {tuple(feats.shape)}")
         self.feats, self.coords = feats, coords
         self.stride = per_axis(make_ntuple(stride, 3), 3, "stride", 1)
-        self.spatial_range = None if spatial_range is None else per_axis(tuple(spatial_range), 4, "spatial_range", 1)
+        self.spatial_range = None if spatial_range is None else _checked_range(spatial_range, feats)
         self._caches: Any = new_cache()
 
     @property
@@ -154,7 +156,8 @@ class SparseTensor(Hinted):
 
     def __repr__(self) -> str:
         return (
-            f"{type(self).__name__}({len(self.coords)} sites, feats {tuple(self.feats.shape)}, stride={self.stride}, "
+            f"{type(self).__name__}({len(self.coords)} sites, feats {kind(self.feats)} "
+            f"{list(getattr(self.feats, 'shape', ()))}, stride={self.stride}, "
             f"spatial_range={self.spatial_range})"
         )
 
@@ -198,6 +201,14 @@ class PointTensor(Hinted):
         result = PointTensor(self.F + other.F, self.C, self.idx_query, self.weights)
         result.additional_features = self.additional_features
         return result
+
+
+def _checked_range(spatial_range: Sequence[int], feats: Any) -> tuple[int, ...]:
+    """Four numbers; a fifth must be the number of channels."""
+    numbers = tuple(spatial_range)
+    if len(numbers) == 5 and feats is not None and tuple(feats.shape[1:]) != numbers[4:]:
+        raise ValueError(f"spatial_range {numbers} says {numbers[4]} channels, got feats {tuple(feats.shape)}")
+    return per_axis(numbers[:4] if len(numbers) == 5 else numbers, 4, "spatial_range", 1)
 
 
 def check_same(inputs: Sequence[Any]) -> None:

@@ -289,6 +289,45 @@ def test_tensors_that_share_caches_need_the_same_sites_and_layers_the_same_geome
         spnn.Conv3d(1, 1, 3, 2, transposed=True)(y)
 
 
+def test_a_layer_keeps_its_output_sites_when_a_program_writes_to_the_coordinates() -> None:
+    x = torchsparse.SparseTensor(torch.randn(40, 2), random_sites(40).int())
+    down, up, keep = spnn.Conv3d(2, 2, 3, 2, 1), spnn.Conv3d(2, 2, 3, 2, transposed=True), spnn.Conv3d(2, 2)
+    y = keep(down(x))
+    before = y.C.clone()
+    y.coords[:, 1:] *= 2
+    for layer in (keep, up):
+        with pytest.raises(ValueError, match="other coordinates"):
+            layer(y)
+    again = keep(down(x))
+    assert torch.equal(again.C, before)
+    torch.testing.assert_close(again.F, y.F)
+    assert torch.equal(up(again).C, x.C)
+
+
+def test_a_program_may_replace_the_function_of_output_sites(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = torch.tensor([[0, 1, 0, 0], [0, 0, 0, 0]]).int()
+
+    def sites(_coords, stride, kernel_size, padding, spatial_range, downsample_mode):
+        assert (padding == 0).all()
+        assert all(k == 2 for k in kernel_size)
+        return wanted
+
+    monkeypatch.setattr(F, "spdownsample", sites)
+    x = torchsparse.SparseTensor(torch.randn(4, 1), torch.tensor(LINE))
+    layer = spnn.Conv3d(1, 1, 2, 2, config=MODES["hashmap"])
+    y = layer(x)
+    assert torch.equal(y.C, wanted)
+    torch.testing.assert_close(y.F, torch.stack([torch.zeros(1), (x.F[:2] * layer.kernel[:2, 0]).sum(0)]))
+
+
+@pytest.mark.parametrize("mode", list(MODES))
+def test_a_tensor_without_sites_has_outputs_without_sites(mode: str) -> None:
+    F.conv_config.set_global_conv_config(MODES[mode])
+    x = torchsparse.SparseTensor(torch.ones(0, 1), torch.ones(0, 4).int())
+    y = spnn.Conv3d(1, 2, 3, 2, transposed=True)(spnn.Conv3d(1, 1, 3, 2, 1)(spnn.Conv3d(1, 1)(x)))
+    assert y.F.shape == (0, 2)
+
+
 def test_maps_are_made_once_and_lead_back_after_a_concatenation() -> None:
     x = torchsparse.SparseTensor(torch.randn(30, 2), random_sites(30).int(), spatial_range=(2, 8, 8, 8))
     stem, down = spnn.Conv3d(2, 2), spnn.Conv3d(2, 2, 2, 2)

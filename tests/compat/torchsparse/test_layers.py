@@ -50,6 +50,11 @@ def test_a_tensor_changes_itself_and_results_share_its_caches() -> None:
     x.F.requires_grad_()
     assert not x.detach().F.requires_grad
     assert x.half().F.dtype == torch.float16
+    assert tensor(spatial_range=(3, 4, 4, 4, 4)).spatial_range == (3, 4, 4, 4)
+    later = torchsparse.SparseTensor(None, x.C)
+    assert "NoneType" in repr(later)
+    later.F = x.F
+    assert later.F is x.F
     point = torchsparse.PointTensor(torch.ones(2, 3), torch.rand(2, 4))
     both = point + point
     assert torch.equal(both.F, torch.full((2, 3), 2.0))
@@ -65,6 +70,7 @@ WRONG = {
     "feats must be a tensor": lambda: torchsparse.SparseTensor([1], tensor().C),
     "stride must be at least 1": lambda: tensor(stride=0),
     "spatial_range must be": lambda: tensor(spatial_range=(4, 4, 4)),
+    "says 5 channels, got feats": lambda: tensor(spatial_range=(3, 4, 4, 4, 5)),
     r"dense\(\) needs the spatial_range": lambda: tensor().dense(),
     r"outside of spatial_range \(3, 4, 4, 2\)": lambda: tensor(spatial_range=(3, 4, 4, 2)).dense(),
     "coords hold a site twice": lambda: torchsparse.utils.to_dense(

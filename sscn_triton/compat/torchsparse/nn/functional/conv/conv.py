@@ -18,7 +18,7 @@ from sscn_triton.compat.torchsparse.nn.functional.conv.kmap import (
 )
 from sscn_triton.compat.torchsparse.nn.utils.apply import expect
 from sscn_triton.compat.torchsparse.nn.utils.kernel import in_library_order
-from sscn_triton.compat.torchsparse.tensor import SparseTensor, same_rows
+from sscn_triton.compat.torchsparse.tensor import SparseTensor
 from sscn_triton.compat.torchsparse.utils.utils import make_ntuple
 from sscn_triton.functional import convolve
 from sscn_triton.relation import Axes, per_axis, volume
@@ -86,7 +86,8 @@ def conv3d(
     elif not transposed:
         found = kernel_map(x, shape, settings)
         steps = tuple(t * s for t, s in zip(x.stride, shape.stride, strict=True))
-        output = _made(x, _convolved(feats, kernel, bias, found, shape), found.coords, steps, found.spatial_range)
+        coords = x.coords if shape.keeps_sites else found.target.unchanged()
+        output = _made(x, _convolved(feats, kernel, bias, found, shape), coords, steps, found.spatial_range)
     else:
         steps = _finer(x.stride, shape.stride)
         if generative:
@@ -115,11 +116,11 @@ def _map_back(x: SparseTensor, shape: Shape, steps: Axes) -> KernelMap:
             f"a transposed layer of kernel_size {shape.kernel} and stride {shape.stride} reverses a layer with both "
             f"from tensor stride {steps} to {x.stride}, but the caches have none"
         )
-    if not same_rows(found.coords, x.coords):
+    if not found.target.are(x.coords):
         raise ValueError(
             "the tensor has other coordinates than the output of the layer that a transposed layer reverses"
         )
-    if len(x._caches.cmaps[steps][0]) != found.rules.input_count:
+    if not found.source.are(x._caches.cmaps[steps][0]):
         raise ValueError(f"_caches.cmaps at stride {steps} has other coordinates than the layer that is reversed")
     return found._replace(rules=found.rules.transposed())
 
@@ -130,9 +131,10 @@ def _generated(
     if settings.kmap_mode != "hashmap":
         raise ValueError(f'a generative layer needs kmap_mode="hashmap" in its conv_config, got {settings.kmap_mode!r}')
     found = generative_map(x, shape)
-    x._caches.cmaps[steps] = (found.coords, found.spatial_range)
+    coords = found.target.coords
+    x._caches.cmaps[steps] = (coords, found.spatial_range)
     x._caches.kmaps, x._caches.hashmaps = {}, {}
-    return _made(x, _convolved(feats, kernel, bias, found, shape), found.coords, steps, found.spatial_range)
+    return _made(x, _convolved(feats, kernel, bias, found, shape), coords, steps, found.spatial_range)
 
 
 def _convolved(feats: Tensor, kernel: Tensor, bias: Tensor | None, found: KernelMap, shape: Shape) -> Tensor:

@@ -26,7 +26,7 @@ Range = tuple[int, ...] | None
 
 
 class Sites(NamedTuple):
-    """A tensor's coordinates, their version when they were read, and their grid."""
+    """A tensor's coordinates, their version when they were read, and a grid with a copy of them."""
 
     coords: Tensor
     version: int
@@ -36,6 +36,11 @@ class Sites(NamedTuple):
         """Whether these are the coordinates."""
         known = coords is self.coords and _version(coords) == self.version
         return known or same_rows(self.grid.coordinates, coords.int())
+
+    def unchanged(self) -> Tensor:
+        """The coordinates, or a copy of what they were if they have been written to."""
+        written = _version(self.coords) != self.version
+        return self.grid.coordinates.clone() if written else self.coords
 
 
 class Shape(NamedTuple):
@@ -62,10 +67,11 @@ class Shape(NamedTuple):
 
 
 class KernelMap(NamedTuple):
-    """The rules of a layer, with taps in the library's order, what they lead to, and what they were made from."""
+    """The rules of a layer, with taps in the library's order, where they lead, and what they were made from."""
 
     rules: Rulebook
-    coords: Tensor
+    source: Sites
+    target: Sites
     spatial_range: Range
     made_by: tuple[Any, ...]
 
@@ -91,14 +97,18 @@ def sites_of(x: SparseTensor) -> Sites:
         first, inverse = rulebook.unique(grid.coordinates)
         if len(first) != len(inverse):
             raise ValueError(duplicate_message(grid.coordinates, first, inverse).partition(";")[0])
-        grid = Grid(grid.coordinates, None, grid.batch_size)
-        known = x._caches.hashmaps[x.stride] = Sites(x.coords, _version(x.coords), grid)
+        known = x._caches.hashmaps[x.stride] = sites(x.coords, grid.batch_size)
     elif not known.are(x.coords):
         raise ValueError(
             f"the tensor shares _caches with a tensor of the same stride {x.stride} and other coordinates, for which "
             "torchsparse would use wrong kernel maps: make a new SparseTensor, which has caches of its own"
         )
     return known
+
+
+def sites(coords: Tensor, batch_size: int) -> Sites:
+    """Checked coordinates with a grid of their own."""
+    return Sites(coords, _version(coords), Grid(coords.to(torch.int32, copy=True), None, batch_size))
 
 
 def _version(coords: Tensor) -> int:
@@ -122,13 +132,13 @@ def kernel_map(x: SparseTensor, shape: Shape, config: Any) -> KernelMap:
         _check(source.grid.coordinates, x.spatial_range, shape, on_the_fly)
         spatial_range = range_after(x.spatial_range, shape)
         if shape.keeps_sites:
-            rules, coords = _rules_to_itself(source.grid, shape, on_the_fly), x.coords
+            rules, target = _rules_to_itself(source.grid, shape, on_the_fly), source
         else:
             rules, coords = _rules_down(source.grid, shape, x.spatial_range, on_the_fly, config.downsample_mode)
+            target = sites(coords, source.grid.batch_size)
             steps = tuple(t * s for t, s in zip(x.stride, shape.stride, strict=True))
-            sites = Sites(coords, _version(coords), Grid(coords, None, source.grid.batch_size))
-            x._caches.hashmaps.setdefault(steps, sites)
-        known = x._caches.kmaps[key] = KernelMap(rules, coords, spatial_range, made_by)
+            x._caches.hashmaps.setdefault(steps, target)
+        known = x._caches.kmaps[key] = KernelMap(rules, source, target, spatial_range, made_by)
     elif known.made_by != made_by:
         raise ValueError(
             f"a layer with kernel_size {shape.kernel} and stride {shape.stride} has left a kernel map for padding, "
@@ -179,7 +189,7 @@ def _rules_down(
 ) -> tuple[Rulebook, Tensor]:
     """The rules of a strided layer, and its output sites in lexicographic order."""
     inputs, (kernel, stride, padding) = grid.coordinates, shape
-    if on_the_fly and (not len(inputs) or int(inputs[:, 1:].min()) >= 0):
+    if not len(inputs) or (on_the_fly and int(inputs[:, 1:].min()) >= 0):
         if spatial_range is None and len(inputs):
             spatial_range = grid.batch_size, *(inputs[:, 1:].amax(0) + 1).tolist()
         range_after(spatial_range, shape)
@@ -190,9 +200,12 @@ def _rules_down(
     if on_the_fly:
         outputs = _windows(inputs, shape, after)
     else:
-        outputs = spdownsample(inputs, stride, kernel, padding, after, downsample_mode)
-    steps = torch.tensor([1, *stride], dtype=torch.int32, device=inputs.device)
-    return _between(inputs, outputs * steps, kernel, padding if on_the_fly else shape.centre), outputs
+        from sscn_triton.compat.torchsparse.nn import functional  # where programs put their own function, as there
+
+        steps, sizes, borders = (torch.tensor(axes).int().to(inputs.device) for axes in (stride, kernel, padding))
+        outputs = functional.spdownsample(inputs, steps, sizes, borders, after, downsample_mode=downsample_mode)
+    factors = torch.tensor([1, *stride], dtype=torch.int32, device=inputs.device)
+    return _between(inputs, outputs * factors, kernel, padding if on_the_fly else shape.centre), outputs
 
 
 def _between(inputs: Tensor, outputs: Tensor, kernel: Axes, padding: Axes) -> Rulebook:
@@ -275,7 +288,9 @@ def spupsample_generative(
 
 def generative_map(x: SparseTensor, shape: Shape) -> KernelMap:
     """The kernel map of a generative layer; it is not stored."""
-    inputs, after = sites_of(x).grid.coordinates, range_after(x.spatial_range, shape)
+    source, after = sites_of(x), range_after(x.spatial_range, shape)
+    inputs = source.grid.coordinates
     outputs = spupsample_generative(inputs, shape.stride, shape.kernel, shape.padding, after)
     steps = torch.tensor([1, *shape.stride], dtype=torch.int32, device=inputs.device)
-    return KernelMap(_between(inputs * steps, outputs, shape.kernel, shape.centre), outputs, after, ())
+    rules = _between(inputs * steps, outputs, shape.kernel, shape.centre)
+    return KernelMap(rules, source, sites(outputs, source.grid.batch_size), after, ())
