@@ -11,7 +11,7 @@ from sscn_triton.nn.folding import fold_batch_norm
 from sscn_triton.nn.prepare import prepare
 from sscn_triton.nn.tune import tune
 
-__version__ = "0.1.0.dev0"  # the only place, so that a clone works without being installed
+__version__ = "0.1.0"  # the only place, so that a clone works without being installed
 __all__ = [
     "Grid",
     "SparseTensor",

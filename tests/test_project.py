@@ -26,6 +26,7 @@ from tests.conftest import COSTLY
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+CHANGES = (ROOT / "CHANGELOG.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
@@ -43,7 +44,11 @@ def test_the_version_is_the_same_everywhere():
     version = metadata.version("sscn")
     assert sscn_triton.__version__ == version
     assert "version" in PROJECT["project"]["dynamic"]
-    assert f"version: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"version: {version}\n" in citation
+    if "dev" not in version:
+        (date,) = re.findall(rf"^## \[{re.escape(version)}\] - (\d{{4}}-\d\d-\d\d)$", CHANGES, re.MULTILINE)
+        assert f"date-released: {date}\n" in citation
 
 
 def test_both_packages_are_installed_and_typed():
