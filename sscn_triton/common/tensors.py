@@ -31,9 +31,10 @@ def check_tensors(what: str, wanted: Mapping[str, Any], found: Mapping[str, Any]
     for name in sorted(wanted.keys() ^ found.keys()):
         problem = f"{name} is missing" if name in wanted else f"the network has no {name}"
         raise ValueError(f"{path}: the {what}s do not belong to the network that the checkpoint names: {problem}")
-    for name, weight in found.items():
+    for name, own in wanted.items():  # in the network's order, because that of a file is arbitrary
+        weight = found[name]
         shape = tuple(getattr(weight, "shape", ()))
-        if not isinstance(weight, torch.Tensor) or shape != tuple(wanted[name].shape):
-            raise ValueError(f"{path}: {what} {name} is {shape}, the network's is {tuple(wanted[name].shape)}")
+        if not isinstance(weight, torch.Tensor) or shape != tuple(own.shape):
+            raise ValueError(f"{path}: {what} {name} is {shape}, the network's is {tuple(own.shape)}")
         if not torch.isfinite(weight).all():
             raise ValueError(f"{path}: {what} {name} has values that are not finite")
