@@ -25,6 +25,12 @@ BLUE, RED, GREEN, PINK, ORANGE, SKY, BLACK = (
 SIX_AND_REST = ListedColormap([BLUE, RED, GREEN, PINK, ORANGE, SKY, "#B0B0B0"])
 """Colours for `ranked` groups: 0 to 5, and grey for the rest."""
 
+PIXELS = np.array([(0, 0, 0), (0, 1, 1), (0, 2, 1), (0, 3, 1), (0, 3, 2)])
+"""Five sites (image, x, y), which chapters 3 to 8 follow through a layer."""
+
+VALUES = np.array([[1.0], [2.0], [3.0], [4.0], [5.0]])
+"""The features of `PIXELS`, one channel: row i has the value i + 1."""
+
 STYLE = {
     "axes.prop_cycle": cycler(color=[BLUE, RED, GREEN, PINK, ORANGE, SKY, BLACK]),
     "axes.spines.right": False,
@@ -65,6 +71,48 @@ def show_part(item: object, first: str, last: str) -> Markdown:
         raise ValueError(f"no line after {first!r} begins with {last!r}")
     part = "".join(lines[start : start + ends.index(True) + 1])
     return Markdown(f"```python\n{dedent(part)}```")
+
+
+def draw_pixels(
+    ax: plt.Axes,
+    numbers: np.ndarray,
+    active: np.ndarray,
+    title: str = "",
+    wrong: np.ndarray | None = None,
+) -> None:
+    """Draw an image [X, Y] with a number in each pixel; its first axis points down.
+
+    Active pixels are blue, others white with grey numbers, `wrong` ones red. A pixel
+    whose number is nan stays blank.
+    """
+    wrong = np.zeros_like(active) if wrong is None else wrong
+    for (x, y), number in np.ndenumerate(numbers):
+        face = RED if wrong[x, y] else BLUE if active[x, y] else "white"
+        ax.add_patch(plt.Rectangle((y - 0.5, x - 0.5), 1, 1, fc=face, ec="0.7"))
+        if not np.isnan(number):
+            ink = "0.3" if face == "white" else "white"
+            ax.text(y, x, f"{number:g}", ha="center", va="center", color=ink)
+    height, width = numbers.shape
+    ax.set(xlim=(-0.55, width - 0.45), ylim=(height - 0.45, -0.55), aspect="equal")
+    ax.set_title(title)
+    ax.set_axis_off()
+
+
+def draw_slots(ax: plt.Axes, keys: np.ndarray, filled: np.ndarray) -> None:
+    """Draw a hash table; `filled` is each slot's distance from home, -1 if empty."""
+    shades = (SKY, GREEN, ORANGE, RED)
+    for slot, (key, steps) in enumerate(zip(keys, filled, strict=True)):
+        face = shades[min(steps, 3)] if steps >= 0 else "white"
+        ax.add_patch(plt.Rectangle((slot - 0.5, 0), 1, 1, fc=face, ec="0.6"))
+        ax.text(slot, 0.5, str(key) if steps >= 0 else "", ha="center", va="center")
+    ax.set(xlim=(-0.6, len(keys) - 0.4), ylim=(0, 1.05), yticks=[], xlabel="slot")
+    ax.set_xticks(range(len(keys)))
+    ax.spines[:].set_visible(False)
+    for shade, label in zip(
+        shades, ("at home", "1 further", "2", "3 or more"), strict=True
+    ):
+        ax.plot([], [], "s", color=shade, label=label)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4)
 
 
 def ranked(labels: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import os
 import re
@@ -19,7 +20,7 @@ import pytest
 from pybtex.database import parse_file
 
 from sscn_ref.jit import submanifold_rulebook, unique_sites
-from sscn_triton.lartpc import read_larcv
+from sscn_triton.lartpc import CLASS_COLORS, CLASS_NAMES, crop, open_events, read_larcv
 
 TUTORIAL = Path(__file__).parents[2] / "tutorial"
 NOTEBOOKS = sorted(TUTORIAL.glob("*.ipynb"))
@@ -66,6 +67,8 @@ class TestNotebook:
             kinds = [kind for output in cell.outputs for kind in output.get("data", {})]
             if "image/png" in kinds:
                 assert len(cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")) > 40, cell.source
+                assert "hide-input" in cell.metadata.get("tags", ())  # the book folds what draws a figure
+                assert cell.metadata["mystnb"]["code_prompt_show"] == "Show the code of the figure"
         texts = [output for output in outputs(path) if output.output_type == "stream"]
         figures = [output for output in outputs(path) if "image/png" in output.get("data", {})]
         assert len(texts) >= len(figures)
@@ -83,6 +86,47 @@ class TestNotebook:
         assert set(notebook.metadata) == {"kernelspec", "language_info"}
         assert notebook.metadata["language_info"] == {"name": "python"}
         assert not [cell for cell in notebook.cells if "execution" in cell.metadata]
+
+
+def imported(source: str) -> set[str]:
+    """The packages that the top level of a program imports; what it imports inside `try` is optional."""
+    found = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(str(node.module).partition(".")[0])
+    return found
+
+
+def test_chapters_1_to_8_need_neither_pytorch_nor_the_library():
+    names = [path.stem.partition("_")[2] for path in NOTEBOOKS[:8]]
+    assert (names[0], names[-1]) == ("images", "outputs")
+    programs = {path.name: "\n".join(cell.source for cell in code_cells(path)) for path in NOTEBOOKS[:8]}
+    for name in ("argon", "chalk", "checker", *(f"exercises/{name}" for name in names)):
+        programs[name] = (TUTORIAL / f"{name}.py").read_text(encoding="utf-8")
+    needed = set().union(*map(imported, programs.values())) - set(sys.stdlib_module_names)
+    ours = {"sscn_ref", "argon", "chalk", "checker", "exercises"}
+    assert needed == ours | {"numpy", "matplotlib", "IPython", "cycler", "threadpoolctl"}
+
+
+@pytest.mark.parametrize("edge", [None, 64])
+def test_argon_reads_and_crops_the_events_like_the_library(edge):
+    sys.path.insert(0, str(TUTORIAL))
+    try:
+        import argon
+    finally:
+        sys.path.remove(str(TUTORIAL))
+    assert (argon.CLASS_NAMES, argon.CLASS_COLORS) == (CLASS_NAMES, CLASS_COLORS)
+    for ours, theirs in zip(argon.read_events(), open_events(TUTORIAL / "events.npz"), strict=True):
+        if edge is not None:
+            ours, theirs = argon.crop(ours, edge), crop(theirs, edge)
+        assert len(ours) == len(theirs) > 0
+        assert (ours.voxel_size, ours.spatial_shape) == (theirs.voxel_size, tuple(theirs.spatial_shape))
+        for name in ("coordinates", "energy", "labels"):
+            mine, other = getattr(ours, name), getattr(theirs, name)
+            assert mine.dtype == other.dtype
+            np.testing.assert_array_equal(mine, other)
 
 
 def test_formulas_use_the_letters_of_the_table_of_symbols():
