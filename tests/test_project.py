@@ -30,7 +30,19 @@ CHANGES = (ROOT / "CHANGELOG.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-HEAVY = ("triton", "uproot", "awkward", "h5py", "lightning", "plotly", "matplotlib", "sklearn", "jsonargparse")
+HEAVY = (
+    "safetensors",
+    "huggingface_hub",
+    "triton",
+    "uproot",
+    "awkward",
+    "h5py",
+    "lightning",
+    "plotly",
+    "matplotlib",
+    "sklearn",
+    "jsonargparse",
+)
 
 
 def run(*command: str, folder: Path) -> str:
