@@ -32,14 +32,14 @@ from sscn_triton.common.options import check_least, check_suffix
 from sscn_triton.common.results import Results, about
 from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.lartpc import CLASS_NAMES, Event, project
-from sscn_triton.study.data.batches import Batch, random_crop, simulated, training_crops
+from sscn_triton.study.data.batches import Batch, as_batch, random_crop, simulated, training_crops
 from sscn_triton.study.questions.active_set import Respect, dense_network, sparse_network
 from sscn_triton.study.questions.two_by_two_report import rate, summary_text
 from sscn_triton.study.runs.curves import curve, last_tenth
 from sscn_triton.study.runs.run import STATISTICS_BATCHES, judge
 from sscn_triton.study.training.loop import Limit, estimate_statistics, train_module
-from sscn_triton.study.training.metrics import Tally, event_losses
-from sscn_triton.study.training.segmentation import Segmentation
+from sscn_triton.study.training.metrics import Scores, Tally, event_losses
+from sscn_triton.study.training.segmentation import Segmentation, voxel_logits
 
 PROGRAM = "python -m sscn_triton.study.questions.two_by_two"
 BACKGROUND = len(CLASS_NAMES)
@@ -160,10 +160,25 @@ def make(cell: Cell, seed: int, setting: Setting) -> torch.nn.Module:
     return maker(cell.respect, seed, classes, setting.filters, setting.depth, setting.repetitions, 2)
 
 
+def judge_batches(network: torch.nn.Module, crops: list[Event], images: int, classes: int) -> Scores:
+    """Scores with the norms' statistics of the crops themselves, `images` together as in training: the dense network of
+    2018 always worked like this. The running statistics change."""
+    network.train()
+    tally = Tally(classes)
+    with torch.no_grad():
+        for first in range(0, len(crops), images):
+            batch = as_batch(crops[first : first + images])
+            logits = voxel_logits(network, batch)
+            for event in range(batch.images):
+                tally.add(logits[batch.events == event], batch.labels[batch.events == event])
+    return tally.scores()
+
+
 def train_and_judge(
     cell: Cell, setting: Setting, data: Data, seed: int, peak: float, steps: int, crops: list[Event]
 ) -> dict[str, Any]:
-    """Train a network, in this process and with one thread; returns its curve, times and scores on these crops."""
+    """Train a network, in this process and with one thread; returns its curve, times and scores on these crops, with
+    running statistics and with those of batches of crops."""
     network = make(cell, seed, setting)
     batches = training_crops(data.train, setting.size, setting.images, seed)
     module = (WithBackground if cell.background else Segmentation)(network, peak)
@@ -177,7 +192,9 @@ def train_and_judge(
     def visit(image: Event, scores: np.ndarray) -> None:
         five.add(torch.from_numpy(scores[:, : len(CLASS_NAMES)]), torch.from_numpy(image.labels).long())
 
-    scores = judge(network, crops, len(CLASS_NAMES) + cell.background, visit)[0]
+    classes = len(CLASS_NAMES) + cell.background
+    scores = judge(network, crops, classes, visit)[0]
+    of_batches = judge_batches(network, crops, setting.images, classes)
     accuracy, wall, loss = ([getattr(step, name) for step in taken] for name in ("accuracy", "wall", "loss"))
     return {
         "cell": cell.name,
@@ -189,6 +206,7 @@ def train_and_judge(
         "training_accuracy": last_tenth(accuracy),
         "curve": curve(accuracy, wall, loss),
         "scores": asdict(scores),
+        "batch_scores": asdict(of_batches),
         "without_background": five.scores().nonzero_accuracy,
     }
 
@@ -203,7 +221,7 @@ def run(setting: Setting, out: str) -> dict[str, Any]:
     results = Results(Path(out), about("cpu"))
     if results.record.get("setting", setting.record()) != setting.record():
         raise ValueError(f"{out} has another setting, {results.record['setting']}: name a new file")
-    results.note(setting=setting.record(), classes=list(CLASS_NAMES), cell_names=[cell.name for cell in CELLS])
+    results.note(setting=setting.record(), classes=list(CLASS_NAMES))
     data = Data(setting)
 
     def do(name: str, cell: Cell, seed: int, peak: float, steps: int, which: str) -> None:

@@ -16,8 +16,11 @@ from sscn_triton.common.units import percent
 
 LEVEL = 0.95
 """Confidence level of the intervals."""
+MARGIN = 0.05
+"""A network has begun to learn if it is better than the best constant answer by this much."""
 FACTORS = ("all", "active")
-BACKGROUND = "norms all, sites all, background"
+DENSE, SPARSE = "norms all, sites all", "norms active, sites active"
+BACKGROUND = f"{DENSE}, background"
 COLORS = {
     "norms all, sites all": "#C8553D",
     "norms active, sites all": "#D9A441",
@@ -32,6 +35,7 @@ NAMES = {
     "norms active, sites active": "norms over active voxels, submanifold convolution (the sparse network)",
     BACKGROUND: "the dense twin that also learns the background",
 }
+FOUR = [cell for cell in NAMES if cell != BACKGROUND]
 Record = Mapping[str, Any]
 
 
@@ -47,10 +51,27 @@ def rate(record: Record, cell: str) -> float:
     return max(found, key=lambda peak: found[peak])
 
 
+def seeds(record: Record) -> list[int]:
+    """The seeds with which all four networks were trained: a command that was stopped leaves others."""
+    done = {(one["seed"], one["cell"]) for name, one in record["cells"].items() if name.startswith("seed ")}
+    return [seed for seed in sorted({seed for seed, _ in done}) if all((seed, cell) in done for cell in FOUR)]
+
+
 def runs(record: Record, cell: str) -> list[dict[str, Any]]:
-    """The trainings of a cell, in the order of their seeds."""
-    found = [one for name, one in record["cells"].items() if name.startswith("seed ") and one["cell"] == cell]
-    return sorted(found, key=lambda one: one["seed"])
+    """The trainings of a cell with these seeds, in their order; there may be fewer of the fifth network."""
+    names = [f"seed {seed}: {cell}" for seed in seeds(record)]
+    return [record["cells"][name] for name in names if name in record["cells"]]
+
+
+def trained(record: Record) -> list[str]:
+    """The cells that have trainings."""
+    return [cell for cell in NAMES if runs(record, cell)]
+
+
+def active_share(record: Record) -> float:
+    """The share of active pixels in the crops for judging; those of unknown label do not count."""
+    scores = runs(record, DENSE)[0]["scores"]
+    return float(scores["voxels"] / (scores["events"] * record["setting"]["size"] ** 2))
 
 
 def accuracies(record: Record, cell: str) -> np.ndarray:
@@ -93,18 +114,21 @@ def effects(record: Record) -> list[Effect]:
     a = {(n, s): accuracies(record, f"norms {n}, sites {s}") for n in FACTORS for s in FACTORS}
     both, neither = a["active", "active"], a["all", "all"]
     norms, sites = a["active", "all"], a["all", "active"]
-    return [
+    found = [
         effect("norms over active voxels, mean over both convolutions", (both - sites + norms - neither) / 2),
         effect("submanifold convolution, mean over both norms", (both - norms + sites - neither) / 2),
         effect("interaction: what the norms do more if the convolution is submanifold", both - sites - norms + neither),
         effect("both: sparse minus dense", both - neither),
-        effect("background class in the dense twin", accuracies(record, BACKGROUND) - neither),
     ]
+    background = accuracies(record, BACKGROUND)
+    if len(background):
+        found.append(effect("background class in the dense twin", background - neither[: len(background)]))
+    return found
 
 
 def constant(record: Record) -> tuple[str, float]:
     """The most frequent class of the crops for judging, and the accuracy of giving it to every voxel."""
-    shares = runs(record, "norms all, sites all")[0]["scores"]["class_share"]
+    shares = runs(record, DENSE)[0]["scores"]["class_share"]
     share, name = max(zip(shares, record["classes"], strict=False))
     return name, share
 
@@ -118,12 +142,12 @@ def accuracy_rows(record: Record) -> Table:
     """Accuracy of each network by class, over seeds, and of the best constant answer."""
     classes = record["classes"]
     rows = []
-    for cell in record["cell_names"]:
+    for cell in trained(record):
         by_class = 100 * np.array([one["scores"]["class_accuracy"][: len(classes)] for one in runs(record, cell)])
-        trained = 100 * np.array([one["training_accuracy"] for one in runs(record, cell)])
+        at_end = 100 * np.array([one["training_accuracy"] for one in runs(record, cell)])
         peak = f"{rate(record, cell):g}"
         means = [f"{value:.1f} %" for value in by_class.mean(0)]
-        rows.append([NAMES[cell], peak, spread(trained), spread(accuracies(record, cell)), *means])
+        rows.append([NAMES[cell], peak, spread(at_end), spread(accuracies(record, cell)), *means])
     best, share = constant(record)
     rows.append([f"{best} everywhere", "", "", percent(share), *(percent(float(name == best)) for name in classes)])
     return Table(["network", "rate", "training", "held out", *classes], rows)
@@ -131,16 +155,89 @@ def accuracy_rows(record: Record) -> Table:
 
 def effect_rows(record: Record) -> Table:
     """Effects in percentage points."""
-    seeds = [f"seed {one['seed']}" for one in runs(record, "norms all, sites all")]
-    rows = [[one.name, *(f"{value:+.1f}" for value in one.values), one.text()] for one in effects(record)]
-    return Table(["difference in held-out accuracy, points", *seeds, f"mean, {100 * LEVEL:g} % interval"], rows)
+    names = [f"seed {seed}" for seed in seeds(record)]
+    rows = []
+    for one in effects(record):
+        values = [f"{value:+.1f}" for value in one.values]
+        rows.append([one.name, *values, *("" for _ in names[len(values) :]), one.text()])
+    return Table(["difference in held-out accuracy, points", *names, f"mean, {100 * LEVEL:g} % interval"], rows)
+
+
+def verdict(record: Record) -> str:
+    """What the effects say: which intervals exclude 0 with all seeds of one sign, and which do not."""
+    norms, sites, interaction, both, *fifth = effects(record)
+    best, _ = constant(record)
+    without = 100 * np.array([one["without_background"] for one in runs(record, BACKGROUND)])
+    who = "All four networks" if learnt(record) else "Not all of the four networks"
+    parts = [
+        f"{who} are at least {100 * MARGIN:g} points above {best} everywhere for every seed.",
+        f"The sparse network minus its dense twin: {both.text()} points, {_judged(both)}.",
+        f"Norms over active voxels change the accuracy by {norms.text()} points, {_judged(norms)}; submanifold "
+        f"convolutions change it by {sites.text()} points, {_judged(sites)}. {_source(norms, sites, both)}",
+        f"The interaction is {interaction.text()} points, {_judged(interaction)}.",
+    ]
+    for background in fifth:
+        parts.append(
+            f"A background class changes the accuracy of the dense twin by {background.text()} points, "
+            f"{_judged(background)}; if only its other scores count, it labels {spread(without)} of the active voxels."
+        )
+    return " ".join(parts)
+
+
+def _judged(one: Effect) -> str:
+    return "which these seeds distinguish from 0" if one.clear else "which these seeds do not distinguish from 0"
+
+
+def _source(norms: Effect, sites: Effect, both: Effect) -> str:
+    """Which factor the difference between sparse and dense comes from."""
+    if not both.clear:
+        return "These seeds show no difference between sparse and dense that either of them would have to explain."
+    told = f"Of the {both.mean:+.1f} points, {norms.mean:+.1f} come with the norms and {sites.mean:+.1f} with the"
+    clear = {name: one.mean * both.mean > 0 for name, one in (("norms", norms), ("convolutions", sites)) if one.clear}
+    if not clear:
+        return f"{told} convolutions: these seeds do not tell the two apart."
+    if len(clear) == 2:
+        return f"{told} convolutions: both contribute." if all(clear.values()) else f"{told} convolutions."
+    return f"{told} convolutions: the difference comes from the {next(iter(clear))}, as far as these seeds can tell."
+
+
+def learnt(record: Record) -> bool:
+    """Whether each of the four networks is better than the best constant answer by MARGIN, for every seed."""
+    worst = min(accuracies(record, cell).min() for cell in FOUR)
+    return bool(worst > 100 * (constant(record)[1] + MARGIN))
+
+
+def limits(record: Record) -> str:
+    """What the experiment does not show, and what would refute it."""
+    setting = record["setting"]
+    return (
+        "This is not yet an explanation of the slides. Their dense network differs from its sparse one in size, blocks "
+        "and border as well, their images have three dimensions and a much smaller share of active voxels, and they "
+        f"trained for far longer than {setting['steps']:,} steps. More seeds whose differences have another sign, or "
+        "a longer training in which the networks meet, would refute what is said here."
+    )
 
 
 def rate_rows(record: Record) -> Table:
     """The trials that chose the learning rates."""
     tried = record["setting"]["rates"]
-    rows = [[NAMES[c], *(percent(rates(record, c)[peak]) for peak in tried)] for c in record["cell_names"]]
+    rows = [[NAMES[c], *(percent(rates(record, c)[peak]) for peak in tried)] for c in NAMES if rates(record, c)]
     return Table(["accuracy on the crops for choosing", *(f"rate {peak:g}" for peak in tried)], rows)
+
+
+def rate_sentence(record: Record) -> str:
+    """How the rates were chosen, and for which networks the best one is the lowest or the highest that was tried."""
+    setting = record["setting"]
+    tried = setting["rates"]
+    text = (
+        f"Each rate was tried for {setting['trial_steps']} steps with a seed of its own, and judged by "
+        f"{setting['choosing']} crops that judge nothing else."
+    )
+    for word, peak in (("lowest", min(tried)), ("highest", max(tried))):
+        names = [NAMES[cell] for cell in NAMES if rates(record, cell) and rate(record, cell) == peak]
+        if names:
+            text += f" The {word} is the best for: {'; '.join(names)}. A rate beyond it might be better still."
+    return text
 
 
 def cost(record: Record) -> tuple[float, float]:
@@ -149,17 +246,26 @@ def cost(record: Record) -> tuple[float, float]:
     return sum(one["cpu_seconds"] for one in cells), sum(one["wall_seconds"] for one in cells)
 
 
+def cost_sentence(record: Record) -> str:
+    """CPU time of a training of the sparse network and of its dense twin."""
+    sparse, dense = (float(np.median([one["cpu_seconds"] for one in runs(record, cell)])) for cell in (SPARSE, DENSE))
+    return (
+        f"A training of {record['setting']['steps']:,} steps took {sparse:.0f} s of CPU time with the sparse network "
+        f"and {dense:.0f} s with its dense twin (medians over seeds)."
+    )
+
+
 def summary_text(record: Record) -> str:
     """The tables as text."""
     tables = (rate_rows(record), accuracy_rows(record), effect_rows(record))
-    return "\n\n".join(["", *(table.text() for table in tables)])
+    return "\n\n".join(["", *(table.text() for table in tables), verdict(record)])
 
 
 def figure(record: Record) -> Figure:
     """Left: accuracy during training, mean over seeds. Right: held-out accuracy, a point per seed."""
     drawn, (left, right) = plt.subplots(1, 2, figsize=(9.2, 4.2), width_ratios=(3, 2))
     best, share = constant(record)
-    for place, cell in enumerate(record["cell_names"]):
+    for place, cell in enumerate(trained(record)):
         curves = [one["curve"] for one in runs(record, cell)]
         mean = 100 * np.mean([one["accuracy"] for one in curves], axis=0)
         left.plot(curves[0]["iteration"], mean, color=COLORS[cell], lw=1.4, label=NAMES[cell])
@@ -169,6 +275,6 @@ def figure(record: Record) -> Figure:
         axes.axhline(100 * share, ls=":", color="#8A8A8A", lw=1.2)
     left.annotate(f"{best} everywhere", (0, 100 * share), (0, 3), textcoords="offset points", fontsize=8)
     left.set(xlabel="step", ylabel="nonzero accuracy (%)", title="training")
-    right.set(title="held-out crops", xticks=[], xlim=(-0.5, len(record["cell_names"]) - 0.5))
+    right.set(title="held-out crops", xticks=[], xlim=(-0.5, len(NAMES) - 0.5))
     drawn.legend(*left.get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, 0.02), fontsize=8)
     return drawn

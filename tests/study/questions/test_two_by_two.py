@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from sscn_triton.study.data.batches import training_crops
+from sscn_triton.study.data.batches import as_batch, training_crops
 from sscn_triton.study.questions import two_by_two, two_by_two_report
 from sscn_triton.study.questions.two_by_two import CELLS, Data, Setting, WithBackground, main, make, run
-from sscn_triton.study.questions.two_by_two_report import effects, rate
+from sscn_triton.study.questions.two_by_two_report import effects, rate, rate_sentence, seeds, verdict
+from sscn_triton.study.training.metrics import Tally
+from sscn_triton.study.training.segmentation import voxel_logits
 
 TINY = Setting(
     events=3, choosing=2, judging=2, image=48, size=16, images=2, filters=1, depth=2, steps=3, trial_steps=2,
@@ -69,6 +71,21 @@ def test_the_loss_with_a_background_class_is_over_all_voxels_of_an_event(data: D
     torch.testing.assert_close(logits[7], network(image)[one, :, i, j])
 
 
+def test_batches_are_judged_by_the_statistics_of_their_own_crops(data: Data) -> None:
+    crops = [*data.choosing, *data.judging][:3]
+    network = make(CELLS[0], 0, TINY)
+    found = two_by_two.judge_batches(network, crops, 2, 5)
+    expected = Tally(5)
+    for some in (crops[:2], crops[2:]):
+        batch = as_batch(some)
+        logits = voxel_logits(make(CELLS[0], 0, TINY).train(), batch).detach()
+        for event, crop in enumerate(some):
+            expected.add(logits[batch.events == event], torch.from_numpy(crop.labels).long())
+    assert found.confusion == expected.scores().confusion
+    assert found.loss == pytest.approx(expected.scores().loss)
+    assert found.events == 3
+
+
 def test_networks_of_a_seed_start_from_the_same_weights() -> None:
     first = [np.sort(np.abs(next(make(cell, 3, TINY).parameters()).detach().numpy()).ravel()) for cell in CELLS]
     assert all(np.array_equal(one, first[0]) for one in first)
@@ -103,13 +120,56 @@ def test_effects_are_the_differences_computed_by_hand() -> None:
     assert [one.clear for one in found] == [True, True, True, True, False]
 
 
+@pytest.mark.parametrize(
+    ("norms", "sites", "both", "expected"),
+    [
+        ([60, 61, 59], [50, 53, 48], [61, 62, 60], "the difference comes from the norms"),
+        ([51, 49, 50], [60, 61, 59], [61, 62, 60], "the difference comes from the convolutions"),
+        ([55, 56, 55], [56, 57, 55], [61, 62, 60], "both contribute"),
+        ([40, 41, 39], [70, 71, 69], [61, 62, 60], "-9.5 come with the norms and +20.5 with the convolutions."),
+        ([60, 45, 50], [45, 62, 50], [61, 62, 60], "do not tell the two apart"),
+        ([60, 61, 59], [50, 53, 48], [61, 40, 60], "show no difference"),
+    ],
+)
+def test_the_verdict_names_the_factor_that_seeds_agree_on(
+    norms: list[float], sites: list[float], both: list[float], expected: str
+) -> None:
+    names = [cell.name for cell in CELLS]
+    values = [[50.0, 51.0, 49.0], norms, sites, both, [30.0, 30.0, 30.0]]
+    made = record({name: [v / 100 for v in one] for name, one in zip(names, values, strict=True)})
+    for one in made["cells"].values():
+        one["scores"] |= {"class_share": [0.1, 0.36, 0.2, 0.2, 0.14]}
+        one["without_background"] = 0.4
+    made |= {"classes": ["HIP", "MIP", "shower", "delta", "Michel"]}
+    assert expected in verdict(made)
+    assert ("All four" in verdict(made)) is (min(norms + sites + both) > 41)
+
+
 def test_the_rate_of_a_cell_is_the_most_accurate_of_its_trials() -> None:
-    cells = {
+    one, other = CELLS[0].name, CELLS[1].name
+    cells: dict[str, Any] = {
         f"rate {peak}: {cell}": {"cell": cell, "learning_rate": peak, "scores": {"nonzero_accuracy": value}}
-        for cell, peak, value in (("a", 0.1, 0.5), ("a", 0.2, 0.7), ("a", 0.3, 0.6), ("b", 0.1, 0.9))
+        for cell, peak, value in ((one, 0.1, 0.5), (one, 0.2, 0.7), (one, 0.3, 0.6), (other, 0.1, 0.9))
     }
-    cells["seed 0: a"] = {"cell": "a", "learning_rate": 9.0, "seed": 0, "scores": {"nonzero_accuracy": 0.99}}
-    assert (rate({"cells": cells}, "a"), rate({"cells": cells}, "b")) == (0.2, 0.1)
+    cells[f"seed 0: {one}"] = {"cell": one, "learning_rate": 9.0, "seed": 0, "scores": {"nonzero_accuracy": 0.99}}
+    made = {"cells": cells, "setting": {"rates": [0.1, 0.2, 0.3], "trial_steps": 5, "choosing": 7}}
+    assert (rate(made, one), rate(made, other)) == (0.2, 0.1)
+    said = rate_sentence(made)
+    assert "The lowest is the best for: norms over active voxels, dense convolution. A rate beyond" in said
+    assert "highest" not in said
+
+
+def test_a_run_that_was_stopped_is_reported_as_far_as_its_seeds_are_complete() -> None:
+    values = {cell.name: [0.5, 0.6, 0.7] for cell in CELLS}
+    values[CELLS[3].name] = [0.8, 0.8]
+    values[CELLS[4].name] = [0.4]
+    made = record(values)
+    assert seeds(made) == [0, 1]
+    found = effects(made)
+    assert [list(one.values) for one in found[3:]] == [pytest.approx([30, 20]), pytest.approx([-10])]
+    assert not found[4].clear  # one seed has no spread
+    del made["cells"][f"seed 0: {CELLS[4].name}"]
+    assert len(effects(made)) == 4
 
 
 def test_bad_options_are_refused_before_any_work(tmp_path: Path, capsys: Any) -> None:
