@@ -83,10 +83,11 @@ def situations(draw):
     numbers = lambda low, high: tuple(draw(st.integers(low, high)) for _ in range(3))  # noqa: E731
     mode, given_range = draw(st.sampled_from(list(MODES))), draw(st.booleans())
     kernel, stride, padding = draw(st.sampled_from([(3, 3, 3), (2, 2, 2), numbers(1, 4)])), numbers(1, 3), numbers(0, 2)
-    stride = draw(st.sampled_from([(1, 1, 1), (2, 2, 2), stride]))
+    some = tuple(k if draw(st.booleans()) else 1 for k in kernel)
+    stride = draw(st.sampled_from([(1, 1, 1), (2, 2, 2), stride, some]))
     padding = tuple((k - 1) // 2 if k % 2 and s == 1 else p for k, s, p in zip(kernel, stride, padding, strict=True))
     if mode != "on the fly":
-        padding = tuple((k - 1) // 2 for k in kernel)
+        padding = tuple((k - 1) // 2 if p or s == 1 else 0 for k, s, p in zip(kernel, stride, padding, strict=True))
     least = -3 if draw(st.booleans()) and not given_range else 0
     site = st.tuples(st.integers(0, 1), *[st.integers(least, least + 5)] * 3)
     sites = draw(st.lists(site, min_size=draw(st.sampled_from([1, 10])), max_size=14, unique=True))
@@ -264,6 +265,8 @@ def test_coordinates_below_zero_need_the_flag_or_a_hash_map() -> None:
         spnn.Conv3d(1, 1)(x)
     F.conv_config.set_global_conv_config({"kmap_mode": "hashmap"})
     assert len(spnn.Conv3d(1, 1)(x).C) == 2
+    with pytest.raises(ValueError, match="below 0"):  # the layer's own settings come first
+        spnn.Conv3d(1, 1, config=F.get_default_conv_config())(tensor(x.C.tolist()))
     with pytest.raises(TypeError, match="must be a bool"):
         set_allow_negative_coordinates(1)
 
