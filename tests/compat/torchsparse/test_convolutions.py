@@ -40,7 +40,7 @@ def map_by_definition(
 ) -> tuple[list, dict]:
     """The output sites and the rules as torchsparse's kernels find them.
 
-    extents: of the output; least: the first output on each axis.
+    extents: of the output; least: the first output on each axis, by default 0.
     """
     row_of, taps = {site: row for row, site in enumerate(sites)}, tap_digits(kernel)
     rules: dict[int, set] = {number: set() for number in range(len(taps))}
@@ -91,12 +91,12 @@ def situations(draw):
     least = -3 if draw(st.booleans()) and not given_range else 0
     site = st.tuples(st.integers(0, 1), *[st.integers(least, least + 5)] * 3)
     sites = draw(st.lists(site, min_size=draw(st.sampled_from([1, 10])), max_size=14, unique=True))
-    return mode, kernel, stride, padding, sites, (2, 7, 6, 8) if given_range else None
+    flag = least < 0 or draw(st.booleans())
+    return mode, kernel, stride, padding, sites, (2, 7, 6, 8) if given_range else None, flag
 
 
 @pytest.fixture(autouse=True)
-def _negative_coordinates_are_allowed():
-    set_allow_negative_coordinates(True)
+def _settings_are_the_default_ones_afterwards():
     yield
     set_allow_negative_coordinates(False)
     F.conv_config.clear_global_conv_config()
@@ -106,7 +106,7 @@ def _negative_coordinates_are_allowed():
 @settings(max_examples=40)
 @given(situation=situations())
 def test_convolutions_have_torchsparses_maps(transposed: bool, situation: tuple) -> None:
-    mode, kernel, stride, padding, sites, spatial_range = situation
+    mode, kernel, stride, padding, sites, spatial_range, flag = situation
     coords = torch.tensor(sites, dtype=torch.int32)
     sizes = spatial_range[1:] if spatial_range else [int(n) + 1 for n in coords[:, 1:].amax(0)]
     after = tuple((n + 2 * p - k) // s + 1 for n, p, k, s in zip(sizes, padding, kernel, stride, strict=True))
@@ -119,16 +119,13 @@ def test_convolutions_have_torchsparses_maps(transposed: bool, situation: tuple)
     features = torch.randn(len(sites), 2, dtype=torch.float64, requires_grad=True)
     x = torchsparse.SparseTensor(features, coords, spatial_range=spatial_range)
     down = spnn.Conv3d(2, 3, kernel, stride, padding, bias=True, config=config).double()
-    small = min(after) < 1 and (spatial_range is not None or mode == "on the fly") and not one_tap
-    small = small and not (spatial_range is None and (min(low) < 0 or stride == (1, 1, 1)))
-    if small or lost:
-        with pytest.raises(ValueError, match="too small" if small and not lost else "lose sites|below 0"):
+    set_allow_negative_coordinates(flag)
+    bounded = spatial_range is not None or (mode == "on the fly" and stride != (1, 1, 1) and not flag)
+    if lost or (min(after) < 1 and bounded and not one_tap):
+        with pytest.raises(ValueError, match="lose sites|below 0" if lost else "too small"):
             down(x)
         return
-    outputs, rules = map_by_definition(sites, kernel, stride, padding, mode, after, [min(n, 0) and n for n in least])
-    set_allow_negative_coordinates(min(low) < 0)
-    if min(low) >= 0:
-        outputs, rules = map_by_definition(sites, kernel, stride, padding, mode, after, None)
+    outputs, rules = map_by_definition(sites, kernel, stride, padding, mode, after, least if flag else None)
     y = down(x)
     assert y.C.tolist() == [list(site) for site in outputs]
     assert y.C.dtype == torch.int32
@@ -259,7 +256,6 @@ def test_what_torchsparse_would_compute_wrongly_is_refused(words: str) -> None:
 
 
 def test_coordinates_below_zero_need_the_flag_or_a_hash_map() -> None:
-    set_allow_negative_coordinates(False)
     x = tensor([[0, -1, 0, 0], [0, 0, 0, 0]])
     with pytest.raises(ValueError, match=r"set_allow_negative_coordinates\(True\) or kmap_mode"):
         spnn.Conv3d(1, 1)(x)

@@ -189,7 +189,7 @@ def _rules_down(
 ) -> tuple[Rulebook, Tensor]:
     """The rules of a strided layer, and its output sites in lexicographic order."""
     inputs, (kernel, stride, padding) = grid.coordinates, shape
-    if not len(inputs) or (on_the_fly and int(inputs[:, 1:].min()) >= 0):
+    if not len(inputs) or (on_the_fly and not get_allow_negative_coordinates()):
         if spatial_range is None and len(inputs):
             spatial_range = grid.batch_size, *(inputs[:, 1:].amax(0) + 1).tolist()
         range_after(spatial_range, shape)
@@ -215,7 +215,7 @@ def _between(inputs: Tensor, outputs: Tensor, kernel: Axes, padding: Axes) -> Ru
 
 
 def _windows(inputs: Tensor, shape: Shape, after: Range) -> Tensor:
-    """The sites in whose window an input lies, within torchsparse's bounds."""
+    """The sites in whose window an input lies, within torchsparse's bounds, which depend on the flag too."""
     _, reached, _ = rulebook.strided(inputs, None, *shape, ONE)
     kernel, stride, padding = (torch.tensor(axes, device=inputs.device) for axes in shape)
     high = (inputs[:, 1:].amax(0) + 2 * padding - (kernel - 1)).div(stride, rounding_mode="floor")
@@ -239,7 +239,8 @@ def spdownsample(
 
     They are ``floor(coordinate / stride)`` if the stride is that of the kernel or 1 on every axis, or with
     "minkowski"; else the sites in whose window ``stride * site - padding + tap`` an input lies, from 0 to the end of
-    ``spatial_range``, or to ``(largest coordinate + 2 padding - kernel_size + 1) // stride``.
+    ``spatial_range``, or to ``(largest coordinate + 2 padding - kernel_size + 1) // stride``. If negative coordinates
+    are allowed, they begin at ``(least coordinate - 2 padding + kernel_size - 1) / stride``, rounded towards 0.
 
     Args:
         _coords: ``[N, 4]`` integers, batch index first.
