@@ -14,6 +14,7 @@ import sscn_triton.compat.torchsparse as torchsparse
 from sscn_triton.compat.torchsparse import nn as spnn
 from sscn_triton.compat.torchsparse.nn import functional as F
 from sscn_triton.compat.torchsparse.tensor import set_allow_negative_coordinates
+from sscn_triton.core import batch_column
 from tests.support import oracle
 from tests.support.clouds import random_sites
 
@@ -352,6 +353,14 @@ def test_without_a_range_the_largest_coordinates_bound_every_strided_layer() -> 
     x.coords[:, 3] = 0
     y = spnn.Conv3d(1, 1, (1, 1, 1), (2, 1, 1))(tensor(x.C.tolist()))
     assert spnn.Conv3d(1, 1, (2, 1, 1), (2, 1, 1))(y).C[:, 1].tolist() == [0]
+
+
+def test_coordinates_with_the_batch_index_last_get_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in programs for torchsparse 1, whose tensors torchsparse 2.1 would take for other sites."""
+    monkeypatch.setattr(batch_column, "_warned", set())
+    tracks = [(x, *place, event) for event in (0, 1) for place in ((0, 0), (30, 5), (7, 25)) for x in range(40)]
+    with pytest.warns(UserWarning, match="the last column ascends from 0 to 1, as a batch index does"):
+        spnn.Conv3d(1, 1)(tensor(tracks))
 
 
 def test_half_precision_of_either_side_is_enough() -> None:
