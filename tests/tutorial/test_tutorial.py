@@ -81,6 +81,11 @@ class TestNotebook:
             inside = [link.partition("#")[0] for link in links if not link.startswith("http")]
             assert [link for link in inside if not exists_from(folder, link)] == []
 
+    def test_the_first_exercise_says_how_exercises_are_done(self, path):
+        texts = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+        first = next(text for text in texts if re.search(r"^## (Exercise|Puzzle) 1", text, re.MULTILINE))
+        assert "`make exercises` writes that folder and `make notebooks` starts JupyterLab" in first
+
     def test_metadata_do_not_describe_the_machine_that_ran_it(self, path):
         notebook = nbformat.read(path, as_version=4)
         assert set(notebook.metadata) == {"kernelspec", "language_info"}
