@@ -248,3 +248,16 @@ def test_a_terminal_shows_one_line_while_code_is_compiled_and_none_when_it_is_ke
         assert first.count("\n") == 1
     else:
         assert first == ""
+
+
+def test_a_function_is_compiled_once_per_type_whatever_constants_its_callers_pass():
+    @numba_cache.njit()
+    def inner(first, second, third=1.0):
+        return first + second * third
+
+    @numba_cache.njit()
+    def outer(x):
+        return inner(x, 1, 2.0) + inner(3, 4, 2.0) + inner(x, second=5, third=x * 0.5)
+
+    assert outer(2) == 4 + 11 + 7
+    assert len(inner.signatures) == 1

@@ -18,8 +18,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from sscn_triton.common.numba_cache import njit
 from sscn_triton.lartpc.simulation import argon
 from sscn_triton.lartpc.simulation.random_stream import between, exponential, isotropic, normal, uniform
 from sscn_triton.lartpc.simulation.world import (

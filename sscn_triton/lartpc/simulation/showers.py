@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from sscn_triton.common.numba_cache import njit
 from sscn_triton.lartpc.simulation import argon
 from sscn_triton.lartpc.simulation.argon import ELECTRON_MASS
 from sscn_triton.lartpc.simulation.random_stream import between, exponential, isotropic, normal, uniform
