@@ -9,7 +9,19 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from sscn_book import claims, commands, front, gpu, long_training, migration, pretrained, scaling, speed, study
+from sscn_book import (
+    claims,
+    commands,
+    front,
+    gpu,
+    long_training,
+    migration,
+    pretrained,
+    scaling,
+    speed,
+    study,
+    two_by_two,
+)
 
 
 def copy_notebooks(app: Sphinx, config: object) -> None:
@@ -36,6 +48,7 @@ def draw(app: Sphinx, config: object) -> None:
         "long_training.txt": long_training.text(book / "results"),
         "model_cards.txt": pretrained.cards(),
         "study.txt": study.text(book / "results"),
+        "two_by_two.txt": two_by_two.text(book / "results"),
         "gpu_times.txt": gpu.times(book / "results"),
         "scaling.txt": scaling.growth(book / "results", drawn),
         "at_scale.txt": scaling.at_scale(book / "results", drawn),

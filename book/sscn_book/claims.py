@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sscn_book import long_training
+from sscn_book import long_training, two_by_two
 from sscn_book.tables import shown
 from sscn_triton.common.table import Table
 from sscn_triton.common.units import memory, percent, seconds
 from sscn_triton.study import published as slides
-from sscn_triton.study.training.model_card import constant
+from sscn_triton.study.questions import two_by_two_report as factors
 
 SIZE = 192
 MARGIN = 0.05
@@ -27,10 +27,11 @@ CLOSE = 1.15
 def text(results: Path) -> str:
     """Return the table of claims, evidence and verdicts."""
     training = long_training.latest(results)
+    separated = two_by_two.latest(results)
     rows = [
         _sparse(training[1] if training else None),
         _classes(training[1] if training else None),
-        _dense(_newest(results, "*-study-laptop.json")),
+        _dense(_newest(results, "*-study-laptop.json"), separated[1] if separated else None),
         *_costs(_newest(results, "*-scaling-*.json")),
         _michel(training[1] if training else None),
     ]
@@ -70,15 +71,18 @@ def _classes(record: Mapping[str, Any] | None) -> list[str]:
     return [f"By class: {told}.", evidence, "reached" if len(reached) == len(slides.CLASSES) else verdict]
 
 
-def _dense(record: Mapping[str, Any] | None) -> list[str]:
+def _dense(record: Mapping[str, Any] | None, separated: Mapping[str, Any] | None) -> list[str]:
+    """record: of the laptop's ten minutes; separated: of the two-by-two, whose networks learn longer."""
     claim = (
         f"The dense network reaches {percent(slides.TRAINING_ACCURACY['dense'])} in training after 11 days, so the "
         "sparse one learns more in less time."
     )
+    if separated is not None and factors.learnt(separated):
+        return [claim, *_separated(separated)]
     if record is None:
         return [claim, "not measured yet", "open"]
     sparse, *dense = [n for n in record["networks"] if not n["whole"]]
-    name, share = constant(record["classes"], sparse["held_out"]["class_share"])
+    name, share = long_training.constant(record["classes"], sparse["held_out"]["class_share"])
     listed = [f"{n['name']} {percent(n['held_out']['nonzero_accuracy'])}" for n in (sparse, *dense)]
     evidence = f"on held-out crops, after about {sparse['training_seconds']:.0f} s each: {'; '.join(listed)}; "
     evidence += f"{name} everywhere {percent(share)}"
@@ -86,6 +90,35 @@ def _dense(record: Mapping[str, Any] | None) -> list[str]:
     if best < share + MARGIN:
         return [claim, evidence, "not tested: the dense networks are hardly better than one class for every voxel"]
     return [claim, evidence, "confirmed" if sparse["held_out"]["nonzero_accuracy"] > best else "refuted"]
+
+
+def _separated(record: Mapping[str, Any]) -> list[str]:
+    """Evidence and verdict of the two-by-two: the sparse network and its dense twin after equal numbers of steps."""
+    setting, (name, share) = record["setting"], factors.constant(record)
+    pair = (factors.SPARSE, factors.DENSE)
+    sparse, dense = (factors.spread(factors.accuracies(record, cell)) for cell in pair)
+    one_by_one = [factors.spread(factors.accuracies(record, cell, "scores")) for cell in pair]
+    evidence = (
+        f"two-dimensional crops of {setting['size']} px, {setting['steps']:,} steps, {len(factors.seeds(record))} "
+        f"seeds, held out: sparse {sparse}, dense twin {dense} by statistics of the batch; {one_by_one[0]} and "
+        f"{one_by_one[1]} by running statistics; {name} everywhere {percent(share)}"
+    )
+    both, at_best = factors.effects(record)[3], factors.at_best(record)
+    alike, best = _decided(both), _decided(at_best)
+    verdict = f"{alike} for the dense twin, after equal steps: {both.text()} points"
+    if alike != best:
+        verdict = (
+            f"depends on the norms in use, after equal steps: {alike} if sparse network and dense twin both take "
+            f"statistics of the batch ({both.text()} points), {best} if each takes what suits it "
+            f"({at_best.text()} points)"
+        )
+    return [evidence, f"{verdict}; the network of 2018 itself is not tested"]
+
+
+def _decided(effect: factors.Effect) -> str:
+    if not effect.clear:
+        return "not confirmed"
+    return "confirmed" if effect.mean > 0 else "refuted"
 
 
 def _costs(record: Mapping[str, Any] | None) -> list[list[str]]:

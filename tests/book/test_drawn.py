@@ -14,11 +14,12 @@ import pytest
 from sscn_ref import active_growth, convolve, submanifold_rulebook
 from sscn_triton.common.units import percent
 from sscn_triton.lartpc import CLASS_NAMES
+from sscn_triton.study.questions import two_by_two_report as report
 from tests.compat.spconv import foreign_networks
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "book"))
-from sscn_book import claims, front, long_training, migration, pretrained, study  # noqa: E402
+from sscn_book import claims, front, long_training, migration, pretrained, study, two_by_two  # noqa: E402
 
 RESULTS = ROOT / "book" / "results"
 
@@ -75,7 +76,7 @@ def test_without_results_every_claim_is_open(tmp_path):
     rows = claims.text(tmp_path).splitlines()[2:]
     assert len(rows) == 7
     assert all(row.endswith("| open |") for row in rows)
-    assert long_training.text(tmp_path) == "**Not measured yet.**"
+    assert long_training.text(tmp_path) == two_by_two.text(tmp_path) == "**Not measured yet.**"
 
 
 def trained(accuracy, classes=(0.9, 0.9, 0.9, 0.9, 0.9)):
@@ -111,9 +112,57 @@ def test_a_dense_network_that_is_no_better_than_the_trivial_answer_tests_nothing
         return {"name": name, "whole": False, "held_out": held_out, "training_seconds": 60.0}
 
     networks = [network("sparse", sparse), network("dense", dense)]
-    row = claims._dense({"classes": list(CLASS_NAMES), "networks": networks})
+    row = claims._dense({"classes": list(CLASS_NAMES), "networks": networks}, None)
     assert row[2].startswith(verdict)
     assert "shower everywhere 48.0 %" in row[1]
+
+
+def test_the_page_shows_every_network_of_the_newest_two_by_two():
+    _, record = two_by_two.latest(RESULTS)
+    shown = two_by_two.text(RESULTS).replace("\N{NO-BREAK SPACE}", " ")
+    assert all(report.NAMES[cell] in shown for cell in report.FOUR)
+    assert len(report.seeds(record)) == 3
+    for cell in report.trained(record):
+        for measure in report.MEASURES:
+            assert report.spread(report.accuracies(record, cell, measure)) in shown
+    assert "nan" not in shown.split("```{raw} html")[0]
+
+
+@pytest.mark.parametrize(
+    ("sparse", "dense", "better", "verdict"),
+    [
+        ((0.80, 0.81, 0.79), (0.70, 0.72, 0.69), 0, "confirmed for the dense twin, after equal steps: +9.7 ± 1.4"),
+        ((0.60, 0.61, 0.59), (0.70, 0.72, 0.69), 0, "refuted for the dense twin, after equal steps: -10.3 ± 1.4"),
+        ((0.70, 0.73, 0.69), (0.70, 0.72, 0.69), 0, "not confirmed for the dense twin, after equal steps: +0.3 ± 1.4"),
+        ((0.70, 0.73, 0.69), (0.70, 0.72, 0.69), 0.05, "depends on the norms in use, after equal steps: not confirmed"),
+        ((0.80, 0.81, 0.79), (0.70, 0.72, 0.50), 0, None),
+    ],
+)
+def test_the_two_by_two_decides_on_sparse_against_dense_once_its_networks_have_learnt(sparse, dense, better, verdict):
+    by_cell = {report.SPARSE: sparse, report.DENSE: dense, report.BACKGROUND: (0.4, 0.4, 0.4)}
+    names = ["norms active, sites all", "norms all, sites active", *by_cell]
+    cells = {
+        f"seed {seed}: {cell}": {
+            "cell": cell,
+            "seed": seed,
+            "scores": {
+                "nonzero_accuracy": sparse[seed] + better if better and cell == report.SPARSE else 0.2,
+                "class_share": [0.1, 0.5, 0.2, 0.1, 0.1],
+            },
+            "batch_scores": {"nonzero_accuracy": by_cell.get(cell, sparse)[seed]},
+        }
+        for cell in names
+        for seed in range(3)
+    }
+    setting = {"size": 64, "steps": 1000}
+    record = {"cells": cells, "classes": list(CLASS_NAMES), "setting": setting}
+    row = claims._dense(None, record)
+    if verdict is None:
+        assert row[1:] == ["not measured yet", "open"]
+    else:
+        assert row[2].startswith(verdict)
+        assert "MIP everywhere 50.0 %" in row[1]
+        assert not better or row[2].count("confirmed") == 2
 
 
 @pytest.mark.parametrize(("gigabytes", "verdict"), [(4.7, "agrees, if"), (9.2, "2 times the slides' memory")])

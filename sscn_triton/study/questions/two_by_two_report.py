@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -36,7 +36,10 @@ NAMES = {
     BACKGROUND: "the dense twin that also learns the background",
 }
 FOUR = [cell for cell in NAMES if cell != BACKGROUND]
+MEASURES = {"batch_scores": "statistics of the batch", "scores": "running statistics"}
+"""Ways of judging the held-out crops, by the statistics that the norms use."""
 Record = Mapping[str, Any]
+Measure = Literal["batch_scores", "scores"]
 
 
 def rates(record: Record, cell: str) -> dict[float, float]:
@@ -74,9 +77,9 @@ def active_share(record: Record) -> float:
     return float(scores["voxels"] / (scores["events"] * record["setting"]["size"] ** 2))
 
 
-def accuracies(record: Record, cell: str) -> np.ndarray:
+def accuracies(record: Record, cell: str, measure: Measure = "batch_scores") -> np.ndarray:
     """Held-out nonzero accuracy in percent, by seed."""
-    return 100 * np.array([one["scores"]["nonzero_accuracy"] for one in runs(record, cell)])
+    return 100 * np.array([one[measure]["nonzero_accuracy"] for one in runs(record, cell)])
 
 
 class Effect(NamedTuple):
@@ -108,10 +111,10 @@ def effect(name: str, values: np.ndarray) -> Effect:
     return Effect(name, values, half)
 
 
-def effects(record: Record) -> list[Effect]:
+def effects(record: Record, measure: Measure = "batch_scores") -> list[Effect]:
     """Main effects, interaction, the whole difference, and the effect of the background class. Differences are between
     trainings of one seed, which share initial weights and crops."""
-    a = {(n, s): accuracies(record, f"norms {n}, sites {s}") for n in FACTORS for s in FACTORS}
+    a = {(n, s): accuracies(record, f"norms {n}, sites {s}", measure) for n in FACTORS for s in FACTORS}
     both, neither = a["active", "active"], a["all", "all"]
     norms, sites = a["active", "all"], a["all", "active"]
     found = [
@@ -120,10 +123,37 @@ def effects(record: Record) -> list[Effect]:
         effect("interaction: what the norms do more if the convolution is submanifold", both - sites - norms + neither),
         effect("both: sparse minus dense", both - neither),
     ]
-    background = accuracies(record, BACKGROUND)
+    background = accuracies(record, BACKGROUND, measure)
     if len(background):
         found.append(effect("background class in the dense twin", background - neither[: len(background)]))
     return found
+
+
+def better(record: Record, cell: str) -> tuple[Measure, np.ndarray]:
+    """The measure by which the network does better on average, and its accuracies."""
+    found = {measure: accuracies(record, cell, measure) for measure in get_args(Measure)}
+    best = max(found, key=lambda measure: found[measure].mean())
+    return best, found[best]
+
+
+def at_best(record: Record) -> Effect:
+    """Sparse minus dense, each judged by the measure by which it does better."""
+    return effect("sparse minus dense, each at its best", better(record, SPARSE)[1] - better(record, DENSE)[1])
+
+
+def measures_sentence(record: Record) -> str:
+    """What running statistics change for each network, and the comparison of the two at their best."""
+    told = []
+    for cell in trained(record):
+        change = effect("", accuracies(record, cell, "scores") - accuracies(record, cell))
+        told.append(f"{NAMES[cell]} {change.text()}")
+    one, (sparse, dense) = at_best(record), (MEASURES[better(record, cell)[0]] for cell in (SPARSE, DENSE))
+    return (
+        f"Running statistics instead of those of the batch change the accuracy by (points): {'; '.join(told)}. If "
+        f"each is judged by the measure by which it does better ({sparse} for the sparse network, {dense} for its "
+        f"dense twin), the sparse network minus its dense twin is "
+        f"{one.text()} points, {_judged(one)}."
+    )
 
 
 def constant(record: Record) -> tuple[str, float]:
@@ -143,34 +173,44 @@ def accuracy_rows(record: Record) -> Table:
     classes = record["classes"]
     rows = []
     for cell in trained(record):
-        by_class = 100 * np.array([one["scores"]["class_accuracy"][: len(classes)] for one in runs(record, cell)])
+        by_class = 100 * np.array([one["batch_scores"]["class_accuracy"][: len(classes)] for one in runs(record, cell)])
         at_end = 100 * np.array([one["training_accuracy"] for one in runs(record, cell)])
         peak = f"{rate(record, cell):g}"
         means = [f"{value:.1f} %" for value in by_class.mean(0)]
-        rows.append([NAMES[cell], peak, spread(at_end), spread(accuracies(record, cell)), *means])
+        judged = [spread(accuracies(record, cell, measure)) for measure in get_args(Measure)]
+        rows.append([NAMES[cell], peak, spread(at_end), *judged, *means])
     best, share = constant(record)
-    rows.append([f"{best} everywhere", "", "", percent(share), *(percent(float(name == best)) for name in classes)])
-    return Table(["network", "rate", "training", "held out", *classes], rows)
+    rows.append(
+        [
+            f"{best} everywhere",
+            "",
+            "",
+            percent(share),
+            percent(share),
+            *(percent(float(name == best)) for name in classes),
+        ]
+    )
+    header = ["network", "rate", "training", *(f"held out, {name}" for name in MEASURES.values())]
+    return Table([*header, *classes], rows)
 
 
-def effect_rows(record: Record) -> Table:
+def effect_rows(record: Record, measure: Measure = "batch_scores") -> Table:
     """Effects in percentage points."""
     names = [f"seed {seed}" for seed in seeds(record)]
     rows = []
-    for one in effects(record):
+    for one in effects(record, measure):
         values = [f"{value:+.1f}" for value in one.values]
         rows.append([one.name, *values, *("" for _ in names[len(values) :]), one.text()])
-    return Table(["difference in held-out accuracy, points", *names, f"mean, {100 * LEVEL:g} % interval"], rows)
+    return Table([f"points, by {MEASURES[measure]}", *names, f"mean, {100 * LEVEL:g} % interval"], rows)
 
 
-def verdict(record: Record) -> str:
+def verdict(record: Record, measure: Measure = "batch_scores") -> str:
     """What the effects say: which intervals exclude 0 with all seeds of one sign, and which do not."""
-    norms, sites, interaction, both, *fifth = effects(record)
+    norms, sites, interaction, both, *fifth = effects(record, measure)
     best, _ = constant(record)
-    without = 100 * np.array([one["without_background"] for one in runs(record, BACKGROUND)])
-    who = "All four networks" if learnt(record) else "Not all of the four networks"
+    who = "all four networks" if learnt(record, measure) else "not all of the four networks"
     parts = [
-        f"{who} are at least {100 * MARGIN:g} points above {best} everywhere for every seed.",
+        f"By {MEASURES[measure]}, {who} are at least {100 * MARGIN:g} points above {best} everywhere for every seed.",
         f"The sparse network minus its dense twin: {both.text()} points, {_judged(both)}.",
         f"Norms over active voxels change the accuracy by {norms.text()} points, {_judged(norms)}; submanifold "
         f"convolutions change it by {sites.text()} points, {_judged(sites)}. {_source(norms, sites, both)}",
@@ -179,8 +219,11 @@ def verdict(record: Record) -> str:
     for background in fifth:
         parts.append(
             f"A background class changes the accuracy of the dense twin by {background.text()} points, "
-            f"{_judged(background)}; if only its other scores count, it labels {spread(without)} of the active voxels."
+            f"{_judged(background)}."
         )
+    if fifth and measure == "scores":
+        without = 100 * np.array([one["without_background"] for one in runs(record, BACKGROUND)])
+        parts.append(f"If its background score does not count, it labels {spread(without)} of the active voxels.")
     return " ".join(parts)
 
 
@@ -198,12 +241,15 @@ def _source(norms: Effect, sites: Effect, both: Effect) -> str:
         return f"{told} convolutions: these seeds do not tell the two apart."
     if len(clear) == 2:
         return f"{told} convolutions: both contribute." if all(clear.values()) else f"{told} convolutions."
-    return f"{told} convolutions: the difference comes from the {next(iter(clear))}, as far as these seeds can tell."
+    (name, helps), *_ = clear.items()
+    if not helps:
+        return f"{told} convolutions."
+    return f"{told} convolutions: the difference comes from the {name}, as far as these seeds can tell."
 
 
-def learnt(record: Record) -> bool:
+def learnt(record: Record, measure: Measure = "batch_scores") -> bool:
     """Whether each of the four networks is better than the best constant answer by MARGIN, for every seed."""
-    worst = min(accuracies(record, cell).min() for cell in FOUR)
+    worst = min(accuracies(record, cell, measure).min() for cell in FOUR)
     return bool(worst > 100 * (constant(record)[1] + MARGIN))
 
 
@@ -214,7 +260,8 @@ def limits(record: Record) -> str:
         "This is not yet an explanation of the slides. Their dense network differs from its sparse one in size, blocks "
         "and border as well, their images have three dimensions and a much smaller share of active voxels, and they "
         f"trained for far longer than {setting['steps']:,} steps. More seeds whose differences have another sign, or "
-        "a longer training in which the networks meet, would refute what is said here."
+        "a longer training in which the networks meet, would refute what is said here. So "
+        "would running statistics, found in another way, by which the dense twin loses nothing."
     )
 
 
@@ -231,7 +278,7 @@ def rate_sentence(record: Record) -> str:
     tried = setting["rates"]
     text = (
         f"Each rate was tried for {setting['trial_steps']} steps with a seed of its own, and judged by "
-        f"{setting['choosing']} crops that judge nothing else."
+        f"running statistics on {setting['choosing']} crops that judge nothing else."
     )
     for word, peak in (("lowest", min(tried)), ("highest", max(tried))):
         names = [NAMES[cell] for cell in NAMES if rates(record, cell) and rate(record, cell) == peak]
@@ -257,20 +304,22 @@ def cost_sentence(record: Record) -> str:
 
 def summary_text(record: Record) -> str:
     """The tables as text."""
-    tables = (rate_rows(record), accuracy_rows(record), effect_rows(record))
-    return "\n\n".join(["", *(table.text() for table in tables), verdict(record)])
+    tables = [rate_rows(record), accuracy_rows(record), *(effect_rows(record, one) for one in get_args(Measure))]
+    told = (verdict(record, measure) for measure in get_args(Measure))
+    return "\n\n".join(["", *(table.text() for table in tables), *told, measures_sentence(record)])
 
 
 def figure(record: Record) -> Figure:
-    """Left: accuracy during training, mean over seeds. Right: held-out accuracy, a point per seed."""
+    """Left: accuracy during training, mean over seeds. Right: held-out accuracy, two points per seed."""
     drawn, (left, right) = plt.subplots(1, 2, figsize=(9.2, 4.2), width_ratios=(3, 2))
     best, share = constant(record)
     for place, cell in enumerate(trained(record)):
         curves = [one["curve"] for one in runs(record, cell)]
         mean = 100 * np.mean([one["accuracy"] for one in curves], axis=0)
         left.plot(curves[0]["iteration"], mean, color=COLORS[cell], lw=1.4, label=NAMES[cell])
-        held_out = accuracies(record, cell)
-        right.plot([place] * len(held_out), held_out, "o", color=COLORS[cell], mec="white", ms=7)
+        for measure, marker, shift in (("batch_scores", "o", -0.12), ("scores", "s", 0.12)):
+            held_out = accuracies(record, cell, measure)  # type: ignore[arg-type]
+            right.plot([place + shift] * len(held_out), held_out, marker, color=COLORS[cell], mec="white", ms=7)
     for axes in (left, right):
         axes.axhline(100 * share, ls=":", color="#8A8A8A", lw=1.2)
     left.annotate(f"{best} everywhere", (0, 100 * share), (0, 3), textcoords="offset points", fontsize=8)

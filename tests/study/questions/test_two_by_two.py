@@ -14,7 +14,15 @@ import torch
 from sscn_triton.study.data.batches import as_batch, training_crops
 from sscn_triton.study.questions import two_by_two, two_by_two_report
 from sscn_triton.study.questions.two_by_two import CELLS, Data, Setting, WithBackground, main, make, run
-from sscn_triton.study.questions.two_by_two_report import effects, rate, rate_sentence, seeds, verdict
+from sscn_triton.study.questions.two_by_two_report import (
+    at_best,
+    effects,
+    measures_sentence,
+    rate,
+    rate_sentence,
+    seeds,
+    verdict,
+)
 from sscn_triton.study.training.metrics import Tally
 from sscn_triton.study.training.segmentation import voxel_logits
 
@@ -92,9 +100,14 @@ def test_networks_of_a_seed_start_from_the_same_weights() -> None:
 
 
 def record(accuracies: dict[str, list[float]]) -> dict[str, Any]:
-    """A record with these held-out accuracies by cell and seed."""
+    """A record with these held-out accuracies by cell and seed; by running statistics all are a tenth of them."""
     cells = {
-        f"seed {seed}: {cell}": {"cell": cell, "seed": seed, "scores": {"nonzero_accuracy": value}}
+        f"seed {seed}: {cell}": {
+            "cell": cell,
+            "seed": seed,
+            "scores": {"nonzero_accuracy": value / 10},
+            "batch_scores": {"nonzero_accuracy": value},
+        }
         for cell, values in accuracies.items()
         for seed, value in enumerate(values)
     }
@@ -106,7 +119,8 @@ def test_effects_are_the_differences_computed_by_hand() -> None:
     neither, norms, sites, both, background = (np.array(v) for v in (
         [0.50, 0.52, 0.48], [0.60, 0.61, 0.59], [0.55, 0.58, 0.49], [0.75, 0.76, 0.71], [0.4, 0.53, 0.38]
     ))  # fmt: skip
-    found = effects(record(dict(zip(names, map(list, (neither, norms, sites, both, background)), strict=True))))
+    made = record(dict(zip(names, map(list, (neither, norms, sites, both, background)), strict=True)))
+    found = effects(made)
     expected = [
         ((norms - neither) + (both - sites)) / 2,
         ((sites - neither) + (both - norms)) / 2,
@@ -118,6 +132,8 @@ def test_effects_are_the_differences_computed_by_hand() -> None:
         assert one.values == pytest.approx(100 * values)
         assert one.half == pytest.approx(4.302653 * np.std(100 * values, ddof=1) / np.sqrt(3))
     assert [one.clear for one in found] == [True, True, True, True, False]
+    for one, tenth in zip(found, effects(made, "scores"), strict=True):
+        assert tenth.values == pytest.approx(one.values / 10)
 
 
 @pytest.mark.parametrize(
@@ -138,11 +154,11 @@ def test_the_verdict_names_the_factor_that_seeds_agree_on(
     values = [[50.0, 51.0, 49.0], norms, sites, both, [30.0, 30.0, 30.0]]
     made = record({name: [v / 100 for v in one] for name, one in zip(names, values, strict=True)})
     for one in made["cells"].values():
-        one["scores"] |= {"class_share": [0.1, 0.36, 0.2, 0.2, 0.14]}
+        one["scores"] = one["scores"] | {"class_share": [0.1, 0.36, 0.2, 0.2, 0.14]}
         one["without_background"] = 0.4
     made |= {"classes": ["HIP", "MIP", "shower", "delta", "Michel"]}
     assert expected in verdict(made)
-    assert ("All four" in verdict(made)) is (min(norms + sites + both) > 41)
+    assert ("all four" in verdict(made)) is (min(norms + sites + both) > 41)
 
 
 def test_the_rate_of_a_cell_is_the_most_accurate_of_its_trials() -> None:
@@ -181,3 +197,17 @@ def test_bad_options_are_refused_before_any_work(tmp_path: Path, capsys: Any) ->
     ):
         assert main(words) == 2
         assert message in capsys.readouterr().err
+
+
+def test_each_network_is_compared_at_its_best_too() -> None:
+    values = {cell.name: [0.5, 0.6, 0.7] for cell in CELLS}
+    made = record(values)
+    for one in made["cells"].values():
+        if one["cell"] == CELLS[3].name:
+            one["scores"] = {"nonzero_accuracy": one["batch_scores"]["nonzero_accuracy"] + 0.1}
+    found = at_best(made)
+    assert found.values == pytest.approx([10, 10, 10])
+    assert "(running statistics for the sparse network, statistics of the batch for its dense twin)" in (
+        measures_sentence(made)
+    )
+    assert "(the sparse network) +10.0 ± 0.0" in measures_sentence(made)

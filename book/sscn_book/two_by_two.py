@@ -1,0 +1,74 @@
+"""Section of the page on the study about norms and convolutions, from a record that
+`sscn_triton.study.questions.two_by_two` wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+from sscn_book import study
+from sscn_book.tables import shown
+from sscn_triton.common.units import percent
+from sscn_triton.study.questions import two_by_two_report as report
+
+
+def latest(results: Path) -> tuple[str, dict[str, Any]] | None:
+    """The name and the record of the newest two-by-two; None if there is none."""
+    paths = sorted(results.glob("*-two-by-two.json"))
+    return (paths[-1].name, study.with_nan(json.loads(paths[-1].read_text(encoding="utf-8")))) if paths else None
+
+
+def text(results: Path) -> str:
+    """Return the section on the newest two-by-two."""
+    found = latest(results)
+    if found is None:
+        return "**Not measured yet.**"
+    name, record = found
+    machine, (cpu, _) = record["machine"], report.cost(record)
+    return "\n\n".join([
+        f"From `results/{name}`. {machine['processor']}, torch {machine['torch']}, {record['date'][:10]}; "
+        f"{cpu / 60:.0f} minutes of one thread in total, learning rates included.",
+        what(record),
+        shown(report.accuracy_rows(record)),
+        "Accuracy is the nonzero accuracy of the slides, the mean over events. Training: the last tenth of the steps. "
+        f"Training and held out: mean over {len(report.seeds(record))} seeds (lowest to highest); classes: means over "
+        "seeds, held out, statistics of the batch. Held-out crops are judged twice. Statistics of the batch: the norms "
+        f"take them from the {record['setting']['images']} crops that are read together, as in training; the dense "
+        "network of 2018 always worked like this. Running statistics: means over training batches, one crop at a time, "
+        "as networks are used. " + report.cost_sentence(record),
+        study.drawn(
+            report.figure,
+            record,
+            "Left: nonzero accuracy of the training crops, a running mean, averaged over seeds. Right: nonzero "
+            "accuracy of the held-out crops, for every seed a dot by statistics of the batch and a square by running "
+            "statistics. Dotted: the best answer that is the same for every "
+            "voxel.",
+        ),
+        *(shown(report.effect_rows(record, measure)) for measure in get_args(report.Measure)),
+        "Each difference is between trainings that share seed, initial weights and crops. The interval is Student's "
+        f"for the mean of {len(report.seeds(record))} seeds; it does not contain the choice of the judging crops, "
+        "which all trainings share.",
+        *(report.verdict(record, measure) for measure in get_args(report.Measure)),
+        report.measures_sentence(record),
+        report.limits(record),
+        "**How the learning rates were chosen**",
+        report.rate_sentence(record),
+        shown(report.rate_rows(record)),
+    ])  # fmt: skip
+
+
+def what(record: dict[str, Any]) -> str:
+    """What was trained, on what, and why in two dimensions."""
+    s = record["setting"]
+    only = "" if report.BACKGROUND in report.trained(record) else ", of which there are only short trials,"
+    return (
+        f"Each network has {s['filters']} filters and depth {s['depth']}, with {s['repetitions']} residual block per "
+        f"side of a level, and learns for {s['steps']:,} steps of {s['images']} crops of {s['size']} px of "
+        f"{s['events']:,} simulated events; one crop each of {s['judging']} other events judges it. The events are "
+        "projected to one plane of wires, because a dense step in three dimensions takes several times as long and the "
+        f"networks would hardly learn in the available time. {percent(report.active_share(record))} of the pixels of "
+        "these crops are active. The loss of these networks is over active voxels only, as in the study. A "
+        f"fifth network{only} has a sixth class for inactive voxels, and its loss is over all voxels; an active voxel "
+        "that it calls background is wrong."
+    )
