@@ -85,6 +85,11 @@ def test_on_a_wide_screen_no_formula_or_code_needs_horizontal_scrolling(pages, s
         assert found(pages, "cut") == {}
 
 
+def test_shadows_say_that_a_wide_table_scrolls(pages):
+    assert sum(found(pages, "shadows").values()) > 20
+    assert found(pages, "covering") == {}
+
+
 def test_text_contrasts_with_its_background(pages, setting):
     assert {page.found["theme"] for page in pages.values()} == {"dark" if setting == "dark" else "light"}
     assert found(pages, "faint") == {}

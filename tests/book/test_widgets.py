@@ -145,6 +145,18 @@ def test_keys_are_inserted_and_looked_up_as_by_the_reference(page):
         assert f"Load {len(table)}/16 = {table.load};" in widget.locator(".facts").inner_text()
 
 
+@pytest.mark.parametrize("name", ["Step", "To the end"])
+def test_the_end_of_a_search_leaves_the_keyboard_in_the_widget(page, name):
+    widget = page.locator("#widget-hashing")
+    press(page, widget, "Start over")
+    press(page, widget, "Look up")
+    button = widget.get_by_role("button", name=name, exact=True)
+    button.focus()
+    while button.is_enabled():
+        page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "hashing-key"
+
+
 def test_the_widget_reports_a_full_table_and_an_invalid_key(page):
     widget = page.locator("#widget-hashing")
     status, field = widget.get_by_role("status"), widget.get_by_role("textbox")

@@ -62,6 +62,12 @@ async () => {
     width: document.documentElement.scrollWidth,
     wide: wide.map(start),
     cut: cut.map(start),
+    // Parts of tables that cover the shadows at the edges, which say that a table scrolls.
+    covering: all(".pst-scrollable-table-container :is(table, tr, th, td)")
+      .filter((element) => !/, 0(\.\d+)?\)$/.test(getComputedStyle(element).backgroundColor))
+      .map(start),
+    shadows: all(".pst-scrollable-table-container")
+      .filter((element) => getComputedStyle(element).backgroundImage.split("linear-gradient").length === 5).length,
     theme: document.documentElement.dataset.theme,
     faint: text.filter((element) => contrast(element) < 3).map((e) => `${start(e)} (${contrast(e).toFixed(1)})`),
   };

@@ -86,7 +86,9 @@ globalThis.widgets?.start("hashing", (live, data) => {
     const present = slots.flatMap((slot, index) => (slot ? [looks(slot[0], index)] : []));
     const mean = present.length ? present.reduce((a, b) => a + b, 0) / present.length : 0;
     facts.textContent = `Load ${filled()}/${data.capacity} = ${filled() / data.capacity}; finding a key in the table takes ${mean.toFixed(2)} probes on average, ${number(Math.max(0, ...present))} at most.`;
+    const stranded = !search && (document.activeElement === step || document.activeElement === finish);
     step.disabled = finish.disabled = !search;
+    if (stranded) field.focus({ preventScroll: true }); // a disabled button would lose the keyboard's focus
   }
 
   function restart() {

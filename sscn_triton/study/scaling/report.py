@@ -17,7 +17,7 @@ PANELS = (
     ("step_memory", "memory, training (MB)", 1e6),
 )
 ALT = (
-    "Eight panels on logarithmic axes, the upper row for three dimensions and the lower for two: seconds per forward "
+    "Eight panels on logarithmic axes, the left column for three dimensions and the right for two: seconds per forward "
     "pass and per training step, and memory of both, against the edge of the image. The lines of the dense networks "
     "rise more steeply than that of the sparse network."
 )
@@ -34,22 +34,22 @@ def figure(record: dict[str, Any]) -> Any:
     """
     import matplotlib.pyplot as plt
 
-    drawn, axes = plt.subplots(2, 4, figsize=(9.2, 5.0), sharex="row")
-    for row, ndim in zip(axes, (3, 2), strict=True):
+    drawn, axes = plt.subplots(4, 2, figsize=(4.8, 9.0), sharex="col")  # narrow: a phone shrinks it little
+    for column, ndim in zip(axes.T, (3, 2), strict=True):
         sizes = sorted({p["size"] for p in [*record["points"], *record["computed"]] if p["ndim"] == ndim})
-        for panel, (what, title, unit) in zip(row, PANELS, strict=True):
+        for panel, (what, title, unit) in zip(column, PANELS, strict=True):
             for kind, name in NAMES.items():
                 _draw(panel, record, kind, ndim, what, unit, name)
             panel.set(xscale="log", yscale="log")
-            panel.set_title(f"{title}, {ndim}D", fontsize=8)
+            panel.set_title(f"{title}, {ndim}D", fontsize=9)
             panel.set_xticks(sizes)
-            panel.set_xticklabels([str(size) for size in sizes], fontsize=6, rotation=60)
-            panel.tick_params(axis="y", labelsize=7)
+            panel.set_xticklabels([str(size) for size in sizes], fontsize=8, rotation=60)
+            panel.tick_params(axis="y", labelsize=8)
             panel.minorticks_off()
-    for panel in axes[1]:
-        panel.set_xlabel("edge of the image (px)", fontsize=8)
+    for panel in axes[-1]:
+        panel.set_xlabel("edge of the image (px)", fontsize=9)
     handles, labels = axes[0][0].get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
+    drawn.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
     return drawn
 
 
@@ -73,8 +73,8 @@ def voxel_figure(record: dict[str, Any]) -> Any:
     """Time and memory of the sparse network against active voxels, single images and batches; a matplotlib figure."""
     import matplotlib.pyplot as plt
 
-    drawn, axes = plt.subplots(1, 4, figsize=(9.2, 2.7))
-    for panel, (what, title, unit) in zip(axes, PANELS, strict=True):
+    drawn, axes = plt.subplots(2, 2, figsize=(4.8, 4.8))
+    for panel, (what, title, unit) in zip(axes.flat, PANELS, strict=True):
         for ndim, marker in ((3, "o"), (2, "s")):
             mine = [p for p in record["points"] if (p["kind"], p["ndim"]) == ("sparse", ndim) and p[what]]
             for many, fill in ((False, COLORS["sparse"]), (True, "none")):
@@ -83,11 +83,13 @@ def voxel_figure(record: dict[str, Any]) -> Any:
                 x, y = [p["voxels"] for p in chosen], [p[what] / unit for p in chosen]
                 panel.plot(x, y, marker, ms=4, mfc=fill, color=COLORS["sparse"], label=label)
         panel.set(xscale="log", yscale="log")
-        panel.set_title(title, fontsize=8)
-        panel.set_xlabel("active voxels", fontsize=8)
-        panel.tick_params(labelsize=7)
-    handles, labels = axes[0].get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
+        panel.minorticks_off()
+        panel.set_title(title, fontsize=9)
+        panel.tick_params(labelsize=8)
+    for panel in axes[-1]:
+        panel.set_xlabel("active voxels", fontsize=9)
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    drawn.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9)
     return drawn
 
 
