@@ -61,7 +61,10 @@ def text(results: Path) -> str:
 def what(record: dict[str, Any]) -> str:
     """What was trained, on what, and why in two dimensions."""
     s = record["setting"]
-    only = "" if report.BACKGROUND in report.trained(record) else ", of which there are only short trials,"
+    number, seeds = len(report.runs(record, report.BACKGROUND)), len(report.seeds(record))
+    only = (
+        "" if number == seeds else f", trained with {number} of the {seeds} seeds," if number else ", only tried out,"
+    )
     return (
         f"Each network has {s['filters']} filters and depth {s['depth']}, with {s['repetitions']} residual block per "
         f"side of a level, and learns for {s['steps']:,} steps of {s['images']} crops of {s['size']} px of "

@@ -99,6 +99,9 @@ class Effect(NamedTuple):
         return abs(self.mean) > self.half and len({bool(value > 0) for value in self.values}) == 1
 
     def text(self) -> str:
+        """The mean and the interval, which a single seed does not have."""
+        if len(self.values) == 1:
+            return f"{self.mean:+.1f} (one seed)"
         return f"{self.mean:+.1f} ± {self.half:.1f}"
 
 

@@ -183,7 +183,7 @@ def test_a_run_that_was_stopped_is_reported_as_far_as_its_seeds_are_complete() -
     assert seeds(made) == [0, 1]
     found = effects(made)
     assert [list(one.values) for one in found[3:]] == [pytest.approx([30, 20]), pytest.approx([-10])]
-    assert not found[4].clear  # one seed has no spread
+    assert (found[4].clear, found[4].text()) == (False, "-10.0 (one seed)")
     del made["cells"][f"seed 0: {CELLS[4].name}"]
     assert len(effects(made)) == 4
 
