@@ -2,10 +2,11 @@
 
     python -m sscn_triton.study.training.stages STAGE_1 STAGE_2 ... --scores SCORES.json ... --out NAME.json
 
-A stage is the folder of a training by `sscn train`; each one after the first started from the last checkpoint of the
-one before (`--start`). SCORES are files that `sscn evaluate --out` wrote of the last stage's network. The command
-writes NAME.json, with the options, the times and one learning curve of all stages, and the folder NAME (or that of
-`--network`) with the final network in half precision and its model card, for `sscn predict --checkpoint NAME`.
+A stage is the folder of a training by `sscn train`; each one after the first started from `last.ckpt` or `final.ckpt`
+of the one before (`--start`). SCORES are files that `sscn evaluate --out` wrote of the last stage's network. The
+command writes NAME.json, with the options, the times and one learning curve of all stages, and the folder NAME (or
+that of `--network`) with the final network in half precision and its model card, for `sscn predict --checkpoint
+NAME`.
 """
 
 from __future__ import annotations
@@ -147,13 +148,14 @@ def record(folders: Sequence[Path], scores: Sequence[Path]) -> dict[str, Any]:
 
 
 def _check_order(folders: Sequence[Path], checkpoints: Sequence[Checkpoint]) -> None:
-    """Raise ValueError unless every stage started from the last checkpoint of the one before it, and the first from
-    none. Folders are compared by name, because they may have been moved."""
+    """Raise ValueError unless every stage started from the last or the final checkpoint of the one before it, whose
+    weights are the same, and the first from none. Folders are compared by name, because they may have been moved."""
     before: Path | None = None
     for folder, checkpoint in zip(folders, checkpoints, strict=True):
         start = training_options(checkpoint, folder / LAST).start
         given = None if start is None else Path(start).absolute()
-        if (given and (given.parent.name, given.name)) != (before and (before.absolute().name, LAST)):
+        allowed = [(before.absolute().name, name) for name in (LAST, FINAL)] if before else [None]
+        if (given and (given.parent.name, given.name)) not in allowed:
             wanted = "random weights" if before is None else f"{before / LAST}"
             raise ValueError(
                 f"{folder} started from {start or 'random weights'}, not from {wanted}: give all stages in order"

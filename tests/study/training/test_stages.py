@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from dataclasses import replace
@@ -15,7 +16,7 @@ import torch
 from sscn_triton.lartpc import simulate
 from sscn_triton.lartpc.files.pilarnet_writer import PilarnetWriter
 from sscn_triton.study.data.batches import as_batch
-from sscn_triton.study.training.checkpoint import load_checkpoint, load_network, training_options
+from sscn_triton.study.training.checkpoint import load_checkpoint, load_network, save_checkpoint, training_options
 from sscn_triton.study.training.config import EvaluateConfig, TrainConfig
 from sscn_triton.study.training.evaluation import evaluate
 from sscn_triton.study.training.segmentation import voxel_logits
@@ -140,3 +141,16 @@ def test_stages_must_be_complete_and_in_order(stages: list[Path], tmp_path: Path
     assert record([tmp_path / "moved" / "first", second], [])["passes"] == 14
     with pytest.raises(FileNotFoundError, match=r"none/last\.ckpt: no such file"):
         record([tmp_path / "none"], [])
+
+
+@pytest.mark.parametrize(("name", "allowed"), [("last.ckpt", True), ("final.ckpt", True), ("best.ckpt", False)])
+def test_a_stage_may_start_from_either_checkpoint_of_the_one_before(
+    name: str, allowed: bool, stages: list[Path], tmp_path: Path
+) -> None:
+    first, second = stages[:2]
+    shutil.copytree(second, tmp_path / "second")
+    path = tmp_path / "second" / "last.ckpt"
+    checkpoint = load_checkpoint(path)
+    save_checkpoint(replace(checkpoint, settings={**checkpoint.settings, "start": str(first / name)}), path)
+    with contextlib.nullcontext() if allowed else pytest.raises(ValueError, match="give all stages in order"):
+        record([first, path.parent], [])
