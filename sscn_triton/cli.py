@@ -88,6 +88,12 @@ COMMANDS = {
         "compat.convert_checkpoint:ConvertCheckpoint",
         "compat.convert_checkpoint:convert_checkpoint",
     ),
+    "export": Command(
+        "write a trained network as a program of torch.export",
+        "study.training.export:Export",
+        "study.training.export:export",
+        positional=False,
+    ),
     "train": Command(
         "train a network, or continue an interrupted training",
         "study.training.config:TrainConfig",

@@ -41,6 +41,7 @@ CASES = {
     "predict": Case("{}/events.h5 --checkpoint {}/final.ckpt", ".h5", default="labelled.h5"),
     "convert": Case("{}/events.h5", ".npz"),
     "convert-checkpoint": Case("{}/sparseconvnet.pt", ".pt"),
+    "export": Case("--checkpoint {}/final.ckpt", ".pt2", default="network.pt2"),
     "train": Case("--events 4 --image 16 --filters 1 --depth 1 --repetitions 1 --steps 1 --batch 1", ""),
     "report": Case("{}", ".html"),
     "evaluate": Case("--checkpoint {}/final.ckpt --data {}/events.h5", ".json"),

@@ -95,7 +95,7 @@ def global_pool(x: SparseTensor, reduction: Reduction = "mean") -> Tensor:
     events = x.grid.events()
     if reduction == "max":
         winners = spread_events(largest_of_events(x.features.detach(), events), events)
-        rows = torch.arange(len(x), device=x.device)
+        rows = torch.arange(x.features.shape[0], device=x.device)
         return sum_events(torch.where(winners == rows[:, None], x.features, 0), events)
     wide = widened(x.features)
     total = sum_events(wide, events)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import torch
 
@@ -22,8 +23,17 @@ def prepare(model: torch.nn.Module, tensor: SparseTensor) -> SparseTensor:
             f"prepare takes a torch.nn.Module and a SparseTensor, got {type(model).__name__} and "
             f"{type(tensor).__name__}"
         )
+    with contextlib.suppress(UnknownSitesError):
+        run_on_meta(model, tensor)
+    return tensor
+
+
+def run_on_meta(model: torch.nn.Module, tensor: SparseTensor) -> Any:
+    """The output of ``model(tensor)`` on PyTorch's meta device. Builds rulebooks on the grid; changes nothing else.
+
+    Raises UnknownSitesError if sites depend on features.
+    """
     state = {name: value.to("meta") for name, value in (*model.named_parameters(), *model.named_buffers())}
     shadow = SparseTensor.on(tensor.features.detach().to("meta"), tensor.grid, tensor.path)
-    with torch.no_grad(), contextlib.suppress(UnknownSitesError):
-        torch.func.functional_call(model, state, (shadow,))
-    return tensor
+    with torch.no_grad():
+        return torch.func.functional_call(model, state, (shadow,))

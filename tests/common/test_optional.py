@@ -91,6 +91,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
         ["convert", files[-1], str(folder / "new.csv"), "--labels", "attached", "--overwrite", "true"],
         ["predict", files[-1], "--checkpoint", absent, "--out", str(folder / "labelled.npz")],
         ["convert-checkpoint", absent, str(folder / "new.pt"), "spconv"],
+        ["export", "--checkpoint", absent, "--out", str(folder / "new.pt2")],
         ["train", "--data", absent],
         ["report", absent, "--out", str(folder / "new.html"), "--overwrite", "true"],
         ["evaluate", "--checkpoint", absent, "--data", files[-1]],
