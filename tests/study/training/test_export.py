@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
 from sscn_triton import SparseTensor, cli, models
 from sscn_triton.export import load_exported
@@ -24,6 +25,8 @@ def test_the_exported_checkpoint_gives_its_networks_scores(tmp_path: Path, capsy
     )
     exported = load_exported(path)
     assert exported.about == ABOUT
+    sizes = [leaf.shape[0] for leaf in tree_leaves(exported.program.example_inputs)]
+    assert min(sizes) > 1  # Inductor would take 1 for a constant
     for voxels in (1, 100):
         sites = torch.unique(torch.randint(20, (voxels, 3)), dim=0)
         x = SparseTensor(torch.rand(len(sites), 1), torch.nn.functional.pad(sites, (1, 0)), 20)
