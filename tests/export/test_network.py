@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sscn_triton import SparseTensor, models, nn
 from sscn_triton.export import ExportedNetwork, export_network, load_exported, rules_of
+from tests.nn.test_own_forward import CHANNELS, LAYERS, conv, dimensions, given
 
 
 def tensor(voxels: int, events: int = 1, spatial_shape: int | None = None, channels: int = 3) -> SparseTensor:
@@ -153,6 +154,19 @@ def test_about_must_be_plain_values(exported: ExportedNetwork, tmp_path: Path) -
     with pytest.raises(ValueError, match="about must contain plain values"):
         described.save(tmp_path / "network.pt2")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("name", sorted(LAYERS.keys() - {"Prune", "ToDense"}))
+def test_every_other_layer_can_be_exported(name: str) -> None:
+    ndim = dimensions(name)
+    x = given(name, ndim)
+    before: list[torch.nn.Module] = [nn.MaxPool(2)] if name == "Unpool" else []
+    if name.startswith("InverseConv"):
+        before = [nn.SparseConv(CHANNELS, CHANNELS, 2, 2, ndim=ndim)]
+    network = nn.Sequential(conv(ndim), *before, LAYERS[name]()).double().eval()
+    one = SparseTensor(x.features[:1], x.coordinates[:1], x.spatial_shape, x.batch_size)
+    torch.testing.assert_close(export_network(network, one)(x), features(network(x)))
 
 
 FRESH = """

@@ -15,7 +15,7 @@ ABOUT = {"classes": ["one", "other"], "energy_unit": 0.05}
 
 
 def test_the_exported_checkpoint_gives_its_networks_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    network = models.SparseUResNet(num_classes=2, filters=1, depth=2, repetitions=1).eval()
+    network = models.SparseUResNet(num_classes=2, filters=1, depth=4, repetitions=1).eval()
     network.save_pretrained(tmp_path / "network", ABOUT)
     path = tmp_path / "network.pt2"
     with pytest.raises(SystemExit, match=r"^0$"):
