@@ -118,7 +118,8 @@ def test_the_example_with_pretrained_weights_continues_the_first_one(capsys):
     first, second = EXAMPLES
     scope: dict[str, object] = {}
     exec(first[: first.index("model =")] + second, scope)
-    assert scope["scores"].argmax(1).eq(scope["labels"]).float().mean() > 0.85
+    constant = scope["labels"].bincount().max() / len(scope["labels"])  # the best answer that is the same everywhere
+    assert scope["scores"].argmax(1).eq(scope["labels"]).float().mean() > constant + 0.1
     assert capsys.readouterr().out.count("'") == 10
     record = ROOT / "book/results" / f"{scope['network'].about['record']}.json"
     judged = json.loads(record.read_text())["scores"][0]
