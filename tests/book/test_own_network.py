@@ -25,7 +25,7 @@ CLAIMS = {
     "crop": "0 < len(cropped) < len(x) and cropped.coordinates[:, 1:].amax() < 25",
     "augment": "torch.allclose(turn @ turn.T, torch.eye(3), atol=1e-5) and moved.shape == points.shape",
     "get the rulebook": "len(rulebook.pairs()) == 27 and len(inputs)",
-    "convert to a dense": "image.shape == (4, 1, 48, 48, 48) and len(again) == len(x)",
+    "convert to a dense": "image.shape == (4, 1, 48, 48, 48) and len(SparseTensor.from_dense(image)) == len(x)",
     "take weights": "torch.equal(sparse.weight[0, 0, 0], dense.weight[:, 0, 0, 0, 0])",
     "compute in mixed": "half.dtype == torch.bfloat16",
     "train on several": "loss.requires_grad",
