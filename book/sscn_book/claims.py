@@ -5,12 +5,12 @@ Every number comes from a file of measurements, and every verdict from a compari
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sscn_book import long_training, two_by_two
+from sscn_book.records import newest
 from sscn_book.tables import shown
 from sscn_triton.common.table import Table
 from sscn_triton.common.units import memory, percent, seconds
@@ -26,21 +26,12 @@ CLOSE = 1.15
 
 def text(results: Path) -> str:
     """Return the table of claims, evidence and verdicts."""
-    training = long_training.latest(results)
-    separated = two_by_two.latest(results)
-    rows = [
-        _sparse(training[1] if training else None),
-        _classes(training[1] if training else None),
-        _dense(_newest(results, "*-study-laptop.json"), separated[1] if separated else None),
-        *_costs(_newest(results, "*-scaling-*.json")),
-        _michel(training[1] if training else None),
-    ]
+    training, separated, laptop, scaling = (
+        (newest(results, pattern) or ("", None))[1]
+        for pattern in (long_training.PATTERN, two_by_two.PATTERN, "*-study-laptop.json", "*-scaling-*.json")
+    )
+    rows = [_sparse(training), _classes(training), _dense(laptop, separated), *_costs(scaling), _michel(training)]
     return shown(Table(["the slides of 2018", "evidence here", "verdict"], rows))
-
-
-def _newest(results: Path, pattern: str) -> dict[str, Any] | None:
-    paths = sorted(results.glob(pattern))
-    return json.loads(paths[-1].read_text(encoding="utf-8")) if paths else None
 
 
 def _sparse(record: Mapping[str, Any] | None) -> list[str]:

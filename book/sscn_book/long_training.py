@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from sscn_book import study
+from sscn_book.records import newest
 from sscn_book.tables import shown
 from sscn_triton.common.units import percent
 from sscn_triton.models.pretrained import folder_of, packaged, read_folder
@@ -19,16 +19,12 @@ from sscn_triton.study.analysis.causes import SMALL, WHOLE
 from sscn_triton.study.analysis.mistakes_report import cause_rows
 from sscn_triton.study.training.model_card import class_rows, constant, stage_rows
 
-
-def latest(results: Path) -> tuple[str, dict[str, Any]] | None:
-    """The name and the record of the newest long training; None if there is none."""
-    paths = sorted(results.glob("*-training-192.json"))
-    return (paths[-1].name, study.with_nan(json.loads(paths[-1].read_text(encoding="utf-8")))) if paths else None
+PATTERN = "*-training-192.json"
 
 
 def text(results: Path) -> str:
     """Return the section on the newest long training."""
-    found = latest(results)
+    found = newest(results, PATTERN)
     if found is None:
         return "**Not measured yet.**"
     name, record = found

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from sscn_book.records import newest
 from sscn_triton.common.table import Table
 
 HEADER = ["network", "sites", "outputs", "gradients", "spconv to float64", "this library to float64"]
@@ -12,10 +12,10 @@ HEADER = ["network", "sites", "outputs", "gradients", "spconv to float64", "this
 
 def networks(results: Path) -> str:
     """Return the table of the newest file written by `tests/compat/spconv/compare_networks.py`."""
-    paths = sorted(results.glob("*-spconv-networks.json"))
-    if not paths:
+    found = newest(results, "*-spconv-networks.json")
+    if found is None:
         return "**Public networks have not been compared yet.**"
-    run = json.loads(paths[-1].read_text(encoding="utf-8"))
+    file, run = found
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     rows = []
     for name, one in run["networks"].items():
@@ -24,5 +24,5 @@ def networks(results: Path) -> str:
         numbers = (outputs, gradients, one["spconv_to_float64"], one["sscn_to_float64"])
         source = f"{name} ({one['repository']} {one['commit'][:7]})" if one["commit"] else name
         rows.append([source, str(one["sites"]), *(f"{number:.1e}" for number in numbers)])
-    about = f"`results/{paths[-1].name}`: {run['date']}, {versions}, Python {run['python']}"
+    about = f"`results/{file}`: {run['date']}, {versions}, Python {run['python']}"
     return f"{about}\n\n{Table(HEADER, rows).markdown()}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.pyplot import close
 
+from sscn_book.records import read
 from sscn_book.tables import shown
 from sscn_triton.common.table import Table
 from sscn_triton.common.units import percent
@@ -41,7 +41,7 @@ def text(results: Path) -> str:
         if path.stem.endswith("-study-gpu"):
             parts += [f"The page on [scaling](scaling.md) shows `results/{path.name}`, the study at full size."]
         else:
-            parts += section(path.name, with_nan(json.loads(path.read_text(encoding="utf-8"))))
+            parts += section(path.name, read(path))
     missing = [[what, "**not measured yet**"] for name, what in WANTED.items() if not _found(results, name)]
     if missing:
         parts += ["## Not measured yet", Table(["", ""], missing).markdown()]
@@ -50,15 +50,6 @@ def text(results: Path) -> str:
 
 def _found(results: Path, name: str) -> bool:
     return any(results.glob(f"*-study-{name}.json"))
-
-
-def with_nan(record: Any) -> Any:
-    """Replace JSON's null in lists of numbers, which means undefined, by NaN, as the report's figures expect."""
-    if isinstance(record, dict):
-        return {key: with_nan(value) for key, value in record.items()}
-    if isinstance(record, list):
-        return [float("nan") if value is None else with_nan(value) for value in record]
-    return record
 
 
 def published() -> str:

@@ -3,25 +3,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, get_args
 
 from sscn_book import study
+from sscn_book.records import newest
 from sscn_book.tables import shown
 from sscn_triton.common.units import percent
 from sscn_triton.study.questions import two_by_two_report as report
 
-
-def latest(results: Path) -> tuple[str, dict[str, Any]] | None:
-    """The name and the record of the newest two-by-two; None if there is none."""
-    paths = sorted(results.glob("*-two-by-two.json"))
-    return (paths[-1].name, study.with_nan(json.loads(paths[-1].read_text(encoding="utf-8")))) if paths else None
+PATTERN = "*-two-by-two.json"
 
 
 def text(results: Path) -> str:
     """Return the section on the newest two-by-two."""
-    found = latest(results)
+    found = newest(results, PATTERN)
     if found is None:
         return "**Not measured yet.**"
     name, record = found
