@@ -118,6 +118,17 @@ def test_a_dense_network_that_is_no_better_than_the_trivial_answer_tests_nothing
     assert "shower everywhere 48.0 %" in row[1]
 
 
+def test_the_newest_record_is_read_with_undefined_numbers_as_nan(tmp_path):
+    for day, values in ((2, [0.5, None]), (10, [0.25, None]), (1, [])):
+        (tmp_path / f"2026-11-{day:02}-training.json").write_text(json.dumps({"accuracy": values, "note": None}))
+    (tmp_path / "2026-12-01-other.json").write_text("{}")
+    name, record = newest(tmp_path, "*-training.json")
+    assert name == "2026-11-10-training.json"
+    np.testing.assert_array_equal(record.pop("accuracy"), [0.25, np.nan])
+    assert record == {"note": None}
+    assert newest(tmp_path, "*-scaling.json") is None
+
+
 def test_the_page_shows_every_network_of_the_newest_two_by_two():
     _, record = newest(RESULTS, two_by_two.PATTERN)
     shown = two_by_two.text(RESULTS).replace("\N{NO-BREAK SPACE}", " ")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,16 @@ import torch
 
 from sscn_triton.study.data.batches import as_batch, training_crops
 from sscn_triton.study.questions import two_by_two, two_by_two_report
-from sscn_triton.study.questions.two_by_two import CELLS, Data, Setting, WithBackground, main, make, run
+from sscn_triton.study.questions.two_by_two import (
+    CELLS,
+    Data,
+    Setting,
+    WithBackground,
+    main,
+    make,
+    run,
+    train_and_judge,
+)
 from sscn_triton.study.questions.two_by_two_report import (
     at_best,
     effects,
@@ -23,6 +34,7 @@ from sscn_triton.study.questions.two_by_two_report import (
     seeds,
     verdict,
 )
+from sscn_triton.study.training.loop import estimate_statistics
 from sscn_triton.study.training.metrics import Tally
 from sscn_triton.study.training.segmentation import voxel_logits
 
@@ -92,6 +104,18 @@ def test_batches_are_judged_by_the_statistics_of_their_own_crops(data: Data) -> 
     assert found.confusion == expected.scores().confusion
     assert found.loss == pytest.approx(expected.scores().loss)
     assert found.events == 3
+
+
+def test_running_statistics_are_those_of_the_final_weights(data: Data, monkeypatch: Any) -> None:
+    judged: list[torch.nn.Module] = []
+    real = two_by_two.judge
+    monkeypatch.setattr(
+        two_by_two, "judge", lambda network, *rest: judged.append(copy.deepcopy(network)) or real(network, *rest)
+    )
+    train_and_judge(CELLS[0], TINY, data, 0, 0.01, TINY.steps, data.judging)
+    expected = copy.deepcopy(judged[0])
+    estimate_statistics(expected, list(islice(training_crops(data.train, TINY.size, TINY.images, 0), TINY.steps)))
+    torch.testing.assert_close(dict(judged[0].named_buffers()), dict(expected.named_buffers()))
 
 
 def test_networks_of_a_seed_start_from_the_same_weights() -> None:
