@@ -12,7 +12,7 @@ from torch import Tensor
 from sscn_triton.compat.missing import Hinted
 from sscn_triton.compat.torchsparse.utils.tensor_cache import TensorCacheMode, get_tensor_cache_mode, new_cache
 from sscn_triton.compat.torchsparse.utils.to_dense import to_dense
-from sscn_triton.compat.torchsparse.utils.utils import make_ntuple
+from sscn_triton.compat.torchsparse.utils.utils import three
 from sscn_triton.core.arguments import kind
 from sscn_triton.core.value import value
 from sscn_triton.relation import per_axis
@@ -78,7 +78,7 @@ class SparseTensor(Hinted):
         if feats is not None and (feats.ndim < 1 or len(feats) != len(coords)):
             raise ValueError(f"feats must have one row per coordinate, {len(coords)}, got {tuple(feats.shape)}")
         self.feats, self.coords = feats, coords
-        self.stride = per_axis(make_ntuple(stride, 3), 3, "stride", 1)
+        self.stride = three(stride, "stride", 1)
         self.spatial_range = None if spatial_range is None else _checked_range(spatial_range, feats)
         self._caches: Any = new_cache()
 
@@ -107,7 +107,7 @@ class SparseTensor(Hinted):
 
     @s.setter
     def s(self, stride: int | Sequence[int]) -> None:
-        self.stride = per_axis(make_ntuple(stride, 3), 3, "stride", 1)
+        self.stride = three(stride, "stride", 1)
 
     def on(self, feats: Tensor) -> SparseTensor:
         """A new tensor of other features on the same sites, which shares the caches."""

@@ -237,6 +237,14 @@ WRONG = {
     "integer tensor": lambda: spnn.Conv3d(1, 1)(torchsparse.SparseTensor(torch.ones(1, 1), torch.ones(1, 4))),
     "batch index first": lambda: spnn.Conv3d(1, 1)(tensor([[0, 0, 0]])),
     r"duplicate sites: rows 0 and 1 are both \[0, 0, 0, 1\]$": lambda: spnn.Conv3d(1, 1)(tensor([[0, 0, 0, 1]] * 2)),
+    r"^spatial_range \(1, 4, 4, 4\): .* is too small for kernel_size": lambda: spnn.Conv3d(1, 1, 5, 2)(
+        tensor(LINE, spatial_range=(1, 4, 4, 4))
+    ),
+    r"^spatial_range \(1, 1, 1, 4\), from the largest coordinates: .* is too small": lambda: spnn.Conv3d(1, 1, 2, 2)(
+        tensor(LINE)
+    ),
+    "stride must be one integer or 3": lambda: spnn.Conv3d(1, 1, 3, torch.tensor([2, 2])),
+    "kernel_size must be at least 1": lambda: F.spupsample_generative(torch.tensor(LINE), 2, 0, 0, (1, 9, 9, 9)),
     "the allowed range is 0 to 2": lambda: spnn.Conv3d(1, 1)(tensor(LINE, spatial_range=(1, 3, 3, 3))),
     "without a stride needs a tensor without spatial_range": lambda: spnn.Conv3d(1, 1, 2)(
         tensor(LINE, spatial_range=(1, 4, 4, 4))

@@ -34,6 +34,7 @@ def test_a_tensor_changes_itself_and_results_share_its_caches() -> None:
     assert (x.stride, x.s, x.spatial_range) == ((2, 2, 2), (2, 2, 2), (3, 4, 4, 4))
     assert x.C is x.coords
     assert x.F is x.feats
+    assert tensor(stride=np.int64(2)).stride == tensor(stride=torch.tensor(2)).stride == (2, 2, 2)
     x.s = [2, 2, 4]
     y = x + x
     assert (y.stride, y.spatial_range, y._caches) == ((2, 2, 4), (3, 4, 4, 4), x._caches)
@@ -69,6 +70,7 @@ WRONG = {
     r"coords must be \[N, 4\]": lambda: torchsparse.SparseTensor(torch.ones(4, 1), torch.ones(4, 5)),
     "feats must be a tensor": lambda: torchsparse.SparseTensor([1], tensor().C),
     "stride must be at least 1": lambda: tensor(stride=0),
+    "stride must be one integer or 3": lambda: tensor(stride=[1, 2]),
     "spatial_range must be": lambda: tensor(spatial_range=(4, 4, 4)),
     "says 5 channels, got feats": lambda: tensor(spatial_range=(3, 4, 4, 4, 5)),
     r"dense\(\) needs the spatial_range": lambda: tensor().dense(),

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sscn_triton.relation import Axes, per_axis
+
 
 def make_ntuple(x: Any, ndim: int) -> tuple[int, ...]:
     """``ndim`` numbers: those of a tuple, a list or a tensor, or one integer repeated."""
@@ -20,6 +22,11 @@ def make_ntuple(x: Any, ndim: int) -> tuple[int, ...]:
     if not isinstance(values, tuple) or len(values) != ndim:
         raise ValueError(f"expected one number or {ndim}, got {x!r}")
     return values
+
+
+def three(value: Any, name: str, minimum: int) -> Axes:
+    """The setting ``name``, one number or three, by `per_axis`; torchsparse also takes tensors of them."""
+    return per_axis(value.tolist() if isinstance(value, Tensor) else value, 3, name, minimum)
 
 
 def make_tensor(x: tuple[int, ...], dtype: torch.dtype, device: Any) -> Tensor:

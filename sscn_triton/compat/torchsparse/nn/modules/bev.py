@@ -11,9 +11,10 @@ from torch import Tensor
 
 from sscn_triton.compat.torchsparse.nn.utils.apply import expect
 from sscn_triton.compat.torchsparse.tensor import SparseTensor
+from sscn_triton.compat.torchsparse.utils.utils import three
 from sscn_triton.ops.dtypes import widened
 from sscn_triton.ops.events import sort_events, sum_events
-from sscn_triton.relation import one_integer, per_axis
+from sscn_triton.relation import one_integer
 
 
 def _axis(dim: int) -> int:
@@ -130,7 +131,7 @@ class _Image:
     register_buffer: Any
 
     def _place(self, shape: Sequence[int] | Tensor, offset: Sequence[int] | Tensor, dim: int) -> None:
-        extents = per_axis(shape.tolist() if isinstance(shape, Tensor) else shape, 3, "shape", 1)
+        extents = three(shape, "shape", 1)
         first = offset.tolist() if isinstance(offset, Tensor) else list(offset)
         if len(first) != 3:
             raise ValueError(f"offset must be three numbers, got {offset!r}")

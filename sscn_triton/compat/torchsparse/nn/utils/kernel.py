@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from sscn_triton.compat.minkowski.maps.weights import by_tap
-from sscn_triton.compat.torchsparse.utils.utils import make_ntuple
-from sscn_triton.relation import Axes, per_axis, taps, volume
+from sscn_triton.compat.torchsparse.utils.utils import three
+from sscn_triton.relation import Axes, taps, volume
 
 
 def kernel_taps(kernel_size: Axes) -> list[Axes]:
@@ -32,10 +32,7 @@ def in_torchsparses_order(kernel: Tensor, kernel_size: Axes) -> Tensor:
 def get_kernel_offsets(size: Any, stride: Any = 1, dilation: Any = 1, device: Any = "cpu") -> Tensor:
     """``[V, 3]`` int32: the offset of every tap, ``stride * dilation`` times ``-((size - 1) // 2)`` to ``size // 2`` on
     each axis, in torchsparse's order."""
-    kernel, strides, spread = (
-        per_axis(make_ntuple(axes, 3), 3, name, 1)
-        for name, axes in (("size", size), ("stride", stride), ("dilation", dilation))
-    )
-    steps = torch.tensor(strides) * torch.tensor(spread)
+    kernel = three(size, "size", 1)
+    steps = torch.tensor(three(stride, "stride", 1)) * torch.tensor(three(dilation, "dilation", 1))
     middle = torch.tensor([(k - 1) // 2 for k in kernel])
     return ((torch.tensor(kernel_taps(kernel)) - middle) * steps).int().to(device)

@@ -19,20 +19,17 @@ from sscn_triton.compat.torchsparse.nn.functional.conv.kmap import (
 from sscn_triton.compat.torchsparse.nn.utils.apply import expect
 from sscn_triton.compat.torchsparse.nn.utils.kernel import in_library_order
 from sscn_triton.compat.torchsparse.tensor import SparseTensor
-from sscn_triton.compat.torchsparse.utils.utils import make_ntuple
+from sscn_triton.compat.torchsparse.utils.utils import three
 from sscn_triton.functional import convolve
-from sscn_triton.relation import Axes, per_axis, volume
+from sscn_triton.relation import Axes, volume
 
 
 def checked_shape(kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> Shape:
     """The geometry of a layer. Raises TypeError or ValueError for one that is not possible, and for a dilation."""
-    kernel, steps, spread = (
-        per_axis(make_ntuple(axes, 3) if isinstance(axes, Tensor) else axes, 3, name, 1)
-        for name, axes in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation))
-    )
-    if spread != ONE:
+    kernel, steps = three(kernel_size, "kernel_size", 1), three(stride, "stride", 1)
+    if three(dilation, "dilation", 1) != ONE:
         raise ValueError(f"dilation must be 1, got {dilation}: torchsparse 2.1 ignores it")
-    return Shape(kernel, steps, padded(kernel, steps, per_axis(padding, 3, "padding", 0)))
+    return Shape(kernel, steps, padded(kernel, steps, three(padding, "padding", 0)))
 
 
 def conv3d(

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from sscn_triton.compat.torchsparse.nn.functional.conv.conv_mode import DOWNSAMPLE_MODES
 from sscn_triton.compat.torchsparse.tensor import SparseTensor, get_allow_negative_coordinates, same_rows
-from sscn_triton.compat.torchsparse.utils.utils import make_ntuple
+from sscn_triton.compat.torchsparse.utils.utils import three
 from sscn_triton.core import rulebook
 from sscn_triton.core.arguments import checked_grid, duplicate_message
 from sscn_triton.core.grid import Grid
 from sscn_triton.core.rulebook import Rulebook
-from sscn_triton.relation import Axes, per_axis, taps, volume
+from sscn_triton.relation import Axes, output_shape, taps, volume
 
 ONE, ZERO = (1, 1, 1), (0, 0, 0)
 Range = tuple[int, ...] | None
@@ -164,18 +164,17 @@ def _check(inputs: Tensor, spatial_range: Range, shape: Shape, on_the_fly: bool)
         )
 
 
-def range_after(spatial_range: Range, shape: Shape) -> Range:
-    """The range of the output by torchsparse's formula, which generative layers have too."""
+def range_after(spatial_range: Range, shape: Shape, origin: str = "") -> Range:
+    """The range of the output, that of a dense convolution, which torchsparse takes for generative layers too.
+
+    Raises ValueError if it is empty; the message says the ``origin`` of a range that nobody gave.
+    """
     if spatial_range is None:
         return None
-    axes = zip(spatial_range[1:], shape.kernel, shape.stride, shape.padding, strict=True)
-    after = (spatial_range[0], *((n + 2 * p - k) // s + 1 for n, k, s, p in axes))
-    if min(after) < 1:
-        raise ValueError(
-            f"spatial_range {spatial_range} is too small for kernel_size {shape.kernel}, stride {shape.stride} and "
-            f"padding {shape.padding}: that of the output would be {after}"
-        )
-    return after
+    try:
+        return spatial_range[0], *output_shape(spatial_range[1:], *shape, ONE)
+    except ValueError as error:
+        raise ValueError(f"spatial_range {spatial_range}{origin}: {error}") from None
 
 
 def _rules_to_itself(grid: Grid, shape: Shape, on_the_fly: bool) -> Rulebook:
@@ -192,7 +191,7 @@ def _rules_down(
     if not len(inputs) or (on_the_fly and not get_allow_negative_coordinates()):
         if spatial_range is None and len(inputs):
             spatial_range = grid.batch_size, *(inputs[:, 1:].amax(0) + 1).tolist()
-        range_after(spatial_range, shape)
+            range_after(spatial_range, shape, ", from the largest coordinates")
         bounds = None if spatial_range is None else spatial_range[1:]
         rules, reached, _ = rulebook.strided(inputs, bounds, kernel, stride, padding, ONE)
         return rules, reached
@@ -248,10 +247,8 @@ def spdownsample(
         spatial_range: batch size and extents of the output, four numbers.
         downsample_mode: "spconv" or "minkowski".
     """
-    kernel, steps = (
-        per_axis(make_ntuple(axes, 3), 3, name, 1) for name, axes in (("kernel_size", kernel_size), ("stride", stride))
-    )
-    shape = Shape(kernel, steps, per_axis(make_ntuple(padding, 3), 3, "padding", 0))
+    kernel, steps = three(kernel_size, "kernel_size", 1), three(stride, "stride", 1)
+    shape = Shape(kernel, steps, three(padding, "padding", 0))
     if downsample_mode not in DOWNSAMPLE_MODES:
         raise ValueError(f"downsample_mode must be {' or '.join(DOWNSAMPLE_MODES)}, got {downsample_mode!r}")
     if downsample_mode == "spconv" and any(s not in (1, k) for k, s in zip(kernel, steps, strict=True)):
@@ -279,7 +276,7 @@ def spupsample_generative(
     """
     if spatial_range is None:
         raise ValueError("a generative layer needs a tensor with spatial_range")
-    kernel, steps = make_ntuple(kernel_size, 3), make_ntuple(stride, 3)
+    kernel, steps = three(kernel_size, "kernel_size", 1), three(stride, "stride", 1)
     offsets = torch.tensor([[n - (k - 1) // 2 for n, k in zip(tap, kernel, strict=True)] for tap in taps(kernel)])
     sites = (_coords[:, 1:] * torch.tensor(steps).to(_coords))[:, None] + offsets.to(_coords)
     sites = torch.minimum(sites.clamp(min=0), torch.tensor(spatial_range[1:]).to(_coords) - 1)
