@@ -232,7 +232,16 @@ WRONG = {
     "downsample_mode 'minkowski' needs kmap_mode": lambda: spnn.Conv3d(1, 1, config={"downsample_mode": "minkowski"}),
     "Conv3d takes a SparseTensor": lambda: spnn.Conv3d(1, 1)(torch.ones(2, 1)),
     "Conv3d takes 2 channels": lambda: spnn.Conv3d(2, 1)(tensor(LINE)),
-    r"weight must be \[27, 1, 'out'\]": lambda: F.conv3d(tensor(LINE), torch.ones(8, 1, 1), 3),
+    r"weight must be \[27, 'in', 'out'\] .* got \[8, 1, 1\] and \[4, 1\]": lambda: F.conv3d(
+        tensor(LINE), torch.ones(8, 1, 1), 3
+    ),
+    r"weight must be .* got \[27, 1, 1\] and \[4\]": lambda: F.conv3d(
+        torchsparse.SparseTensor(torch.ones(4), torch.tensor(LINE)), torch.ones(27, 1, 1), 3
+    ),
+    r"bias must be \[3\], got \[1\]": lambda: F.conv3d(tensor(LINE), torch.ones(27, 1, 3), 3, torch.ones(1)),
+    "coordinates of batch .* run from 0 to 1; the allowed range is 0 to 0": lambda: spnn.Conv3d(1, 1)(
+        tensor([[1, 0, 0, 0], [0, 0, 0, 0]], spatial_range=(1, 4, 4, 4))
+    ),
     "conv_config must be a dictionary": lambda: F.conv3d(tensor(LINE), torch.ones(27, 1, 1), 3, config=3),
     "integer tensor": lambda: spnn.Conv3d(1, 1)(torchsparse.SparseTensor(torch.ones(1, 1), torch.ones(1, 4))),
     "batch index first": lambda: spnn.Conv3d(1, 1)(tensor([[0, 0, 0]])),
@@ -283,6 +292,12 @@ def test_tensors_that_share_caches_need_the_same_sites_and_layers_the_same_geome
     with pytest.raises(ValueError, match="has left a kernel map for padding"):
         other(x)
     other(tensor(x.C.tolist()))
+    even = spnn.Conv3d(1, 1, 2), spnn.Conv3d(1, 1, 2, config=MODES["hashmap"])
+    even[0](x)
+    with pytest.raises(ValueError, match="has left a kernel map"):
+        even[1](x)
+    with pytest.raises(ValueError, match="shares _caches"):  # two layers lead to different sites of stride 2
+        spnn.Conv3d(1, 1)(spnn.Conv3d(1, 1, 1, 2)(x))
     stranger = torchsparse.SparseTensor(torch.ones(1, 1), torch.tensor([[0, 9, 9, 9]]), 2)
     stranger._caches = y._caches
     with pytest.raises(ValueError, match="shares _caches"):
@@ -310,6 +325,15 @@ def test_a_layer_keeps_its_output_sites_when_a_program_writes_to_the_coordinates
     assert torch.equal(again.C, before)
     torch.testing.assert_close(again.F, y.F)
     assert torch.equal(up(again).C, x.C)
+    again.coords[:] = 0
+    assert torch.equal(keep(down(x)).C, before)
+
+
+def test_layers_run_in_inference_mode_on_tensors_made_there() -> None:
+    layer, rows, coords = spnn.Conv3d(2, 3, 2, 2), torch.randn(40, 2), random_sites(40).int()
+    with torch.inference_mode():
+        y = layer(torchsparse.SparseTensor(rows.clone(), coords.clone()))
+    assert torch.equal(y.F, layer(torchsparse.SparseTensor(rows, coords)).F)
 
 
 def test_a_program_may_replace_the_function_of_output_sites(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,13 +363,14 @@ def test_a_tensor_without_sites_has_outputs_without_sites(mode: str) -> None:
 def test_maps_are_made_once_and_lead_back_after_a_concatenation() -> None:
     x = torchsparse.SparseTensor(torch.randn(30, 2), random_sites(30).int(), spatial_range=(2, 8, 8, 8))
     stem, down = spnn.Conv3d(2, 2), spnn.Conv3d(2, 2, 2, 2)
-    x0 = stem(x)
-    y = torchsparse.cat([spnn.Conv3d(2, 2, 2, 2, transposed=True)(down(x0)), x0])
+    x0, up = stem(x), spnn.Conv3d(2, 2, 2, 2, transposed=True)
+    y = torchsparse.cat([up(down(x0)), x0])
     assert (y.F.shape, y.spatial_range, y._caches) == ((30, 4), None, x._caches)
     maps = dict(x._caches.kmaps)
     z = spnn.Conv3d(4, 2)(y)
     assert z.spatial_range == (2, 8, 8, 8)
     assert x._caches.kmaps == maps
+    assert up(down(x0)).spatial_range == (2, 8, 8, 8)
     assert z.dense().shape == (2, 8, 8, 8, 2)
     flat = spnn.Conv3d(2, 3, 1, bias=True)
     torch.testing.assert_close(flat(x).F, x.F @ flat.kernel + flat.bias)

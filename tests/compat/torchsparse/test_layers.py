@@ -65,6 +65,12 @@ def test_a_tensor_changes_itself_and_results_share_its_caches() -> None:
         assert torch.equal(other.F, x.F)
 
 
+def with_rows(rows: torch.Tensor) -> torchsparse.SparseTensor:
+    x = tensor()
+    x.F = rows
+    return x
+
+
 WRONG = {
     r"feats must have one row per coordinate, 5": lambda: torchsparse.SparseTensor(torch.ones(4, 1), tensor().C),
     r"coords must be \[N, 4\]": lambda: torchsparse.SparseTensor(torch.ones(4, 1), torch.ones(4, 5)),
@@ -83,7 +89,7 @@ WRONG = {
     "can only be joined": lambda: tensor() + 1,
     "inputs must be at least one": lambda: torchsparse.cat([]),
     "must have one stride": lambda: torchsparse.generative_add(tensor(), tensor(stride=2)),
-    "one row per site": lambda: nn.utils.fapply(tensor(), lambda rows: rows[1:]),
+    "feats must have one row per site, 5, got .4": lambda: nn.utils.fapply(tensor(), lambda rows: rows[1:]),
     "fapply takes a SparseTensor": lambda: nn.ReLU()(torch.ones(2, 1)),
     "one row per point": lambda: torchsparse.PointTensor(torch.ones(3, 1), torch.ones(2, 4)),
     "points of two": lambda: (
@@ -91,6 +97,24 @@ WRONG = {
         + torchsparse.PointTensor(torch.ones(1, 1), torch.zeros(1, 4))
     ),
     "affine must be False": lambda: nn.InstanceNorm(4, affine=True),
+    "fapply takes tensors as feats and coords, got NoneType": lambda: nn.BatchNorm(4)(
+        torchsparse.SparseTensor(None, tensor().C)
+    ),
+    "Conv3d takes tensors as feats and coords, got ndarray and ndarray": lambda: nn.Conv3d(4, 1)(
+        torchsparse.SparseTensor(np.ones((5, 4)), np.array(SITES))
+    ),
+    r"global_avg_pool takes coords \[N, 4\] of integers.* got a torch.int32 tensor \[5, 3\]": lambda: F.global_avg_pool(
+        torchsparse.SparseTensor(tensor().F, tensor().C[:, 1:])
+    ),
+    "global_max_pool takes coords .* got a torch.float32": lambda: F.global_max_pool(
+        torchsparse.SparseTensor(tensor().F, tensor().C.float())
+    ),
+    "batch indices must be at least 0, got -1": lambda: F.global_avg_pool(
+        torchsparse.SparseTensor(tensor().F, tensor().C - 1)
+    ),
+    r"feats must have one row per site, 5, got \(9, 4\)": lambda: nn.ToDenseBEVConvolution(4, 1, (4, 4, 4))(
+        with_rows(torch.ones(9, 4))
+    ),
     "GroupNorm takes 2 channels": lambda: nn.GroupNorm(1, 2)(tensor()),
     "InstanceNorm takes 2 channels": lambda: nn.InstanceNorm(2)(tensor()),
     r"only events \[0, 2\] have sites": lambda: nn.GlobalMaxPool()(tensor()),

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sscn_triton.compat.torchsparse.nn.utils.apply import expect
+from sscn_triton.compat.torchsparse.nn.utils.apply import expect_events
 from sscn_triton.compat.torchsparse.tensor import SparseTensor
 from sscn_triton.compat.torchsparse.utils.utils import three
 from sscn_triton.ops.dtypes import widened
@@ -30,15 +30,6 @@ def _joined(feats: Tensor, coords: Tensor) -> tuple[Tensor, Tensor, list[Tensor]
     return sum_events(widened(feats), rows), places, rows
 
 
-def _checked(x: Any, layer: torch.nn.Module, channels: int | None = None) -> SparseTensor:
-    given = expect(x, type(layer).__name__)
-    if given.feats.ndim != 2 or (channels is not None and given.feats.shape[1] != channels):
-        raise ValueError(f"{type(layer).__name__} takes {channels} channels, got feats {tuple(given.feats.shape)}")
-    if given.coords.shape[1] != 4 or given.coords.is_floating_point():
-        raise ValueError("coords must be integers [N, 4], batch index first")
-    return given
-
-
 class ToBEVReduction(torch.nn.Module):
     """The mean of the sites that differ along one axis, at coordinate 0 of that axis.
 
@@ -51,7 +42,7 @@ class ToBEVReduction(torch.nn.Module):
         self.dim = _axis(dim)
 
     def forward(self, input: SparseTensor) -> SparseTensor:
-        x = _checked(input, self)
+        x = expect_events(input, "ToBEVReduction")
         coords = x.coords.index_fill(1, torch.tensor([1 + self.dim], device=x.coords.device), 0)
         sums, places, rows = _joined(x.feats, coords)
         counts = sum_events(torch.ones_like(sums[:, :1]).index_select(0, rows[0]), rows)
@@ -114,7 +105,7 @@ class ToBEVConvolution(_Planes):
         self._draw(in_channels, out_channels, n_kernels, dim, bias)
 
     def forward(self, input: SparseTensor) -> SparseTensor:
-        x = _checked(input, self, self.in_channels)
+        x = expect_events(input, "ToBEVConvolution", self.in_channels)
         divisors = torch.tensor([1] + [self.stride] * 3, dtype=x.coords.dtype, device=x.coords.device)
         coords = x.coords.div(divisors, rounding_mode="floor")
         coords[:, 1 + self.dim] = 0
@@ -192,7 +183,7 @@ class ToDenseBEVConvolution(_Image, _Planes):
         self._draw(in_channels, out_channels, int(self.shape[dim]), dim, bias)
 
     def forward(self, input: SparseTensor) -> Tensor:
-        x = _checked(input, self, self.in_channels)
+        x = expect_events(input, "ToDenseBEVConvolution", self.in_channels)
         sites = self._sites(x)
         sites[:, 3] = 0
         return self._image(self._products(x), sites, 1)
@@ -221,7 +212,7 @@ class ToBEVHeightCompression(_Image, torch.nn.Module):
         self._place(shape, offset, dim)
 
     def forward(self, input: SparseTensor) -> Tensor:
-        x = _checked(input, self, self.channels)
+        x = expect_events(input, "ToBEVHeightCompression", self.channels)
         sites, depth = self._sites(x), int(self.shape[self.dim])
         sites[:, 3] = sites[:, 3].clamp(0, depth - 1)
         return self._image(x.feats, sites, depth)

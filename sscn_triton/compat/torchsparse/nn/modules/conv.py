@@ -67,11 +67,7 @@ class Conv3d(torch.nn.Module):
                 torch.nn.init.uniform_(parameter, -bound, bound)
 
     def forward(self, input: SparseTensor) -> SparseTensor:
-        x = expect(input, "Conv3d")
-        if x.feats.ndim != 2 or x.feats.shape[1] != self.in_channels:
-            raise ValueError(
-                f"Conv3d takes {self.in_channels} channels, but the tensor has feats {tuple(x.feats.shape)}"
-            )
+        x = expect(input, "Conv3d", self.in_channels)
         return conv3d(
             x, self.kernel, self.kernel_size, self.bias, self.stride, self.padding, self.dilation, self._config,
             self.transposed, self.generative, self.training,

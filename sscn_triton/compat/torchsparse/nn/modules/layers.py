@@ -50,9 +50,7 @@ class GroupNorm(torch.nn.GroupNorm):
     """`torch.nn.GroupNorm` of each event, with its sites in place of pixels."""
 
     def forward(self, input: Any) -> Any:
-        x = expect(input, "GroupNorm")
-        if x.feats.ndim != 2 or x.feats.shape[1] != self.num_channels:
-            raise ValueError(f"GroupNorm takes {self.num_channels} channels, got feats {tuple(x.feats.shape)}")
+        x = expect(input, "GroupNorm", self.num_channels)
         given = Library.on(x.feats, sites_of(x).grid)
         return x.on(functional.group_norm(given, self.num_groups, self.weight, self.bias, self.eps).features)
 
@@ -84,9 +82,7 @@ class InstanceNorm(torch.nn.InstanceNorm1d):
         super().__init__(num_features, eps, momentum)
 
     def forward(self, input: Any) -> Any:
-        x = expect(input, "InstanceNorm")
-        if x.feats.ndim != 2 or x.feats.shape[1] != self.num_features:
-            raise ValueError(f"InstanceNorm takes {self.num_features} channels, got feats {tuple(x.feats.shape)}")
+        x = expect(input, "InstanceNorm", self.num_features)
         return x.on(torch.nn.functional.layer_norm(x.feats, (self.num_features,), eps=self.eps))
 
 

@@ -16,8 +16,28 @@ def fapply(input: SparseTensor, fn: Callable[..., Tensor], *args: Any, **kwargs:
     return expect(input, "fapply").on(fn(input.feats, *args, **kwargs))
 
 
-def expect(x: Any, layer: str) -> SparseTensor:
-    """Return ``x``. Raises TypeError, naming ``layer``, unless it is a sparse tensor."""
+def expect(x: Any, layer: str, channels: int | None = None) -> SparseTensor:
+    """Return ``x``. Raises TypeError or ValueError, naming ``layer``, unless it is a sparse tensor with one row of
+    features per site, of ``channels`` if they are given."""
     if not isinstance(x, SparseTensor):
         raise TypeError(f"{layer} takes a SparseTensor, got {kind(x)}")
+    if not isinstance(x.feats, Tensor) or not isinstance(x.coords, Tensor):
+        raise TypeError(f"{layer} takes tensors as feats and coords, got {kind(x.feats)} and {kind(x.coords)}")
+    if channels is not None and (x.feats.ndim != 2 or x.feats.shape[1] != channels):
+        raise ValueError(f"{layer} takes {channels} channels, but the tensor has feats {tuple(x.feats.shape)}")
+    if x.feats.shape[:1] != x.coords.shape[:1]:
+        raise ValueError(f"feats must have one row per site, {len(x.coords)}, got {tuple(x.feats.shape)}")
     return x
+
+
+def expect_events(x: Any, layer: str, channels: int | None = None) -> SparseTensor:
+    """`expect`, for a layer that reads the batch index without further checks of the coordinates."""
+    given = expect(x, layer, channels)
+    if given.coords.shape[1] != 4 or given.coords.is_floating_point():
+        raise ValueError(
+            f"{layer} takes coords [N, 4] of integers, batch index first, got {kind(given.coords)} "
+            f"{list(given.coords.shape)}"
+        )
+    if len(given.coords) and int(given.coords[:, 0].min()) < 0:
+        raise ValueError(f"batch indices must be at least 0, got {int(given.coords[:, 0].min())}")
+    return given

@@ -67,13 +67,15 @@ def conv3d(
         checked_shape(kernel_size, stride, padding, dilation),
         checked_config(config),
     )
-    taps, flat = volume(shape.kernel), shape.kernel == ONE and shape.stride == ONE
-    lead = () if flat else (taps,)
-    if weight.ndim != len(lead) + 2 or weight.shape[:-1] != (*lead, x.feats.shape[1]):
+    flat = shape.kernel == ONE and shape.stride == ONE
+    lead = [] if flat else [volume(shape.kernel)]
+    if x.feats.ndim != 2 or list(weight.shape[:-1]) != [*lead, x.feats.shape[1]]:
         raise ValueError(
-            f"weight must be {[*lead, x.feats.shape[1], 'out']} for kernel_size {shape.kernel}, stride {shape.stride} "
-            f"and feats {tuple(x.feats.shape)}, got {tuple(weight.shape)}"
+            f"weight must be {[*lead, 'in', 'out']} for kernel_size {shape.kernel} and stride {shape.stride}, with "
+            f"feats [N, in], got {list(weight.shape)} and {list(x.feats.shape)}"
         )
+    if bias is not None and bias.shape != weight.shape[-1:]:
+        raise ValueError(f"bias must be {list(weight.shape[-1:])}, got {list(bias.shape)}")
     if generative and not transposed:
         raise ValueError("generative needs transposed=True")
     x._caches.cmaps.setdefault(x.stride, (x.coords, x.spatial_range))
