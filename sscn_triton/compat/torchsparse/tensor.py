@@ -15,7 +15,7 @@ from sscn_triton.compat.torchsparse.utils.to_dense import to_dense
 from sscn_triton.compat.torchsparse.utils.utils import three
 from sscn_triton.core.arguments import kind
 from sscn_triton.core.value import value
-from sscn_triton.relation import per_axis
+from sscn_triton.relation import as_int_or_tuple, per_axis
 
 OLD = "_caches; in torchsparse 1 and 2.0 the batch index was the last column of coords, in 2.1 it is the first"
 INSTEAD = {
@@ -119,6 +119,7 @@ class SparseTensor(Hinted):
 
     def to(self, device: Any, non_blocking: bool = True) -> SparseTensor:
         """This tensor, whose features and coordinates are moved to ``device``; moved coordinates get a new cache."""
+        _check_device(device)
         coords = self.coords.to(device, non_blocking=non_blocking)
         self.feats = self.feats.to(device, non_blocking=non_blocking)
         if coords is not self.coords and get_tensor_cache_mode() is TensorCacheMode.SEPARATE_TENSOR_CACHE:
@@ -181,6 +182,7 @@ class PointTensor(Hinted):
 
     def to(self, device: Any, non_blocking: bool = True) -> PointTensor:
         """This tensor, moved to ``device``."""
+        _check_device(device)
         self.F, self.C = (x.to(device, non_blocking=non_blocking) for x in (self.F, self.C))
         return self
 
@@ -203,12 +205,19 @@ class PointTensor(Hinted):
         return result
 
 
+def _check_device(device: Any) -> None:
+    if not isinstance(device, str | int | torch.device):
+        raise TypeError(f"device must be a device, got {device!r}; half() changes the type of features")
+
+
 def _checked_range(spatial_range: Sequence[int], feats: Any) -> tuple[int, ...]:
     """Four numbers; a fifth must be the number of channels."""
-    numbers = tuple(spatial_range)
+    numbers = as_int_or_tuple(spatial_range.tolist() if isinstance(spatial_range, Tensor) else spatial_range)
+    if not isinstance(numbers, tuple) or len(numbers) not in (4, 5):
+        raise ValueError(f"spatial_range must be four numbers, batch size and extents, got {spatial_range!r}")
     if len(numbers) == 5 and feats is not None and tuple(feats.shape[1:]) != numbers[4:]:
         raise ValueError(f"spatial_range {numbers} says {numbers[4]} channels, got feats {tuple(feats.shape)}")
-    return per_axis(numbers[:4] if len(numbers) == 5 else numbers, 4, "spatial_range", 1)
+    return per_axis(numbers[:4], 4, "spatial_range", 1)
 
 
 def check_same(inputs: Sequence[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import numpy as np
@@ -207,17 +208,23 @@ def test_generative_layers_lead_to_every_site_at_a_tap(kernel: int, stride: int,
     outputs, rules = generated(sites, (kernel,) * 3, (stride,) * 3, extents)
     assert y.C.tolist() == [list(site) for site in outputs]
     assert (y.stride, y.spatial_range, y._caches.kmaps) == ((4 // stride,) * 3, (2, *extents), {})
+    assert y._caches.cmaps[y.stride][0] is y.C
     expected = oracle.convolve(x.F.numpy(), layer.kernel.detach().numpy(), rules, len(outputs))
     np.testing.assert_allclose(y.F.detach(), expected + layer.bias.detach().numpy(), atol=1e-12)
     with pytest.raises(ValueError, match='needs kmap_mode="hashmap"'):
         spnn.Conv3d(2, 3, transposed=True, generative=True)(x)
-    x.spatial_range = None
     with pytest.raises(ValueError, match="needs a tensor with spatial_range"):
-        layer(x)
+        layer(torchsparse.SparseTensor(x.F, coords, 4))
+    assert spnn.Conv3d(3, 1, 3, config=config).double()(y).C is y.C
 
 
 def tensor(coords: list, **more) -> torchsparse.SparseTensor:
     return torchsparse.SparseTensor(torch.ones(len(coords), 1), torch.tensor(coords), **more)
+
+
+def narrowed(x: torchsparse.SparseTensor) -> torchsparse.SparseTensor:
+    x.spatial_range = (1, 1, 1, 3)
+    return x
 
 
 LINE = [[0, 0, 0, n] for n in range(4)]
@@ -254,6 +261,9 @@ WRONG = {
     ),
     "stride must be one integer or 3": lambda: spnn.Conv3d(1, 1, 3, torch.tensor([2, 2])),
     "kernel_size must be at least 1": lambda: F.spupsample_generative(torch.tensor(LINE), 2, 0, 0, (1, 9, 9, 9)),
+    r"coords run up to \[0, 0, 0, 3\], outside of spatial_range \(1, 1, 1, 3\)": lambda: spnn.Conv3d(1, 1, 1, 2)(
+        narrowed(spnn.Conv3d(1, 1)(tensor(LINE)))
+    ),
     "the allowed range is 0 to 2": lambda: spnn.Conv3d(1, 1)(tensor(LINE, spatial_range=(1, 3, 3, 3))),
     "without a stride needs a tensor without spatial_range": lambda: spnn.Conv3d(1, 1, 2)(
         tensor(LINE, spatial_range=(1, 4, 4, 4))
@@ -304,6 +314,11 @@ def test_tensors_that_share_caches_need_the_same_sites_and_layers_the_same_geome
         spnn.Conv3d(1, 1)(stranger)
     with pytest.raises(ValueError, match="other coordinates than the output"):
         spnn.Conv3d(1, 1, 3, 2, transposed=True)(stranger)
+    for coords in (x.C + 0.5, x.C.long() + 2**32):
+        moved = copy.copy(x)
+        moved.C = coords
+        with pytest.raises(ValueError, match="shares _caches"):
+            spnn.Conv3d(1, 1)(moved)
     x.C[0, 3] = 5
     with pytest.raises(ValueError, match="shares _caches"):
         spnn.Conv3d(1, 1)(x)
@@ -370,6 +385,7 @@ def test_maps_are_made_once_and_lead_back_after_a_concatenation() -> None:
     z = spnn.Conv3d(4, 2)(y)
     assert z.spatial_range == (2, 8, 8, 8)
     assert x._caches.kmaps == maps
+    spnn.Conv3d(4, 2, 1)(y)
     assert up(down(x0)).spatial_range == (2, 8, 8, 8)
     assert z.dense().shape == (2, 8, 8, 8, 2)
     flat = spnn.Conv3d(2, 3, 1, bias=True)
@@ -400,8 +416,9 @@ def test_coordinates_with_the_batch_index_last_get_a_warning(monkeypatch: pytest
 
 def test_half_precision_of_either_side_is_enough() -> None:
     x = tensor(LINE)
-    layer = spnn.Conv3d(1, 1)
+    layer = spnn.Conv3d(1, 1, bias=True)
     assert layer(x.half()).F.dtype == torch.float16
+    assert spnn.Conv3d(1, 1, bias=True).half()(tensor(LINE)).F.dtype == torch.float16
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(tensor(LINE)).F.dtype == torch.bfloat16
 

@@ -52,6 +52,7 @@ def test_a_tensor_changes_itself_and_results_share_its_caches() -> None:
     assert not x.detach().F.requires_grad
     assert x.half().F.dtype == torch.float16
     assert tensor(spatial_range=(3, 4, 4, 4, 4)).spatial_range == (3, 4, 4, 4)
+    assert tensor(spatial_range=torch.tensor([3, 4, 4, 4])).spatial_range == (3, 4, 4, 4)
     later = torchsparse.SparseTensor(None, x.C)
     assert "NoneType" in repr(later)
     later.F = x.F
@@ -103,10 +104,10 @@ WRONG = {
     "Conv3d takes tensors as feats and coords, got ndarray and ndarray": lambda: nn.Conv3d(4, 1)(
         torchsparse.SparseTensor(np.ones((5, 4)), np.array(SITES))
     ),
-    r"global_avg_pool takes coords \[N, 4\] of integers.* got a torch.int32 tensor \[5, 3\]": lambda: F.global_avg_pool(
+    r"global_avg_pool takes coords \[N, 4\], batch index first, got \(5, 3\)": lambda: F.global_avg_pool(
         torchsparse.SparseTensor(tensor().F, tensor().C[:, 1:])
     ),
-    "global_max_pool takes coords .* got a torch.float32": lambda: F.global_max_pool(
+    "global_max_pool takes coords of integers, got a torch.float32": lambda: F.global_max_pool(
         torchsparse.SparseTensor(tensor().F, tensor().C.float())
     ),
     "batch indices must be at least 0, got -1": lambda: F.global_avg_pool(
@@ -124,7 +125,37 @@ WRONG = {
     "ToBEVHeightCompression takes 3 channels": lambda: nn.ToBEVHeightCompression(3, (4, 4, 4))(tensor()),
     r"axes \[0, 2\] must be from 0 to below \[3, 4\]": lambda: nn.ToBEVHeightCompression(4, (3, 4, 4))(tensor()),
     "from 0 to 1, the number of kernels, got 0 to 2": lambda: nn.ToBEVConvolution(4, 1, 2)(tensor()),
-    "coords_max must be three": lambda: F.spcrop(tensor(), coords_max=(1, 1)),
+    "coords_max must be one integer or 3": lambda: F.spcrop(tensor(), coords_max=(1, 1)),
+    "coords_min must be an integer": lambda: nn.SparseCrop((1.5, 0, 0)),
+    "device must be a device, got torch.float16": lambda: tensor().to(torch.float16),
+    "device must be a device, got torch.int32": lambda: torchsparse.PointTensor(tensor().F, tensor().C).to(torch.int32),
+    "spatial_range must be four numbers": lambda: tensor(spatial_range=4),
+    "to_dense takes coords of integers": lambda: torchsparse.SparseTensor(
+        tensor().F, tensor().C + 0.5, 1, (3, 4, 4, 4)
+    ).dense(),
+    "spdownsample takes coords of integers": lambda: F.spdownsample(tensor().F),
+    "spupsample_generative takes coords": lambda: F.spupsample_generative(
+        tensor().C[:, 1:], spatial_range=(3, 4, 4, 4)
+    ),
+    "generative_add takes a SparseTensor, got int": lambda: torchsparse.generative_add(tensor(), 1),
+    "scale must be positive, got 0": lambda: F.calc_ti_weights(tensor().F[:, 1:], torch.zeros(5, 8), 0),
+    "feats must be floating point, got torch.int64": lambda: F.spvoxelize(
+        torch.ones(2, 1).long(), torch.zeros(2).int(), torch.ones(1)
+    ),
+    "keys must be int64": lambda: backend.GPUHashTable(torch.zeros(5), torch.zeros(5)).insert_vals(tensor().C[:, 0]),
+    "coords must be an int32 tensor": lambda: backend.GPUHashTable(torch.zeros(5), torch.zeros(5)).insert_coords(
+        tensor().C + 0.5
+    ),
+    "call insert_vals of this table first": lambda: backend.GPUHashTable(torch.zeros(5), torch.zeros(5)).lookup_vals(
+        F.sphash(tensor().C)
+    ),
+    "channels, got SparseTensor.*NoneType": lambda: sparse_collate([torchsparse.SparseTensor(None, tensor().C[:, 1:])]),
+    "channels, got .* 4., .* 2.,": lambda: sparse_collate([tensor(n) for n in (4, 2)]),
+    "'a' must be arrays or tensors of one shape in all samples, got .2,. and NoneType": lambda: sparse_collate_fn(
+        [{"x": {"a": np.ones(2)}}, {"x": {"a": None}}]
+    ),
+    r"sample 1 must be a dictionary with the names \['a'\]": lambda: sparse_collate_fn([{"a": 1}, {"b": 1}]),
+    "conv_config has unknown settings spam": lambda: F.conv_config.set_global_conv_config({"spam": 1}),
     "coords must be an int32": lambda: F.sphash(torch.ones(2, 4)),
     r"offsets must be \[N, 3\]": lambda: F.sphash(tensor().C, tensor().C),
     "queries must be int64": lambda: F.sphashquery(tensor().C[:, 0], tensor().C[:, 0].long()),
@@ -137,6 +168,7 @@ WRONG = {
     r"coords must be \[N, 3\]": lambda: F.calc_ti_weights(tensor().F, torch.zeros(5, 8)),
     "capacity of 1": lambda: backend.GPUHashTable(torch.zeros(1), torch.zeros(1)).insert_coords(tensor().C),
     "voxel_size must be": lambda: quantize.sparse_quantize(np.ones((2, 3)), 0.0),
+    "voxel_size must be one positive": lambda: quantize.sparse_quantize(np.ones((2, 3)), np.inf),
     "finite": lambda: quantize.sparse_quantize(np.full((2, 3), np.nan)),
     r"more than 2\^63": lambda: quantize.sparse_quantize(np.array([[0.0] * 3, [2**31 - 1.0] * 3])),
     "without batch index": lambda: sparse_collate([tensor()]),
@@ -316,6 +348,10 @@ def test_points_to_sites_and_back() -> None:
     torch.autograd.gradcheck(lambda f: F.spvoxelize(F.spdevoxelize(f, rows, weights), rows[:, 0], counts), feats)
     wide = F.calc_ti_weights(points[:, 1:] * 3, rows, scale=3)
     torch.testing.assert_close(wide, weights)
+    halves = F.calc_ti_weights(torch.full((1, 3), 0.3).half(), torch.full((1, 8), -1))
+    assert torch.equal(halves, torch.zeros(1, 8))
+    weights.requires_grad_()
+    assert torch.autograd.grad(F.spdevoxelize(feats, rows, weights).sum(), weights, allow_unused=True) == (None,)
     half = (sites[:4] // torch.tensor([1, 2, 2, 2])).int()
     odd = table.lookup_coords(half[:, [1, 2, 3, 0]], torch.tensor([3, 1, 1]), two, 3)[:4]
     for row, (event, *xyz) in enumerate(half.tolist()):
@@ -335,6 +371,7 @@ def test_points_become_voxels_and_batches() -> None:
     assert voxels.dtype == np.int32
     assert (first.tolist(), inverse.tolist()) == ([3, 0, 1], [1, 2, 1, 0])
     assert quantize.sparse_quantize(points, (1.0, 1.0, 1.0)).tolist() == [[-1, 3, 0], [0, 0, 0]]
+    assert np.array_equal(quantize.sparse_quantize(points, np.float32(0.5)), voxels)
     assert quantize.sparse_quantize(np.zeros((0, 3))).shape == (0, 3)
     x = torchsparse.SparseTensor(points[first], voxels)
     batch = sparse_collate_fn([{"input": x, "more": {"n": np.ones(2)}, "name": "a", "t": torch.ones(1)}] * 2)
@@ -363,6 +400,9 @@ def test_a_shared_cache_and_modes_without_effect() -> None:
     config = F.get_default_conv_config()
     assert config is F.conv_config.get_default_conv_config()
     assert (config.kmap_mode, config["ifsort"], config.copy() == config) == ("hashmap_on_the_fly", False, True)
+    config.ifsort = True
+    assert F.conv_config.checked_config({"epsilon": 1.0}).ifsort
+    config.ifsort = False
     with pytest.raises(AttributeError, match="no setting spam"):
         config.spam  # noqa: B018
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sscn_triton.compat.torchsparse.tensor import SparseTensor
+from sscn_triton.core.arguments import kind
 
 
 def sparse_collate(inputs: Sequence[SparseTensor]) -> SparseTensor:
@@ -19,6 +20,9 @@ def sparse_collate(inputs: Sequence[SparseTensor]) -> SparseTensor:
     strides = {x.stride for x in inputs}
     if len(strides) != 1:
         raise ValueError(f"tensors to collate must have one stride, got {sorted(strides)}")
+    for x in inputs:
+        if x.feats is None or x.feats.shape[1:] != inputs[0].feats.shape[1:]:
+            raise ValueError(f"feats of all inputs must have one number of channels, got {inputs[0]} and {x}")
     coords = [_tensor(x.coords) for x in inputs]
     if any(rows.shape[1] != 3 for rows in coords):
         raise ValueError("coords must be [N, 3], without batch index, because collating adds it")
@@ -32,18 +36,25 @@ def sparse_collate_fn(inputs: Sequence[Any]) -> Any:
     dictionaries joined in the same way, everything else is listed. Other samples are returned as they are."""
     if not isinstance(inputs[0], dict):
         return inputs
-    return {name: _joined([sample[name] for sample in inputs]) for name in inputs[0]}
+    for number, sample in enumerate(inputs):
+        if not isinstance(sample, dict) or not inputs[0].keys() <= sample.keys():
+            raise ValueError(f"sample {number} must be a dictionary with the names {list(inputs[0])} of the first one")
+    return {name: _joined(name, [sample[name] for sample in inputs]) for name in inputs[0]}
 
 
-def _joined(values: list[Any]) -> Any:
+def _joined(name: Any, values: list[Any]) -> Any:
     first = values[0]
     if isinstance(first, dict):
         return sparse_collate_fn(values)
     if isinstance(first, SparseTensor):
         return sparse_collate(values)
-    if isinstance(first, np.ndarray | Tensor):
-        return torch.stack([_tensor(value) for value in values])
-    return values
+    if not isinstance(first, np.ndarray | Tensor):
+        return values
+    shapes = {tuple(value.shape) if isinstance(value, np.ndarray | Tensor) else kind(value) for value in values}
+    if len(shapes) != 1:
+        given = " and ".join(sorted(map(str, shapes)))
+        raise ValueError(f"{name!r} must be arrays or tensors of one shape in all samples, got {given}")
+    return torch.stack([_tensor(value) for value in values])
 
 
 def _tensor(value: Any) -> Tensor:

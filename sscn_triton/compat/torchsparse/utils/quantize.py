@@ -28,8 +28,8 @@ def sparse_quantize(
     Returns:
         The voxels, or a list of them and what was asked for.
     """
-    sizes = np.array((voxel_size,) * 3 if isinstance(voxel_size, (float, int)) else voxel_size, np.float64)
-    if sizes.shape != (3,) or not (sizes > 0).all():
+    sizes = np.asarray(voxel_size, np.float64)
+    if sizes.shape not in ((), (3,)) or not ((sizes > 0) & np.isfinite(sizes)).all():
         raise ValueError(f"voxel_size must be one positive number or three, got {voxel_size!r}")
     points = np.asarray(coords)
     if points.ndim != 2 or points.shape[1] != 3:
@@ -42,5 +42,5 @@ def sparse_quantize(
         raise ValueError("the voxels span a box of more than 2^63 places")
     keys = ravel_hash(voxels) if len(voxels) else np.empty(0, np.uint64)
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    parts = [voxels[first]] + [first] * return_index + [inverse] * return_inverse
+    parts = [voxels[first], *([first] if return_index else []), *([inverse] if return_inverse else [])]
     return parts[0] if len(parts) == 1 else parts

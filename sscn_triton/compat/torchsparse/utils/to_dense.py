@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sscn_triton.compat.torchsparse.utils.utils import check_sites
+
 
 def to_dense(feats: Tensor, coords: Tensor, spatial_range: Sequence[int]) -> Tensor:
     """The image ``[*spatial_range, C]``, zero between the sites.
@@ -18,8 +20,9 @@ def to_dense(feats: Tensor, coords: Tensor, spatial_range: Sequence[int]) -> Ten
 
     Raises ValueError if a site lies outside, or is repeated.
     """
+    check_sites(coords, "to_dense")
     shape = tuple(int(n) for n in spatial_range)
-    if coords.ndim != 2 or len(shape) != coords.shape[1] or len(coords) != len(feats):
+    if len(shape) != 4 or feats.ndim != 2 or len(coords) != len(feats):
         raise ValueError(
             f"feats {tuple(feats.shape)}, coords {tuple(coords.shape)} and spatial_range {shape} do not match: they "
             "must be [N, C], [N, 4] and four numbers"

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sscn_triton.core.arguments import kind
 from sscn_triton.relation import Axes, per_axis
 
 
@@ -27,6 +28,14 @@ def make_ntuple(x: Any, ndim: int) -> tuple[int, ...]:
 def three(value: Any, name: str, minimum: int) -> Axes:
     """The setting ``name``, one number or three, by `per_axis`; torchsparse also takes tensors of them."""
     return per_axis(value.tolist() if isinstance(value, Tensor) else value, 3, name, minimum)
+
+
+def check_sites(coords: Any, user: str) -> None:
+    """Raise TypeError or ValueError, naming ``user``, unless ``coords`` is a tensor ``[N, 4]`` of integers."""
+    if not isinstance(coords, Tensor) or coords.is_floating_point() or coords.is_complex():
+        raise TypeError(f"{user} takes coords of integers, got {kind(coords)}")
+    if coords.ndim != 2 or coords.shape[1] != 4:
+        raise ValueError(f"{user} takes coords [N, 4], batch index first, got {tuple(coords.shape)}")
 
 
 def make_tensor(x: tuple[int, ...], dtype: torch.dtype, device: Any) -> Tensor:

@@ -7,13 +7,14 @@ from torch import Tensor
 
 from sscn_triton.compat.minkowski.maps.fields import gathered
 from sscn_triton.compat.torchsparse.nn.functional.count import checked_rows
+from sscn_triton.ops.dtypes import widened
 
 
 def calc_ti_weights(coords: Tensor, idx_query: Tensor, scale: float = 1) -> Tensor:
     """The weights of trilinear interpolation between the eight sites around each point, ``[N, 8]``.
 
     They are products of the distances to the opposite sites, set to 0 where a site is missing, and divided by their sum
-    plus 1e-8.
+    plus 1e-8; float32, or float64 for coordinates of this type.
 
     Args:
         coords: ``[N, 3]`` real numbers, without batch index.
@@ -23,9 +24,12 @@ def calc_ti_weights(coords: Tensor, idx_query: Tensor, scale: float = 1) -> Tens
     """
     if coords.ndim != 2 or coords.shape[1] != 3:
         raise ValueError(f"coords must be [N, 3], without batch index, got {tuple(coords.shape)}")
+    if not scale > 0:
+        raise ValueError(f"scale must be positive, got {scale}")
     if idx_query.shape != (len(coords), 8):
         raise ValueError(f"idx_query must be [{len(coords)}, 8], got {tuple(idx_query.shape)}")
     with torch.no_grad():
+        coords = widened(coords)
         low = torch.floor(coords / scale) * scale
         near, far = low + scale - coords, coords - low
         weights = torch.ones(len(coords), 1, dtype=coords.dtype, device=coords.device)

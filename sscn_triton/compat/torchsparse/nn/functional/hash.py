@@ -20,10 +20,10 @@ def sphash(coords: Tensor, offsets: Tensor | None = None) -> Tensor:
     Returns:
         ``[N]``, or ``[V, N]`` with offsets.
     """
-    _check("coords", coords, 4)
+    check_int32("coords", coords, 4)
     if offsets is None:
         return _hash(coords)
-    _check("offsets", offsets, 3)
+    check_int32("offsets", offsets, 3)
     return _hash(coords + torch.nn.functional.pad(offsets, (1, 0))[:, None])
 
 
@@ -34,7 +34,8 @@ def _hash(sites: Tensor) -> Tensor:
     return found
 
 
-def _check(name: str, rows: Tensor, columns: int) -> None:
+def check_int32(name: str, rows: Tensor, columns: int) -> None:
+    """Raise TypeError or ValueError unless ``rows`` is an int32 tensor ``[N, columns]``."""
     if not isinstance(rows, Tensor) or rows.dtype != torch.int32:
         raise TypeError(f"{name} must be an int32 tensor [N, {columns}], got {kind(rows)}")
     if rows.ndim != 2 or rows.shape[1] != columns:

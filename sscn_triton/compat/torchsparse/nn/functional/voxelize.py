@@ -20,6 +20,8 @@ def spvoxelize(feats: Tensor, coords: Tensor, counts: Tensor) -> Tensor:
     Returns:
         ``[M, C]``.
     """
+    if not feats.is_floating_point():
+        raise TypeError(f"feats must be floating point, got {feats.dtype}")
     if len(coords) != len(feats):
         raise ValueError(f"coords must be [{len(feats)}], one site per point, got {tuple(coords.shape)}")
     if counts.ndim != 1:

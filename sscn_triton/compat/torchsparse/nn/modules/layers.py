@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,10 +11,11 @@ from sscn_triton import SparseTensor as Library
 from sscn_triton import functional
 from sscn_triton.compat.norms import RowNorm
 from sscn_triton.compat.torchsparse.nn.functional.conv.kmap import sites_of
-from sscn_triton.compat.torchsparse.nn.functional.crop import spcrop
+from sscn_triton.compat.torchsparse.nn.functional.crop import checked_bound, spcrop
 from sscn_triton.compat.torchsparse.nn.functional.pooling import global_avg_pool, global_max_pool
 from sscn_triton.compat.torchsparse.nn.utils.apply import expect, fapply
 from sscn_triton.compat.torchsparse.tensor import SparseTensor
+from sscn_triton.relation import Size
 
 
 class ReLU(torch.nn.ReLU):
@@ -101,11 +101,12 @@ class GlobalMaxPool(torch.nn.Module):
 
 
 class SparseCrop(torch.nn.Module):
-    """`spcrop` with bounds of three numbers each."""
+    """`spcrop` with these bounds."""
 
-    def __init__(self, coords_min: Sequence[int] | None = None, coords_max: Sequence[int] | None = None) -> None:
+    def __init__(self, coords_min: Size | None = None, coords_max: Size | None = None) -> None:
         super().__init__()
-        self.coords_min, self.coords_max = coords_min, coords_max
+        self.coords_min = checked_bound("coords_min", coords_min)
+        self.coords_max = checked_bound("coords_max", coords_max)
 
     def forward(self, input: SparseTensor) -> SparseTensor:
         return spcrop(input, self.coords_min, self.coords_max)

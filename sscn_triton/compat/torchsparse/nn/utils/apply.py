@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from sscn_triton.compat.torchsparse.tensor import SparseTensor
+from sscn_triton.compat.torchsparse.utils.utils import check_sites
 from sscn_triton.core.arguments import kind
 
 
@@ -33,11 +34,7 @@ def expect(x: Any, layer: str, channels: int | None = None) -> SparseTensor:
 def expect_events(x: Any, layer: str, channels: int | None = None) -> SparseTensor:
     """`expect`, for a layer that reads the batch index without further checks of the coordinates."""
     given = expect(x, layer, channels)
-    if given.coords.shape[1] != 4 or given.coords.is_floating_point():
-        raise ValueError(
-            f"{layer} takes coords [N, 4] of integers, batch index first, got {kind(given.coords)} "
-            f"{list(given.coords.shape)}"
-        )
+    check_sites(given.coords, layer)
     if len(given.coords) and int(given.coords[:, 0].min()) < 0:
         raise ValueError(f"batch indices must be at least 0, got {int(given.coords[:, 0].min())}")
     return given

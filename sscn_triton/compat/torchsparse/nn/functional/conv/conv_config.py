@@ -64,7 +64,7 @@ def checked_config(config: Mapping[str, Any] | None) -> AttributeDict:
     chosen = config if config is not None else _global if _global is not None else _default
     if not isinstance(chosen, Mapping):
         raise TypeError(f"a conv_config must be a dictionary, got {chosen!r}")
-    full = AttributeDict(_initial, **chosen)
+    full = AttributeDict(_default, **chosen)
     if unknown := sorted(full.keys() - _initial.keys()):
         raise ValueError(f"conv_config has unknown settings {', '.join(unknown)}; it knows {', '.join(_initial)}")
     if full.dataflow not in tuple(Dataflow)[:3]:

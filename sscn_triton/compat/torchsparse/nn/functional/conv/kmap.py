@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sscn_triton.compat.torchsparse.nn.functional.conv.conv_mode import DOWNSAMPLE_MODES
 from sscn_triton.compat.torchsparse.tensor import SparseTensor, get_allow_negative_coordinates, same_rows
-from sscn_triton.compat.torchsparse.utils.utils import three
+from sscn_triton.compat.torchsparse.utils.utils import check_sites, three
 from sscn_triton.core import rulebook
 from sscn_triton.core.arguments import checked_grid, duplicate_message
 from sscn_triton.core.grid import Grid
@@ -35,7 +35,7 @@ class Sites(NamedTuple):
     def are(self, coords: Tensor) -> bool:
         """Whether these are the coordinates."""
         known = coords is self.coords and _version(coords) == self.version
-        return known or same_rows(self.grid.coordinates, coords.int())
+        return known or same_rows(self.grid.coordinates, coords)
 
     def unchanged(self) -> Tensor:
         """The coordinates, or a copy of what they were if they have been written to."""
@@ -162,6 +162,10 @@ def _check(inputs: Tensor, spatial_range: Range, shape: Shape, on_the_fly: bool)
             f"coords run down to {inputs.amin(0).tolist()}; below 0, kernel_size {shape.kernel} and stride "
             f'{shape.stride} need {wanted}kmap_mode="hashmap" in their conv_config'
         )
+    if on_the_fly and spatial_range is not None and len(inputs):
+        highest = inputs.amax(0).tolist()
+        if any(c >= n for c, n in zip(highest, spatial_range, strict=True)):
+            raise ValueError(f"coords run up to {highest}, outside of spatial_range {spatial_range}")
 
 
 def range_after(spatial_range: Range, shape: Shape, origin: str = "") -> Range:
@@ -216,6 +220,8 @@ def _between(inputs: Tensor, outputs: Tensor, kernel: Axes, padding: Axes) -> Ru
 def _windows(inputs: Tensor, shape: Shape, after: Range) -> Tensor:
     """The sites in whose window an input lies, within torchsparse's bounds, which depend on the flag too."""
     _, reached, _ = rulebook.strided(inputs, None, *shape, ONE)
+    if not len(reached):
+        return reached
     kernel, stride, padding = (torch.tensor(axes, device=inputs.device) for axes in shape)
     high = (inputs[:, 1:].amax(0) + 2 * padding - (kernel - 1)).div(stride, rounding_mode="floor")
     if after is not None:
@@ -249,6 +255,7 @@ def spdownsample(
     """
     kernel, steps = three(kernel_size, "kernel_size", 1), three(stride, "stride", 1)
     shape = Shape(kernel, steps, three(padding, "padding", 0))
+    check_sites(_coords, "spdownsample")
     if downsample_mode not in DOWNSAMPLE_MODES:
         raise ValueError(f"downsample_mode must be {' or '.join(DOWNSAMPLE_MODES)}, got {downsample_mode!r}")
     if downsample_mode == "spconv" and any(s not in (1, k) for k, s in zip(kernel, steps, strict=True)):
@@ -277,6 +284,7 @@ def spupsample_generative(
     if spatial_range is None:
         raise ValueError("a generative layer needs a tensor with spatial_range")
     kernel, steps = three(kernel_size, "kernel_size", 1), three(stride, "stride", 1)
+    check_sites(_coords, "spupsample_generative")
     offsets = torch.tensor([[n - (k - 1) // 2 for n, k in zip(tap, kernel, strict=True)] for tap in taps(kernel)])
     sites = (_coords[:, 1:] * torch.tensor(steps).to(_coords))[:, None] + offsets.to(_coords)
     sites = torch.minimum(sites.clamp(min=0), torch.tensor(spatial_range[1:]).to(_coords) - 1)
