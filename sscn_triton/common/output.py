@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,32 @@ def _unwritable(given: str | os.PathLike[str], error: OSError) -> ValueError:
 def as_json(record: Any) -> str:
     """JSON that any reader accepts: nan and infinities become null."""
     return json.dumps(_without_nan(record), indent=1, allow_nan=False)
+
+
+def plain(name: str, values: Any) -> dict[str, Any]:
+    """A dictionary as a JSON file gives it back: tuples as lists, integers of other libraries as Python's.
+
+    Raises TypeError unless `values` is a dictionary, and ValueError for a value or a key that JSON would lose or
+    change; both begin with `name`.
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{name} must be a dictionary, got {type(values).__name__}")
+    try:
+        _check_keys(values)
+        found = json.loads(json.dumps(dict(values), allow_nan=False, default=operator.index))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{name} must contain plain values that JSON can hold ({error})") from error
+    return dict(found)
+
+
+def _check_keys(value: Any) -> None:
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):  # JSON would make text of it
+                raise TypeError(f"the key {key!r} is not text")
+    if isinstance(value, (Mapping, list, tuple)):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            _check_keys(one)
 
 
 def _without_nan(value: Any) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import operator
 import os
 import re
 from collections.abc import Mapping
@@ -22,8 +21,9 @@ from torch import Tensor
 from torch.nn import Module
 
 from sscn_triton.common.errors import first_line
-from sscn_triton.common.files import write_whole
+from sscn_triton.common.files import WholeFile
 from sscn_triton.common.optional import missing
+from sscn_triton.common.output import plain
 from sscn_triton.common.tensors import check_tensors
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -79,11 +79,10 @@ class Pretrained(Module):
         config = folder / CONFIG
         if stored.architecture != cls.__name__:
             raise ValueError(f"{config}: describes a {stored.architecture}, not a {cls.__name__}")
-        with torch.random.fork_rng(devices=[]):
-            try:
-                network = cls(**stored.arguments)
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{config}: network: {error}") from error
+        try:
+            network = _made(cls, stored.arguments)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{config}: network: {error}") from error
         check_tensors("weight", network.state_dict(), stored.weights, folder / WEIGHTS)
         network.load_state_dict(stored.weights)
         network.about = stored.about
@@ -100,11 +99,25 @@ class Pretrained(Module):
         about: plain values to store; the network's own `about` if omitted. `sscn predict`, `sscn evaluate` and
         `sscn train --start` need ``"classes"`` and ``"energy_unit"``. overwrite: replace existing files.
 
-        Raises FileExistsError for existing files, ValueError for values that JSON cannot hold, and OSError if a file
-        cannot be written; an incomplete file is never left behind.
+        Raises FileExistsError for existing files; ValueError for values that JSON cannot hold, and for a network that
+        `from_pretrained` would refuse, because its layers are no longer those that its constructor makes from
+        `arguments`, or because a weight is not finite; OSError if a file cannot be written. If a disk is full, no new
+        file is left behind, and existing ones are kept.
         """
-        about = dict(self.about if about is None else about)
-        write_folder(folder, Stored(type(self).__name__, self.arguments, self.state_dict(), about), overwrite=overwrite)
+        name, weights = type(self).__name__, self.state_dict()
+        arguments = plain(f"the arguments of {name}", self.arguments)
+        about = plain("about", self.about if about is None else about)
+        try:
+            check_tensors("weight", _made(type(self), arguments).state_dict(), weights, Path(folder) / WEIGHTS)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"from_pretrained could not read this {name} again: {error}") from error
+        write_folder(folder, Stored(name, arguments, weights, about), overwrite=overwrite)
+
+
+def _made(kind: type[Network], arguments: Mapping[str, Any]) -> Network:
+    """A new network, which draws no number that another one would have drawn."""
+    with torch.random.fork_rng(devices=[]):
+        return kind(**arguments)
 
 
 def packaged() -> list[str]:
@@ -119,6 +132,8 @@ def folder_of(name: str | os.PathLike[str]) -> Path:
         return FOLDERS / text
     if Path(text).is_dir():
         return Path(text)
+    if Path(text).exists():
+        raise FileNotFoundError(f"{text}: a file, not a folder of {CONFIG} and {WEIGHTS}")
     if REPOSITORY.fullmatch(text):
         return _downloaded(text)
     raise FileNotFoundError(f"{text}: no such folder; the networks of this package are {', '.join(packaged())}")
@@ -147,7 +162,7 @@ def read_folder(folder: Path) -> Stored:
     path = folder / CONFIG
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON ({first_line(error, 80)})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path}: does not describe a network of this package")
@@ -178,21 +193,20 @@ def write_folder(folder: str | os.PathLike[str], stored: Stored, *, overwrite: b
     """Write a folder that `read_folder` reads; see `Pretrained.save_pretrained`."""
     import safetensors.torch
 
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise NotADirectoryError(f"{folder} is a file, not a folder")
     weights, config = (Path(folder) / name for name in (WEIGHTS, CONFIG))
     for path in (weights, config):
         if not overwrite and os.path.lexists(path):
             raise FileExistsError(f"{path} already exists: choose another folder, or overwrite=True")
-    written = safetensors.torch.save({name: w.contiguous() for name, w in stored.weights.items()}, {"format": "pt"})
+    own = {name: w.detach().clone(memory_format=torch.contiguous_format) for name, w in stored.weights.items()}
+    written = safetensors.torch.save(own, {"format": "pt"})  # `own`, because it refuses layers that share a weight
     content = {"format": FORMAT, "version": VERSION, "architecture": stored.architecture, "network": stored.arguments}
     content |= {"sha256": hashlib.sha256(written).hexdigest(), "about": stored.about}
-    try:
-        text = json.dumps(content, indent=1, allow_nan=False, default=operator.index)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"about must contain plain values that JSON can hold ({error})") from error
-    write_whole(weights, written, overwrite=overwrite)
-    try:
-        write_whole(config, f"{text}\n", overwrite=overwrite)
-    except BaseException:
-        if not overwrite:
-            weights.unlink(missing_ok=True)
-        raise
+    text = json.dumps(content, indent=1, allow_nan=False)
+    with WholeFile(config, overwrite=overwrite) as described:  # it gets its name after the weights have theirs
+        described.write(f"{text}\n".encode())
+        described.flush()
+        os.fsync(described.fileno())  # a full disk must stop it before the weights are replaced
+        with WholeFile(weights, overwrite=overwrite) as file:
+            file.write(written)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
+import os
 import shutil
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 pytest.importorskip("safetensors")
 
-from sscn_triton import SparseTensor, lartpc
+from sscn_triton import SparseTensor, fold_batch_norm, lartpc
 from sscn_triton.models import DenseUResNet, SparseUResNet, packaged, pretrained
 from tests.support.clouds import random_cloud
 
@@ -87,23 +90,75 @@ def test_an_existing_folder_is_kept_unless_its_replacement_is_wanted(folder: Pat
 
 
 def test_what_json_cannot_hold_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    for value in (object(), float("nan")):
+    for value in (object(), float("nan"), {0: "a"}, [{True: 1}]):
         with pytest.raises(ValueError, match="about must contain plain values that JSON can hold"):
             small().save_pretrained(tmp_path / "net", {"a": value})
+    for wrong in (True, "classes", ["classes"]):
+        with pytest.raises(TypeError, match=f"^about must be a dictionary, got {type(wrong).__name__}$"):
+            small().save_pretrained(tmp_path / "net", wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^the arguments of Shared must contain plain values that JSON can hold"):
+        Shared(sizes={1}).save_pretrained(tmp_path / "net")
     assert not (tmp_path / "net").exists()
 
 
-def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write(path: Path, content: object, **options: object) -> None:
-        if path.name == "config.json":
-            raise OSError("no space left")
-        whole(path, content, **options)
+class Shared(pretrained.Pretrained):
+    """Two layers with one weight."""
 
-    whole = pretrained.write_whole
-    monkeypatch.setattr(pretrained, "write_whole", write)
-    with pytest.raises(OSError, match="no space left"):
-        small().save_pretrained(tmp_path / "net")
-    assert list((tmp_path / "net").iterdir()) == []
+    def __init__(self, sizes: Any) -> None:
+        super().__init__(sizes=sizes)
+        self.one = torch.nn.Linear(*(sizes if isinstance(sizes, (tuple, list)) else (1, 1)), bias=False)
+        self.other = self.one
+
+
+def test_layers_may_share_a_weight_and_arguments_may_be_tuples(tmp_path: Path) -> None:
+    network = Shared(sizes=(2, 3))
+    network.save_pretrained(tmp_path)
+    assert torch.equal(Shared.from_pretrained(tmp_path).other.weight, network.one.weight)
+
+
+class Forgetful(SparseUResNet):
+    def __init__(self, width: int) -> None:
+        super().__init__(filters=width, depth=2, repetitions=1)
+
+
+def test_what_could_not_be_read_again_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    changed, broken = small(), small()
+    changed.head = torch.nn.Linear(2, 3)  # type: ignore[assignment]
+    broken.stem.weight.data[0, 0, 0] = float("nan")
+    for network, message in [
+        (changed, "the network has no head.bias|head.0.bias is missing"),
+        (broken, "weight stem.weight has values that are not finite"),
+        (fold_batch_norm(small()), "do not belong to the network"),
+        (Forgetful(2), "unexpected keyword argument 'in_channels'"),
+    ]:
+        with pytest.raises(ValueError, match=f"^from_pretrained could not read this .* again: .*({message})"):
+            network.save_pretrained(tmp_path / "net")
+    assert not (tmp_path / "net").exists()
+
+
+def test_a_file_is_no_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    for name in ("net/config.json", str(folder / "model.safetensors")):  # the first could be a repository's name
+        with pytest.raises(FileNotFoundError, match=rf"^{name}: a file, not a folder of config\.json and model\."):
+            SparseUResNet.from_pretrained(name)
+        with pytest.raises(NotADirectoryError, match=f"^{name} is a file, not a folder$"):
+            small().save_pretrained(name)
+
+
+def test_a_disk_that_is_full_keeps_what_was_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is space for the weights, but not for the other file, which is shorter."""
+
+    def sync(descriptor: int) -> None:
+        if os.fstat(descriptor).st_size < (folder / "model.safetensors").stat().st_size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr(os, "fsync", sync)
+    for name, overwrite in ("net", True), ("new", False):
+        with pytest.raises(OSError, match=r"config\.json: cannot be written: No space left"):
+            small(1).save_pretrained(folder.parent / name, overwrite=overwrite)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in folder.parent.iterdir()] == ["net"]
 
 
 def damage(folder: Path, what: str) -> None:
@@ -129,6 +184,11 @@ def damage(folder: Path, what: str) -> None:
         content["network"] = None
     elif what == "unknown argument":
         content["network"]["colour"] = 1
+    elif what == "too large":
+        content["network"]["filters"] = 10**9
+    elif what == "deep":
+        config.write_text("[" * 100_000)
+        return
     elif what == "bad argument":
         content["network"]["depth"] = 0
     else:
@@ -147,6 +207,8 @@ def damage(folder: Path, what: str) -> None:
         ("newer", r"config\.json: is of version 2; this package reads 1"),
         ("no arguments", r"config\.json: damaged: network is NoneType"),
         ("unknown argument", r"config\.json: network: .*unexpected keyword argument 'colour'"),
+        ("too large", r"config\.json: network: .*allocate"),
+        ("deep", r"config\.json: not JSON \(RecursionError"),
         ("bad argument", r"config\.json: network: depth must be at least 1"),
         ("other sizes", r"model\.safetensors: weight stem\.weight is \(27, 1, 2, 2\), the network's is "),
     ],

@@ -80,7 +80,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     its entries do not match: weights of another network, values that are not finite, classes without outputs.
     """
     text, path = os.fspath(path), Path(path)
-    if text in packaged() or not (path.is_file() or path.suffix in (".ckpt", ".pt", ".pth")):
+    if text in packaged() or path.is_dir() or not (path.is_file() or path.suffix in (".ckpt", ".pt", ".pth")):
         return _from_folder(folder_of(text))
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")

@@ -112,6 +112,8 @@ def test_commands_read_a_folder_that_says_enough(
     about = {"classes": ["track", "shower"], "energy_unit": 1}
     network.save_pretrained("mine", about)
     assert sscn(capsys, "predict", events, "--checkpoint", "mine", "--out", "labelled.npz")[0] == 0
+    network.save_pretrained("mine.pt", about)
+    assert load_checkpoint("mine.pt").network.ndim == 2
     event = open_events("labelled.npz")[0]
     assert event.prediction is not None
     assert event.ndim == 2
