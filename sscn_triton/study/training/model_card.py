@@ -90,11 +90,11 @@ def model_card(name: str, record: dict[str, Any], stored: Stored) -> str:
         outputs=len(record["classes"]),
         classes=", ".join(record["classes"]),
         types=" and ".join(sorted({str(w.dtype).removeprefix("torch.") for w in stored.weights.values()})),
-        training=_training(record),
+        training=_training(record, stored.about["training"]["sscn"]),
         stages=stage_rows(record).markdown(),
         record=stored.about["record"],
         accuracy=class_rows(record).markdown() if record["scores"] else "Not measured.",
-        judged=" ".join(_judged(score) for score in record["scores"]),
+        judged=" ".join(_judged(score, record) for score in record["scores"]),
         limits="\n".join(f"- {limit}" for limit in _limits(record)),
     )
 
@@ -110,7 +110,8 @@ def _what(record: dict[str, Any]) -> str:
     if not record["scores"]:
         return f"{text}."
     judged = record["scores"][0]
-    return f"{text} and labels {percent(judged['nonzero_accuracy'])} of the nonzero voxels of {_events(judged)}."
+    right = percent(judged["nonzero_accuracy"])
+    return f"{text} and gives the right class to {right} of the nonzero voxels of {_events(judged)}."
 
 
 def _events(score: dict[str, Any]) -> str:
@@ -128,7 +129,8 @@ def _size(record: dict[str, Any]) -> str:
     )
 
 
-def _training(record: dict[str, Any]) -> str:
+def _training(record: dict[str, Any], version: str) -> str:
+    """version: of the sscn that trained; the record has the one that joined the stages."""
     events = sorted({stage["trained_on"]["events"] for stage in record["stages"] if stage["trained_on"]})
     number = " and ".join(f"{n:,} events" for n in events)
     seeds = ", ".join(str(one["seed"]) for one in record["simulations"])
@@ -136,21 +138,24 @@ def _training(record: dict[str, Any]) -> str:
     start = record["stages"][0]["options"].get("seed", 0)
     return (
         f"On {number or 'events'}{made}, seen {record['passes']:,} times in total in {record['seconds'] / 3600:.1f} "
-        f"hours; seed {start} of `sscn train`; sscn {record['machine']['sscn']}, torch {record['machine']['torch']}, "
+        f"hours; seed {start} of `sscn train`; sscn {version}, torch {record['machine']['torch']}, "
         f"{record['machine']['processor']}, {record['date'][:10]}. The loss is cross-entropy, the optimiser Adam; "
         "images are rotated and mirrored by a random symmetry of the cube and moved by up to `shift` voxels."
     )
 
 
-def _judged(score: dict[str, Any]) -> str:
+def _judged(score: dict[str, Any], record: dict[str, Any]) -> str:
     if score["data"] == REAL:
         return (
             f"`{REAL}` has {score['events']} events of PILArNet, the public data set of the study (arXiv:2006.01993). "
             "They are few, and they were looked at while simulation and training were developed, so they are no "
             "independent test."
         )
-    seeds = ", ".join(str(one["seed"]) for one in score.get("simulations", []))
-    return f"`{score['data']}` was simulated with seed {seeds}, with which nothing was trained." if seeds else ""
+    seeds = {one["seed"] for one in score.get("simulations", [])}
+    if seeds & {one["seed"] for one in record["simulations"]}:
+        return f"`{score['data']}` was simulated with a seed of the training events, so it may contain some of them."
+    told = ", ".join(map(str, sorted(seeds)))
+    return f"`{score['data']}` was simulated with seed {told}, with which nothing was trained." if seeds else ""
 
 
 def _limits(record: dict[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sscn_triton.common.files import check_new, write_whole
+from sscn_triton.common.tensors import check_tensors
 from sscn_triton.models.pretrained import CONFIG, WEIGHTS, Stored, read_folder, write_folder
 from sscn_triton.study.training.checkpoint import Checkpoint, final_weights, network_of, training_options
 from sscn_triton.study.training.config import TrainConfig
@@ -40,7 +41,9 @@ def changed_options(config: TrainConfig) -> dict[str, Any]:
 
 
 def check_new_network(folder: Path, overwrite: bool) -> None:
-    """Raise ValueError if the folder contains a file that `package` writes, unless `overwrite`."""
+    """Raise ValueError if the folder is a file, or contains a file that `package` writes, unless `overwrite`."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"network must be a folder, but {folder} is a file")
     for name in (WEIGHTS, CONFIG, CARD):
         check_new("network", folder / name, overwrite)
 
@@ -51,18 +54,20 @@ def package(
     """Write the final network with weights in half precision: enough to predict, to evaluate, and to start another
     training from.
 
-    record: that of its training, for the model card; name: the record's, stored with the network. Raises OSError if a
-    file exists, unless ``overwrite``, or cannot be written.
+    record: that of its training, for the model card; name: the record's, stored with the network. Raises ValueError if
+    a weight is too large for half precision, and OSError if a file exists, unless ``overwrite``, or cannot be written.
     """
     halves = {k: w.half() if w.is_floating_point() else w for k, w in final_weights(checkpoint).items()}
+    check_tensors("weight in half precision", halves, halves, folder / WEIGHTS)
     settings = changed_options(training_options(checkpoint, name))
     training = {"settings": settings, "step": checkpoint.step, "samples": checkpoint.samples}
     training |= {"sscn": checkpoint.sscn, "data": checkpoint.data}
     about = {"classes": list(checkpoint.classes), "energy_unit": checkpoint.energy_unit, "record": name}
     network = network_of(checkpoint)
     stored = Stored(type(network).__name__, network.arguments, halves, {**about, "training": training})
+    card = model_card(folder.name, record, stored)
     write_folder(folder, stored, overwrite=overwrite)
-    write_whole(folder / CARD, model_card(folder.name, record, stored), overwrite=overwrite)
+    write_whole(folder / CARD, card, overwrite=overwrite)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

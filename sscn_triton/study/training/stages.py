@@ -189,16 +189,20 @@ def join(
 ) -> str:
     """Write the record and the network's folder; returns a line that describes them.
 
-    Raises as `record` does, and ValueError if a file exists, unless ``overwrite``.
+    Raises as `record` does, and ValueError if a file exists, unless ``overwrite``, or if the final network is of
+    another step than the last checkpoint.
     """
     check_suffix("out", out, (".json",))
     check_new("out", out, overwrite)
     folder = Path(out).with_suffix("") if network is None else Path(network)
     check_new_network(folder, overwrite)
     found = record(folders, scores)
-    final = load_checkpoint(folders[-1] / FINAL)
-    write_whole(out, f"{as_json(found)}\n", overwrite=overwrite)
+    path, steps = folders[-1] / FINAL, found["stages"][-1]["steps"]
+    final = load_checkpoint(path)
+    if final.step != steps:
+        raise ValueError(f"{path}: is of step {final.step}, not of step {steps} as {folders[-1] / LAST}")
     package(final, found, Path(out).stem, folder, overwrite=overwrite)
+    write_whole(out, f"{as_json(found)}\n", overwrite=overwrite)
     return f"{found['passes']:,} passes in {found['seconds'] / 3600:.1f} h: {out}, {folder}"
 
 

@@ -60,6 +60,14 @@ def test_the_model_card_is_written_from_the_record(name: str) -> None:
     assert f"seeds {', '.join(map(str, seeds))})" in card
 
 
+def test_the_model_card_says_if_the_training_had_the_seed_of_the_scores() -> None:
+    record = record_of(NAME)
+    record["simulations"][1]["seed"] = record["scores"][0]["simulations"][0]["seed"]  # type: ignore[index]
+    card = model_card(NAME, record, read_folder(folder_of(NAME)))
+    assert "`held_out.h5` was simulated with a seed of the training events, so it may contain some of them." in card
+    assert "with which nothing was trained" not in card
+
+
 @pytest.mark.parametrize("name", packaged())
 def test_the_packaged_network_is_that_of_its_record(name: str) -> None:
     record, checkpoint = record_of(name), load_checkpoint(name)

@@ -95,6 +95,25 @@ def test_the_network_in_half_precision_predicts_nearly_the_same(stages: list[Pat
     torch.testing.assert_close(one, other, rtol=5e-3, atol=5e-3)
 
 
+def test_an_older_final_network_and_weights_too_large_for_half_precision_are_refused(
+    stages: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(stages[0], tmp_path / "stage")
+    path, out = tmp_path / "stage" / "final.ckpt", tmp_path / "training.json"
+    final = load_checkpoint(path)
+    large = {**final.weights, "stem.weight": torch.full_like(final.weights["stem.weight"], 1e5)}
+    for changed, message in [
+        (replace(final, step=3), "final.ckpt: is of step 3, not of step 4 as "),
+        (replace(final, weights=large, averaged=None), "weight in half precision stem.weight has values that are not"),
+    ]:
+        save_checkpoint(changed, path)
+        assert main([str(tmp_path / "stage"), "--out", str(out)]) == 2
+        assert message in capsys.readouterr().err
+    assert main([str(tmp_path / "stage"), "--out", str(out), "--network", str(path)]) == 2
+    assert f"network must be a folder, but {path} is a file" in capsys.readouterr().err
+    assert [one.name for one in tmp_path.iterdir()] == ["stage"]
+
+
 def test_the_curve_averages_equal_numbers_of_passes_over_the_stages(
     stages: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
