@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sscn_triton.compat.missing import Hinted
-from sscn_triton.compat.torchsparse.utils.tensor_cache import TensorCacheMode, get_tensor_cache_mode, new_cache
+from sscn_triton.compat.torchsparse.utils.tensor_cache import new_cache
 from sscn_triton.compat.torchsparse.utils.to_dense import to_dense
 from sscn_triton.compat.torchsparse.utils.utils import three
 from sscn_triton.core.arguments import kind
@@ -122,7 +122,7 @@ class SparseTensor(Hinted):
         _check_device(device)
         coords = self.coords.to(device, non_blocking=non_blocking)
         self.feats = self.feats.to(device, non_blocking=non_blocking)
-        if coords is not self.coords and get_tensor_cache_mode() is TensorCacheMode.SEPARATE_TENSOR_CACHE:
+        if coords is not self.coords:
             self._caches = new_cache()
         self.coords = coords
         return self

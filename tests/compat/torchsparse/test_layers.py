@@ -36,6 +36,7 @@ def test_a_tensor_changes_itself_and_results_share_its_caches() -> None:
     assert x.F is x.feats
     assert tensor(stride=np.int64(2)).stride == tensor(stride=torch.tensor(2)).stride == (2, 2, 2)
     x.s = [2, 2, 4]
+    assert x.stride == (2, 2, 4)
     y = x + x
     assert (y.stride, y.spatial_range, y._caches) == ((2, 2, 4), (3, 4, 4, 4), x._caches)
     assert torch.equal(y.F, 2 * x.F)
@@ -82,6 +83,9 @@ WRONG = {
     "says 5 channels, got feats": lambda: tensor(spatial_range=(3, 4, 4, 4, 5)),
     r"dense\(\) needs the spatial_range": lambda: tensor().dense(),
     r"outside of spatial_range \(3, 4, 4, 2\)": lambda: tensor(spatial_range=(3, 4, 4, 2)).dense(),
+    "coords run from .*-1.* outside of": lambda: torchsparse.utils.to_dense(
+        tensor().F, tensor().C - torch.tensor([0, 0, 0, 1]), (3, 4, 4, 4)
+    ),
     "coords hold a site twice": lambda: torchsparse.utils.to_dense(
         torch.ones(2, 1), torch.zeros(2, 4).int(), (1, 1, 1, 1)
     ),
@@ -196,7 +200,7 @@ def test_a_missing_attribute_suggests_its_counterpart(name: str) -> None:
 
 
 def test_sums_on_the_union_of_the_sites() -> None:
-    x = tensor()
+    x = tensor(spatial_range=(3, 4, 4, 4))
     y = torchsparse.SparseTensor(
         torch.ones(2, 4, dtype=torch.float64), torch.tensor([[0, 1, 0, 2], [0, 0, 0, 1]]).int()
     )
@@ -205,6 +209,7 @@ def test_sums_on_the_union_of_the_sites() -> None:
         assert torch.equal(z.F[1], torch.ones(4))
         assert torch.equal(z.F[2], x.F[1] + 1)
         assert torch.equal(z.F[0], x.F[0])
+        assert (z.spatial_range, z._caches) == (x.spatial_range, x._caches)
 
 
 def test_layers_on_rows_are_pytorchs() -> None:
@@ -224,14 +229,14 @@ def test_layers_on_rows_are_pytorchs() -> None:
     torch.testing.assert_close(norm.running_var, theirs.running_var)
     one = torchsparse.SparseTensor(x.F[:1], x.C[:1])
     assert torch.equal(norm(one).F, torch.zeros(1, 4, dtype=torch.float64))
-    group = nn.GroupNorm(2, 4).double()
+    group = nn.GroupNorm(2, 4, eps=0.5).double()
     torch.nn.init.normal_(group.weight)
     for event in (0, 2):
         rows = x.C[:, 0] == event
         torch.testing.assert_close(group(x).F[rows], torch.nn.GroupNorm.forward(group, x.F[rows].T[None])[0].T)
     with pytest.warns(UserWarning, match="num_features"):  # PyTorch takes the sites for channels
-        expected = torch.nn.InstanceNorm1d(4)(x.F)
-    torch.testing.assert_close(nn.InstanceNorm(4)(x).F, expected)
+        expected = torch.nn.InstanceNorm1d(4, eps=0.5)(x.F)
+    torch.testing.assert_close(nn.InstanceNorm(4, eps=0.5)(x).F, expected)
 
 
 def test_events_and_boxes() -> None:
@@ -281,6 +286,12 @@ def test_layers_that_look_from_above(dim: int) -> None:
     wanted = {(site[0], *(0 if axis == dim else site[1 + axis] // 2 for axis in range(3))) for site in SITES}
     assert halved.C.tolist() == [list(site) for site in sorted(wanted)]
     (y.sum() + z.F.sum() + halved.F.sum()).backward()
+    below = torch.tensor([0, *(0 if axis == dim else -3 for axis in range(3))]).int()
+    lower = nn.ToBEVConvolution(2, 3, shape[dim], stride=2, dim=dim).double()(
+        torchsparse.SparseTensor(x.F, x.C + below)
+    )
+    wanted = {(site[0], *(0 if axis == dim else (site[1 + axis] - 3) // 2 for axis in range(3))) for site in SITES}
+    assert lower.C.tolist() == [list(site) for site in sorted(wanted)]
     moved = torchsparse.SparseTensor(x.F, x.C + torch.tensor([0, 5, -7, 1]).int())
     again = nn.ToBEVHeightCompression(2, shape, (5, -7, 1), dim)
     assert torch.equal(again(moved), compressed)
@@ -364,6 +375,14 @@ def test_points_to_sites_and_back() -> None:
         hashes.insert_vals(F.sphash(sites))
 
 
+def test_means_of_half_precision_do_not_overflow() -> None:
+    rows = torch.full((5, 1), 4e4).half()
+    assert torch.equal(F.spvoxelize(rows, torch.zeros(5).int(), torch.tensor([5])), rows[:1])
+    assert torch.equal(
+        nn.ToBEVReduction(2)(torchsparse.SparseTensor(rows[:2], torch.tensor(SITES[:2]) * 0)).F, rows[:1]
+    )
+
+
 def test_points_become_voxels_and_batches() -> None:
     points = np.array([[0.1, 0.1, 0], [0.9, 0.2, 0], [0.15, 0.1, 0], [-0.1, 3.0, 0]])
     voxels, first, inverse = quantize.sparse_quantize(points, 0.5, return_index=True, return_inverse=True)
@@ -373,7 +392,8 @@ def test_points_become_voxels_and_batches() -> None:
     assert quantize.sparse_quantize(points, (1.0, 1.0, 1.0)).tolist() == [[-1, 3, 0], [0, 0, 0]]
     assert np.array_equal(quantize.sparse_quantize(points, np.float32(0.5)), voxels)
     assert quantize.sparse_quantize(np.zeros((0, 3))).shape == (0, 3)
-    x = torchsparse.SparseTensor(points[first], voxels)
+    x = torchsparse.SparseTensor(points[first], voxels, 2)
+    assert sparse_collate([x]).stride == (2, 2, 2)
     batch = sparse_collate_fn([{"input": x, "more": {"n": np.ones(2)}, "name": "a", "t": torch.ones(1)}] * 2)
     assert batch["input"].C.tolist() == [[event, *site] for event in (0, 1) for site in voxels.tolist()]
     assert batch["input"].F.shape == (6, 3)
@@ -423,6 +443,7 @@ def test_the_networks_learn(name: str) -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
+    assert len(backbones.modules.SparseResBlock(2, 2, 3, 2).shortcut) == 2
     strides = [x.stride[0] for x in outputs]
     assert strides == ([1, 2, 4, 8, 8] if name.endswith("D") else [1, 2, 4, 8, 16, 8, 4, 2, 1])
 
