@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +16,8 @@ from torch.fx.experimental import _config
 from torch.utils import _pytree
 
 from sscn_triton.common.errors import first_line
-from sscn_triton.common.files import write_whole
+from sscn_triton.common.files import WholeFile
+from sscn_triton.common.output import plain
 from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.export.plan import GivenGrid, GridPlan, RecordingGrid, rules_of
 from sscn_triton.functional import UnknownSitesError
@@ -52,7 +54,7 @@ class ExportedNetwork:
     """
 
     def __init__(self, program: ExportedProgram, plan: GridPlan, takes: Takes, about: Mapping[str, Any]) -> None:
-        self.program, self.plan, self.takes, self.about = program, plan, takes, dict(about)
+        self.program, self.plan, self.takes, self.about = program, plan, takes, plain("about", about)
         self._run = program.module()
 
     def inputs(self, tensor: SparseTensor) -> tuple[Tensor, dict[str, Any]]:
@@ -86,17 +88,15 @@ class ExportedNetwork:
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write one file (by convention .pt2), which `load_exported` and `torch.export.load` read.
 
-        Raises FileExistsError, unless ``overwrite``; ValueError if JSON cannot hold ``about``; OSError if the file
-        cannot be written. No incomplete file is left behind.
+        Raises FileExistsError, unless ``overwrite``, and OSError if the file cannot be written. No incomplete file is
+        left behind.
         """
         content = {"format": FORMAT, "version": VERSION, "plan": self.plan.as_json(), "takes": self.takes._asdict()}
-        try:
-            text = json.dumps({**content, "about": self.about}, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"about must contain plain values that JSON can hold ({error})") from error
-        written = io.BytesIO()
-        torch.export.save(self.program, written, extra_files={DESCRIPTION: text})
-        write_whole(path, written.getbuffer(), overwrite=overwrite)
+        text = json.dumps({**content, "about": self.about})
+        with WholeFile(path, overwrite=overwrite) as file:
+            written = io.BytesIO()  # because PyTorch's writer does not survive a full disk
+            torch.export.save(self.program, written, extra_files={DESCRIPTION: text})
+            file.write(written.getbuffer())
 
 
 def takes(tensor: SparseTensor) -> Takes:
@@ -118,10 +118,12 @@ def export_network(
         about: plain values to store with the network; by default its attribute ``about``, if it has one.
 
     Raises:
-        TypeError, ValueError: with what was given and what is allowed; ValueError also for a network whose sites depend
-            on its features (`Prune`) or that reads the number of events of its input (`ToDense`).
+        TypeError, ValueError: with what was given and what is allowed; ValueError for values that JSON cannot hold, and
+            for a network whose sites depend on its features (`Prune`) or that reads the number of events of its input
+            (`ToDense`).
     """
     _check_model(model, example)
+    about = plain("about", getattr(model, "about", {}) if about is None else about)
     grid = RecordingGrid(example.grid)
     try:
         returned = run_on_meta(model, SparseTensor.on(example.features, grid))
@@ -135,7 +137,6 @@ def export_network(
     one_is_a_size = _config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
     with torch.no_grad(), one_is_a_size:  # by default, no program takes a single event
         program = torch.export.export(_Program(model, plan), arguments, dynamic_shapes=shapes, strict=False)
-    about = getattr(model, "about", {}) if about is None else about
     return ExportedNetwork(program, plan, takes(example), about)
 
 
@@ -144,23 +145,36 @@ def load_exported(path: str | os.PathLike[str]) -> ExportedNetwork:
 
     `torch.export.load` may run code from a file, so load only files that you trust.
 
-    Raises FileNotFoundError, and ValueError naming the file if it is foreign or damaged.
+    Raises FileNotFoundError, and ValueError naming the file if it is foreign or damaged, before any code can run.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    extra = {DESCRIPTION: ""}
-    with path.open("rb") as file:
-        try:
-            program = torch.export.load(file, extra_files=extra)
-        except Exception as error:  # because a foreign file can make any part of the reader fail
-            raise ValueError(f"{path}: not an exported program, or a damaged one ({first_line(error, 80)})") from error
-    content = json.loads(extra[DESCRIPTION] or "{}")
+    content = _description(path)
     if content.get("format") != FORMAT:
         raise ValueError(f"{path}: a program that export_network did not make")
     if content.get("version") != VERSION:
         raise ValueError(f"{path}: is of version {content.get('version')}; this package reads {VERSION}")
-    return ExportedNetwork(program, GridPlan.from_json(content["plan"]), Takes(**content["takes"]), content["about"])
+    try:
+        plan, takes, about = GridPlan.from_json(content["plan"]), Takes(**content["takes"]), content["about"]
+        with path.open("rb") as file:
+            return ExportedNetwork(torch.export.load(file), plan, takes, about)
+    except Exception as error:  # because a foreign file can make any part of the reader fail
+        raise ValueError(f"{path}: not an exported program, or a damaged one ({first_line(error, 80)})") from error
+
+
+def _description(path: Path) -> dict[str, Any]:
+    """The description in the file, empty if it has none. Compares checksums, because `torch.export.load` does not."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            if damaged is not None:
+                raise ValueError(f"{damaged} has another checksum")
+            names = [name for name in archive.namelist() if name.endswith(f"/extra/{DESCRIPTION}")]
+            content = json.loads(archive.read(names[0])) if names else {}
+    except Exception as error:  # as above
+        raise ValueError(f"{path}: not an exported program, or a damaged one ({first_line(error, 80)})") from error
+    return content if isinstance(content, dict) else {}
 
 
 class _Program(torch.nn.Module):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -149,11 +151,70 @@ def test_files_of_others_are_refused(exported: ExportedNetwork, tmp_path: Path) 
             load_exported(path)
 
 
-def test_about_must_be_plain_values(exported: ExportedNetwork, tmp_path: Path) -> None:
-    described = ExportedNetwork(exported.program, exported.plan, exported.takes, {"a": {1, 2}})
-    with pytest.raises(ValueError, match="about must contain plain values"):
-        described.save(tmp_path / "network.pt2")
-    assert not list(tmp_path.iterdir())
+def test_damage_anywhere_is_found_before_pytorch_reads_the_file(
+    exported: ExportedNetwork, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "network.pt2"
+    exported.save(path)
+    whole, damaged = path.read_bytes(), []
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            name, extra = struct.unpack("<HH", whole[entry.header_offset + 26 : entry.header_offset + 30])
+            start = entry.header_offset + 30 + name + extra
+            damaged.append((start + entry.file_size // 2, entry.filename))
+    assert any("weight" in name for _, name in damaged)
+    monkeypatch.setattr(torch.export, "load", lambda file: pytest.fail("read"))
+    for place, _ in damaged:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(
+            ValueError, match=r"network\.pt2: not an exported program, or a damaged one \(ValueError: .*"
+        ):
+            load_exported(path)
+    for length in (0, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"network\.pt2: not an exported program, or a damaged one"):
+            load_exported(path)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("description", "message"),
+    [
+        ("[1]", "export_network did not make"),
+        ("{", "damaged one"),
+        ("plan", r"damaged one \(KeyError: 'plan'"),
+        ("takes", r"damaged one \(KeyError: 'takes'"),
+        ("about", r"damaged one \(KeyError: 'about'"),
+    ],
+)
+def test_a_wrong_description_is_refused(
+    exported: ExportedNetwork, tmp_path: Path, description: str, message: str
+) -> None:
+    path = tmp_path / "network.pt2"
+    plan, takes = exported.plan.as_json(), exported.takes._asdict()
+    content = {"format": "sscn exported network", "version": 1, "plan": plan, "takes": takes, "about": {}}
+    if description in content:
+        del content[description]
+        description = json.dumps(content)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/extra/sscn.json", description)
+    with pytest.raises(ValueError, match=rf"^{path}: .*{message}"):
+        load_exported(path)
+
+
+def test_about_must_be_plain_values_and_the_file_new_before_any_work(
+    exported: ExportedNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.export, "export", lambda *given, **options: pytest.fail("exported"))
+    monkeypatch.setattr(torch.export, "save", lambda *given, **options: pytest.fail("saved"))
+    for about in ({"a": {1, 2}}, {"a": {1: "one"}}):
+        with pytest.raises(ValueError, match="about must contain plain values"):
+            export_network(uresnet(), tensor(5), about)
+    with pytest.raises(TypeError, match="about must be a dictionary, got list"):
+        export_network(uresnet(), tensor(5), ["a"])  # type: ignore[arg-type]
+    (tmp_path / "network.pt2").touch()
+    with pytest.raises(FileExistsError):
+        exported.save(tmp_path / "network.pt2")
 
 
 @pytest.mark.deep
