@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from sscn_triton.compat.torchsparse.nn.utils.apply import expect
+from sscn_triton.compat.torchsparse.nn.utils.apply import expect_events
 from sscn_triton.compat.torchsparse.tensor import SparseTensor, check_same
 from sscn_triton.ops.events import sort_events, sum_events
 
@@ -26,8 +26,8 @@ def cat(inputs: Sequence[SparseTensor]) -> SparseTensor:
 def generative_add(a: SparseTensor, b: SparseTensor) -> SparseTensor:
     """The sum of two tensors of one stride on the union of their sites, in lexicographic order."""
     for x in (a, b):
-        expect(x, "generative_add")
-    if a.stride != b.stride or a.feats.shape[1] != b.feats.shape[1]:
+        expect_events(x, "generative_add")
+    if a.stride != b.stride or a.feats.shape[1:] != b.feats.shape[1:]:
         raise ValueError(f"tensors to add must have one stride and number of channels, got {a} and {b}")
     more, less = (a, b) if len(a.feats) >= len(b.feats) else (b, a)
     sites, place = torch.unique(torch.cat([more.coords, less.coords]), dim=0, return_inverse=True)

@@ -138,6 +138,9 @@ WRONG = {
         tensor().F, tensor().C + 0.5, 1, (3, 4, 4, 4)
     ).dense(),
     "spdownsample takes coords of integers": lambda: F.spdownsample(tensor().F),
+    "to_dense takes coords of integers, got a torch.bool": lambda: torchsparse.utils.to_dense(
+        tensor().F, tensor().C.bool(), (3, 4, 4, 4)
+    ),
     "spupsample_generative takes coords": lambda: F.spupsample_generative(
         tensor().C[:, 1:], spatial_range=(3, 4, 4, 4)
     ),
@@ -155,8 +158,15 @@ WRONG = {
     ),
     "channels, got SparseTensor.*NoneType": lambda: sparse_collate([torchsparse.SparseTensor(None, tensor().C[:, 1:])]),
     "channels, got .* 4., .* 2.,": lambda: sparse_collate([tensor(n) for n in (4, 2)]),
-    "'a' must be arrays or tensors of one shape in all samples, got .2,. and NoneType": lambda: sparse_collate_fn(
+    "'a' must be alike in all samples, got ndarray, NoneType": lambda: sparse_collate_fn(
         [{"x": {"a": np.ones(2)}}, {"x": {"a": None}}]
+    ),
+    "'x' must be alike in all samples, got SparseTensor, int": lambda: sparse_collate_fn([{"x": tensor()}, {"x": 1}]),
+    r"'x' must have one shape in all samples, got \[.2,., .3,.\]": lambda: sparse_collate_fn(
+        [{"x": torch.ones(n)} for n in (2, 3)]
+    ),
+    r"generative_add takes coords \[N, 4\]": lambda: torchsparse.generative_add(
+        tensor(), torchsparse.SparseTensor(tensor().F, tensor().C[:, 1:])
     ),
     r"sample 1 must be a dictionary with the names \['a'\]": lambda: sparse_collate_fn([{"a": 1}, {"b": 1}]),
     "conv_config has unknown settings spam": lambda: F.conv_config.set_global_conv_config({"spam": 1}),
@@ -251,6 +261,10 @@ def test_events_and_boxes() -> None:
     assert torch.equal(y.F, x.F[[1, 3, 4]])
     assert y._caches is not x._caches
     assert F.spcrop(x).C.tolist() == x.C.tolist()
+    small = torchsparse.SparseTensor(x.F, x.C.byte())
+    assert F.spcrop(small, -1, 300).C.tolist() == x.C.tolist()
+    by_bytes = F.spupsample_generative(small.C, 100, 1, 0, (2, 400, 400, 400))
+    assert by_bytes.tolist() == sorted([event, *(100 * n for n in site)] for event, *site in x.C.tolist())
 
 
 @pytest.mark.parametrize("dim", [0, 1, 2])
@@ -399,6 +413,7 @@ def test_points_become_voxels_and_batches() -> None:
     assert batch["input"].F.shape == (6, 3)
     assert (batch["more"]["n"].shape, batch["t"].shape, batch["name"]) == ((2, 2), (2, 1), ["a", "a"])
     assert sparse_collate_fn([1, 2]) == [1, 2]
+    assert sparse_collate_fn([]) == []
     assert torchsparse.utils.make_divisible(129, 128) == 256
     assert torchsparse.utils.make_ntuple(torch.tensor([1, 2]), 2) == (1, 2)
 

@@ -34,7 +34,7 @@ def sparse_collate(inputs: Sequence[SparseTensor]) -> SparseTensor:
 def sparse_collate_fn(inputs: Sequence[Any]) -> Any:
     """The ``collate_fn`` of a DataLoader of dictionaries: sparse tensors are collated, arrays and tensors stacked,
     dictionaries joined in the same way, everything else is listed. Other samples are returned as they are."""
-    if not isinstance(inputs[0], dict):
+    if not inputs or not isinstance(inputs[0], dict):
         return inputs
     for number, sample in enumerate(inputs):
         if not isinstance(sample, dict) or not inputs[0].keys() <= sample.keys():
@@ -44,16 +44,17 @@ def sparse_collate_fn(inputs: Sequence[Any]) -> Any:
 
 def _joined(name: Any, values: list[Any]) -> Any:
     first = values[0]
+    for known in (dict, SparseTensor, np.ndarray | Tensor):
+        if isinstance(first, known) and not all(isinstance(value, known) for value in values):
+            raise ValueError(f"{name!r} must be alike in all samples, got {', '.join(map(kind, values))}")
     if isinstance(first, dict):
         return sparse_collate_fn(values)
     if isinstance(first, SparseTensor):
         return sparse_collate(values)
     if not isinstance(first, np.ndarray | Tensor):
         return values
-    shapes = {tuple(value.shape) if isinstance(value, np.ndarray | Tensor) else kind(value) for value in values}
-    if len(shapes) != 1:
-        given = " and ".join(sorted(map(str, shapes)))
-        raise ValueError(f"{name!r} must be arrays or tensors of one shape in all samples, got {given}")
+    if len({tuple(value.shape) for value in values}) != 1:
+        raise ValueError(f"{name!r} must have one shape in all samples, got {[tuple(value.shape) for value in values]}")
     return torch.stack([_tensor(value) for value in values])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sscn_triton.core.arguments import kind
+from sscn_triton.core.arguments import INTEGERS, kind
 from sscn_triton.relation import Axes, per_axis
 
 
@@ -32,7 +32,7 @@ def three(value: Any, name: str, minimum: int) -> Axes:
 
 def check_sites(coords: Any, user: str) -> None:
     """Raise TypeError or ValueError, naming ``user``, unless ``coords`` is a tensor ``[N, 4]`` of integers."""
-    if not isinstance(coords, Tensor) or coords.is_floating_point() or coords.is_complex():
+    if not isinstance(coords, Tensor) or coords.dtype not in INTEGERS:
         raise TypeError(f"{user} takes coords of integers, got {kind(coords)}")
     if coords.ndim != 2 or coords.shape[1] != 4:
         raise ValueError(f"{user} takes coords [N, 4], batch index first, got {tuple(coords.shape)}")

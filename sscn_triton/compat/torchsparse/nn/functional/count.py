@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sscn_triton.core.arguments import INTEGERS
+
 
 def spcount(coords: Tensor, num: int) -> Tensor:
     """``[num]`` int32: how often each number from 0 occurs in ``coords`` ``[N]``, integers; negative ones are left out.
@@ -16,7 +18,7 @@ def spcount(coords: Tensor, num: int) -> Tensor:
 
 def checked_rows(name: str, rows: Tensor, count: int, ndim: int) -> Tensor:
     """``rows`` as int64, without negative ones if ``ndim`` is 1. Raises unless they are integers below ``count``."""
-    if rows.is_floating_point() or rows.is_complex() or rows.dtype == torch.bool:
+    if rows.dtype not in INTEGERS:
         raise TypeError(f"{name} must be integers, got {rows.dtype}")
     if rows.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} axes, got {tuple(rows.shape)}")

@@ -21,9 +21,9 @@ def spcrop(input: SparseTensor, coords_min: Size | None = None, coords_max: Size
     sites = expect(input, "spcrop").coords[:, -3:]
     inside = torch.ones(len(sites), dtype=torch.bool, device=sites.device)
     if low is not None:
-        inside = inside & (sites >= sites.new_tensor(low)).all(1)
+        inside = inside & (sites >= torch.tensor(low, device=sites.device)).all(1)
     if high is not None:
-        inside = inside & (sites < sites.new_tensor(high)).all(1)
+        inside = inside & (sites < torch.tensor(high, device=sites.device)).all(1)
     return SparseTensor(input.feats[inside], input.coords[inside], input.stride)
 
 

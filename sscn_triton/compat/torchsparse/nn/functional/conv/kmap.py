@@ -285,11 +285,12 @@ def spupsample_generative(
         raise ValueError("a generative layer needs a tensor with spatial_range")
     kernel, steps = three(kernel_size, "kernel_size", 1), three(stride, "stride", 1)
     check_sites(_coords, "spupsample_generative")
+    _coords = _coords.int()
     offsets = torch.tensor([[n - (k - 1) // 2 for n, k in zip(tap, kernel, strict=True)] for tap in taps(kernel)])
     sites = (_coords[:, 1:] * torch.tensor(steps).to(_coords))[:, None] + offsets.to(_coords)
     sites = torch.minimum(sites.clamp(min=0), torch.tensor(spatial_range[1:]).to(_coords) - 1)
     batch = _coords[:, :1, None].expand(-1, len(offsets), 1)
-    return torch.cat([batch, sites], 2).flatten(0, 1).int().unique(dim=0)
+    return torch.cat([batch, sites], 2).flatten(0, 1).unique(dim=0)
 
 
 def generative_map(x: SparseTensor, shape: Shape) -> KernelMap:
