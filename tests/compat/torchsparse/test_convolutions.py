@@ -293,6 +293,9 @@ def test_coordinates_below_zero_need_the_flag_or_a_hash_map() -> None:
         spnn.Conv3d(1, 1, config=F.get_default_conv_config())(tensor(x.C.tolist()))
     with pytest.raises(TypeError, match="must be a bool"):
         set_allow_negative_coordinates(1)
+    set_allow_negative_coordinates(True)
+    with pytest.raises(ValueError, match=r'stride \(1, 1, 1\) need kmap_mode="hashmap"'):
+        spnn.Conv3d(1, 1, 2, config=F.get_default_conv_config())(tensor(x.C.tolist()))
 
 
 def test_tensors_that_share_caches_need_the_same_sites_and_layers_the_same_geometry() -> None:
@@ -373,6 +376,7 @@ def test_a_tensor_without_sites_has_outputs_without_sites(mode: str) -> None:
     x = torchsparse.SparseTensor(torch.ones(0, 1), torch.ones(0, 4).int())
     y = spnn.Conv3d(1, 2, 3, 2, transposed=True)(spnn.Conv3d(1, 1, 3, 2, 1)(spnn.Conv3d(1, 1)(x)))
     assert y.F.shape == (0, 2)
+    assert F.spdownsample(x.C, 2, 3, 1).shape == (0, 4)
 
 
 def test_maps_are_made_once_and_lead_back_after_a_concatenation() -> None:

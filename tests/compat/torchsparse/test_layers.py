@@ -260,6 +260,7 @@ def test_events_and_boxes() -> None:
     assert y.C.tolist() == [[0, 1, 0, 2], [0, 2, 1, 1], [1, 2, 2, 1]]
     assert torch.equal(y.F, x.F[[1, 3, 4]])
     assert y._caches is not x._caches
+    assert F.spcrop(tensor(stride=2), 0).stride == (2, 2, 2)
     assert F.spcrop(x).C.tolist() == x.C.tolist()
     small = torchsparse.SparseTensor(x.F, x.C.byte())
     assert F.spcrop(small, -1, 300).C.tolist() == x.C.tolist()
@@ -294,6 +295,7 @@ def test_layers_that_look_from_above(dim: int) -> None:
     torch.testing.assert_close(z.F, expected[tuple(z.C[:, places].long().T)])
     means = nn.ToBEVReduction(dim)(x)
     assert torch.equal(means.C, z.C)
+    assert nn.ToBEVReduction(dim)(tensor(stride=2)).stride == (2, 2, 2)
     torch.testing.assert_close(means.F, (last.sum(3) / ones)[tuple(z.C[:, places].long().T)])
     halved = nn.ToBEVConvolution(2, 3, shape[dim], stride=2, dim=dim).double()(x)
     assert halved.stride == (2, 2, 2)
@@ -377,10 +379,10 @@ def test_points_to_sites_and_back() -> None:
     assert torch.equal(halves, torch.zeros(1, 8))
     weights.requires_grad_()
     assert torch.autograd.grad(F.spdevoxelize(feats, rows, weights).sum(), weights, allow_unused=True) == (None,)
-    half = (sites[:4] // torch.tensor([1, 2, 2, 2])).int()
-    odd = table.lookup_coords(half[:, [1, 2, 3, 0]], torch.tensor([3, 1, 1]), two, 3)[:4]
+    half = (sites[:4] // torch.tensor([1, 1, 2, 2])).int()
+    odd = table.lookup_coords(half[:, [1, 2, 3, 0]], torch.tensor([3, 1, 1]), torch.tensor([1, 2, 2]), 3)[:4]
     for row, (event, *xyz) in enumerate(half.tolist()):
-        wanted = [(event, 2 * xyz[0] + step, 2 * xyz[1], 2 * xyz[2]) for step in (-1, 0, 1)]
+        wanted = [(event, xyz[0] + step, 2 * xyz[1], 2 * xyz[2]) for step in (-1, 0, 1)]
         assert (odd[row] - 1).tolist() == [known.get(site, -1) for site in wanted]
     hashes = backend.GPUHashTable(torch.zeros(120), torch.zeros(120))
     hashes.insert_vals(F.sphash(sites))

@@ -153,7 +153,7 @@ class _Image:
         height, width = (int(n) for axis, n in enumerate(self.shape) if axis != self.dim)
         count = int(sites[:, 0].max()) + 1 if len(sites) else 0
         places = ((sites[:, 0] * height + sites[:, 1]) * width + sites[:, 2]) * depth + sites[:, 3]
-        sums = sum_events(widened(feats), sort_events(places, count * height * width * depth)).to(feats.dtype)
+        sums = sum_events(feats, sort_events(places, count * height * width * depth))
         return sums.view(count, height, width, depth * feats.shape[1]).permute(0, 3, 1, 2).contiguous()
 
 
