@@ -108,6 +108,12 @@ def test_another_kind_of_tensor_is_refused(x: SparseTensor, message: str) -> Non
         network.inputs(x.features)  # type: ignore[arg-type]
 
 
+def partly_training() -> torch.nn.Module:
+    network = uresnet()
+    network.head.train()
+    return network
+
+
 class Halving(torch.nn.Module):
     def forward(self, x: SparseTensor) -> SparseTensor:
         return nn.Prune()(x, x.features[:, 0] > 0)
@@ -122,13 +128,14 @@ class Pair(torch.nn.Module):
     ("network", "error", "message"),
     [
         (uresnet().train(), ValueError, r"evaluation mode can be exported: call model\.eval\(\) first"),
+        (partly_training(), ValueError, r"call model\.eval\(\) first"),
         (nn.Sequential(nn.ToDense()).eval(), ValueError, "reads the number of events of its input"),
         (Halving().eval(), ValueError, "whose sites depend on features cannot be exported: prune needs values"),
         (Pair().eval(), TypeError, "must return a SparseTensor or a tensor, got tuple"),
         (uresnet().to("meta"), ValueError, "must be on the CPU, got cpu, meta"),
         (torch.relu, TypeError, "takes a torch.nn.Module and a SparseTensor, got builtin_function_or_method"),
     ],
-    ids=["training", "dense", "prune", "pair", "meta", "function"],
+    ids=["training", "layer", "dense", "prune", "pair", "meta", "function"],
 )
 def test_a_network_that_cannot_be_exported_is_refused(network: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):

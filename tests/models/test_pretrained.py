@@ -50,6 +50,8 @@ def test_a_saved_network_is_read_with_its_weights_and_what_is_known_about_it(tmp
     x = random_cloud(30, channels=2, size=8, ndim=2)
     x = x.replace(x.features.float())
     assert torch.equal(found(x).features, network.eval()(x).features)
+    found.save_pretrained(tmp_path / "bare", {})
+    assert SparseUResNet.from_pretrained(tmp_path / "bare").about == {}
     found.save_pretrained(tmp_path / "again")
     for name in ("config.json", "model.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "a" / "net" / name).read_bytes()
@@ -57,7 +59,7 @@ def test_a_saved_network_is_read_with_its_weights_and_what_is_known_about_it(tmp
 
 @pytest.mark.parametrize("architecture", ["matched", "study"])
 def test_dense_networks_are_saved_too(tmp_path: Path, architecture: str) -> None:
-    network = DenseUResNet(**SIZES, architecture=architecture).eval()
+    network = DenseUResNet(**SIZES, architecture=architecture).eval().to(memory_format=torch.channels_last_3d)
     network.save_pretrained(tmp_path)
     x = torch.randn(1, 2, 8, 8, 8)
     assert torch.equal(DenseUResNet.from_pretrained(tmp_path)(x), network(x))
@@ -182,6 +184,8 @@ def damage(folder: Path, what: str) -> None:
         content["version"] = 2
     elif what == "no arguments":
         content["network"] = None
+    elif what == "no text":
+        content["about"] = ["a"]
     elif what == "unknown argument":
         content["network"]["colour"] = 1
     elif what == "too large":
@@ -206,6 +210,7 @@ def damage(folder: Path, what: str) -> None:
         ("foreign", r"config\.json: does not describe a network of this package"),
         ("newer", r"config\.json: is of version 2; this package reads 1"),
         ("no arguments", r"config\.json: damaged: network is NoneType"),
+        ("no text", r"config\.json: damaged: about is list"),
         ("unknown argument", r"config\.json: network: .*unexpected keyword argument 'colour'"),
         ("too large", r"config\.json: network: .*allocate"),
         ("deep", r"config\.json: not JSON \(RecursionError"),

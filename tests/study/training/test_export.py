@@ -33,6 +33,13 @@ def test_the_exported_checkpoint_gives_its_networks_scores(tmp_path: Path, capsy
         torch.testing.assert_close(exported(x), network(x).features.detach())
 
 
+def test_a_network_of_two_channels_can_be_exported(tmp_path: Path) -> None:
+    models.SparseUResNet(2, 2, filters=1, depth=1, repetitions=1).save_pretrained(tmp_path / "network", ABOUT)
+    with pytest.raises(SystemExit, match=r"^0$"):
+        cli.main(["export", "--checkpoint", str(tmp_path / "network"), "--out", str(tmp_path / "network.pt2")])
+    assert load_exported(tmp_path / "network.pt2").takes.channels == 2
+
+
 def test_a_dense_network_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network = models.DenseUResNet(num_classes=2, filters=1, depth=2, repetitions=1)
     network.save_pretrained(tmp_path / "network", ABOUT)
