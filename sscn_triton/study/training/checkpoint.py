@@ -176,7 +176,10 @@ def training_options(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Tr
     in the same file.
     """
     options = read_options(TrainConfig, checkpoint.settings, f"{path}: settings (written by sscn {checkpoint.sscn})")
-    network = checkpoint.network
+    network, known = checkpoint.network, [class_names("five"), class_names("two")]
+    if tuple(checkpoint.classes) not in known:
+        allowed, given = " or ".join(", ".join(names) for names in known), ", ".join(map(str, checkpoint.classes))
+        raise ValueError(f"{path}: classes must be {allowed}, got {given}")
     pairs: dict[str, tuple[Any, Any]] = {
         name: (getattr(options, name), getattr(network, name)) for name in ("filters", "depth", "repetitions", "ndim")
     }

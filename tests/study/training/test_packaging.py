@@ -130,6 +130,10 @@ def test_commands_read_a_folder_that_says_enough(
         ({"classes": ["a", "b"]}, "config.json: about has no energy_unit, see SparseUResNet.save_pretrained"),
         ({}, "config.json: about has no classes and no energy_unit"),
         ({**about, "classes": ["a"]}, "model.safetensors: 1 classes for a network of 2 outputs"),
+        (
+            {**about, "classes": ["a", "b"]},
+            "mine: classes must be HIP, MIP, shower, delta, Michel or track, shower, got a, b",
+        ),
         ({**about, "classes": 5}, "config.json: not a checkpoint of this package: classes is int"),
         ({**about, "energy_unit": "MeV"}, "config.json: not a checkpoint of this package: energy_unit is str"),
         ({**about, "training": 3}, "config.json: not a checkpoint of this package: settings is int"),
