@@ -13,7 +13,7 @@ import torch
 pytest.importorskip("safetensors")
 pytest.importorskip("lightning")
 
-from sscn_triton import SparseTensor, cli, lartpc
+from sscn_triton import SparseTensor, cli, lartpc, models
 from sscn_triton.common.units import percent
 from sscn_triton.lartpc import create_events, open_events, simulate
 from sscn_triton.models import SparseUResNet, packaged
@@ -186,3 +186,17 @@ def test_every_option_for_a_checkpoint_says_what_it_accepts() -> None:
         text = cli.COMMANDS[command].options_class().__doc__
         assert text is not None
         assert NAME in text
+
+
+@pytest.mark.parametrize(
+    ("stored", "described"), [("SparseUResNet", "DenseUResNet"), ("DenseUResNet", "SparseUResNet")]
+)
+def test_a_folder_must_name_the_class_of_its_network(stored: str, described: str, tmp_path: Path) -> None:
+    network = getattr(models, stored)(filters=2, depth=2, repetitions=1).eval()
+    network.save_pretrained(tmp_path / "net", {"classes": list(lartpc.CLASS_NAMES), "energy_unit": 0.05})
+    kind = "sparse" if stored == "SparseUResNet" else "matched"
+    assert load_checkpoint(tmp_path / "net").network.kind == kind
+    path = tmp_path / "net" / "config.json"
+    path.write_text(path.read_text().replace(stored, described))
+    with pytest.raises(ValueError, match=rf"config\.json: describes a {described}, which no command of sscn can use"):
+        load_checkpoint(tmp_path / "net")

@@ -173,3 +173,11 @@ def test_a_stage_may_start_from_either_checkpoint_of_the_one_before(
     save_checkpoint(replace(checkpoint, settings={**checkpoint.settings, "start": str(first / name)}), path)
     with contextlib.nullcontext() if allowed else pytest.raises(ValueError, match="give all stages in order"):
         record([first, path.parent], [])
+
+
+def test_a_stage_of_another_network_is_refused(stages: list[Path], tmp_path: Path) -> None:
+    first = stages[0]
+    options = training_options(load_checkpoint(first / "last.ckpt"), first / "last.ckpt")
+    train(replace(options, out=str(tmp_path / "wide"), filters=3, steps=1))
+    with pytest.raises(ValueError, match=r"wide has another network than .*first: they are not stages of one"):
+        record([first, tmp_path / "wide"], [])
