@@ -14,6 +14,7 @@ from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.functional.fused_inputs import NOTHING, Fused
 from sscn_triton.functional.normalization import normalize_by
 from sscn_triton.functional.steps import Path, step_back, strided_step, transposed_step
+from sscn_triton.ops.checks import HALVES
 from sscn_triton.ops.convolution import convolution
 from sscn_triton.ops.fused import fused_convolution
 from sscn_triton.ops.norm import flattened
@@ -144,13 +145,13 @@ def _convolved(
     """`convolve` with the work fused into it, on the output grid."""
     rows, weight, bias = _of_one_type(features, weight, bias)
     residual = None if along.residual is None else _checked_residual(along.residual, grid, weight)
-    last = residual if residual is not None and residual.dtype == weight.dtype else None
+    last = residual if residual is not None and residual.dtype == rows.dtype else None
     arguments: Any = weight, rules.rules, rules.output_count, bias, last
     moments = along.moments is not None and not features.is_meta and last is residual
     if along.norm is None and not moments:
         output, moments_buffer = convolution(rows, *arguments), None
     else:
-        arguments = (*arguments, *flattened(along.norm), moments)
+        arguments = (*arguments, *flattened(along.norm), moments, rows.dtype)
         output, moments_buffer = fused_convolution(rows if along.norm is None else features, *arguments)
     if last is not residual and residual is not None:
         output = output + residual
@@ -160,14 +161,16 @@ def _convolved(
 
 
 def _of_one_type(features: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The three in the type of the products. Under autocast to 16 bits, weight and bias may stay float32."""
     device = features.device.type
     for name, value in (("weight", weight), ("bias", bias)):
         if value is not None and value.device != features.device and device != "meta":
             raise ValueError(f"features are on {features.device}, {name} is on {value.device}: put both on one device")
     if device != "meta" and torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
-        features, weight = features.to(dtype), weight.to(dtype)
-        bias = None if bias is None else bias.to(dtype)
+        features = features.to(dtype)
+        if weight.dtype is not torch.float32 or dtype not in HALVES:
+            weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
     elif device != "meta" and (features.dtype != weight.dtype or (bias is not None and bias.dtype != weight.dtype)):
         given = f"features {features.dtype}, weight {weight.dtype}"
         given += "" if bias is None else f", bias {bias.dtype}"

@@ -21,6 +21,7 @@ from sscn_triton.relation import MAX_NDIM
 
 FLOATS = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
 INT32, INT64 = torch.int32, torch.int64
+HALVES = frozenset((torch.float16, torch.bfloat16))
 WIDE = frozenset((torch.float32, torch.float64))
 NORM = ("mean", "variance", "weight", "bias")  # the tensors of `sscn_triton.ops.norm.Norm`
 FUSED_NORM = ("mean", "variance", "norm_weight", "norm_bias")  # the same beside a convolution's weight and bias
@@ -194,8 +195,13 @@ def convolution(
 ) -> None:
     """Check the arguments of `sscn_triton.ops.convolution.convolution`."""
     _convolved(gpu, features, weight, rules, output_count, bias, residual)
-    if features.dtype is not weight.dtype:
-        raise TypeError(f"features and weight must have one type, got {features.dtype} and {weight.dtype}")
+    _of_one_type("features", features.dtype, weight)
+
+
+def _of_one_type(name: str, kind: torch.dtype, weight: Tensor) -> None:
+    """Check that the weight has a type that products of this type take: the same, or float32 for 16 bits."""
+    if weight.dtype is not kind and (weight.dtype is not torch.float32 or kind not in HALVES):
+        raise TypeError(f"{name} and weight must have one type, or 16 bits and float32, got {kind} and {weight.dtype}")
 
 
 def divided(groups: int, channels_in: int, channels_out: int) -> None:
@@ -205,9 +211,16 @@ def divided(groups: int, channels_in: int, channels_out: int) -> None:
 
 
 def weight_gradient(
-    gpu: bool, features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int
+    gpu: bool,
+    features: Tensor,
+    grad_output: Tensor,
+    rules: Sequence[Tensor],
+    groups: int,
+    dtype: torch.dtype | None = None,
 ) -> tuple[int, int]:
     """Check the arguments of `sscn_triton.ops.convolution.weight_gradient`; returns the shape of the features."""
+    if dtype is not None and dtype is not grad_output.dtype and dtype is not torch.float32:
+        raise TypeError(f"dtype must be that of the gradient, {grad_output.dtype}, or float32, got {dtype}")
     place = features.get_device()
     shape = _rows("features", features, place)
     count, channels_out = _rows("grad_output", grad_output, place)
@@ -231,6 +244,8 @@ def fused_convolution(
     """Check the arguments of `sscn_triton.ops.fused.fused_convolution`."""
     channels, _out = _convolved(gpu, features, weight, rules, output_count, bias, residual)
     mean, variance, *_ = norm
+    if len(norm) > 8 and norm[8] is not None:
+        _of_one_type("dtype", norm[8], weight)
     if (mean is None) != (variance is None):
         raise ValueError("a norm has a mean and a variance: give both, or neither")
     _terms(weight.get_device(), channels, FUSED_NORM, norm)
@@ -243,6 +258,7 @@ def fused_gradients(
     place = weight.get_device()
     count, _ = _rows("grad_output", grad_output, place)
     channels, channels_out = _convolved(gpu, features, weight, rules, count, None, None)
+    _of_one_type("grad_output", grad_output.dtype, weight)
     _rows("grad_output", grad_output, place, count, channels_out)
     if gpu:
         _reading(rules, False, weight.shape[0], features.shape[0], place)

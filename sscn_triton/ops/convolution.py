@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from sscn_triton.ops import checks
@@ -33,11 +34,11 @@ def _convolution_cpu(
     bias: Tensor | None = None,
     residual: Tensor | None = None,
 ) -> Tensor:
-    return cpu.convolve(features, weight, as_rules(rules), output_count, bias, residual)
+    return cpu.convolve(features, weight.to(features.dtype), as_rules(rules), output_count, bias, residual)
 
 
 def _convolution_fake(features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int, *_: Any) -> Tensor:
-    return weight.new_empty(output_count, weight.shape[1] * weight.shape[3])
+    return features.new_empty(output_count, weight.shape[1] * weight.shape[3])
 
 
 def _save_convolution(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -52,8 +53,8 @@ def _convolution_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     if by_features:
         grad_features = convolution(grad, weight.transpose(2, 3), read_backwards(rules), features.shape[0])
     if by_weight:
-        grad_weight = weight_gradient(features, grad, rules, weight.shape[1])
-    grad_bias = grad.sum(0) if by_bias else None
+        grad_weight = weight_gradient(features, grad, rules, weight.shape[1], weight.dtype)
+    grad_bias = grad.sum(0, dtype=weight.dtype) if by_bias else None
     return grad_features, grad_weight, None, None, grad_bias, grad if by_residual else None
 
 
@@ -73,24 +74,31 @@ def convolution(
     residual: Tensor | None = None,
 ) -> Tensor:
     """``y[o] = bias + residual[o] + sum of x[i] w[v]``: ``[N_in, groups * in]``, ``[V, groups, in, out]`` to
-    ``[output_count, groups * out]``."""
+    ``[output_count, groups * out]`` in the type of the features. For features of 16 bits the weight may be float32: the
+    products take it rounded to their type, and its gradient is float32."""
     from sscn_triton.ops.triton import convolution as triton
 
-    return triton.convolve(features, weight, as_rules(rules), output_count, bias, None, residual)
+    kind = features.dtype
+    return triton.convolve(features, weight, as_rules(rules), output_count, bias, None, residual, dtype=kind)
 
 
-def _weight_gradient_cpu(features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:
-    return cpu.weight_gradient(features, grad_output, as_rules(rules), groups)
+def _weight_gradient_cpu(
+    features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int, dtype: torch.dtype | None = None
+) -> Tensor:
+    return cpu.weight_gradient(features, grad_output, as_rules(rules), groups, dtype)
 
 
-def _weight_gradient_fake(features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:
+def _weight_gradient_fake(
+    features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int, dtype: torch.dtype | None = None
+) -> Tensor:
     checks.divided(groups, features.shape[1], grad_output.shape[1])
     taps = as_rules(rules).spans.shape[0]
-    return features.new_empty(taps, groups, features.shape[1] // groups, grad_output.shape[1] // groups)
+    shape = taps, groups, features.shape[1] // groups, grad_output.shape[1] // groups
+    return features.new_empty(shape, dtype=dtype)
 
 
 def _save_weight_gradient(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    features, grad_output, rules, _ = inputs
+    features, grad_output, rules, *_ = inputs
     ctx.save_for_backward(features, grad_output, *rules)
 
 
@@ -101,7 +109,7 @@ def _weight_gradient_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         grad_features = convolution(grad_output, grad.transpose(2, 3), read_backwards(rules), features.shape[0])
     if ctx.needs_input_grad[1]:
         grad_grad_output = convolution(features, grad, rules, grad_output.shape[0])
-    return grad_features, grad_grad_output, None, None
+    return grad_features, grad_grad_output, None, None, None
 
 
 @operator(
@@ -111,8 +119,11 @@ def _weight_gradient_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     setup_context=_save_weight_gradient,
     backward=_weight_gradient_backward,
 )
-def weight_gradient(features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int) -> Tensor:
-    """``W[v] += x[i]^T g[o]``: ``[N_in, groups * in]``, ``[N_out, groups * out]`` to ``[V, groups, in, out]``."""
+def weight_gradient(
+    features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int, dtype: torch.dtype | None = None
+) -> Tensor:
+    """``W[v] += x[i]^T g[o]``: ``[N_in, groups * in]``, ``[N_out, groups * out]`` to ``[V, groups, in, out]``, in the
+    type of the gradient or ``dtype``, which may be float32."""
     from sscn_triton.ops.triton import weight_gradient as triton
 
-    return triton.weight_gradient(features, grad_output, as_rules(rules), groups)
+    return triton.weight_gradient(features, grad_output, as_rules(rules), groups, dtype=dtype)

@@ -52,22 +52,25 @@ def _fused_cpu(
     leakiness: float,
     moving: bool,
     with_moments: bool,
+    dtype: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor]:
+    kind = dtype or weight.dtype
     if mean is not None and variance is not None:
         features = normalized_cpu(features, Norm(mean, variance, norm_weight, norm_bias, eps, leakiness, moving))
-    output = cpu.convolve(features, weight, as_rules(rules), output_count, bias, residual, weight.dtype)
+    output = cpu.convolve(features, weight.to(kind), as_rules(rules), output_count, bias, residual, kind)
     return output, moments_cpu(output) if with_moments else widened(output).new_empty(0)
 
 
 def _fused_fake(
     features: Tensor, weight: Tensor, rules: Sequence[Tensor], output_count: int, *rest: Any
 ) -> tuple[Tensor, Tensor]:
-    output = weight.new_empty(output_count, weight.shape[1] * weight.shape[3])
-    return output, widened(output).new_empty(moments_size(*output.shape) if rest[-1] else 0)
+    with_moments, *dtype = rest[9:]
+    output = weight.new_empty(output_count, weight.shape[1] * weight.shape[3], dtype=dtype[0] if dtype else None)
+    return output, widened(output).new_empty(moments_size(*output.shape) if with_moments else 0)
 
 
 def _save_fused(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    features, weight, rules, _, _, _, *norm, ctx.eps, ctx.leakiness, ctx.moving, _ = inputs
+    features, weight, rules, _, _, _, *norm, ctx.eps, ctx.leakiness, ctx.moving, _, _ = inputs
     ctx.save_for_backward(features, weight, *norm, *rules)
     ctx.mark_non_differentiable(output[1])
     ctx.set_materialize_grads(False)
@@ -76,7 +79,7 @@ def _save_fused(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]
 def _fused_backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Any, ...]:
     features, weight, mean, variance, norm_weight, norm_bias, *rules = ctx.saved_tensors
     if grad is None:
-        return (None,) * 14
+        return (None,) * 15
     by = ctx.needs_input_grad
     needed = by[0], by[1], by[8], by[9]
     norm = None
@@ -88,8 +91,8 @@ def _fused_backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[An
         gradients = _known_gradients(grad, features, weight, rules, norm, needed)
     grad_features, grad_weight, grad_norm_weight, grad_norm_bias = gradients
     return (
-        grad_features, grad_weight, None, None, grad.sum(0) if by[4] else None, grad if by[5] else None,
-        None, None, grad_norm_weight, grad_norm_bias, None, None, None, None,
+        grad_features, grad_weight, None, None, grad.sum(0, dtype=weight.dtype) if by[4] else None,
+        grad if by[5] else None, None, None, grad_norm_weight, grad_norm_bias, None, None, None, None, None,
     )  # fmt: skip
 
 
@@ -106,7 +109,7 @@ def _fused_gradients(
     grad_features = grad_weight = grad_norm_weight = grad_norm_bias = None
     if by_weight:
         rows = features if norm is None else normalize(features, *norm[:4], None, *norm[4:])
-        grad_weight = weight_gradient(rows.to(grad.dtype), grad, rules, weight.shape[1])
+        grad_weight = weight_gradient(rows.to(grad.dtype), grad, rules, weight.shape[1], weight.dtype)
     if by_features or any(by_norm):
         grad_features = convolution(grad, weight.transpose(2, 3), read_backwards(rules), features.shape[0])
         if norm is None:
@@ -154,9 +157,13 @@ def fused_convolution(
     leakiness: float,
     moving: bool,
     with_moments: bool,
+    dtype: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor]:
     """``[N_in, groups * in]``, ``[V, groups, in, out]`` to ``[output_count, groups * out]`` in the type of the weight,
     and the moments of that output (empty unless ``with_moments``).
+
+    For a float32 weight, ``dtype`` may be one of 16 bits: that of the output and of the products, which take the weight
+    rounded to it. The weight's gradient is float32.
 
     The norm's arguments are those of `sscn_triton.ops.normalization.normalize`; without a mean there is no norm.
     """
@@ -166,11 +173,12 @@ def fused_convolution(
     norm = None
     if mean is not None and variance is not None:
         norm = Norm(mean, variance, norm_weight, norm_bias, eps, leakiness)
-    rows, channels = weight.new_empty(output_count, 0), weight.shape[1] * weight.shape[3]
+    rows, channels = weight.new_empty(output_count, 0, dtype=dtype), weight.shape[1] * weight.shape[3]
     found = line(rows, channels) if with_moments else widened(rows).new_empty(0)
     output = triton.convolve(
-        features, weight, as_rules(rules), output_count, bias, None, residual, norm, found if with_moments else None
-    )
+        features, weight, as_rules(rules), output_count, bias, None, residual, norm, found if with_moments else None,
+        dtype=dtype,
+    )  # fmt: skip
     return output, found
 
 
@@ -195,7 +203,8 @@ def _fused_gradients_cpu(
     grad_features = grad_weight = sums = rows = None
     if by_features or by_norm:
         backwards = forwards.read_backwards()
-        rising = cpu.convolve(grad_output, weight.transpose(2, 3), backwards, len(x), dtype=x.dtype)
+        rounded = weight.to(grad_output.dtype)
+        rising = cpu.convolve(grad_output, rounded.transpose(2, 3), backwards, len(x), dtype=x.dtype)
         rows = torch.empty_like(x) if by_weight else None
         sums = normalization.rising(rising, x, norm, into=rising, normalized=rows)
         if by_features:
@@ -203,8 +212,8 @@ def _fused_gradients_cpu(
             grad_features = normalization.slope(rising, x, norm, known, len(x), into=rising).to(features.dtype)
     if by_weight:
         rows = normalization.normalize(x, norm) if rows is None else rows
-        grad_weight = cpu.weight_gradient(rows, grad_output, forwards, weight.shape[1], grad_output.dtype)
-    return _or_empty(grad_features, features), _or_empty(grad_weight, grad_output), _or_empty(sums, x)
+        grad_weight = cpu.weight_gradient(rows, grad_output, forwards, weight.shape[1], weight.dtype)
+    return _or_empty(grad_features, features), _or_empty(grad_weight, weight), _or_empty(sums, x)
 
 
 def _or_empty(found: Tensor | None, like: Tensor) -> Tensor:
@@ -218,7 +227,7 @@ def empty_gradients(
     by_features, by_weight, by_norm = rest[-3:]
     return (
         features.new_empty(features.shape if by_features else 0),
-        grad_output.new_empty(weight.shape if by_weight else 0),
+        weight.new_empty(weight.shape if by_weight else 0),
         widened(features).new_empty((2, features.shape[1]) if by_features or by_norm else 0),
     )
 
@@ -240,8 +249,8 @@ def fused_gradients(
     by_weight: bool,
     by_norm: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of `fused_convolution` with a norm: for the features ``[N_in, groups * in]``, for the weight in the
-    type of ``grad_output``, and the sums ``[2, groups * in]`` that `sscn_triton.ops.normalization.slopes` returns.
+    """The gradients of `fused_convolution` with a norm: for the features ``[N_in, groups * in]``, for the weight in its
+    own type, and the sums ``[2, groups * in]`` that `sscn_triton.ops.normalization.slopes` returns.
 
     Arguments up to ``moving`` are those of `fused_convolution`; the last three say which gradients are needed. Those
     that are not are empty; the sums come with the gradient for the features too.
@@ -254,17 +263,21 @@ def fused_gradients(
     forwards, norm = as_rules(rules), Norm(mean, variance, norm_weight, norm_bias, eps, leakiness, moving)
     grad_features = grad_weight = sums = None
     if by_weight:
-        grad_weight = weight_gradient(features, grad_output, forwards, weight.shape[1], norm=norm)
+        groups, kind = weight.shape[1], weight.dtype
+        grad_weight = weight_gradient(features, grad_output, forwards, groups, norm=norm, dtype=kind)
     if by_features or by_norm:
         transposed, backwards, count = weight.transpose(2, 3), forwards.read_backwards(), features.shape[0]
-        if weight.dtype == torch.float64:
+        kind = grad_output.dtype
+        if kind == torch.float64:
             rising, sums = rising_and_sums(triton.convolve(grad_output, transposed, backwards, count), features, norm)
         else:
             line = statistics.line(grad_output.new_empty(count, 0), features.shape[1])
             rows = features.contiguous()
-            rising = triton.convolve(grad_output, transposed, backwards, count, norm=norm, moments=line, rows=rows)
+            rising = triton.convolve(
+                grad_output, transposed, backwards, count, norm=norm, moments=line, rows=rows, dtype=kind
+            )
             sums = statistics.add(line, *features.shape)
         if by_features:
             linear, known = norm._replace(bias=None, leakiness=1.0), sums if moving else None
             grad_features, _ = gradient(rising, features, linear, None, known, count)
-    return _or_empty(grad_features, features), _or_empty(grad_weight, grad_output), _or_empty(sums, widened(features))
+    return _or_empty(grad_features, features), _or_empty(grad_weight, weight), _or_empty(sums, widened(features))

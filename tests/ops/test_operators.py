@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 
@@ -13,6 +14,8 @@ from sscn_triton.core.rulebook import Rulebook
 from sscn_triton.functional import strided_step
 from sscn_triton.ops import registration
 from sscn_triton.ops.convolution import convolution, weight_gradient
+from sscn_triton.ops.fused import fused_convolution
+from sscn_triton.ops.triton import convolution as triton
 from sscn_triton.ops.triton.interpreted import interpreted
 from tests.support.clouds import random_cloud
 
@@ -83,6 +86,50 @@ def test_low_precision_rounds_once_at_the_end(kind: str, dtype: torch.dtype) -> 
     got = weight_gradient(low[0], low[2], rulebook.rules, 1)
     assert got.dtype == dtype
     torch.testing.assert_close(got.double(), weight_gradient(high[0], high[2], rulebook.rules, 1), **tolerance)
+
+
+@pytest.mark.parametrize(("engine", "groups"), [("cpu", 1), ("before", 1), ("inside", 1), ("inside", 2), ("inside", 8)])
+def test_a_float32_weight_is_rounded_to_16_bits_and_its_gradient_is_not(
+    engine: str, groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the CPU, and on a GPU before the kernel or inside it. The interpreter rounds only to float16 as a GPU does."""
+    kind, count = torch.float16, 12
+    if engine == "before":
+        monkeypatch.setattr(triton, "MOST_ROUNDED", 0)
+    with contextlib.nullcontext() if engine == "cpu" else interpreted():
+        x = random_cloud(count, channels=8, size=3)
+        rules = x.grid.submanifold((3, 1, 1), (1, 1, 1)).rules
+        given = x.features.detach().to(kind)
+        weight = torch.randn(3, groups, 8 // groups, 8 // groups, requires_grad=True)
+        norm = torch.zeros(8), torch.ones(8), torch.full((8,), 1.5), torch.full((8,), 0.1), 1e-5, 0.0, False
+        results = []
+        for w in (weight, weight.detach().to(kind).requires_grad_()):
+            features = given.clone().requires_grad_()
+            y = convolution(features, w, rules, count, torch.ones(8), given)
+            normed, _ = fused_convolution(features, w, rules, count, None, None, *norm, True, kind)
+            slopes = torch.autograd.grad(y, (features, w), given), torch.autograd.grad(normed, (features, w), given)
+            results.append([y, normed, slopes[0][0], slopes[1][0], slopes[0][1], slopes[1][1]])
+    for mine, rounded in zip(*results, strict=True):
+        assert torch.equal(mine.to(kind), rounded)
+    assert [mine.dtype for mine in results[0]] == [kind] * 4 + [torch.float32] * 2
+    assert not torch.equal(results[0][4], results[1][4].float())
+
+
+def test_a_float32_weight_passes_opcheck_with_features_of_16_bits() -> None:
+    features, weight, grad, rulebook = case("submanifold")
+    low, wide = (t.detach().bfloat16().requires_grad_() for t in (features, grad)), weight.detach().float()
+    x, g = low
+    faults = "test_schema", "test_autograd_registration", "test_faketensor"
+    given = x, wide.requires_grad_(), rulebook.rules, rulebook.output_count
+    torch.library.opcheck(convolution, given, test_utils=faults)
+    torch.library.opcheck(weight_gradient, (x, g, rulebook.rules, 1, torch.float32), test_utils=faults)
+    rest = None, None, *([None] * 4), 0.0, 1.0, False, True, torch.bfloat16
+    torch.library.opcheck(fused_convolution, (*given, *rest), test_utils=faults)
+    for other in (features, x.half().double()):
+        with pytest.raises(TypeError, match="must have one type, or 16 bits and float32"):
+            convolution(other.detach(), wide, rulebook.rules, rulebook.output_count)
+    with pytest.raises(TypeError, match="dtype must be that of the gradient"):
+        weight_gradient(x, g, rulebook.rules, 1, torch.float64)
 
 
 @pytest.mark.parametrize("kind", KINDS)

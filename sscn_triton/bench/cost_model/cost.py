@@ -114,7 +114,8 @@ def _convolution(features: Tensor, weight: Tensor, rules: Sequence[Tensor], outp
     rows = tile_taps(kept.output_rows, kept.spans, output_count) * TILE
     padded = rows * _padded(width_in) * _padded(width_out) * groups
     return Work(
-        size * (features.numel() + weight.numel() + output_count * groups * width_out)
+        size * (features.numel() + output_count * groups * width_out)
+        + weight.element_size() * weight.numel()
         + table_bytes(taps, output_count),
         size * count * groups * width_in,
         2 * padded,
@@ -146,14 +147,15 @@ def _zeros(name: str, args: Any) -> Any:
     features, other, rules, size = args[:4]
     if name in GRADIENTS:
         shape = len(as_rules(rules).spans), size, features.shape[1] // size, other.shape[1] // size
-        return other.new_zeros(shape)
-    y = other.new_zeros(size, other.shape[1] * other.shape[3])
+        return other.new_zeros(shape, dtype=args[4] if len(args) > 4 else None)
+    kind = features.dtype if name == "convolution" else args[14] if len(args) > 14 else other.dtype
+    y = other.new_zeros(size, other.shape[1] * other.shape[3], dtype=kind)
     if name == "convolution":
         return y
     from sscn_triton.ops.checks import moments_size
 
     wide = torch.float64 if y.dtype == torch.float64 else torch.float32
-    line = y.new_zeros(moments_size(*y.shape) if args[-1] else 0, dtype=wide)
+    line = y.new_zeros(moments_size(*y.shape) if args[13] else 0, dtype=wide)
     line[:1] = 1 << size.bit_length()  # all rows in one tile
     return y, line
 

@@ -115,9 +115,9 @@ def convolution_kernel(
                         a = normalized(
                             a, named, mean, variance, norm_weight, norm_bias, group * IN + channel, True, EPS,
                             LEAKINESS,
-                        ).to(weight.dtype.element_ty)  # fmt: skip
+                        ).to(output.dtype.element_ty)  # fmt: skip
                     place = channel + column * IN if TRANSPOSED else channel * OUT + column
-                    b = tl.load(block + place, mask=column < OUT, other=0)
+                    b = tl.load(block + place, mask=column < OUT, other=0).to(output.dtype.element_ty)
                     total += a.to(tl.float32)[:, None] * b.to(tl.float32)
             else:
                 channel = part * DEPTH + tl.arange(0, DEPTH)
@@ -128,9 +128,10 @@ def convolution_kernel(
                     a = normalized(
                         a, there, mean, variance, norm_weight, norm_bias, group * IN + channel, channel < IN, EPS,
                         LEAKINESS,
-                    ).to(weight.dtype.element_ty)  # fmt: skip
+                    ).to(output.dtype.element_ty)  # fmt: skip
                 place = channel[:, None] + column * IN if TRANSPOSED else channel[:, None] * OUT + column
                 b = tl.load(block + place, mask=(channel < IN)[:, None] & (column < OUT), other=0)
+                b = b.to(output.dtype.element_ty)
                 if UPCAST:
                     a, b = a.to(tl.float32), b.to(tl.float32)
                 total = tl.dot(a, b, total, input_precision=PRECISION)
@@ -196,9 +197,9 @@ def depthwise_kernel(
                 a = normalized(
                     a, there, mean, variance, norm_weight, norm_bias, column // MULTIPLE, column < CHANNELS, EPS,
                     LEAKINESS,
-                ).to(weight.dtype.element_ty)  # fmt: skip
+                ).to(output.dtype.element_ty)  # fmt: skip
             b = tl.load(weight + tap.to(tl.int64) * CHANNELS + column, mask=column < CHANNELS, other=0)
-            total += a.to(tl.float32) * b.to(tl.float32)
+            total += a.to(tl.float32) * b.to(output.dtype.element_ty).to(tl.float32)
     finish(
         total, bias, residual, output, moments, rows, mean, variance, norm_weight, norm_bias, order, tile,
         position, positions, column, column < CHANNELS, EPS, LEAKINESS, CHANNELS, HEAD, ROWS,
@@ -242,6 +243,14 @@ def _choose_tile(
     return Tile(tile, depth, width, 8 if tile * width >= 128 * 128 else 4, stages)
 
 
+MOST_ROUNDED = 1 << 19
+"""Numbers of an output up to which the kernel rounds a float32 weight itself; for more, a launch rounds it before.
+
+In the kernel, it adds a tenth to the loop's instructions at 16 channels, a quarter at 32 and 64 and six tenths at 80
+(`tests/ops/triton/kernel_budget.json`: "float32 weight"), and the weight takes twice the shared memory, which tiles of
+few rows leave free. Tiles are measured with weights of 16 bits, so a measured tile gets such a weight too.
+"""
+
 STEP = 48
 """What a step of the loop costs besides its products, in input channels of a product: at 80 channels and 32 rows, a
 step has 90 instructions and 1.8 more per channel on cuda 90."""
@@ -266,33 +275,38 @@ def convolve(
     norm: Norm | None = None,
     moments: Tensor | None = None,
     rows: Tensor | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
     """``y[o] = bias + residual[o] + sum x[i] w[v]``: ``[N_in, groups * in]``, ``[V, groups, in, out]`` to
-    ``[output_count, groups * out]``, in the type of the weight. Sums are float32, or float64 for float64 weights.
+    ``[output_count, groups * out]``, in the type ``dtype``, by default that of the weight, which is rounded to it. Sums
+    are float32, or float64 for float64 weights.
 
     Rules that name missing rows add nothing. ``norm`` is applied to each ``x[i]`` first. The kernel fills ``moments``
     (`statistics.line`), in tiles of at least LEAST_ROWS rows. If there are ``rows``, the norm is that of these rows, y
     is the gradient of its preactivation (before the rectifier), and the moments are the sums for `statistics.add`.
     """
+    dtype = dtype or weight.dtype
     reading = read_forward(rules)
     groups, channels_in, channels_out = weight.shape[1:]
     if norm and rows is None and features.numel() > MOST_GATHERED:
-        features, norm = normalize(features, norm, dtype=weight.dtype), None
-    features = (features if norm and rows is None else features.to(weight.dtype)).contiguous()
+        features, norm = normalize(features, norm, dtype=dtype), None
+    features = (features if norm and rows is None else features.to(dtype)).contiguous()
     residual = None if residual is None else residual.contiguous()
-    if weight.dtype == torch.float64:
+    if dtype == torch.float64:
         return _convolve_float64(features, weight, reading, bias, residual, norm, moments)
     transposed = not weight.is_contiguous() and weight.transpose(2, 3).is_contiguous()
     weight = weight if transposed else weight.contiguous()
-    output = weight.new_empty(output_count, groups * channels_out)
+    output = features.new_empty(output_count, groups * channels_out, dtype=dtype)
     depthwise = channels_in == 1 and groups > 1
     columns = groups * channels_out if depthwise else channels_out
     precision = float32_precision()
     if tile is None and rows is None:
         kernel = "convolution" if norm is None else "fused_convolution"
-        measured = tile_for(kernel, weight, rules, (features.shape[0], output_count), weight.shape)
+        measured = tile_for(kernel, output, rules, (features.shape[0], output_count), weight.shape)
         tile = Tile(*measured) if measured else None
-    tile = tile or choose_tile(weight, output_count, channels_in, columns, precision, norm is not None)
+    if weight.dtype != dtype and (tile or output.numel() > MOST_ROUNDED):
+        weight = weight.to(dtype)
+    tile = tile or choose_tile(output, output_count, channels_in, columns, precision, norm is not None)
     arguments = {
         "features": features, "weight": weight, "bias": bias, "residual": residual, "output": output,
         "moments": moments, "rows": rows, "positions": output_count, "sources": features.shape[0],

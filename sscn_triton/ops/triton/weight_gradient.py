@@ -220,9 +220,11 @@ def weight_gradient(
     tile: Tile | None = None,
     segment: int | None = None,
     norm: Norm | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
     """``W[v] = sum x[i]^T g[o]``: ``[N_in, groups * in]``, ``[N_out, groups * out]`` to ``[V, groups, in, out]``, in
-    the type of the gradient. Sums are float32, or float64 for float64 gradients. ``norm`` is applied to each ``x[i]``.
+    the type of the gradient unless ``dtype`` is another. Sums are float32, or float64 for float64 gradients. ``norm``
+    is applied to each ``x[i]``.
     """
     input_rows, output_rows, spans = rules.input_rows, rules.output_rows, rules.spans
     channels_in, channels_out = features.shape[1] // groups, grad_output.shape[1] // groups
@@ -233,7 +235,7 @@ def weight_gradient(
     grad_output = grad_output.contiguous()
     if grad_output.dtype == torch.float64:
         features = features if norm is None else normalize(features, norm)
-        return _weight_gradient_float64(features, grad_output, rules, shape)
+        return _weight_gradient_float64(features, grad_output, rules, shape).to(dtype or torch.float64)
     precision = float32_precision()
     if tile is None:
         kernel = "weight_gradient" if norm is None else "fused_weight_gradient"
@@ -262,7 +264,7 @@ def weight_gradient(
             weight_gradient_kernel, (segments, *blocks), **arguments, GROUPS=groups, IN=channels_in, OUT=channels_out,
             UPCAST=is_interpreted(features), PRECISION=precision, HEIGHT=tile.height,
         )  # fmt: skip
-    output, size = grad_output.new_empty(shape), groups * channels_in * channels_out
+    output, size = grad_output.new_empty(shape, dtype=dtype), groups * channels_in * channels_out
     launch(
         reduce_kernel, (shape[0], ceil_div(size, ELEMENTS)), output=output, **cuts, segments=segments, SIZE=size,
         ROWS=SEGMENTS, BLOCK=ELEMENTS,

@@ -92,13 +92,15 @@ def test_other_operators_move_what_they_take_and_make() -> None:
     assert count_work(lambda: x.view(8, 100).transpose(0, 1)) == []
 
 
-def test_a_dry_count_equals_the_count_of_a_real_step() -> None:
+@pytest.mark.parametrize("autocast", [False, True])
+def test_a_dry_count_equals_the_count_of_a_real_step(autocast: bool) -> None:
     network = SparseUResNet(filters=4, depth=2, repetitions=1)
     x = prepare(network, random_cloud(80, 1, dtype=torch.float32))
 
     def step() -> None:
         network.zero_grad()
-        network(x).features.sum().backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            network(x).features.sum().backward()
 
     fused = count_work(step, dry=True)
     assert fused == count_work(step)

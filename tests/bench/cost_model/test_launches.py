@@ -32,6 +32,7 @@ def prepared() -> tuple[torch.nn.Module, SparseTensor]:
 
 LAYER_BY_LAYER = {"evaluation": 99, "forward": 171, "step": 475}
 FUSED = {"evaluation": 55, "forward": 104, "step": 364}
+AUTOCAST = {"forward": 111, "step": 377}
 
 
 @pytest.mark.parametrize("most", [LAYER_BY_LAYER, FUSED], ids=["layer by layer", "fused"])
@@ -46,6 +47,19 @@ def test_launches_of_the_studys_network_are_no_more_than_they_were(prepared: Any
             found["evaluation"] = asked_by(lambda: net.eval()(x))
     assert {name: asked.launches for name, asked in found.items()} == most, "\n".join(map(str, found.values()))
     assert not any(asked.waits for asked in found.values())
+
+
+def test_under_autocast_convolutions_cast_neither_weights_nor_their_gradients(prepared: Any) -> None:
+    """The casts that are left are those of the features and of PyTorch's linear layers."""
+    net, x = prepared
+    net.zero_grad(set_to_none=True)
+    with interpreted(), torch.autocast("cpu", torch.bfloat16):
+        step = asked_by(lambda: net.train()(x).features.sum().backward())
+    with interpreted(), torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        forward = asked_by(lambda: net.train()(x))
+    assert {"forward": forward.launches, "step": step.launches} == AUTOCAST
+    casts = forward.operators["_to_copy"], step.operators["_to_copy"]
+    assert casts == (AUTOCAST["forward"] - FUSED["forward"], AUTOCAST["step"] - FUSED["step"])
 
 
 def test_counted_launches_are_those_that_run(prepared: Any) -> None:

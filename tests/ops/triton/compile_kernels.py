@@ -122,6 +122,13 @@ def convolve(dtype: torch.dtype, groups: int, channels_in: int, channels_out: in
     weight_gradient.weight_gradient(x, g, rules, groups)
 
 
+def round_weight(dtype: torch.dtype, groups: int, channels_in: int, channels_out: int, rows: int) -> None:
+    """Forward pass of a layer whose weight is float32."""
+    x = torch.zeros(rows, groups * channels_in, dtype=dtype)
+    w = torch.zeros(27, groups, channels_in, channels_out)
+    convolution.convolve(x, w, rules_of(27, rows, rows), rows, dtype=dtype)
+
+
 def a_norm(dtype: torch.dtype, channels: int) -> Norm:
     numbers = torch.zeros(4, channels, dtype=torch.promote_types(dtype, torch.float32))
     return Norm(*numbers.unbind(), eps=1e-4, leakiness=0.0)
@@ -191,6 +198,7 @@ ALL = {  # variants of the deep run on cuda 90, besides the norms; other targets
     "float32 tf32": ("16>16", "64>64"),
     "float32 split": ("64>64",),
 }
+ROUNDED = ("16>16", "80>80 small")  # layers whose weight is also compiled as float32, in bfloat16
 NORMS = [(torch.float64, 16), (torch.float32, 16), (torch.bfloat16, 1), (torch.bfloat16, 16), (torch.bfloat16, 160)]
 PRECISIONS = {"ieee": ("highest", "ieee"), "tf32": ("highest", "tf32"), "split": ("high", "tf32")}
 
@@ -234,6 +242,10 @@ def variants(target: str, part: bool = False, compiled: bool = True) -> Iterator
                     convolve(dtype, *layer)
                     kinds = ["forward", "input gradient", "weight gradient", "reduction"]
                     yield from ((f"{label} {name} {kind}", one) for kind, one in zip(kinds, met, strict=True))
+                    if name in ROUNDED and dtype == torch.bfloat16:
+                        met.clear()
+                        round_weight(dtype, *layer)
+                        yield f"{label} {name} forward, float32 weight", met[0]
                     if name in PLAIN and dtype == torch.float32:
                         continue
                     met.clear()
