@@ -12,7 +12,7 @@ from sscn_triton.compat.minkowski.maps.kernels import KernelGenerator
 from sscn_triton.compat.minkowski.maps.keys import CoordinateMapKey, StrideType, checked_dimension, integers
 from sscn_triton.compat.minkowski.settings import expect_choice
 from sscn_triton.compat.minkowski.sparse_tensor import SparseTensor
-from sscn_triton.compat.minkowski.tensor import Tensor
+from sscn_triton.compat.minkowski.tensor import Tensor, check_features
 from sscn_triton.relation import Axes
 
 
@@ -32,8 +32,11 @@ class MinkowskiNetwork(torch.nn.Module, ABC):
         """Compute the output."""
 
 
-def expect(layer: torch.nn.Module, x: Any, channels: int | None = None, dimension: int | None = None) -> Any:
-    """Return ``x``; raise unless it is a sparse tensor with these numbers of channels and axes, if they are given."""
+def expect(
+    layer: torch.nn.Module, x: Any, channels: int | None = None, dimension: int | None = None, floats: bool = True
+) -> Any:
+    """Return ``x``; raise unless it is a sparse tensor, of floating-point features if ``floats``, with these numbers of
+    channels and axes, if they are given."""
     name = type(layer).__name__
     if not isinstance(x, SparseTensor):
         raise TypeError(f"{name} takes a SparseTensor, got {type(x).__name__}")
@@ -41,13 +44,18 @@ def expect(layer: torch.nn.Module, x: Any, channels: int | None = None, dimensio
         raise ValueError(f"{name} has dimension {dimension}, but the tensor has {x.D}")
     if channels is not None and x.F.shape[1] != channels:
         raise ValueError(f"{name} takes {channels} channels, but the tensor has {x.F.shape[1]}")
+    if floats:
+        check_features(x.F)
     return x
 
 
-def expect_any(layer: torch.nn.Module, x: Any) -> Any:
-    """Return ``x``; raise TypeError unless it is a sparse tensor or a field."""
+def expect_any(layer: torch.nn.Module, x: Any, floats: bool = True) -> Any:
+    """Return ``x``; raise TypeError unless it is a sparse tensor or a field, of floating-point features if
+    ``floats``."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{type(layer).__name__} takes a SparseTensor or a TensorField, got {type(x).__name__}")
+    if floats:
+        check_features(x.F)
     return x
 
 

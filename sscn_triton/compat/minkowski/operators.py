@@ -122,14 +122,14 @@ class MinkowskiToDenseTensor(MinkowskiModuleBase):
         self.shape = shape
 
     def forward(self, input: Any) -> Values:
-        return expect(self, input).dense(self.shape)[0]
+        return expect(self, input, floats=False).dense(self.shape)[0]
 
 
 class MinkowskiToFeature(MinkowskiModuleBase):
     """The features of a sparse tensor or a field."""
 
     def forward(self, x: Any) -> Values:
-        return expect_any(self, x).F
+        return expect_any(self, x, floats=False).F
 
 
 class MinkowskiStackCat(torch.nn.Sequential):

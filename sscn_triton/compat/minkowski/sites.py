@@ -19,7 +19,7 @@ class MinkowskiPruning(MinkowskiModuleBase):
 
     def forward(self, input: Any, mask: Values) -> Any:
         """Prune a sparse tensor."""
-        x = expect(self, input)
+        x = expect(self, input, floats=False)
         rows = kept_rows(mask, len(x), x.device)
         key = x.coordinate_manager.pruned(x.coordinate_map_key, rows)
         return x.on(x.F.index_select(0, rows), key)

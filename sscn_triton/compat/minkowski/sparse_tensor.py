@@ -28,6 +28,7 @@ from sscn_triton.compat.minkowski.tensor import (
     check_features,
     check_rows,
     check_source,
+    check_values,
     manager_of,
     moved,
     other_map,
@@ -42,7 +43,7 @@ class SparseTensor(Tensor):
     """Features on the sites of a coordinate map.
 
     Args:
-        features: ``[N, C]``, floating point.
+        features: ``[N, C]``, floating point for layers and interpolation; integers or bool for labels and masks.
         coordinates: ``[N, 1 + D]``, batch index first; fractions are rounded down, with a warning. Sites are in order
             of first appearance.
         tensor_stride: one number or one per axis.
@@ -72,7 +73,7 @@ class SparseTensor(Tensor):
         requires_grad: bool | None = None,
         device: torch.device | str | int | None = None,
     ) -> None:
-        check_features(features)
+        check_values(features)
         self.quantization_mode = expect_choice("quantization_mode", quantization_mode, Quantization)
         if quantization_mode is Quantization.SPLAT_LINEAR_INTERPOLATION:
             raise ValueError("quantization_mode must not be SPLAT_LINEAR_INTERPOLATION: use TensorField.splat()")
@@ -176,6 +177,7 @@ class SparseTensor(Tensor):
 
         They are interpolated linearly on each axis between sites; inactive sites count as zeros.
         """
+        check_features(self._F)
         maps = self._manager.corners(self.coordinate_map_key, query_coordinates)
         return gathered(self._F, maps, len(query_coordinates))
 
@@ -235,7 +237,8 @@ class SparseTensor(Tensor):
         key = manager.joined([one, two])
         start = spread(self._F, *manager.common(one, key), manager.size(key))
         given, wanted = manager.common(two, key)
-        return self._on(start.index_copy(0, wanted, join(start[wanted], other._F[given])), key)
+        values = join(start[wanted], other._F[given])
+        return self._on(start.to(values.dtype).index_copy(0, wanted, values), key)
 
     def __repr__(self) -> str:
         return (
@@ -263,6 +266,8 @@ def merged(features: Values, first: Values, inverse: Values, mode: Quantization)
     """One row per site: of the rows ``features`` whose site is ``inverse``, of which ``first`` is each site's first."""
     if len(first) == len(inverse):
         return features
+    if mode is Quantization.RANDOM_SUBSAMPLE:
+        return features.index_select(0, first)
     how = MERGES.get(mode)
     if how is None:
         raise ValueError(f"quantization_mode must be one of {', '.join(key.name for key in MERGES)}, got {mode.name}")

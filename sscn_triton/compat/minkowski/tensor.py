@@ -22,7 +22,7 @@ from sscn_triton.compat.minkowski.settings import (
     sparse_tensor_operation_mode,
 )
 from sscn_triton.compat.missing import Hinted
-from sscn_triton.core.arguments import FLOATS, kind
+from sscn_triton.core.arguments import FLOATS, INTEGERS, kind
 
 INSTEAD = {
     **dict.fromkeys(("to", "cpu", "cuda", "half"), "a new tensor of features and coordinates on the device"),
@@ -222,8 +222,18 @@ class Tensor(Hinted, ABC):
 
 def check_features(features: Any) -> None:
     """Raise unless features are floating point ``[N, C]``."""
-    if not isinstance(features, Values) or features.dtype not in FLOATS:
-        raise TypeError(f"features must be a floating-point tensor [N, channels], got {kind(features)}")
+    check_matrix(features, FLOATS, "floating-point")
+
+
+def check_values(features: Any) -> None:
+    """Raise unless features are floating point, integers or bool ``[N, C]``."""
+    check_matrix(features, FLOATS + INTEGERS + (torch.bool,), "floating-point, integer or bool")
+
+
+def check_matrix(features: Any, types: tuple[torch.dtype, ...], named: str) -> None:
+    """Raise unless features are ``[N, C]`` of one of the types."""
+    if not isinstance(features, Values) or features.dtype not in types:
+        raise TypeError(f"features must be a {named} tensor [N, channels], got {kind(features)}")
     if features.ndim != 2:
         raise ValueError(f"features must be [N, channels], got {tuple(features.shape)}")
 

@@ -38,6 +38,24 @@ def test_rows_that_share_a_site_are_merged_as_the_mode_says(mode: Mode) -> None:
     assert y.cat_slice(field).F[:, 1].tolist() == FEATURES[:, 0].tolist()
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64])
+def test_labels_and_masks_are_features_until_a_layer_computes_with_them(dtype: torch.dtype) -> None:
+    labels = FEATURES.to(dtype)
+    x = ME.SparseTensor(labels, COORDINATES)
+    assert torch.equal(x.F, labels[[0, 2, 4, 6]])
+    y = tensor()
+    mask = ME.SparseTensor(x.F, coordinate_map_key=y.coordinate_map_key, coordinate_manager=y.coordinate_manager)
+    assert torch.equal((y * mask).F, y.F * x.F)
+    assert ME.MinkowskiPruning()(mask, torch.tensor([True, False, True, False])).F.dtype == dtype
+    assert mask.dense()[0].dtype == dtype
+    more = ME.SparseTensor(torch.tensor([[2.5]]), torch.tensor([[0, 9]]).int(), coordinate_manager=y.coordinate_manager)
+    assert (mask + more).F[:, 0].tolist() == [*x.F[:, 0].tolist(), 2.5]
+    for layer in (ME.MinkowskiConvolution(1, 1, 3, dimension=1), ME.MinkowskiReLU(), ME.MinkowskiLinear(1, 1)):
+        refused("features must be a floating-point tensor", lambda layer=layer: layer(mask), TypeError)
+    refused("features must be a floating-point tensor", lambda: mask.features_at_coordinates(COORDINATES), TypeError)
+    refused("floating|float", lambda: ME.SparseTensor(labels, COORDINATES, quantization_mode=Mode.MAX_POOL), TypeError)
+
+
 def test_other_quantizations_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match="3 coordinates repeat a site, which NO_QUANTIZATION refuses"):
         tensor(Mode.NO_QUANTIZATION)
@@ -200,7 +218,7 @@ def refused(words: str, call, error: type[Exception] = ValueError) -> None:
 
 def test_wrong_arguments_are_named() -> None:
     x, wide = tensor(), torch.ones(4, 2)
-    refused("floating-point", lambda: ME.SparseTensor(COORDINATES, COORDINATES), TypeError)
+    refused("floating-point, integer or bool", lambda: ME.SparseTensor(FEATURES.cfloat(), COORDINATES), TypeError)
     refused("either coordinates", lambda: ME.SparseTensor(FEATURES))
     refused(
         "needs its CoordinateManager",

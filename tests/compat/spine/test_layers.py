@@ -24,13 +24,15 @@ def leaf(*shape, seed=0):
     return torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_()
 
 
-def given(ndim, stride=1, channels=2, reach=3, count=14):
-    """A tensor of sites of any sign in two events, and its features, which require gradients."""
+def given(ndim, stride=1, channels=2, reach=3, count=14, phases=(0, 0)):
+    """A tensor of sites of any sign in two events, and its features, which require gradients. The sites are multiples
+    of the stride, moved by a phase for each event, as SPINE's `rephase` does."""
     reach = 1 if ndim == 4 else reach
     box = list(itertools.product((0, 1), *[range(-reach, reach + 1)] * ndim))
     chosen = np.random.default_rng(ndim).permutation(len(box))[:count]
     sites = torch.tensor([box[n] for n in chosen], dtype=torch.int32)
     sites[:, 1:] *= stride
+    sites[:, 1:] += torch.tensor(phases).int()[sites[:, 0].long(), None]
     features = leaf(len(sites), channels)
     return spine.create_tensor(features=features, coordinates=sites, tensor_stride=stride), features
 
@@ -77,8 +79,17 @@ def hold(y, features, kernel, found, sites, groups=1):
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize(("ndim", "unit"), CASES)
 def test_convolution_and_its_transpose(ndim, unit, window):
+    both_ways(*given(ndim, unit), ndim, unit, window)
+
+
+@pytest.mark.parametrize("window", [(3, 1, 1), (2, 2, 1), (3, 2, 1)])
+def test_phases_of_events_above_stride_1(window):
+    both_ways(*given(3, 2, phases=(1, -3)), 3, 2, window)
+
+
+def both_ways(x, features, ndim, unit, window):
+    """Hold a convolution and its transpose against the oracle."""
     kernel, stride, dilation = window
-    x, features = given(ndim, unit)
     down = spine.module("Convolution")(2, 3, kernel, stride, dilation, dimension=ndim).double()
     y = down(x)
     coarse = places(x) if stride == 1 else floored(places(x), unit * stride)
