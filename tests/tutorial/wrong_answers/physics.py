@@ -1,0 +1,46 @@
+"""What students get wrong in chapter 16, physics after segmentation: changes to a solution, (right, wrong)."""
+
+WRONG = {
+    "reckoned": {
+        "divided by the cosine": ("1.2 / 0.3 * 0.5", "1.2 / 0.3 / 0.5"),
+        "not divided by the pitch": ("1.2 / 0.3 * 0.5", "1.2 * 0.5"),
+        "the pitch in mm": ("1.2 / 0.3 * 0.5", "1.2 / 3 * 0.5"),
+        "the same energy": ("b = 100 * 938.27 / 105.66", "b = 100"),
+        "the range by the inverse masses": ("c = 938.27 / 105.66", "c = 105.66 / 938.27"),
+        "the middle of the spectrum": ("0.7 * 52.83", "0.5 * 52.83"),
+        "the density for the share": ("2 * 0.5**3 - 0.5**4", "2 * 0.5**2 * (3 - 2 * 0.5)"),
+        "the share above": ("2 * 0.5**3 - 0.5**4", "1 - 2 * 0.5**3 + 0.5**4"),
+    },
+    "lengths": {
+        "from the start": ("np.cumsum(steps[::-1])[::-1]", "np.cumsum(steps)"),
+        "the way to the end without corners": (
+            "np.cumsum(steps[::-1])[::-1]",
+            "np.linalg.norm(centres - end, axis=1)",
+        ),
+        "only to the last centre": ("np.vstack([centres, end])", "np.vstack([centres, centres[-1]])"),
+        "not turned back": ("np.cumsum(steps[::-1])[::-1]", "np.cumsum(steps[::-1])"),
+        "steps instead of sums": ("np.cumsum(steps[::-1])[::-1]", "steps"),
+        "along the first axis": ("np.linalg.norm(np.diff(corners, axis=0), axis=1)", "np.abs(np.diff(corners[:, 0]))"),
+        "one too many": ("np.cumsum(steps[::-1])[::-1]", "np.append(np.cumsum(steps[::-1])[::-1], 0)"),
+    },
+    "particle": {
+        "slices at the end too": ("left > 0.5", "left > 0"),
+        "the slice at 0.5 cm too": ("left > 0.5", "left >= 0.5"),
+        "absolute errors": ("loss[some] / curves[name](left[some]) - 1", "loss[some] - curves[name](left[some])"),
+        "magnitudes instead of squares": (
+            "((loss[some] / curves[name](left[some]) - 1) ** 2).mean()",
+            "np.abs(loss[some] / curves[name](left[some]) - 1).mean()",
+        ),
+        "the sign left in": ("- 1) ** 2).mean()", "- 1)).mean()"),
+        "the worst fit": ("min(curves", "max(curves"),
+        "the mean loss alone": (
+            "((loss[some] / curves[name](left[some]) - 1) ** 2).mean()",
+            "abs(loss[some].mean() - curves[name](left[some]).mean())",
+        ),
+        "an empty string": ("return None", 'return ""'),
+        "crashes without slices": (
+            "    if not some.any():\n        return None\n",
+            "    if not some.any():\n        return next(iter(curves))\n",
+        ),
+    },
+}
