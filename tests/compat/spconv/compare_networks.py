@@ -25,10 +25,10 @@ HERE = Path(__file__).parent
 ENGINES = ("spconv", "sscn", "float64")
 
 
-def computed(clones, name, folder):
+def computed(clones, name, folder, engines=ENGINES):
     """The results of each engine for a network."""
     found = {}
-    for engine in ENGINES:
+    for engine in engines:
         target = Path(folder) / f"{engine}.pt"
         arguments = [engine, clones, name, Path(folder) / "weights.pt", target]
         environment = {

@@ -2,7 +2,7 @@
 
     python tests/compat/spconv/foreign_networks.py {spconv,sscn,float64} FOLDER_OF_CLONES NETWORK WEIGHTS.pt TARGET.pt
 
-Weights are written by spconv's run and read by the others; "float64" is this library in that precision. Packages that
+Weights are written by the first run and read by the others; "float64" is this library in that precision. Packages that
 the networks import besides spconv are those of `foreign_stubs`.
 """
 
@@ -65,6 +65,37 @@ def pointcept_ptv3():
     v3 = importlib.import_module("pointcept.models.point_transformer_v3.point_transformer_v3m1_base")
     network = v3.PointTransformerV3(6, enable_flash=False, drop_path=0.0, enc_depths=(1, 1, 1, 2, 1))
     return network, points(), lambda given: {"features": network(dict(given)).feat}
+
+
+def pimm_spunet():
+    unet = importlib.import_module("pimm.models.sparse_unet.spconv_unet_v1m1_base")
+    network = unet.SpUNetBase(4, 5)
+    return network, points(4), lambda given: {"logits": network(given)}
+
+
+PANDA = {
+    "in_channels": 4, "order": ("hilbert", "hilbert-trans", "z", "z-trans"), "enc_depths": (3, 3, 3, 9, 3),
+    "enc_channels": (48, 96, 192, 384, 512), "enc_num_head": (3, 6, 12, 24, 32), "enc_patch_size": (256,) * 5,
+    "dec_channels": (64, 96, 192, 384), "dec_num_head": (4, 6, 12, 24), "dec_patch_size": (256,) * 4,
+    "drop_path": 0.0, "layer_scale": 0.0, "enable_flash": False,
+}  # fmt: skip
+"""Panda's backbone for semantic segmentation, by pimm's configuration, without dropped paths and FlashAttention."""
+
+
+def panda_ptv3(**more):
+    base = importlib.import_module("panda.model_base")
+    network = base.PointTransformerV3(**{**PANDA, **more})
+    return network, points(4), lambda given: {"features": network(dict(given)).feat}
+
+
+def panda_encoder():
+    return panda_ptv3(enc_mode=True)
+
+
+def pimm_ptv3():
+    v3 = importlib.import_module("pimm.models.point_transformer_v3.point_transformer_v3m2_sonata")
+    network = v3.PointTransformerV3(**PANDA)
+    return network, points(4), lambda given: {"features": network(dict(given)).feat}
 
 
 def second_middle():
@@ -196,6 +227,10 @@ NETWORKS = {
     "Pointcept SpUNet": ("Pointcept", pointcept_spunet),
     "Pointcept OA-CNNs": ("Pointcept", pointcept_oacnns),
     "Pointcept PTv3": ("Pointcept", pointcept_ptv3),
+    "pimm SpUNet-v1m1": ("pimm", pimm_spunet),
+    "pimm PT-v3m2": ("pimm", pimm_ptv3),
+    "Panda PTv3": ("Panda", panda_ptv3),
+    "Panda PTv3, encoder": ("Panda", panda_encoder),
     "SECOND, second.pytorch SpMiddleFHD": ("second.pytorch", second_middle),
     "SECOND, OpenPCDet VoxelBackBone8x": ("OpenPCDet", openpcdet_second),
     "VoxelNeXt": ("VoxelNeXt", voxelnext),
@@ -275,7 +310,7 @@ def compute(engine, clones, name, weights):
     foreign_stubs.install_projects(clones)
     torch.manual_seed(7)
     network, given, run = NETWORKS[name][1]()
-    if engine == "spconv":
+    if not Path(weights).exists():
         torch.save(network.state_dict(), weights)
     else:
         network.load_state_dict(torch.load(weights, weights_only=True))

@@ -162,6 +162,10 @@ def install_foreign():
     """Packages that no compared network brings along."""
     module("timm")
     module("timm.layers", trunc_normal_=nn.init.trunc_normal_, DropPath=DropPath)
+    module("timm.models")
+    module("timm.models.layers", trunc_normal_=nn.init.trunc_normal_, DropPath=DropPath)
+    module("huggingface_hub", PyTorchModelHubMixin=object, hf_hub_download=Unused)
+    module("pointops")
     module("addict", Dict=AttributeDict)
     module(
         "torch_scatter",
@@ -197,6 +201,11 @@ def install_projects(clones):
         module(name, pointcept.parent / name.replace(".", "/"))
     module("pointcept.models.oacnns", pointcept / "models/oacnns")
     module("pointcept.models.point_transformer_v3", pointcept / "models/point_transformer_v3")
+    for name in ("", ".models", ".models.sparse_unet", ".models.point_transformer_v3", ".utils"):
+        module(f"pimm{name}", clones / f"pimm/pimm{name}".replace(".", "/"))
+    module("pimm.engines")
+    module("pimm.engines.hooks", HookBase=object)
+    module("panda", clones / "Panda/panda")
     module("pointcept.engines")
     module("pointcept.engines.hooks", HookBase=object)
     module("pointcept.models.losses", build_criteria=Unused)

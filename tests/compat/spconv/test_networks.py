@@ -210,8 +210,60 @@ class BirdsEye(Network):
         return {"rows": y.features, "image": y.dense()}
 
 
+def cubes_of(x):
+    """The sites of the cubes of two voxels a side, the cube of each site, and the cubes' extents."""
+    sites, cube = torch.unique(torch.cat([x.indices[:, :1], x.indices[:, 1:] // 2], 1), dim=0, return_inverse=True)
+    return sites, cube, [n // 2 + 1 for n in x.spatial_shape]
+
+
+class Block(Network):
+    """The block of PTv3 and Panda: a convolution that encodes positions, attention within patches of six rows along an
+    order of the sites, and two matrices, each behind a norm and beside its input."""
+
+    def __init__(self, channels, key):
+        super().__init__()
+        self.position = spconv.SparseSequential(
+            spconv.SubMConv3d(channels, channels, 3, indice_key=key), nn.Linear(channels, channels),
+            nn.LayerNorm(channels),
+        )  # fmt: skip
+        self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(2))
+        self.qkv, self.proj = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
+        self.mlp = nn.Sequential(nn.Linear(channels, 4 * channels), nn.GELU(), nn.Linear(4 * channels, channels))
+
+    def forward(self, x):
+        rows = x.features + run(self.position, x).features
+        order = torch.argsort((x.indices.flip(1).long() * torch.tensor([1, 10, 100, 1000])).sum(1))
+        attended = torch.empty_like(rows)
+        for patch in order.split(6):
+            q, k, v = self.qkv(self.norms[0](rows[patch])).chunk(3, 1)
+            attended[patch] = functional.scaled_dot_product_attention(q[None], k[None], v[None])[0]
+        rows = rows + self.proj(attended)
+        return x.replace_feature(rows + self.mlp(self.norms[1](rows)))
+
+
+class Transformer(Network):
+    """PTv3's structure, as Panda uses it: an embedding, blocks on two levels, pooling by the largest value of each cube
+    and back through its number, with a matrix on either side."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Sequential(nn.Linear(2, 4), nn.LayerNorm(4), nn.GELU())
+        self.fine, self.coarse, self.last = Block(4, "stage0"), Block(6, "stage1"), Block(4, "stage0")
+        self.down, self.up, self.skip = nn.Linear(4, 6), nn.Linear(6, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        x = self.fine(x.replace_feature(self.embed(x.features)))
+        sites, cube, shape = cubes_of(x)
+        rows = self.down(x.features)
+        largest = rows.new_empty(len(sites), 6)
+        largest = largest.scatter_reduce(0, cube[:, None].expand_as(rows), rows, "amax", include_self=False)
+        y = self.coarse(type(x)(largest, sites, shape, x.batch_size))
+        x = x.replace_feature(self.skip(x.features) + self.up(y.features)[cube])
+        return {"rows": self.last(x).features, "coarse": y.features}
+
+
 class Pooled(Network):
-    """The structure of OA-CNNs and PTv3: sites of one cube are pooled into a new tensor, and return by their number."""
+    """The structure of OA-CNNs: sites of one cube are averaged into a new tensor, and return by their number."""
 
     def __init__(self):
         super().__init__()
@@ -219,11 +271,9 @@ class Pooled(Network):
 
     def forward(self, x):
         x = run(self.fine, x)
-        cubes = torch.cat([x.indices[:, :1], x.indices[:, 1:] // 2], 1)
-        sites, cube = torch.unique(cubes, dim=0, return_inverse=True)
+        sites, cube, shape = cubes_of(x)
         counts = torch.bincount(cube)[:, None]
         mean = x.features.new_zeros(len(sites), 2).index_add(0, cube, x.features) / counts
-        shape = [n // 2 + 1 for n in x.spatial_shape]
         y = run(self.coarse, type(x)(mean, sites, shape, x.batch_size))
         return {"rows": run(self.fine, x.replace_feature(x.features + y.features[cube])).features}
 
@@ -235,7 +285,7 @@ def given():
     return sites.int(), torch.randn(90, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
 
 
-@pytest.mark.parametrize("network", [UNet, Encoder, Lateral, BirdsEye, Pooled])
+@pytest.mark.parametrize("network", [UNet, Encoder, Lateral, BirdsEye, Pooled, Transformer])
 def test_a_network_equals_one_of_dense_layers(network):
     torch.manual_seed(2)
     sites, features = given()
