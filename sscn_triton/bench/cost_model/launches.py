@@ -60,13 +60,16 @@ class _Watch(TorchDispatchMode):
         return result
 
 
-def asked_by(run: Callable[[], Any]) -> Asked:
+def asked_by(run: Callable[[], Any], skip: bool = True) -> Asked:
     """The requests that ``run`` makes of a device: a GPU, or the CPU with this library's kernels in place of the CPU's
-    own code. The kernels do not run, and results contain whatever was in memory, so rulebooks must already exist."""
+    own code.
+
+    With ``skip`` the kernels do not run, and results contain whatever was in memory, so rulebooks must already exist.
+    """
     from sscn_triton.ops.triton.launch import count_launches
 
     asked = Asked()
-    with count_launches(skip=True) as launched, _Watch(asked):
+    with count_launches(skip) as launched, _Watch(asked):
         run()
     asked.kernels.update(launch.kernel for launch in launched)
     asked.memory += sum(launch.memory for launch in launched)

@@ -1,9 +1,9 @@
 """One int64 key per site, in lexicographic order.
 
-A *frame* is the box whose sites the keys number: int64 ``[2, 1 + D]``, its lowest site and its extents. The device
-computes and uses it. The host reads it together with the sizes for which it must wait anyway, and only then refuses a
-box with more sites than an int64 can number. Until then an overflowed key is harmless: it is only compared, never used
-as an index.
+A *frame* is the box whose sites the keys number: int32 or int64 ``[2, 1 + D]``, its lowest and its highest site. The
+device computes and uses it. The host reads it together with the sizes for which it must wait anyway, and only then
+refuses a box with more sites than an int64 can number. Until then an overflowed key is harmless: it is only compared,
+never used as an index.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ NOWHERE = tl.constexpr(2**63 - 1)  # the key that means no site; it sorts after 
 @triton.jit
 def axis_key(key, coordinate, frame, axis: tl.constexpr, AXES: tl.constexpr):
     """Extend a key by one axis; NOWHERE if this or an earlier coordinate is outside the frame."""
-    low = tl.load(frame + axis)
-    extent = tl.load(frame + AXES + axis)
+    low = tl.load(frame + axis).to(tl.int64)
+    extent = tl.load(frame + AXES + axis).to(tl.int64) - low + 1
     digit = coordinate - low
     inside = (key != NOWHERE) & (digit >= 0) & (digit < extent)
     return tl.where(inside, key * extent + digit, NOWHERE)
@@ -35,7 +35,7 @@ def axis_key(key, coordinate, frame, axis: tl.constexpr, AXES: tl.constexpr):
 def pack_kernel(coordinates, frame, keys, count, AXES: tl.constexpr, BLOCK: tl.constexpr):
     """``keys[row]``: the key of each of ``count`` sites.
 
-    coordinates ``[count, AXES]`` int32, frame ``[2, AXES]`` int64, keys ``[count]`` int64.
+    coordinates ``[count, AXES]`` and frame ``[2, AXES]`` int32, keys ``[count]`` int64.
     """
     row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = row < count
@@ -47,11 +47,13 @@ def pack_kernel(coordinates, frame, keys, count, AXES: tl.constexpr, BLOCK: tl.c
 
 
 def frame_of(coordinates: Tensor) -> Tensor:
-    """The smallest frame around the sites."""
-    if not len(coordinates):
-        return torch.zeros(2, coordinates.shape[1], dtype=torch.int64, device=coordinates.device)
-    low, high = torch.aminmax(coordinates, dim=0)
-    return torch.stack([low.long(), high.long() - low + 1])
+    """The smallest frame around the sites, ``[2, 1 + D]`` int32."""
+    frame = coordinates.new_empty(2, coordinates.shape[1])
+    if len(coordinates):
+        torch.aminmax(coordinates, dim=0, out=(frame[0], frame[1]))
+    else:
+        frame[0], frame[1] = 0, -1
+    return frame
 
 
 def pack(coordinates: Tensor, frame: Tensor) -> Tensor:
@@ -68,7 +70,7 @@ def pack(coordinates: Tensor, frame: Tensor) -> Tensor:
 def check_frame(frame: Sequence[int]) -> None:
     """Refuse a frame, given as its ``2 (1 + D)`` numbers, if its sites overflow int32 or its keys overflow int64."""
     axes = len(frame) // 2
-    low, extent = frame[:axes], [max(n, 0) for n in frame[axes:]]
-    high = [a + n - 1 for a, n in zip(low, extent, strict=True)]
+    low, high = frame[:axes], frame[axes:]
+    extent = [max(b - a + 1, 0) for a, b in zip(low, high, strict=True)]
     refuse_beyond_int32(low, high)
     refuse_beyond_int64(low, high, extent)

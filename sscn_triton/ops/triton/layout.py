@@ -24,18 +24,24 @@ import triton.language as tl
 from torch import Tensor
 
 from sscn_triton.ops.rules import Reading
-from sscn_triton.ops.triton.launch import BLOCK, ceil_div, launch
+from sscn_triton.ops.triton.launch import BLOCK, ceil_div, launch, power_of_two
 
 UNIT = 16  # positions that share a mask: the minimum number of rows of a matrix instruction
 WORD = 63  # taps in a word of a mask
-UNITS = 128  # units per program of the kernel that makes masks
+POSITIONS = 64  # rows per program of the kernels that make a reading
 
 
 @triton.jit
 def table_place(rows, BLOCK: tl.constexpr):
-    """Flat position, tap and row of the program's elements of a table ``[V, rows]``."""
-    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    return place, place // rows, place % rows
+    """Flat position (int64), tap (int32) and row (int64) of the program's elements of a table ``[V, rows]``.
+
+    One division of 64 bits finds the program's first element; those of its other elements have 32 bits.
+    """
+    first = tl.program_id(0).to(tl.int64) * BLOCK
+    tap = first // rows
+    count = rows.to(tl.uint32)
+    row = (first - tap * rows).to(tl.uint32) + tl.arange(0, BLOCK).to(tl.uint32)
+    return first + tl.arange(0, BLOCK), (tap + row // count).to(tl.int32), (row % count).to(tl.int64)
 
 
 @triton.jit(do_not_specialize=["size"])
@@ -69,61 +75,66 @@ def transpose_kernel(table, transposed, size, rows, columns, BLOCK: tl.constexpr
     """``transposed[tap, table[tap, row]] = row``: table ``[V, rows]``, transposed ``[V, columns]``, both int32."""
     place, tap, row = table_place(rows, BLOCK)
     found = tl.load(table + place, mask=place < size, other=-1)
-    tl.store(transposed + tap * columns + found, row.to(tl.int32), mask=found >= 0)
+    tl.store(transposed + tap.to(tl.int64) * columns + found, row.to(tl.int32), mask=found >= 0)
 
 
-@triton.jit(do_not_specialize=["size", "rows"])
-def arrange_kernel(table, order, arranged, size, rows, BLOCK: tl.constexpr):
-    """``arranged[tap, p] = table[tap, order[p]]``: table and arranged ``[V, rows]``, order ``[rows]``, all int32."""
-    place, tap, position = table_place(rows, BLOCK)
-    row = tl.load(order + position, mask=place < size, other=0)
-    found = tl.load(table + tap * rows + row, mask=place < size, other=-1)
-    tl.store(arranged + place, found, mask=place < size)
+@triton.jit
+def load_word(table, row, inside, rows, word, TAPS: tl.constexpr, WORD: tl.constexpr, LANES: tl.constexpr):
+    """The entries of a block of rows at the taps of one word, ``[LANES, rows of the block]``, -1 where there is none.
 
-
-@triton.jit(do_not_specialize=["rows"])
-def row_masks_kernel(table, masks, rows, TAPS: tl.constexpr, WORD: tl.constexpr, BLOCK: tl.constexpr):
-    """The taps at which each row names another: table ``[TAPS, rows]`` int32, masks ``[words, rows]`` int64."""
-    row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    word = tl.program_id(1).to(tl.int64)
-    mask = tl.zeros([BLOCK], tl.int64)
-    for bit in range(tl.minimum(WORD, TAPS - word * WORD).to(tl.int32)):
-        found = tl.load(table + (word * WORD + bit) * rows + row, mask=row < rows, other=-1)
-        mask |= (found >= 0).to(tl.int64) << bit
-    tl.store(masks + word * rows + row, mask, mask=row < rows)
+    Also returns the bit of each lane, where its line begins in the table, and which entries exist.
+    """
+    lane = tl.arange(0, LANES).to(tl.int64)
+    tap = word * WORD + lane
+    line = (tap * rows)[:, None]
+    there = ((lane < WORD) & (tap < TAPS))[:, None] & inside
+    return tl.load(table + line + row, mask=there, other=-1), lane[:, None], line, there
 
 
 @triton.jit(do_not_specialize=["word", "rows"])
-def gray_rank_kernel(masks, ranks, word, rows, BLOCK: tl.constexpr):
-    """The place of each mask in a Gray code, in which neighbours differ by one bit.
+def gray_rank_kernel(
+    table, ranks, word, rows, TAPS: tl.constexpr, WORD: tl.constexpr, LANES: tl.constexpr, BLOCK: tl.constexpr
+):
+    """The place of each row's mask in a Gray code, in which neighbours differ by one bit.
 
-    masks ``[words, rows]`` int64, of which one word is read; ranks ``[rows]`` int64.
+    table ``[TAPS, rows]`` int32, of which the taps of one word are read; ranks ``[rows]`` int64.
     """
     row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    rank = tl.load(masks + word * rows + row, mask=row < rows, other=0)
+    found, bit, _, _ = load_word(table, row, row < rows, rows, word, TAPS, WORD, LANES)
+    rank = tl.sum((found >= 0).to(tl.int64) << bit, 0)
     for power in tl.static_range(6):
         rank ^= rank >> (1 << power)
     tl.store(ranks + row, rank, mask=row < rows)
 
 
 @triton.jit(do_not_specialize=["rows", "units"])
-def unit_masks_kernel(row_masks, order, masks, rows, units, UNIT: tl.constexpr, BLOCK: tl.constexpr):
-    """The taps that are active in each unit: row_masks ``[words, rows]`` and masks ``[words, units]`` int64, order
-    ``[rows]`` int32."""
-    unit = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+def arrange_kernel(
+    table, ranked, arranged, order, masks, rows, units, TAPS: tl.constexpr, WORD: tl.constexpr, LANES: tl.constexpr,
+    UNIT: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """``arranged[tap, p] = table[tap, ranked[p]]``, and the taps that are active in each unit.
+
+    table and arranged ``[TAPS, rows]`` int32; ranked ``[rows]`` int64, order ``[rows]`` int32 with the same numbers;
+    masks ``[words, units]`` int64.
+    """
+    position = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     word = tl.program_id(1).to(tl.int64)
-    mask = tl.zeros([BLOCK], tl.int64)
-    for position in tl.static_range(UNIT):
-        inside = unit * UNIT + position < rows
-        row = tl.load(order + unit * UNIT + position, mask=inside, other=0)
-        mask |= tl.load(row_masks + word * rows + row, mask=inside, other=0)
-    tl.store(masks + word * units + unit, mask, mask=unit < units)
+    inside = position < rows
+    row = tl.load(ranked + position, mask=inside, other=0)
+    if word == 0:
+        tl.store(order + position, row.to(tl.int32), mask=inside)
+    found, bit, line, there = load_word(table, row, inside, rows, word, TAPS, WORD, LANES)
+    tl.store(arranged + line + position, found, mask=there)
+    active = tl.max(tl.reshape((found >= 0).to(tl.int32), [LANES, BLOCK // UNIT, UNIT]), 2)
+    unit = tl.program_id(0).to(tl.int64) * (BLOCK // UNIT) + tl.arange(0, BLOCK // UNIT)
+    tl.store(masks + word * units + unit, tl.sum(active.to(tl.int64) << bit, 0), mask=unit < units)
 
 
 def rule_ends(table: Tensor) -> Tensor:
-    """The cumulative number of entries of a table ``[V, N]`` that name a row, at the end of each block and in total."""
+    """The cumulative number of entries of a table ``[V, N]`` that name a row, at the end of each block; the last one is
+    the total, also for an empty table."""
     blocks = ceil_div(table.numel(), BLOCK)
-    counts = torch.zeros(blocks + 1, dtype=torch.int64, device=table.device)
+    counts = torch.empty(blocks, dtype=torch.int64, device=table.device) if blocks else table.new_zeros(1)
     launch(count_kernel, (blocks,), table=table, counts=counts, size=table.numel(), BLOCK=BLOCK)
     return counts.cumsum(0)
 
@@ -132,7 +143,8 @@ def pairs(table: Tensor, ends: Tensor, rule_count: int) -> tuple[Tensor, Tensor,
     """``(input_rows, output_rows, spans)`` of a table in the order of its rows."""
     taps, rows = table.shape
     input_rows, output_rows = table.new_empty(rule_count), table.new_empty(rule_count)
-    spans = torch.zeros(taps, 2, dtype=torch.int64, device=table.device)
+    make = torch.empty if rows else torch.zeros  # the kernel writes every span if there is a row
+    spans = make(taps, 2, dtype=torch.int64, device=table.device)
     launch(
         fill_kernel, (ceil_div(table.numel(), BLOCK),), table=table, ends=ends, input_rows=input_rows,
         output_rows=output_rows, spans=spans, size=table.numel(), rows=rows, BLOCK=BLOCK,
@@ -154,23 +166,15 @@ def transposed_table(table: Tensor, columns: int) -> Tensor:
 def reading(table: Tensor) -> list[Tensor]:
     """``[table, order, masks]`` from a table in the order of its rows."""
     taps, rows = table.shape
-    words, blocks = ceil_div(taps, WORD), ceil_div(rows, BLOCK)
-    row_masks = torch.empty(words, rows, dtype=torch.int64, device=table.device)
+    words, units, blocks = ceil_div(taps, WORD), ceil_div(rows, UNIT), ceil_div(rows, POSITIONS)
+    shape = {"rows": rows, "TAPS": taps, "WORD": WORD, "LANES": power_of_two(min(taps, WORD)), "BLOCK": POSITIONS}
+    ranks = torch.empty(rows, dtype=torch.int64, device=table.device)
+    launch(gray_rank_kernel, (blocks,), table=table, ranks=ranks, word=words // 2, **shape)
+    ranked = torch.sort(ranks, stable=True).indices
+    arranged, order, masks = torch.empty_like(table), table.new_empty(rows), ranks.new_empty(words, units)
     launch(
-        row_masks_kernel, (blocks, words), table=table, masks=row_masks, rows=rows, TAPS=taps, WORD=WORD, BLOCK=BLOCK
-    )  # fmt: skip
-    ranks = torch.empty_like(row_masks[0])
-    launch(gray_rank_kernel, (blocks,), masks=row_masks, ranks=ranks, word=words // 2, rows=rows, BLOCK=BLOCK)
-    order = torch.sort(ranks, stable=True).indices.int()
-    arranged, units = torch.empty_like(table), ceil_div(rows, UNIT)
-    launch(
-        arrange_kernel, (ceil_div(table.numel(), BLOCK),), table=table, order=order, arranged=arranged,
-        size=table.numel(), rows=rows, BLOCK=BLOCK,
-    )  # fmt: skip
-    masks = row_masks.new_empty(words, units)
-    launch(
-        unit_masks_kernel, (ceil_div(units, UNITS), words), row_masks=row_masks, order=order, masks=masks, rows=rows,
-        units=units, UNIT=UNIT, BLOCK=UNITS,
+        arrange_kernel, (blocks, words), table=table, ranked=ranked, arranged=arranged, order=order, masks=masks,
+        units=units, UNIT=UNIT, **shape,
     )  # fmt: skip
     return [arranged, order, masks]
 

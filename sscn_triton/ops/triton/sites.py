@@ -36,7 +36,7 @@ def unique_sites(coordinates: Tensor) -> tuple[Tensor, Tensor]:
     frame = frame_of(coordinates)
     keys, order = torch.sort(pack(coordinates, frame), stable=True)
     new = torch.ones(count, dtype=torch.bool, device=keys.device)
-    new[1:] = keys[1:] != keys[:-1]
+    torch.ne(keys[1:], keys[:-1], out=new[1:])
     # A stable sort keeps equal sites in order, so the first row of a run is the first appearance of its site.
     run_start = torch.where(new, rows, 0).cummax(0).values
     first_row = torch.empty_like(rows)
@@ -72,7 +72,7 @@ def search_kernel(
 
     With MIRROR the kernel also writes the opposite tap: if i feeds j through a tap, j feeds i through the opposite one.
 
-    coordinates ``[count, AXES]`` int32, frame ``[2, AXES]`` int64; sorted_keys and order ``[count]`` int64 are the
+    coordinates ``[count, AXES]`` and frame ``[2, AXES]`` int32; sorted_keys and order ``[count]`` int64 are the
     sites' keys, ascending, and their rows; table ``[TAPS, count]`` int32, of which ``size`` entries are searched in
     ``steps`` bisections.
     """
@@ -86,7 +86,7 @@ def search_kernel(
         step = rest // volume
         rest = rest % volume
         here = tl.load(coordinates + row * AXES + axis, mask=inside, other=0).to(tl.int64)
-        key = axis_key(key, here + step * DILATION[axis - 1] - PADDING[axis - 1], frame, axis, AXES)
+        key = axis_key(key, here + step.to(tl.int64) * DILATION[axis - 1] - PADDING[axis - 1], frame, axis, AXES)
     low = tl.zeros_like(row)
     high = low + count
     for _ in range(steps):
@@ -100,7 +100,7 @@ def search_kernel(
     found = tl.load(order + low, mask=hit, other=-1)
     tl.store(table + place, found.to(tl.int32), mask=hit)
     if MIRROR:
-        tl.store(table + (TAPS - 1 - tap) * count + found, row.to(tl.int32), mask=hit)
+        tl.store(table + (TAPS - 1 - tap).to(tl.int64) * count + found, row.to(tl.int32), mask=hit)
 
 
 def submanifold_rules(coordinates: Tensor, kernel_size: Sequence[int], dilation: Sequence[int]) -> list[Tensor]:
@@ -163,12 +163,14 @@ def reached_key(
         volume = volume // GEOMETRY[axis][6]
         here = tl.load(site + axis, mask=inside, other=0).to(tl.int64)
         if BACKWARD:
-            step = rest // volume
+            step = (rest // volume).to(tl.int64)
             reached = here * stride + step * dilation - padding
         else:
             moved = here + padding
             period = stride // common
-            step = floor_mod(floor_mod(moved // common, period) * inverse, period) + rest // volume * period
+            step = (
+                floor_mod(floor_mod(moved // common, period) * inverse, period) + (rest // volume).to(tl.int64) * period
+            )
             key = tl.where((floor_mod(moved, common) == 0) & (step < kernel), key, NOWHERE)
             reached = (moved - step * dilation) // stride
         rest = rest % volume
@@ -181,15 +183,16 @@ def reached_key(
 def reached_frame_kernel(
     frame, reached, AXES: tl.constexpr, GEOMETRY: tl.constexpr, BOUNDS: tl.constexpr, BACKWARD: tl.constexpr
 ):
-    """The frame of all sites that sites in ``frame`` can reach; both ``[2, AXES]`` int64. Runs as one program."""
-    tl.store(reached, tl.load(frame))
-    tl.store(reached + AXES, tl.load(frame + AXES))
+    """The frame of all sites that sites in ``frame`` can reach: frame ``[2, AXES]`` int32, reached ``[2, AXES]`` int64.
+    Runs as one program."""
+    tl.store(reached, tl.load(frame).to(tl.int64))
+    tl.store(reached + AXES, tl.load(frame + AXES).to(tl.int64))
     for axis in tl.static_range(1, AXES):
         stride = GEOMETRY[axis][1]
         padding = GEOMETRY[axis][2]
         reach = GEOMETRY[axis][3] * (GEOMETRY[axis][0] - 1)
-        low = tl.load(frame + axis)
-        high = low + tl.load(frame + AXES + axis) - 1
+        low = tl.load(frame + axis).to(tl.int64)
+        high = tl.load(frame + AXES + axis).to(tl.int64)
         if BACKWARD:
             low = low * stride - padding
             high = high * stride + reach - padding
@@ -202,7 +205,7 @@ def reached_frame_kernel(
             low = tl.maximum(low, 0)
             high = tl.minimum(high, BOUNDS[axis - 1] - 1)
         tl.store(reached + axis, low)
-        tl.store(reached + AXES + axis, high - low + 1)
+        tl.store(reached + AXES + axis, high)
 
 
 @triton.jit(do_not_specialize=["count"])
@@ -262,8 +265,9 @@ def join_kernel(
     first = there & (tl.load(keys + position - 1, mask=there & (position > 0), other=-1) != key)
     for back in tl.static_range(AXES):
         axis = AXES - 1 - back
-        extent = tl.load(frame + AXES + axis)
-        coordinate = tl.load(frame + axis) + key % extent
+        low = tl.load(frame + axis)
+        extent = tl.load(frame + AXES + axis) - low + 1
+        coordinate = low + key % extent
         tl.store(reached + output * AXES + axis, coordinate.to(tl.int32), mask=first)
         key = key // extent
 
@@ -328,7 +332,7 @@ def _rules_to_reached(coordinates: Tensor, window: Window) -> list[Tensor]:
     taps, geometry = volume(window.kernel_size), _geometry(window)
     coordinates = coordinates.contiguous()
     given = frame_of(coordinates)
-    frame = torch.empty_like(given)
+    frame = torch.empty_like(given, dtype=torch.int64)
     options: dict[str, Any] = {"AXES": axes, "GEOMETRY": geometry, "BACKWARD": window.backward}
     launch(reached_frame_kernel, (1,), frame=given, reached=frame, BOUNDS=window.bounds, **options)
     total = geometry[0] * count
@@ -338,9 +342,10 @@ def _rules_to_reached(coordinates: Tensor, window: Window) -> list[Tensor]:
     keys, candidates = torch.sort(keys)
     new = keys != NOWHERE.value
     rule_count = new.sum()
-    new[1:] &= keys[1:] != keys[:-1]
+    new[1:].logical_and_(keys[1:] != keys[:-1])  # `&=` would also copy the result onto itself
     ordinals = new.cumsum(0, dtype=torch.int32)
-    *box, reached_count, rule_count = _read(frame, new.sum(), rule_count)
+    *box, rule_count = _read(ordinals[-1:], frame, rule_count)
+    reached_count = box.pop(0) if total else 0
     check_frame(box)
     reached = coordinates.new_empty(reached_count, axes)
     forward, backward = coordinates.new_full((taps, reached_count), -1), coordinates.new_full((taps, count), -1)

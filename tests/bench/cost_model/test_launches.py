@@ -12,12 +12,15 @@ from unittest import mock
 
 import pytest
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
+from triton.runtime import interpreter
 
 from sscn_triton import SparseTensor, models, prepare
 from sscn_triton.bench.cost_model.launches import asked_by
+from sscn_triton.ops.triton import sites
 from sscn_triton.ops.triton.interpreted import interpreted
 from sscn_triton.ops.triton.launch import count_launches
-from tests.support.clouds import random_cloud
+from tests.support.clouds import random_cloud, random_sites
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are compiled here, not interpreted")
 
@@ -32,6 +35,7 @@ def prepared() -> tuple[torch.nn.Module, SparseTensor]:
 
 LAYER_BY_LAYER = {"evaluation": 99, "forward": 171, "step": 475}
 FUSED = {"evaluation": 55, "forward": 104, "step": 364}
+RULEBOOKS = {"sites": 18, "submanifold": 13, "strided": 23}
 AUTOCAST = {"forward": 111, "step": 377}
 
 
@@ -60,6 +64,25 @@ def test_under_autocast_convolutions_cast_neither_weights_nor_their_gradients(pr
     assert {"forward": forward.launches, "step": step.launches} == AUTOCAST
     casts = forward.operators["_to_copy"], step.operators["_to_copy"]
     assert casts == (AUTOCAST["forward"] - FUSED["forward"], AUTOCAST["step"] - FUSED["step"])
+
+
+def test_launches_that_build_rulebooks_are_no_more_than_they_were() -> None:
+    """A sort counts as one. What the interpreter itself asks of PyTorch is not counted."""
+    interpret = interpreter.GridExecutor.__call__
+
+    def unwatched(*args: Any, **kwargs: Any) -> Any:
+        with _disable_current_modes():
+            return interpret(*args, **kwargs)
+
+    cloud = random_sites(40, size=32).int()
+    threes, twos, ones, zeros = ((n,) * 3 for n in (3, 2, 1, 0))
+    with mock.patch.object(interpreter.GridExecutor, "__call__", unwatched):
+        found = {
+            "sites": asked_by(lambda: sites.unique_sites(cloud), skip=False),
+            "submanifold": asked_by(lambda: sites.submanifold_rules(cloud, threes, ones), skip=False),
+            "strided": asked_by(lambda: sites.strided_rules(cloud, twos, twos, zeros, ones, ()), skip=False),
+        }
+    assert {name: asked.launches for name, asked in found.items()} == RULEBOOKS, "\n".join(map(str, found.values()))
 
 
 def test_counted_launches_are_those_that_run(prepared: Any) -> None:

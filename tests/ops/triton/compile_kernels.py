@@ -183,6 +183,7 @@ LAYERS = {  # groups, channels in and out of each, rows
     "160>128": (1, 160, 128, 1 << 17),
     "depthwise 32": (32, 1, 1, 1 << 14),
 }
+DIVIDING = {"search_kernel", "fill_kernel", "transpose_kernel", "reach_kernel"}  # each place of a table by its rows
 GATHERING = {"convolution_kernel", "weight_gradient_kernel", "depthwise_kernel"}
 PLAIN = ("1>16", "5>5", "depthwise 32")  # in float32, only the others are compiled with everything that can be fused
 PART = {  # variants of the default run: every kernel, and the widest and the narrowest of each kind of product
@@ -258,10 +259,11 @@ def variants(target: str, part: bool = False, compiled: bool = True) -> Iterator
 def measure(met: Met) -> dict[str, float]:
     """Registers per thread, spilled bytes, shared memory and matrix instructions.
 
+    For kernels that divide places of a table by its rows also all instructions, which a division of 64 bits multiplies.
     For a convolution and a weight gradient also the inner loop's instructions, its issue slots for each gathered row
     and tap (``slots``), its matrix instructions and waits, and the mean bytes per global load.
     """
-    binary, gathers = met.binary, met.kernel in GATHERING
+    binary, gathers, divides = met.binary, met.kernel in GATHERING, met.kernel in DIVIDING
     found: dict[str, float] = {"shared": binary.metadata.shared}
     if "amdgcn" in binary.asm:
         text = binary.asm["amdgcn"]
@@ -271,7 +273,7 @@ def measure(met: Met) -> dict[str, float]:
             Path(file.name).write_bytes(binary.asm["cubin"])
             usage, text = (
                 subprocess.run([CUOBJDUMP, option, file.name], capture_output=True, text=True, check=True).stdout
-                if option != "-sass" or gathers  # disassembling takes half a second
+                if option != "-sass" or gathers or divides  # disassembling takes half a second
                 else ""
                 for option in ("--dump-resource-usage", "-sass")
             )
@@ -280,6 +282,8 @@ def measure(met: Met) -> dict[str, float]:
     assert spills
     matrix = len(inner_loop.MATRIX.findall(text))
     found |= {"registers": int(registers[1]), "spills": int(spills[1]), "matrix": matrix}
+    if divides:
+        found["instructions"] = inner_loop.count(text)
     if gathers:
         loop = inner_loop.of_amdgcn(text) if "amdgcn" in binary.asm else inner_loop.of_sass(text)
         slots = round(loop.instructions * inner_loop.repeats(met.arguments), 2)

@@ -32,6 +32,11 @@ class Loop(NamedTuple):
     load_bytes: float
 
 
+def count(text: str) -> int:
+    """The number of instructions of a kernel in NVIDIA's or AMD's machine code."""
+    return len(SASS.findall(text)) or len(re.findall(r"^\s+[a-z]+_", text, re.MULTILINE))
+
+
 def of_sass(text: str) -> Loop:
     """The largest innermost loop of a disassembled kernel that loads from global memory; without one, the largest."""
     lines = [(int(address, 16), instruction) for address, instruction in SASS.findall(text)]

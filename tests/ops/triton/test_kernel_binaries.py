@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 BUDGET = json.loads((HERE / "kernel_budget.json").read_text())
 OF_LAYERS = {"convolution_kernel", "depthwise_kernel", "weight_gradient_kernel", "reduce_kernel"}  # named by their use
 USES = ("forward", "input gradient", "weight gradient", "reduction")
-SLACK = {"registers": 1.2, "shared": 1.2, "spills": 1.0, "loop": 1.1, "slots": 1.1, "waits": 1.0}
+SLACK = {"registers": 1.2, "shared": 1.2, "spills": 1.0, "loop": 1.1, "slots": 1.1, "waits": 1.0, "instructions": 1.1}
 """A number may be at most this many times its budget, for compilers other than the pinned one."""
 LEAST = {"loop_matrix": 1.0, "load_bytes": 0.9}
 """A number must be at least this share of its budget."""
@@ -143,6 +143,7 @@ def test_the_inner_loop_is_read_off_machine_code() -> None:
     assert inner_loop.of_sass(SASS) == (5, 1, 1, 9.0)  # the outer loop holds two; the larger one counts
     assert inner_loop.of_amdgcn(AMDGCN) == (4, 1, 1, 16.0)
     assert inner_loop.of_sass("") == (0, 0, 0, 0.0)
+    assert [inner_loop.count(text) for text in (SASS, AMDGCN, "")] == [10, 6, 0]
 
 
 def test_issue_slots_count_every_block_of_channels() -> None:
