@@ -1,0 +1,104 @@
+"""Table and verdict of the recipes, from the record that `recipe` writes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.stats import t as student
+
+from sscn_triton.common.table import Table
+from sscn_triton.common.units import percent
+
+BASIC = "the basic recipe"
+"""The names of its trainings begin with this."""
+LEVEL = 0.95
+"""Confidence level of the interval."""
+Record = Mapping[str, Any]
+
+
+def basic(record: Record) -> np.ndarray:
+    """Held-out nonzero accuracy of the basic recipe in percent, by seed."""
+    found = [one for name, one in record["cells"].items() if name.startswith(BASIC)]
+    return 100 * np.array([one["scores"]["nonzero_accuracy"] for one in found])
+
+
+def chance(record: Record) -> float:
+    """How far one more training of the basic recipe may lie from the mean of those that were done, in points: half the
+    width of Student's prediction interval at LEVEL, t * s * sqrt(1 + 1/n); infinite for one training.
+
+    Formula: https://en.wikipedia.org/wiki/Prediction_interval, unknown mean and variance.
+    """
+    values = basic(record)
+    number = len(values)
+    if number < 2:
+        return math.inf
+    return float(student.ppf((1 + LEVEL) / 2, number - 1) * values.std(ddof=1) * math.sqrt(1 + 1 / number))
+
+
+def differences(record: Record) -> dict[str, float]:
+    """Accuracy of each other recipe minus the mean of the basic one, in points, the largest first."""
+    mean = float(basic(record).mean())
+    others = {
+        name: 100 * one["scores"]["nonzero_accuracy"] - mean
+        for name, one in record["cells"].items()
+        if not name.startswith(BASIC)
+    }
+    return dict(sorted(others.items(), key=lambda pair: -pair[1]))
+
+
+def constant(record: Record) -> tuple[str, float]:
+    """The most frequent class of the held-out events, and the accuracy of giving it to every voxel."""
+    first = next(iter(record["cells"].values()))
+    share, name = max(zip(first["scores"]["class_share"], record["classes"], strict=True))
+    return name, share
+
+
+def recipe_rows(record: Record) -> Table:
+    """One row per training: the basic recipe by seed, then the others from the best to the worst, then the best
+    constant answer."""
+    cells, points = record["cells"], differences(record)
+    names = [name for name in cells if name.startswith(BASIC)]
+    rows = []
+    for name in [*sorted(names), *points]:
+        one = cells[name]
+        rows.append([
+            name,
+            f"{one['passes']:,}",
+            f"{one['cpu_seconds'] / 60:.1f}",
+            percent(one["training_accuracy"]),
+            percent(one["scores"]["nonzero_accuracy"]),
+            f"{points[name]:+.1f}" if name in points else "",
+            *(percent(value) for value in one["scores"]["class_accuracy"]),
+        ])  # fmt: skip
+    best, share = constant(record)
+    shares = (percent(float(name == best)) for name in record["classes"])
+    rows.append([f"{best} everywhere", "", "", "", percent(share), "", *shares])
+    return Table(["recipe", "events seen", "CPU minutes", "training", "held out", "points", *record["classes"]], rows)
+
+
+def verdict(record: Record) -> str:
+    """Which recipes differ from the basic one by more than chance."""
+    values, limit, points = basic(record), chance(record), differences(record)
+    mean, number = values.mean(), len(values)
+    if number < 2:
+        return "One seed of the basic recipe does not show which differences are chance."
+    told = (
+        f"The basic recipe reaches {mean:.1f} % on average over {number} seeds ({values.min():.1f} to "
+        f"{values.max():.1f} %); one more seed would lie within {limit:.1f} points of this mean with a probability of "
+        f"{100 * LEVEL:g} %."
+    )
+    for word, chosen in (
+        ("Better by more", {name: value for name, value in points.items() if value > limit}),
+        ("Worse by more", {name: value for name, value in points.items() if value < -limit}),
+    ):
+        listed = ", ".join(f"{name} ({value:+.1f})" for name, value in chosen.items())
+        told += f" {word}: {listed or 'none'}."
+    return told
+
+
+def summary_text(record: Record) -> str:
+    """The table and the verdict as text."""
+    return "\n\n".join(["", recipe_rows(record).text(), verdict(record)])
