@@ -80,7 +80,6 @@ COMMANDS = {
         "label the voxels of a file with a trained network",
         "study.training.config:Predict",
         "study.training.prediction:predict",
-        needs=("lightning",),
     ),
     "convert": Command("copy events from one file format to another", f"{EVENTS}:Convert", f"{EVENTS}:convert"),
     "convert-checkpoint": Command(
@@ -111,7 +110,7 @@ COMMANDS = {
         "study.training.config:EvaluateConfig",
         "study.training.evaluation:evaluate",
         positional=False,
-        needs=("lightning", *CLUSTERS),
+        needs=CLUSTERS,
     ),
     "study": Command(
         "train a sparse and a dense UResNet side by side and write a report",

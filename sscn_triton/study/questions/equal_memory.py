@@ -18,8 +18,7 @@ from sscn_triton.study.runs.curves import curve
 from sscn_triton.study.runs.run import STATISTICS_BATCHES, Outcome, make_network, warm_up
 from sscn_triton.study.training.loop import Limit, estimate_statistics, train
 from sscn_triton.study.training.metrics import Tally
-from sscn_triton.study.training.networks import Kind, NetworkSettings
-from sscn_triton.study.training.segmentation import voxel_logits
+from sscn_triton.study.training.networks import Kind, NetworkSettings, voxel_logits
 
 STATE_BYTES = 16
 """Bytes per parameter trained by Adam: the parameter, its gradient and two moments, four bytes each."""

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from sscn_triton.lartpc import CLASS_NAMES, Event
+from sscn_triton.study.analysis.judging import judge
 from sscn_triton.study.data.batches import training_events
 from sscn_triton.study.runs.curves import last_tenth
-from sscn_triton.study.runs.run import STATISTICS_BATCHES, judge
+from sscn_triton.study.runs.run import STATISTICS_BATCHES
 from sscn_triton.study.training.loop import Limit, estimate_statistics, train
 from sscn_triton.study.training.metrics import ClassWeights, Tally
 from sscn_triton.study.training.networks import NetworkSettings, make_network

@@ -32,14 +32,16 @@ from sscn_triton.common.options import check_least, check_suffix
 from sscn_triton.common.results import Results, about
 from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.lartpc import CLASS_NAMES, Event, project
+from sscn_triton.study.analysis.judging import judge
 from sscn_triton.study.data.batches import Batch, as_batch, random_crop, simulated, training_crops
 from sscn_triton.study.questions.active_set import Respect, dense_network, sparse_network
 from sscn_triton.study.questions.two_by_two_report import rate, summary_text
 from sscn_triton.study.runs.curves import curve, last_tenth
-from sscn_triton.study.runs.run import STATISTICS_BATCHES, judge
+from sscn_triton.study.runs.run import STATISTICS_BATCHES
 from sscn_triton.study.training.loop import Limit, estimate_statistics, train_module
 from sscn_triton.study.training.metrics import Scores, Tally, event_losses
-from sscn_triton.study.training.segmentation import Segmentation, voxel_logits
+from sscn_triton.study.training.networks import voxel_logits
+from sscn_triton.study.training.segmentation import Segmentation
 
 PROGRAM = "python -m sscn_triton.study.questions.two_by_two"
 BACKGROUND = len(CLASS_NAMES)

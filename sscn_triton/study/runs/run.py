@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, NamedTuple
@@ -13,15 +13,16 @@ import torch
 
 from sscn_triton.common.memory import PeakMemory
 from sscn_triton.lartpc import CLASS_NAMES, Event
+from sscn_triton.study.analysis.judging import judge
 from sscn_triton.study.analysis.predictions import Closer
 from sscn_triton.study.config import StudyConfig
 from sscn_triton.study.data.batches import Batch, as_batch, training_crops, training_events
 from sscn_triton.study.runs.curves import curve, last_tenth
 from sscn_triton.study.training import networks
 from sscn_triton.study.training.loop import Limit, Step, estimate_statistics, train
-from sscn_triton.study.training.metrics import ClassWeights, Scores, Tally, segmentation_loss
-from sscn_triton.study.training.networks import Kind
-from sscn_triton.study.training.segmentation import Objective, voxel_logits
+from sscn_triton.study.training.metrics import ClassWeights, Scores, segmentation_loss
+from sscn_triton.study.training.networks import Kind, voxel_logits
+from sscn_triton.study.training.segmentation import Objective
 
 STATISTICS_BATCHES = 16
 """Number of training batches from which batch norm's statistics are computed before judging."""
@@ -155,35 +156,3 @@ def warm_up(kind: Kind, config: StudyConfig, batch: Batch) -> None:
     small = replace(config, filters=1, depth=min(2, config.depth))
     network = make_network(kind, small, len(batch.spatial_shape))
     segmentation_loss(voxel_logits(network, batch), batch.labels, batch.events, batch.images).backward()
-
-
-def judge(
-    network: torch.nn.Module,
-    images: Iterable[Event],
-    classes: int = len(CLASS_NAMES),
-    visit: Callable[[Event, np.ndarray], None] | None = None,
-    seconds: float | None = None,
-) -> tuple[Scores, list[np.ndarray], list[float]]:
-    """Judge `images` one at a time; returns scores, the predicted class of each voxel, and seconds per image.
-
-    Images go to the network's own device; the seconds include the loss. visit: called with every image and its
-    probabilities [N, classes]. seconds: time after which no further image is judged, except that at least one image
-    with a voxel of known label is.
-    """
-    network.eval()
-    device = next(network.parameters()).device
-    end = None if seconds is None else time.perf_counter() + seconds
-    tally, predictions, taken = Tally(classes), [], []
-    with torch.no_grad():
-        for image in images:
-            batch = as_batch([image]).to(device)
-            start = time.perf_counter()
-            logits = voxel_logits(network, batch)
-            tally.add(logits, batch.labels)
-            predictions.append(logits.argmax(1).cpu().numpy().astype(np.int8))
-            taken.append(time.perf_counter() - start)
-            if visit is not None:
-                visit(image, torch.softmax(logits.float(), 1).cpu().numpy())
-            if end is not None and tally.confusions and time.perf_counter() >= end:
-                break
-    return tally.scores(), predictions, taken

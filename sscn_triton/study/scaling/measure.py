@@ -23,9 +23,8 @@ from sscn_triton.study.data.batches import Batch, as_batch
 from sscn_triton.study.data.labels import project
 from sscn_triton.study.scaling.extrapolate import record
 from sscn_triton.study.training.metrics import segmentation_loss
-from sscn_triton.study.training.networks import Kind, NetworkSettings, make_network
+from sscn_triton.study.training.networks import Kind, NetworkSettings, make_network, voxel_logits
 from sscn_triton.study.training.optimizer import adam
-from sscn_triton.study.training.segmentation import voxel_logits
 
 SIZES = (32, 64, 96, 128, 160, 192, 256, 384, 512, 768)
 BATCHES = (1, 2, 4, 8)

@@ -13,12 +13,12 @@ from sscn_triton.common.output import as_json
 from sscn_triton.common.progress import Progress
 from sscn_triton.common.units import percent
 from sscn_triton.lartpc import Event, EventFile, open_events
+from sscn_triton.study.analysis.judging import judge
 from sscn_triton.study.analysis.predictions import Closer
 from sscn_triton.study.data.batches import LEAST_VOXELS
 from sscn_triton.study.data.identity import simulations
 from sscn_triton.study.data.labels import project, relabel
 from sscn_triton.study.data.tiling import covering
-from sscn_triton.study.runs.run import judge
 from sscn_triton.study.training.checkpoint import Checkpoint, load_checkpoint, network_of, training_options
 from sscn_triton.study.training.config import EvaluateConfig, TrainConfig
 from sscn_triton.study.training.metrics import Scores, voxel_metrics

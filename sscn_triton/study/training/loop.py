@@ -19,8 +19,9 @@ from torch.utils.data import DataLoader, IterableDataset
 from sscn_triton.common.progress import Progress
 from sscn_triton.study.data.batches import Batch
 from sscn_triton.study.training.config import Schedule
+from sscn_triton.study.training.networks import voxel_logits
 from sscn_triton.study.training.recorder import Measured, Recorder
-from sscn_triton.study.training.segmentation import Objective, Segmentation, scheduled, set_learning_rate, voxel_logits
+from sscn_triton.study.training.segmentation import Objective, Segmentation, scheduled, set_learning_rate
 
 RECENT = 20
 """Number of steps over which the accuracy in the progress display is averaged."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
+from torch import Tensor, nn
 
+from sscn_triton import SparseTensor
 from sscn_triton.common.options import check_types
 from sscn_triton.models import DenseUResNet, SparseUResNet
+
+if TYPE_CHECKING:
+    from sscn_triton.study.data.batches import Batch
 
 Kind = Literal["sparse", "matched", "study"]
 Network = SparseUResNet | DenseUResNet
@@ -67,3 +72,12 @@ def make_network(settings: NetworkSettings, seed: int = 0) -> Network:
     dense = DenseUResNet(*arguments)
     dense.load_sparse_weights(sparse)
     return dense
+
+
+def voxel_logits(network: nn.Module, batch: Batch) -> Tensor:
+    """Logits [N, classes] of the active voxels, by a sparse network or by a dense one that reads the whole image."""
+    tensor = SparseTensor(batch.features, batch.coordinates, batch.spatial_shape, batch.images)
+    if not isinstance(network, DenseUResNet):
+        return network(tensor).features
+    logits = network(tensor.dense())
+    return logits.movedim(1, -1)[batch.coordinates.long().unbind(1)]

@@ -15,7 +15,7 @@ from sscn_triton.lartpc.numbering import as_named, can_express
 from sscn_triton.study.data.batches import as_batch
 from sscn_triton.study.data.labels import project
 from sscn_triton.study.training.checkpoint import Checkpoint, load_checkpoint, network_of, training_options
-from sscn_triton.study.training.segmentation import voxel_logits
+from sscn_triton.study.training.networks import voxel_logits
 
 if TYPE_CHECKING:
     from sscn_triton.study.training.config import Predict

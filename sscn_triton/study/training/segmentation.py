@@ -11,21 +11,11 @@ import lightning
 import torch
 from torch import Tensor, nn
 
-from sscn_triton import SparseTensor
-from sscn_triton.models import DenseUResNet
 from sscn_triton.study.data.batches import Batch
 from sscn_triton.study.training.config import Schedule
 from sscn_triton.study.training.metrics import UNKNOWN, ClassWeights, event_accuracies, event_losses
+from sscn_triton.study.training.networks import voxel_logits
 from sscn_triton.study.training.optimizer import adam
-
-
-def voxel_logits(network: nn.Module, batch: Batch) -> Tensor:
-    """Logits [N, classes] of the active voxels, by a sparse network or by a dense one that reads the whole image."""
-    tensor = SparseTensor(batch.features, batch.coordinates, batch.spatial_shape, batch.images)
-    if not isinstance(network, DenseUResNet):
-        return network(tensor).features
-    logits = network(tensor.dense())
-    return logits.movedim(1, -1)[batch.coordinates.long().unbind(1)]
 
 
 def one_cycle(progress: float, peak: float) -> float:

@@ -26,11 +26,12 @@ from sscn_triton.common.files import only_writer, write_whole
 from sscn_triton.common.optional import install
 from sscn_triton.common.output import as_json
 from sscn_triton.lartpc import EventFileError
+from sscn_triton.study.analysis.judging import judge
 from sscn_triton.study.data.batches import ENERGY_UNIT
 from sscn_triton.study.data.datamodule import EventImages
 from sscn_triton.study.data.identity import difference
 from sscn_triton.study.data.labels import class_names
-from sscn_triton.study.runs.run import STATISTICS_BATCHES, judge
+from sscn_triton.study.runs.run import STATISTICS_BATCHES
 from sscn_triton.study.training.checkpoint import (
     Checkpoint,
     final_weights,

@@ -27,6 +27,7 @@ from sscn_triton.common.processes import run_all, run_apart
 from sscn_triton.lartpc import Event, simulate
 from sscn_triton.models import DenseUResNet
 from sscn_triton.study import published
+from sscn_triton.study.analysis import judging
 from sscn_triton.study.config import StudyConfig
 from sscn_triton.study.data import batches as data
 from sscn_triton.study.laptop import budget, comparison, figures, report
@@ -37,7 +38,7 @@ from sscn_triton.study.runs import curves, run
 from sscn_triton.study.runs.figures import STYLE
 from sscn_triton.study.runs.run import Job, Outcome
 from sscn_triton.study.scaling import measure
-from sscn_triton.study.training import loop, segmentation
+from sscn_triton.study.training import loop, networks, segmentation
 from sscn_triton.study.training.loop import Limit
 from sscn_triton.study.training.metrics import Tally, event_accuracies, segmentation_loss
 from tests.support.browser import check_head
@@ -174,7 +175,7 @@ def test_dense_logits_are_those_of_the_active_voxels(events: list[Event]) -> Non
 
     batch = data.as_batch(events[:2])
     expected = torch.cat([batch.features, 2 * batch.features], 1)
-    assert torch.equal(segmentation.voxel_logits(Identity(filters=1, depth=1), batch), expected)
+    assert torch.equal(networks.voxel_logits(Identity(filters=1, depth=1), batch), expected)
 
 
 def test_both_kinds_start_from_the_same_weights() -> None:
@@ -210,7 +211,7 @@ def test_statistics_are_plain_means_over_the_batches(events: list[Event]) -> Non
     network = DenseUResNet(filters=1, depth=1)
     network.network = norm
     batches = [data.as_batch([event]) for event in events[:2]]
-    segmentation.voxel_logits(network.train(), data.as_batch(events[2:3]))  # leaves a trace that must be forgotten
+    networks.voxel_logits(network.train(), data.as_batch(events[2:3]))  # leaves a trace that must be forgotten
     loop.estimate_statistics(network, batches)
     dense = [data_as_image(batch) for batch in batches]
     assert norm.running_mean is not None
@@ -469,9 +470,9 @@ def test_the_evaluation_stops_when_the_time_is_up() -> None:
     network = run.make_network("sparse", StudyConfig(**TINY), 3)
     image = simulate(0, 0, size=16)
     unknown = image.replace(labels=np.full(len(image), -1))
-    scores, predictions, seconds = run.judge(network, [unknown, image, image], seconds=0.0)
+    scores, predictions, seconds = judging.judge(network, [unknown, image, image], seconds=0.0)
     assert (scores.events, len(predictions), len(seconds)) == (1, 2, 2)
-    assert len(run.judge(network, [image] * 3)[1]) == 3
+    assert len(judging.judge(network, [image] * 3)[1]) == 3
 
 
 def test_a_report_is_replaced_as_a_whole(finished: Path, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from sscn_triton.study.questions.two_by_two_report import (
 )
 from sscn_triton.study.training.loop import estimate_statistics
 from sscn_triton.study.training.metrics import Tally
-from sscn_triton.study.training.segmentation import voxel_logits
+from sscn_triton.study.training.networks import voxel_logits
 
 TINY = Setting(
     events=3, choosing=2, judging=2, image=48, size=16, images=2, filters=1, depth=2, steps=3, trial_steps=2,

@@ -19,7 +19,7 @@ from sscn_triton.study.data.batches import as_batch
 from sscn_triton.study.training.checkpoint import load_checkpoint, load_network, save_checkpoint, training_options
 from sscn_triton.study.training.config import EvaluateConfig, TrainConfig
 from sscn_triton.study.training.evaluation import evaluate
-from sscn_triton.study.training.segmentation import voxel_logits
+from sscn_triton.study.training.networks import voxel_logits
 from sscn_triton.study.training.stages import curve, main, read_stage, record
 from sscn_triton.study.training.trainer import train
 
