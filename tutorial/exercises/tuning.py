@@ -1,0 +1,140 @@
+"""Exercises of chapter 17: slots by hand, keys of a tuner, the search for a tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from checker import Case, check, check_numbers, explain_numbers, shown
+
+Call = dict[str, Any]
+
+
+def check_reckoned(answer: Callable[[], tuple[float, ...]]) -> None:
+    """Check the five numbers of exercise 1."""
+    check_numbers(answer, (6, 132 / 64, 79, 79 * 132 * 27 / 1000, 3))
+
+
+def check_searches(answer: Callable[..., int]) -> None:
+    """Check a student's `searches(calls, start)`."""
+
+    def expected(calls: list[Call], start: int) -> int:
+        def size(rows: int) -> int:
+            return next(n for n in range(64) if rows <= start * 4**n)
+
+        return len({(*list(call.values())[:4], size(call["rows"])) for call in calls})
+
+    check(answer, expected, lists_of_calls(), lambda w, g: explain_numbers((w,), (g,)))
+
+
+def lists_of_calls() -> Iterator[Case]:
+    """None, equal calls, each part of the key, every border, many."""
+
+    def call(rows: int, kernel: str = "forward", *more: Any) -> Call:
+        names = "channels_in", "channels_out", "precision"
+        given = dict(zip(names, more or (16, 16, "bfloat16"), strict=True))
+        return {"kernel": kernel, **given, "rows": rows}
+
+    yield {"calls": [], "start": 4096}
+    yield {"calls": [call(0), call(1), call(4096)], "start": 4096}
+    yield {"calls": [call(4096), call(4097)], "start": 4096}
+    yield {"calls": [call(4000), call(4000, "weight gradient")], "start": 4096}
+    yield {
+        "calls": [
+            call(900, "forward", *more)
+            for more in ((16, 32, "f16"), (32, 16, "f16"), (16, 32, "f32"))
+        ],
+        "start": 4096,
+    }
+    borders = [1000 * 4**n + more for n in range(12) for more in (0, 1)]
+    yield {"calls": [call(rows) for rows in borders], "start": 1000}
+    rng = np.random.default_rng(17)
+    kernels = "forward", "input gradient", "weight gradient"
+    many = [
+        call(int(4.0 ** rng.uniform(1, 11)), str(rng.choice(kernels)))
+        for _ in range(60)
+    ]
+    yield {"calls": many, "start": 100}
+
+
+Tiles = dict[str, tuple[float | None, float]]
+"""For each tile the error of its result, None if it does not fit, and milliseconds."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Runs a tile; the right result has the norm 5."""
+
+    tiles: Tiles
+
+    def __call__(self, tile: str) -> np.ndarray:
+        error, _ = self.tiles[tile]
+        if error is None:
+            raise RuntimeError("out of shared memory")
+        return np.array([3.0, 4.0 + 5 * error])
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Times a tile, unless its result is wrong."""
+
+    tiles: Tiles
+
+    def __call__(self, tile: str) -> float:
+        error, milliseconds = self.tiles[tile]
+        if error is None or not abs(error) <= 0.01:
+            raise ValueError(f"the clock was asked about {tile!r}, which is not right")
+        return milliseconds
+
+
+def check_fastest(answer: Callable[..., str]) -> None:
+    """Check a student's `fastest(candidates, run, right, clock)`."""
+
+    def expected(
+        candidates: Sequence[str],
+        run: Run,
+        right: np.ndarray,
+        clock: Clock,
+    ) -> str:
+        first = run.tiles[candidates[0]][1]
+        allowed = [
+            (milliseconds, name)
+            for name, (error, milliseconds) in run.tiles.items()
+            if error is not None and abs(error) <= 0.01 and 1.03 * milliseconds < first
+        ]
+        return min(allowed)[1] if allowed else candidates[0]
+
+    check(answer, expected, devices(), explain_tile)
+
+
+def devices() -> Iterator[Case]:
+    """One alone; faster, not clearly faster, wrong, NaN, too large ones."""
+    nan = float("nan")
+    cases: tuple[Tiles, ...] = (
+        {"untuned": (0.0, 1.0)},
+        {"untuned": (0.0, 1.0), "a": (0.001, 0.5)},
+        {"untuned": (0.0, 1.0), "a": (0.001, 1.5)},
+        {"untuned": (0.0, 1.0), "a": (0.0, 0.98)},
+        {"untuned": (0.0, 1.0), "a": (0.0, 0.6), "b": (0.0, 0.4), "c": (0.0, 0.5)},
+        {"untuned": (0.0, 1.0), "a": (0.0, 0.5), "b": (0.0, 0.49)},
+        {"untuned": (0.0, 1.0), "a": (0.5, 0.1), "b": (-0.5, 0.1), "c": (0.0, 0.9)},
+        {"untuned": (0.0, 1.0), "a": (0.05, 0.1), "b": (0.009, 0.9)},
+        {"untuned": (0.0, 1.0), "a": (nan, 0.1)},
+        {"untuned": (0.0, 1.0), "a": (None, 0.1), "b": (0.0, 0.7)},
+    )
+    for tiles in cases:
+        yield {
+            "candidates": list(tiles),
+            "run": Run(tiles),
+            "right": np.array([3.0, 4.0]),
+            "clock": Clock(tiles),
+        }
+
+
+def explain_tile(wanted: str, got: Any) -> str:
+    """Say which tile was wanted."""
+    same = isinstance(got, str) and str(got) == wanted
+    return "" if same else f"    wanted {wanted!r}, got {shown(got)}"
