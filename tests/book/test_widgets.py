@@ -13,6 +13,7 @@ import pytest
 from sscn_ref import (
     HashTable,
     active_growth,
+    convolve,
     pack_keys,
     strided_rulebook,
     submanifold_rulebook,
@@ -216,11 +217,12 @@ def from_gray(code: int) -> int:
 
 
 @pytest.mark.parametrize("way", ["print", "no scripts"])
-def test_a_still_picture_replaces_the_widget_in_print_and_without_javascript(chromium, book, way):
-    with visit(chromium, book / "interactive.html", java_script_enabled=way == "print") as seen:
+@pytest.mark.parametrize(("name", "count"), [("interactive", 4), ("relation", 1)])
+def test_a_still_picture_replaces_the_widget_in_print_and_without_javascript(chromium, book, way, name, count):
+    with visit(chromium, book / f"{name}.html", java_script_enabled=way == "print") as seen:
         if way == "print":
             seen.page.emulate_media(media="print")
-        assert seen.page.locator("figure.widget").count() == 4
+        assert seen.page.locator("figure.widget").count() == count
         for picture in seen.page.locator("figure.widget img.still").all():
             assert picture.is_visible()
         assert not any(live.is_visible() for live in seen.page.locator("figure.widget .live").all())
@@ -230,3 +232,61 @@ def test_on_a_screen_the_widget_replaces_the_still_picture(page):
     assert not any(picture.is_visible() for picture in page.locator("figure.widget img.still").all())
     assert all(live.is_visible() for live in page.locator("figure.widget .live").all())
     assert page.locator("figure.widget .live").count() == 4
+
+
+@pytest.fixture(params=["desktop", pytest.param("dark", marks=pytest.mark.deep), "phone"])
+def relation_page(request, chromium, book) -> Iterator[Any]:
+    """The page on the one relation, with the same checks at the end as `page`."""
+    with visit(chromium, book / "relation.html", request.param) as seen:
+        yield seen.page
+        seen.keep(request.param, f"relation-{request.node.originalname}")
+        assert (seen.outside(), seen.failed, seen.complaints) == ([], [], [])
+
+
+LINE = np.array([0, 1, 2, 0, 3, 0, 4, 5])
+
+
+def convolved(stride: int, dilation: int, padding: int) -> list[str]:
+    """The texts of the outputs of a layer with the weights 1, 10 and 100, empty for inactive ones."""
+    sites, values = np.insert(np.argwhere(LINE), 0, 0, axis=1), LINE[LINE > 0].astype(float)
+    book = strided_rulebook(sites, 3, stride, padding, dilation, spatial_shape=len(LINE))
+    outputs = convolve(values[:, np.newaxis], np.array([1.0, 10, 100]).reshape(3, 1, 1), book)[:, 0]
+    shown = [""] * ((len(LINE) + 2 * padding - 2 * dilation - 1) // stride + 1)
+    for u, total in zip(book.output_coordinates[:, 1], outputs, strict=True):
+        shown[u] = str(int(total))
+    return shown
+
+
+def test_the_sliders_of_the_relation_show_the_layer_of_the_reference(relation_page):
+    widget = relation_page.locator("#widget-relation")
+    sliders = {name: widget.get_by_label(f"{name} =", exact=False) for name in ("stride s", "dilation d", "padding p")}
+    stride, dilation, padding = sliders.values()
+    for slider in sliders.values():
+        slider.press("Home")
+    for s, d, p in [(1, 1, 0), (2, 1, 0), (2, 1, 1), (2, 3, 1), (3, 3, 0), (1, 3, 3), (3, 2, 3)]:
+        for slider, low, wanted in ((stride, 1, s), (dilation, 1, d), (padding, 0, p)):
+            slider.press("Home")
+            for _ in range(wanted - low):
+                slider.press("ArrowRight")
+        wanted = convolved(s, d, p)
+        assert widget.locator("svg text.output").all_text_contents() == wanted
+        assert widget.locator(".equation").inner_text() == f"x = {s}·u + {d}·t − {p}"
+        kept = {int(x) for x in np.flatnonzero(LINE)} if p == d and s == 1 else set()
+        frames = widget.locator("svg rect.output").evaluate_all(
+            "cells => cells.map(cell => cell.classList.contains('kept'))"
+        )
+        assert set(np.flatnonzero(frames).tolist()) == kept
+        for end in ("Home", "End"):  # the first output and the last
+            output = widget.get_by_label("output u =", exact=False)
+            output.press(end)
+            u = len(wanted) - 1 if end == "End" else 0
+            places = [s * u + d * t - p for t in range(3)]
+            values = ["outside" if not 0 <= x < len(LINE) else str(LINE[x] or "empty") for x in places]
+            assert [row.split("\t")[2] for row in widget.locator("tbody tr").all_inner_texts()] == values
+            said = widget.locator("p.status").inner_text()
+            assert said.startswith(f"Output {u} sums {wanted[u]}." if wanted[u] else f"Output {u} is inactive")
+            assert f"{sum(map(bool, wanted))} of {len(wanted)} outputs" in said
+    sizes = widget.locator("svg text").evaluate_all(
+        "texts => texts.filter(text => text.textContent).map(text => text.getBoundingClientRect().height)"
+    )
+    assert min(sizes) > 11  # pixels, on a phone too

@@ -5,7 +5,7 @@
 globalThis.widgets ??= {
   // An element with attributes and children; functions among the attributes listen to events.
   make(tag, attributes = {}, ...children) {
-    const drawn = ["svg", "path", "rect"].includes(tag);
+    const drawn = ["svg", "path", "rect", "text"].includes(tag);
     const element = drawn ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) {
       if (typeof value === "function") element.addEventListener(name, value);

@@ -17,6 +17,7 @@ from sphinx.application import Sphinx
 from sscn_book.widgets import data, pictures
 
 WIDGETS = {
+    "relation": (data.relation, pictures.relation),
     "dilation": (data.dilation, pictures.dilation),
     "rulebook": (data.rulebook, pictures.rulebook),
     "hashing": (data.hashing, pictures.hashing),

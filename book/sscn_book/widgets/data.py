@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from sscn_ref import (
     HashTable,
     Rulebook,
     active_growth,
+    convolve,
     pack_keys,
     strided_rulebook,
     submanifold_rulebook,
@@ -29,6 +31,9 @@ CORNER, EXTENT = (96, 48), 96  # of the window of event 0 that is shown: a verte
 HOOK = [(0, 1), (1, 1), (1, 2), (2, 3), (3, 3), (4, 3), (4, 4), (5, 0)]
 EXTENT_2D = 6
 TILES = (16, 32, 64)
+LINE = [0, 1, 2, 0, 3, 0, 4, 5]  # values of inputs; 0 is no value but an inactive site
+WEIGHTS = [1, 10, 100]
+SETTINGS = {"s": (1, 3), "d": (1, 3), "p": (0, 3)}
 Numbers = dict[str, Any]
 
 
@@ -37,6 +42,31 @@ def event_sites() -> NDArray[np.int32]:
     """Return the sites [N, 4] of the first simulated event of the tutorials."""
     coordinates = open_events(EVENTS)[0].coordinates
     return np.insert(np.asarray(coordinates, np.int32), 0, 0, axis=1)
+
+
+def relation() -> Numbers:
+    """Return five values on a line and, for each stride, dilation and padding, the outputs (position, sum) of a layer.
+
+    The weights of the taps are 1, 10 and 100, so that the digits of a sum are the values that each tap brought.
+    """
+    sites = np.insert(np.argwhere(LINE), 0, 0, axis=1)
+    values = np.array([[float(value)] for value in LINE if value])
+    weight = np.array(WEIGHTS, float).reshape(-1, 1, 1)
+    layers = {}
+    for s, d, p in itertools.product(*(range(low, high + 1) for low, high in SETTINGS.values())):
+        size = (len(LINE) + 2 * p - d * (len(WEIGHTS) - 1) - 1) // s + 1
+        book = strided_rulebook(sites, len(WEIGHTS), s, p, d, spatial_shape=len(LINE))
+        sums = convolve(values, weight, book)[:, 0]
+        outputs = zip(book.output_coordinates[:, 1].tolist(), map(int, sums), strict=True)
+        layers[f"{s},{d},{p}"] = {"size": size, "outputs": list(outputs)}
+    return {
+        "extent": len(LINE),
+        "values": LINE,
+        "weights": WEIGHTS,
+        "most": {name: high for name, (_, high) in SETTINGS.items()},
+        "widest": max(layer["size"] for layer in layers.values()),
+        "layers": layers,
+    }
 
 
 def dilation() -> Numbers:

@@ -23,6 +23,28 @@ def png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
+def relation(numbers: Numbers) -> bytes:
+    """Draw inputs, outputs and rules of the layer with stride 2, dilation 1 and padding 1."""
+    s, d, p = 2, 1, 1
+    layer = numbers["layers"][f"{s},{d},{p}"]
+    figure = Figure(figsize=(7.4, 2.4), layout="constrained")
+    axes = figure.subplots()
+    shift = (numbers["extent"] - layer["size"]) / 2
+    for u, total in layer["outputs"]:
+        axes.add_patch(square(0, u + shift))
+        axes.text(u + shift, 0, str(total), ha="center", va="center")
+        for tap in range(len(numbers["weights"])):
+            x = s * u + d * tap - p
+            if 0 <= x < numbers["extent"] and numbers["values"][x]:
+                axes.plot([u + shift, x], [0.45, 2.55], color=BLUE, lw=1)
+    for x, value in enumerate(numbers["values"]):
+        axes.add_patch(square(3, x) if value else Rectangle((x - 0.45, 2.55), 0.9, 0.9, fill=False, ec=GREY))
+        axes.text(x, 3, str(value or ""), ha="center", va="center")
+    axes.set(xlim=(-0.6, numbers["extent"] - 0.4), ylim=(3.6, -0.6), aspect="equal")
+    axes.axis("off")
+    return png(figure)
+
+
 def dilation(numbers: Numbers) -> bytes:
     """Draw the active pixels after 0, 1, 3 and 5 ordinary convolutions; submanifold ones keep the first set."""
     figure = Figure(figsize=(7.4, 2.4), layout="constrained")
