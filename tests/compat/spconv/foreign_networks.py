@@ -85,7 +85,7 @@ PANDA = {
 def panda_ptv3(**more):
     base = importlib.import_module("panda.model_base")
     network = base.PointTransformerV3(**{**PANDA, **more})
-    return network, points(4), lambda given: {"features": network(dict(given)).feat}
+    return network, points(4, count=600), lambda given: {"features": network(dict(given)).feat}
 
 
 def panda_encoder():
@@ -95,7 +95,7 @@ def panda_encoder():
 def pimm_ptv3():
     v3 = importlib.import_module("pimm.models.point_transformer_v3.point_transformer_v3m2_sonata")
     network = v3.PointTransformerV3(**PANDA)
-    return network, points(4), lambda given: {"features": network(dict(given)).feat}
+    return network, points(4, count=600), lambda given: {"features": network(dict(given)).feat}
 
 
 def second_middle():
