@@ -24,6 +24,12 @@ class Engines(NamedTuple):
 
 ENGINES: dict[str, Engines] = {}
 """The engines of every operator, by its name."""
+ON_CPU: dict[str, Callable[..., Any]] = {}
+"""The engine that every operator runs on CPU tensors: `Engines.cpu`, or what `sscn_triton.ops.triton.interpreted` puts
+in its place."""
+_BEYOND = torch._C._after_ADInplaceOrView_keyset.raw_repr()
+_PLAIN = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU).raw_repr()
+"""The dispatch keys of plain CPU tensors among those that come after autograd and version counters (`_BEYOND`)."""
 
 
 def operator(
@@ -57,12 +63,13 @@ def operator(
         LIBRARY.define(name + schema, tags=(torch.Tag.pt2_compliant_tag,))
         guarded = _after(check, True, gpu)
         engines = Engines(guarded if cpu is None else _after(check, False, cpu), guarded)
-        LIBRARY.impl(name, engines.cpu, "CPU")
+        ON_CPU[name] = engines.cpu
+        LIBRARY.impl(name, lambda *arguments: ON_CPU[name](*arguments), "CPU")
         LIBRARY.impl(name, engines.gpu, "CUDA")
         overload = getattr(torch.ops.sscn, name).default
         if fake is not None:
             torch.library.register_fake(overload, fake, lib=LIBRARY)
-        recording = _recording(overload, setup_context, backward or _no_backward(name))
+        recording = _recording(overload, setup_context, backward or _no_backward(name), mutates)
         LIBRARY.impl(name, recording, "Autograd", with_keyset=True)
         if fake is not None:
             torch.library.register_vmap(overload, _by_slices(overload, mutates), lib=LIBRARY)
@@ -83,18 +90,18 @@ def _after(check: Callable[..., Any], on_gpu: bool, engine: Callable[..., Any]) 
     return checked
 
 
-def _recording(overload: Any, setup_context: Any, backward: Any) -> Callable[..., Any]:
+def _recording(overload: Any, setup_context: Any, backward: Any, mutates: tuple[str, ...]) -> Callable[..., Any]:
     """The operator with its derivative, as `torch.library.register_autograd` makes it, but in a third of the time per
     call and with support for the transforms of `torch.func`. Forward mode raises; that function returns zeros for it.
     """
     name = overload._schema.name.split("::")[1]
-    below = torch._C._after_autograd_keyset
     defaults = [a.default_value if a.has_default_value() else None for a in overload._schema.arguments]
+    run = _below_autograd(name, overload, mutates)
 
     def forward(ctx: Any, *given: Any) -> Any:
         *arguments, keys = given
-        with torch._C._AutoDispatchBelowAutograd(), _recorded_around():
-            output = overload.redispatch(keys & below, *arguments)
+        with _recorded_around():
+            output = run(keys, arguments)
         if setup_context is not None:
             setup_context(ctx, arguments, output)
         return output
@@ -116,12 +123,28 @@ def _recording(overload: Any, setup_context: Any, backward: Any) -> Callable[...
                 return record(*arguments, keys)
             with enable_single_level_autograd_function():
                 return record(*arguments, keys)
-        with torch._C._AutoDispatchBelowAutograd():
-            return overload.redispatch(keys & below, *arguments)
+        return run(keys, arguments)
 
     for function in (back, recording):
         _hide_from_compiler(function)
     return recording
+
+
+def _below_autograd(name: str, overload: Any, mutates: tuple[str, ...]) -> Callable[[Any, Any], Any]:
+    """The operator without its derivative. On plain CPU tensors, where the dispatcher would do nothing but call the
+    engine, the engine is called directly, because PyTorch converts all arguments for each of its calls.
+    """
+    below = torch._C._after_autograd_keyset
+    written = _places(overload, mutates)
+
+    def run(keys: Any, arguments: Any) -> Any:
+        with torch._C._AutoDispatchBelowAutograd():
+            if keys.raw_repr() & _BEYOND != _PLAIN:
+                return overload.redispatch(keys & below, *arguments)
+            _count_versions(written, arguments)
+            return ON_CPU[name](*arguments)
+
+    return run
 
 
 def _no_backward(name: str) -> Callable[..., Any]:
@@ -195,12 +218,20 @@ def _slice(argument: Any, dim: Any, place: int) -> Any:
 
 def _counting_versions(overload: Any, mutates: tuple[str, ...]) -> Callable[..., Any]:
     """The operator with version counters for its writes, so that a backward pass refuses overwritten tensors."""
-    places = [place for place, argument in enumerate(overload._schema.arguments) if argument.name in mutates]
+    written = _places(overload, mutates)
 
     def noted(keys: Any, *arguments: Any) -> Any:
-        for place in places:
-            if arguments[place] is not None:
-                torch.autograd.graph.increment_version(arguments[place])
+        _count_versions(written, arguments)
         return overload.redispatch(keys & torch._C._after_ADInplaceOrView_keyset, *arguments)
 
     return noted
+
+
+def _places(overload: Any, names: tuple[str, ...]) -> list[int]:
+    return [place for place, argument in enumerate(overload._schema.arguments) if argument.name in names]
+
+
+def _count_versions(written: list[int], arguments: Any) -> None:
+    for place in written:
+        if arguments[place] is not None:
+            torch.autograd.graph.increment_version(arguments[place])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from sscn_triton import nn
 from sscn_triton.core.rulebook import Rulebook
 from sscn_triton.functional import strided_step
 from sscn_triton.ops import registration
@@ -185,10 +188,34 @@ def test_a_pass_does_not_import_the_compiler() -> None:
     assert done.stdout.strip() == "False"
 
 
+def test_on_plain_cpu_tensors_an_operator_is_dispatched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch converts all arguments whenever it dispatches, which can take longer than the engine."""
+    x = random_cloud(6, channels=4, size=3)
+    network = nn.Sequential(nn.BatchNormReLU(4), nn.SubmanifoldConv(4, 4, 3)).to(x.dtype)
+    monkeypatch.setattr(torch._ops.OpOverload, "redispatch", lambda *_: pytest.fail("dispatched again"))
+    before = network[0].running_mean._version
+    network(x).features.sum().backward()
+    assert network[0].running_mean._version == before + 1
+
+
+def test_modes_see_the_operators_that_are_recorded() -> None:
+    seen = set()
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, kinds: Any, args: Any = (), kwargs: Any = None) -> Any:
+            seen.add(str(function))
+            return function(*args, **kwargs or {})
+
+    features, weight, _, rulebook = case("submanifold")
+    with Watch():
+        convolution(features, weight, rulebook.rules, rulebook.output_count).sum().backward()
+    assert {"sscn.convolution.default", "sscn.weight_gradient.default"} <= seen
+
+
 def test_operators_run_their_gpu_code_on_the_cpu_only_inside_interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
     features, weight, _, rulebook = case("submanifold")
 
-    def gpu(features: torch.Tensor, weight: torch.Tensor, rules: list[torch.Tensor], count: int) -> torch.Tensor:
+    def gpu(features: torch.Tensor, weight: Any, rules: Any, count: int, *_: Any) -> torch.Tensor:
         return features.new_full((count, 6), 7.0)
 
     engines = registration.ENGINES["convolution"]._replace(gpu=gpu)

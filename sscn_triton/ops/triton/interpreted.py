@@ -6,21 +6,17 @@ Interpretation must be switched on before Triton is imported; tests/conftest.py 
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Iterator
 
-import torch
-
-from sscn_triton.ops.registration import ENGINES
+from sscn_triton.ops.registration import ENGINES, ON_CPU
 
 
 @contextlib.contextmanager
 def interpreted() -> Iterator[None]:
     """Inside this context, operators on CPU tensors run their Triton kernels in Triton's interpreter."""
-    with torch.library._scoped_library("sscn", "IMPL") as library:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PyTorch warns that a kernel replaces another
-            for name, engines in ENGINES.items():
-                if engines.cpu is not engines.gpu:
-                    library.impl(name, engines.gpu, "CPU", allow_override=True)
+    before = dict(ON_CPU)
+    ON_CPU.update({name: engines.gpu for name, engines in ENGINES.items()})
+    try:
         yield
+    finally:
+        ON_CPU.update(before)
