@@ -25,6 +25,8 @@ NUMBERS = tuple(str(number) for number in range(128))
 """Names of labels of unknown meaning: all numbers that fit into a label's type."""
 SHAPE_NAMES = ("shower", "track", "Michel", "delta", "low-energy", "ghost")
 SHOWER, TRACK, MICHEL, DELTA, LOW_ENERGY, GHOST = range(6)
+PILARNET_CLASSES = SHAPE_NAMES[:GHOST]
+"""The five classes of PILArNet-M, which has no ghosts."""
 MEANINGS = {"five-types": CLASS_NAMES, "shapes": SHAPE_NAMES, "numbers": NUMBERS}
 """The possible meanings of a file's labels, in the terms of `open_events` (truth_means), and their names."""
 NO_TRUTH = "none"
@@ -35,10 +37,14 @@ PHOTON, ELECTRON, MUON, PION, PROTON, KAON = range(6)
 _PDG = np.array([22, 11, 13, 211, 2212, 321, 0])  # pid -1 selects the last
 _PIDS = {22: PHOTON, 11: ELECTRON, 13: MUON, 211: PION, 2212: PROTON, 321: KAON}
 _SHAPES = np.array([TRACK, TRACK, SHOWER, DELTA, MICHEL, -1])  # by five-type label, -1 selects the last
-_TWO_CLASSES_OF = {
-    CLASS_NAMES: np.array([0, 0, 1, 1, 1, -1], dtype=np.int8),
-    SHAPE_NAMES: np.array([1, 0, 1, 1, -1, -1, -1], dtype=np.int8),
+_TABLES = {
+    (CLASS_NAMES, TWO_CLASSES): np.array([0, 0, 1, 1, 1, -1], dtype=np.int8),
+    (SHAPE_NAMES, TWO_CLASSES): np.array([1, 0, 1, 1, -1, -1, -1], dtype=np.int8),
+    (CLASS_NAMES, SHAPE_NAMES): _SHAPES.astype(np.int8),
+    (CLASS_NAMES, PILARNET_CLASSES): _SHAPES.astype(np.int8),
+    (SHAPE_NAMES, PILARNET_CLASSES): np.array([0, 1, 2, 3, 4, -1, -1], dtype=np.int8),
 }
+"""Labels of the second meaning, by labels of the first, -1 selects the last."""
 _TYPICAL_PID = np.array([PROTON, MUON, ELECTRON, ELECTRON, ELECTRON, -1])
 _FIVE_TYPES = np.array([2, -1, 4, 3, -1, -1, -1])  # by shape; that of a track depends on its pid
 _TRACKS = np.array([-1, -1, 1, 1, 0, 1, -1])  # by pid
@@ -77,26 +83,28 @@ def pdg_from_pid(pid: np.ndarray) -> np.ndarray:
 def as_named(labels: np.ndarray, names: Sequence[str], given: Sequence[str] = CLASS_NAMES) -> np.ndarray:
     """Convert labels that index `given` (-1 unknown) to indices into `names`, int8.
 
-    Five types and shapes convert to themselves, or to track (HIP, MIP) and shower (shower, delta, Michel), where
-    low-energy deposits and ghosts are unknown. Raises ValueError if the labels do not determine the result: shapes do
-    not distinguish HIP from MIP, and numbers of unknown meaning distinguish nothing.
+    Five types and shapes convert to themselves, to track (HIP, MIP) and shower (shower, delta, Michel), where
+    low-energy deposits and ghosts are unknown, or to PILArNet-M's five classes, where ghosts are unknown and five types
+    give no low-energy deposits. Raises ValueError if the labels do not determine the result: shapes do not distinguish
+    HIP from MIP, and numbers of unknown meaning distinguish nothing.
     """
     names, given = tuple(names), tuple(given)
-    if names not in (CLASS_NAMES, TWO_CLASSES, given):
+    if names not in (CLASS_NAMES, TWO_CLASSES, PILARNET_CLASSES, SHAPE_NAMES, given):
         raise ValueError(
-            f"classes must be {', '.join(CLASS_NAMES)} or {', '.join(TWO_CLASSES)}, got {', '.join(names)}"
+            f"classes must be {', '.join(CLASS_NAMES)} or {', '.join(TWO_CLASSES)} or {', '.join(PILARNET_CLASSES)}, "
+            f"got {', '.join(names)}"
         )
     if not can_express(names, given):
         hint = "state their meaning with truth_means (--truth_means)" if given == NUMBERS else "choose other classes"
         raise ValueError(f"labels are {names_in_words(given)}, which do not determine {', '.join(names)}: {hint}")
     if names == given:
         return np.asarray(labels, dtype=np.int8)
-    return _TWO_CLASSES_OF[given][_known(labels, len(given), "label")]
+    return _TABLES[given, names][_known(labels, len(given), "label")]
 
 
 def can_express(names: Sequence[str], given: Sequence[str]) -> bool:
     """Whether labels named `given` can be expressed as `names`: see `as_named`."""
-    return tuple(names) == tuple(given) or (tuple(names) == TWO_CLASSES and tuple(given) in _TWO_CLASSES_OF)
+    return tuple(names) == tuple(given) or (tuple(given), tuple(names)) in _TABLES
 
 
 def names_of_labels(truth: str | None, means: str | None, recorded: tuple[str, ...] | None) -> tuple[str, ...]:

@@ -69,6 +69,10 @@ class EventFile(Sequence[Event], ABC):
             self._handle, self._process = self._open(), os.getpid()
         return self._handle
 
+    def points(self, number: int) -> int:
+        """Number of points that the file has for the event `number`, from 0; several may be in one voxel."""
+        return len(self._read(number))
+
     def close(self) -> None:
         """Close the file; reading opens it again."""
         if self._handle is not None and self._process == os.getpid():
@@ -128,6 +132,9 @@ class ChangedEvents(EventFile):
         for change in self.changes:
             event = change(event)
         return event
+
+    def points(self, number: int) -> int:
+        return self.events.points(number)
 
     def close(self) -> None:
         """Close the file; reading opens it again."""

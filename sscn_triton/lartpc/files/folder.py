@@ -47,9 +47,18 @@ class FolderEvents(EventFile):
         return self._ends[-1]
 
     def _read(self, number: int) -> Event:
+        file, place = self._place(number)
+        return file[place]
+
+    def points(self, number: int) -> int:
+        file, place = self._place(number)
+        return file.points(place)
+
+    def _place(self, number: int) -> tuple[EventFile, int]:
+        """The file that contains an event, and the number of the event in it."""
         file = bisect_right(self._ends, number)
         self._note_use(file)
-        return self.files[file][number - self._ends[file] + len(self.files[file])]
+        return self.files[file], number - self._ends[file] + len(self.files[file])
 
     def _note_use(self, number: int) -> None:
         """Record that this file is used, and close the least recently used file if too many are open."""

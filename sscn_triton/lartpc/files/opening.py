@@ -15,6 +15,7 @@ from sscn_triton.common.errors import first_line
 from sscn_triton.common.optional import require
 from sscn_triton.lartpc.event import Event
 from sscn_triton.lartpc.files.base import ChangedEvents, EventFile, EventFileError, EventWriter, first_bytes
+from sscn_triton.lartpc.files.conventions import PilarnetConventions, check_conventions
 from sscn_triton.lartpc.files.folder import FolderEvents
 from sscn_triton.lartpc.files.hdf5 import open_hdf5
 from sscn_triton.lartpc.files.larcv2 import LarcvEvents
@@ -52,7 +53,7 @@ _LARCV = frozenset({"energies", "truth", "truth_means", "voxel_size"})
 FORMATS = (
     Format("larcv2 ROOT", b"root", (".root",), LarcvEvents, _LARCV | {"particles"}),
     Format("larcv3 HDF5", _HDF5, _H5, Larcv3Events, _LARCV | {"projection"}, group="Data"),
-    Format("PILArNet-M HDF5", _HDF5, _H5, PilarnetEvents, frozenset(), writer=PilarnetWriter),
+    Format("PILArNet-M HDF5", _HDF5, _H5, PilarnetEvents, frozenset({"truth_means"}), writer=PilarnetWriter),
     Format("npz", b"PK\x03\x04", (".npz",), NpzEvents, _LARCV, writer=NpzWriter),
     Format("CSV", b"", (".csv",), CsvEvents, _LARCV, writer=CsvWriter),
 )
@@ -90,6 +91,7 @@ def open_events(
     particles: str | None = None,
     voxel_size: float | None = None,
     projection: int | None = None,
+    conventions: str | None = None,
 ) -> EventFile:
     """Open the events of a file: larcv2 ROOT, PILArNet-M HDF5, larcv3 HDF5, npz, or CSV, recognised by its first bytes
     or, failing that, its name; for a folder, those of all such files in it (`FolderEvents`). `EventFile` documents how
@@ -105,6 +107,9 @@ def open_events(
     the tree of particles (larcv2), or "none". voxel_size: edge of a voxel in mm in place of the file's. projection:
     number of the plane whose images are read (larcv3). Raises ValueError for an option that the file's format does not
     use.
+
+    conventions: "pilarnet-m" for events of at least 1024 points, voxels above 0.13 MeV and labels that are shapes, as
+    results on PILArNet-M are published (`PilarnetConventions`).
     """
     if not os.fspath(path):
         raise FileNotFoundError("pass the path of an event file, got an empty path")
@@ -112,6 +117,8 @@ def open_events(
     if check_labels(labels) != "slides":
         require(*CLUSTERING)
         changes.append(partial(relabel, labels=labels))
+    if conventions is not None:
+        check_conventions(conventions)
     if plane is not None:
         changes.append(partial(project, plane=check_plane(plane)))
     options: dict[str, Any] = {"energies": energies, "truth": truth, "truth_means": truth_means, "particles": particles}
@@ -119,8 +126,10 @@ def open_events(
     given = {name: value for name, value in options.items() if value is not None}
     _check_options(given)
     path = Path(path)
-    open_one = partial(_open, options=given)
+    open_one = partial(_open, options=given, shapes=conventions is not None)
     events = FolderEvents(path, open_one, SUFFIXES) if path.is_dir() else open_one(path)
+    if conventions is not None:
+        events = PilarnetConventions(events)
     return ChangedEvents(events, *changes) if changes else events
 
 
@@ -139,8 +148,10 @@ def _check_options(given: dict[str, Any]) -> None:
         raise ValueError(f"projection must be 0 or more, got {given['projection']}")
 
 
-def _open(path: Path, options: dict[str, Any]) -> EventFile:
+def _open(path: Path, options: dict[str, Any], shapes: bool) -> EventFile:
     kind = find_format(path)
+    if shapes and kind.reader is PilarnetEvents:
+        options = {"truth_means": "shapes", **options}
     without_labels = options.get("truth") == NO_TRUTH and "truth" not in kind.options
     options = {name: value for name, value in options.items() if not (without_labels and name == "truth")}
     useless = sorted(options.keys() - kind.options)

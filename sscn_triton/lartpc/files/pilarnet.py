@@ -3,8 +3,11 @@
 Three datasets contain one flat row of numbers per event, to be reshaped: `point` [N, 8] (x, y, z, value in MeV, energy
 deposited in MeV, time in ns, electrons, dx in mm), `cluster` [M, 6] (size, fragment, group, interaction, shape, pid;
 without pid in version 1), `cluster_extra` [M, 5] (mass in MeV, momentum in GeV/c, vertex x, y, z), [M, 6] in version 3
-(whether a primary), none in version 1. Points are in the order of the clusters; the first cluster, possibly empty,
-contains the points that belong to none.
+(whether a primary), none in version 1. Vertices are in voxels. Points are in the order of the clusters; the first
+cluster, possibly empty, contains the points that belong to none.
+
+Version 3 "extra" has two more datasets: `cluster_extra_2` [M, 5] (momentum x, y, z in GeV/c, PDG and track number of
+the parent) and `interaction_extra` [I, 4] (number of an interaction, its vertex x, y, z). -1 stands for unknown.
 
 We write version 3. Fields of an `Event` that have no place in the layout are in the group `sscn`, which other tools
 ignore: image and name of every event, its particles, the network's prediction, and checksums of its rows.
@@ -14,7 +17,9 @@ HDF5 itself detects damage in everything but the rows, because its own checksums
 from __future__ import annotations
 
 import json
+import os
 import zlib
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,20 +28,31 @@ from sscn_triton.common.errors import first_line
 from sscn_triton.lartpc.event import PARTICLE_DTYPE, Event, Prediction
 from sscn_triton.lartpc.files.base import EventFile, EventFileError
 from sscn_triton.lartpc.files.hdf5 import Reading, open_hdf5
-from sscn_triton.lartpc.files.pilarnet_layout import OWN, ROW_TYPES, ROWS
-from sscn_triton.lartpc.files.pilarnet_rows import as_event, check_image
+from sscn_triton.lartpc.files.pilarnet_layout import MORE_ROWS, OWN, ROW_TYPES, ROWS
+from sscn_triton.lartpc.files.pilarnet_rows import POINT, as_event, check_image
+from sscn_triton.lartpc.numbering import MEANINGS, check_meaning
 
 
 class PilarnetEvents(EventFile):
     """The events of a PILArNet-M file of version 1, 2 or 3; see `EventFile`. Voxels are in the order of the clusters.
 
-    `version` is 1 to 3, `attributes` the file's own description (seed, configuration, ...; empty for public files).
+    truth_means: five-types (the default) or shapes, see `open_events`.
+    `version` is 1 to 3, `extra` whether the file has the rows of version 3 "extra", `attributes` the file's own
+    description (seed, configuration, ...; empty for public files).
 
     In files that this package did not write, images have 768 voxels of 3 mm per axis and their origin at 0; every
     cluster with a group is a particle with known group (as `track_id`), kind (from the pid, sign unknown), label,
-    energies and voxels; all other lengths and momenta are NaN. Energies of points in one voxel are summed; the point
+    energies and voxels; all other lengths and momenta are NaN. Version 3 "extra" adds momenta, the parents' kinds, and
+    the process "primary" and start of primary particles; the parents' track numbers are left out, because the file does
+    not give those of the particles themselves. Energies of points in one voxel are summed; the point
     with the most energy sets the other fields. Such a file has no checksums: only impossible values are detected.
     """
+
+    def __init__(self, path: str | os.PathLike[str], truth_means: str | None = None) -> None:
+        if truth_means == "numbers":
+            raise ValueError(f"{path}: labels of PILArNet-M have a meaning: truth_means must be five-types or shapes")
+        self._names = MEANINGS["five-types" if truth_means is None else check_meaning(truth_means)]
+        super().__init__(path)
 
     def _open(self) -> Reading:
         return open_hdf5(self.path)
@@ -50,7 +66,9 @@ class PilarnetEvents(EventFile):
                 f"{self.path}: no dataset {missing[0]}; the file contains {found or 'nothing'}; expected point and "
                 "cluster of PILArNet-M, or the group Data of larcv3"
             )
-        for name in (name for name in ROWS if name in names):
+        self.extra = all(name in names for name in MORE_ROWS)
+        expected = (*ROWS, *(MORE_ROWS if self.extra else ()))
+        for name in (name for name in expected if name in names):
             kind = self._try(name, lambda name=name: self.handle.kind(name))
             if not kind.startswith("rows of "):
                 raise EventFileError(
@@ -58,7 +76,9 @@ class PilarnetEvents(EventFile):
                     "in PILArNet-M"
                 )
         self.own = OWN in names
-        lengths = {name: self._try(name, lambda name=name: self.handle.length(name)) for name in ROWS if name in names}
+        lengths = {
+            name: self._try(name, lambda name=name: self.handle.length(name)) for name in expected if name in names
+        }
         if self.own:
             own = self._try(OWN, lambda: self.handle.names(OWN))
             self.predicted = "prediction_extent" in own
@@ -101,14 +121,34 @@ class PilarnetEvents(EventFile):
             raise EventFileError(f"{self.path}: {where}: expected a row of numbers, got {row.dtype} of {row.shape}")
         return row
 
+    def points(self, number: int) -> int:
+        """Points that the file has for an event, in several of which a voxel may occur; see `EventFile.points`."""
+        return len(self._row("point", number)) // POINT if self._index is None else int(self._index[number])
+
+    @cached_property
+    def _index(self) -> np.ndarray | None:
+        """The numbers of points in the index that comes with a public file, NAME_points.npy, if it is there."""
+        path = self.path.with_name(f"{self.path.stem}_points.npy")
+        if self.own or not path.is_file():
+            return None
+        try:
+            counts = np.load(path)
+        except (OSError, ValueError) as error:
+            raise EventFileError(f"{path}: cannot be read ({first_line(error)})") from error
+        if counts.shape != (len(self),) or counts.dtype.kind not in "iu":
+            raise EventFileError(f"{path}: {counts.dtype} of {counts.shape}; expected {len(self)} numbers of points")
+        return counts
+
     def _read(self, number: int) -> Event:
         rows = [self._row(name, number) for name in ROWS[: 1 if self.version == 1 else None]]
         if self.version == 1:
             rows += [self._row("cluster", number), np.zeros(0, np.float32)]
+        if self.extra and not self.own:
+            rows += [self._row(name, number) for name in MORE_ROWS]
         where = f"{self.path}: event {number}"
         known = self._own(number, rows) if self.own else None
         try:
-            return as_event(rows, self.version, f"{self.path.name}:{number}", known)
+            return as_event(rows, self.version, f"{self.path.name}:{number}", known, self._names)
         except ValueError as error:
             raise EventFileError(f"{where}: {error}") from error
 

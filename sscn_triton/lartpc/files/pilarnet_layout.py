@@ -7,6 +7,8 @@ import numpy as np
 from sscn_triton.lartpc.event import PARTICLE_DTYPE
 
 ROWS = ("point", "cluster", "cluster_extra")
+MORE_ROWS = ("cluster_extra_2", "interaction_extra")
+"""The additional rows of version 3 "extra"."""
 ROW_TYPES = {"point": np.float32, "cluster": np.int32, "cluster_extra": np.float32}
 OWN = "sscn"
 IMAGE = np.dtype(

@@ -10,6 +10,7 @@ from sscn_triton.lartpc.event import CLASS_NAMES, PARTICLE_DTYPE, Event
 from sscn_triton.lartpc.files.base import LARGEST_AXIS, EventFileError
 from sscn_triton.lartpc.numbering import (
     LOW_ENERGY,
+    as_named,
     five_types_from_shape,
     names_in_words,
     pdg_from_pid,
@@ -20,8 +21,10 @@ from sscn_triton.lartpc.numbering import (
 PUBLIC_SHAPE = (768, 768, 768)
 PUBLIC_VOXEL = 3.0  # mm
 
-_POINT = 8
+POINT = 8
 _MEV_PER_GEV = 1000.0
+_ABSENT = -1.0
+"""The number that PILArNet-M writes for an unknown quantity."""
 
 
 def as_rows(event: Event) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -29,8 +32,8 @@ def as_rows(event: Event) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     A cluster is the voxels of one particle with one label: fragment and group are the particle's row, interaction
     numbers the places where primary particles start. Time, electrons and dx are unknown and set to 0. Vertices are in
-    mm in the event's frame. Raises ValueError for an event that is not three-dimensional, or has labels of other
-    classes.
+    voxels, like the coordinates of points. Raises ValueError for an event that is not three-dimensional, or has labels
+    of other classes.
     """
     if event.ndim != 3:
         raise ValueError(
@@ -42,7 +45,7 @@ def as_rows(event: Event) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             f"{names_in_words(event.label_names)}: write .npz"
         )
     order = row_order(event)
-    points = np.zeros((len(event), _POINT), np.float32)
+    points = np.zeros((len(event), POINT), np.float32)
     points[:, :3] = event.coordinates[order]
     points[:, 3] = points[:, 4] = event.energy[order]
     pairs = np.column_stack([event.clusters, event.labels.astype(np.int32)])[order]
@@ -58,7 +61,7 @@ def as_rows(event: Event) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     cluster[:, 4] = shape_from_five_types(labels)
     cluster[:, 5] = pid_from_five_types(labels, particles["pdg"][rows])
     cluster[0, 4:] = LOW_ENERGY, -1
-    return points.ravel(), cluster.ravel(), _extra(event.particles, roots)[rows].ravel()
+    return points.ravel(), cluster.ravel(), _extra(event, roots)[rows].ravel()
 
 
 def row_order(event: Event) -> np.ndarray:
@@ -80,22 +83,28 @@ def _interactions(particles: np.ndarray, roots: np.ndarray) -> np.ndarray:
     return interactions.ravel()
 
 
-def _extra(particles: np.ndarray, roots: np.ndarray) -> np.ndarray:
+def _extra(event: Event, roots: np.ndarray) -> np.ndarray:
     """A row per particle and a last one for no particle: [P + 1, 6]."""
+    particles = event.particles
     extra = np.full((len(particles) + 1, 6), -1.0, np.float32)
     momentum = np.linalg.norm(particles["momentum"], axis=1)
     extra[:-1, 0] = np.sqrt(np.maximum(particles["energy_init"] ** 2 - momentum**2, 0.0))
     extra[:-1, 1] = momentum / _MEV_PER_GEV
-    extra[:-1, 2:5] = particles["start"][roots]
+    extra[:-1, 2:5] = (particles["start"][roots] - event.origin) / event.voxel_size
     extra[:-1, 5] = roots == np.arange(len(particles))
     return extra
 
 
-def as_event(rows: list[np.ndarray], version: int, name: str, known: dict[str, Any] | None) -> Event:
-    """The event of a file's rows; `known` contains the additional fields of our own files. Raises ValueError with the
-    field."""
-    point, cluster, extra = rows
-    points = _reshaped(point, _POINT, "point").astype(np.float64, copy=False)
+def as_event(
+    rows: list[np.ndarray], version: int, name: str, known: dict[str, Any] | None, names: tuple[str, ...] = CLASS_NAMES
+) -> Event:
+    """The event of a file's rows; `known` contains the additional fields of our own files.
+
+    rows: `point`, `cluster`, `cluster_extra` and, for version 3 "extra", `cluster_extra_2` and `interaction_extra`.
+    names: of the labels, `CLASS_NAMES` or `SHAPE_NAMES`. Raises ValueError with the field.
+    """
+    point, cluster, extra, *more = rows
+    points = _reshaped(point, POINT, "point").astype(np.float64, copy=False)
     clusters = _reshaped(cluster, 5 if version == 1 else 6, "cluster")
     extras = _reshaped(extra, {1: 5, 2: 5, 3: 6}[version], "cluster_extra")
     if version > 1 and len(extras) != len(clusters):
@@ -105,12 +114,17 @@ def as_event(rows: list[np.ndarray], version: int, name: str, known: dict[str, A
     _check_finite(points[:, 3], "point: value")
     sizes = _sizes(clusters[:, 0], len(points))
     pids = np.full(len(clusters), -1) if version == 1 else clusters[:, 5]
-    labels = _named("cluster", five_types_from_shape, clusters[:, 4], pids)
+    five_types = _named("cluster", five_types_from_shape, clusters[:, 4], pids)
     if known:
-        fields = {**known, "clusters": np.repeat(clusters[:, 1], sizes)}
+        labels = as_named(five_types, names)
+        fields = {**known, "clusters": np.repeat(clusters[:, 1], sizes), "label_names": names}
         return Event(coordinates=coordinates, energy=points[:, 3], labels=np.repeat(labels, sizes), **fields)
+    labels = five_types if names == CLASS_NAMES else clusters[:, 4].astype(np.int8)
     particles, row = _public_particles(clusters, extras, labels, pids)
+    if more:
+        _add_lineage(particles, clusters, extras, *more)
     fields = {"voxel_size": PUBLIC_VOXEL, "origin": np.zeros(3), "spatial_shape": shape, "name": name}
+    fields["label_names"] = names
     voxels = _merge(coordinates, points[:, 3], np.repeat(labels, sizes), np.repeat(row, sizes))
     energy = np.bincount(voxels[3][voxels[3] >= 0], voxels[1][voxels[3] >= 0], len(particles))
     particles["energy_deposit"] = energy
@@ -173,6 +187,25 @@ def _public_particles(
         mass, momentum = extras[own, 0].astype(np.float64), extras[own, 1].astype(np.float64) * _MEV_PER_GEV
         particles["energy_init"] = np.where(mass >= 0, np.hypot(mass, momentum), np.nan)
     return particles, np.where(own, np.cumsum(own) - 1, -1)
+
+
+def _add_lineage(
+    particles: np.ndarray, clusters: np.ndarray, extras: np.ndarray, more: np.ndarray, interactions: np.ndarray
+) -> None:
+    """Fill in what version 3 "extra" knows: momenta, the parents' kinds, primary particles and where they start."""
+    table = _reshaped(more, 5, "cluster_extra_2").astype(np.float64)
+    if len(table) != len(clusters):
+        raise ValueError(f"cluster_extra_2: {len(table)} clusters, but {len(clusters)} in cluster")
+    vertices = {int(row[0]): row[1:] for row in _reshaped(interactions, 4, "interaction_extra").astype(np.float64)}
+    own = clusters[:, 2] >= 0
+    known = (table[own, :3] != _ABSENT).any(1, keepdims=True)
+    particles["momentum"] = np.where(known, table[own, :3] * _MEV_PER_GEV, np.nan)
+    particles["parent_pdg"] = np.where(table[own, 3] == _ABSENT, 0, table[own, 3])
+    primary = extras[own, 5] == 1
+    particles["process"][primary] = "primary"
+    unknown = np.full(3, np.nan)
+    starts = np.array([vertices.get(int(number), unknown) for number in clusters[own, 3]]).reshape(-1, 3)
+    particles["start"] = np.where(primary[:, None], starts * PUBLIC_VOXEL, np.nan)
 
 
 def _merge(

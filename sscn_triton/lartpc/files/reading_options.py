@@ -20,6 +20,8 @@ class ReadingOptions:
         particles: name of the tree of particles (larcv2), or none to read without them.
         voxel_size: edge of a voxel in mm, instead of the file's.
         projection: number of the plane whose images to read, if an entry contains several images (larcv3).
+        conventions: pilarnet-m for the conventions of results on PILArNet-M: only events of at least 1024 points, only
+            voxels above 0.13 MeV, and shapes as labels.
     """
 
     energies: str | None = None
@@ -28,6 +30,7 @@ class ReadingOptions:
     particles: str | None = None
     voxel_size: float | None = None
     projection: int | None = None
+    conventions: Literal["pilarnet-m"] | None = None
 
     def reading(self) -> dict[str, Any]:
         """The options, as keyword arguments of `lartpc.open_events`."""

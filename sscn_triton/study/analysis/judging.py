@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from sscn_triton.lartpc import CLASS_NAMES, Event
-from sscn_triton.study.data.batches import as_batch
+from sscn_triton.study.data.batches import Batch, as_batch
 from sscn_triton.study.training.metrics import Scores, Tally
 from sscn_triton.study.training.networks import voxel_logits
 
@@ -20,12 +20,13 @@ def judge(
     classes: int = len(CLASS_NAMES),
     visit: Callable[[Event, np.ndarray], None] | None = None,
     seconds: float | None = None,
+    answer: Callable[[torch.nn.Module, Batch], torch.Tensor] = voxel_logits,
 ) -> tuple[Scores, list[np.ndarray], list[float]]:
     """Judge `images` one at a time; returns scores, the predicted class of each voxel, and seconds per image.
 
     Images go to the network's own device; the seconds include the loss. visit: called with every image and its
-    probabilities [N, classes]. seconds: time after which no further image is judged, except that at least one image
-    with a voxel of known label is.
+    probabilities [N, classes]. answer: gives the logits [N, classes]. seconds: time after which no further image is
+    judged, except that at least one image with a voxel of known label is.
     """
     network.eval()
     device = next(network.parameters()).device
@@ -35,7 +36,7 @@ def judge(
         for image in images:
             batch = as_batch([image]).to(device)
             start = time.perf_counter()
-            logits = voxel_logits(network, batch)
+            logits = answer(network, batch)
             tally.add(logits, batch.labels)
             predictions.append(logits.argmax(1).cpu().numpy().astype(np.int8))
             taken.append(time.perf_counter() - start)

@@ -132,11 +132,12 @@ def class_rows(trained: Trained) -> Table:
 
 
 def voxel_metrics_rows(scores: dict[str, Any]) -> Table:
-    """Precision, recall, F1 and IoU of each class over all voxels, then the mean IoU and the accuracy by voxel."""
+    """Precision, recall, F1 and IoU of each class over all voxels, then the means of F1 and IoU, and the accuracy by
+    voxel."""
     found = voxel_metrics(scores["confusion"])
     columns = [found.precision, found.recall, found.f1, found.iou]
     rows: Rows = [[name, *(percent(column[i]) for column in columns)] for i, name in enumerate(scores["classes"])]
-    rows.append(["mean IoU", "", "", "", percent(found.mean_iou)])
+    rows.append(["mean", "", "", percent(found.mean_f1), percent(found.mean_iou)])
     rows.append(["all voxels", "", percent(found.voxel_accuracy), "", ""])
     return Table(["class", "precision", "recall", "F1", "IoU"], rows)
 

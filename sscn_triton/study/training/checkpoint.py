@@ -21,7 +21,7 @@ from sscn_triton.common.options import read_options
 from sscn_triton.common.tensors import check_tensors, save_tensors
 from sscn_triton.models.pretrained import CONFIG, WEIGHTS, folder_of, packaged, read_folder
 from sscn_triton.study.data.batches import ENERGY_UNIT
-from sscn_triton.study.data.labels import class_names
+from sscn_triton.study.data.labels import ALL_NAMES, class_names, classes_of
 from sscn_triton.study.training.config import TrainConfig
 from sscn_triton.study.training.networks import Network, NetworkSettings, make_network
 
@@ -135,8 +135,7 @@ def _from_folder(folder: Path) -> Checkpoint:
 def _settings(network: NetworkSettings, classes: Any) -> dict[str, Any]:
     """The training options that belong to a network of which nothing else is known."""
     settings = {name: getattr(network, name) for name in ("filters", "depth", "repetitions", "ndim")}
-    two = classes == list(class_names("two"))
-    return {**settings, "network": network.kind, "classes": "two" if two else "five"}
+    return {**settings, "network": network.kind, "classes": classes_of(classes) or "five"}
 
 
 def _check_kinds(values: dict[str, Any], path: Path) -> None:
@@ -176,9 +175,9 @@ def training_options(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Tr
     in the same file.
     """
     options = read_options(TrainConfig, checkpoint.settings, f"{path}: settings (written by sscn {checkpoint.sscn})")
-    network, known = checkpoint.network, [class_names("five"), class_names("two")]
-    if tuple(checkpoint.classes) not in known:
-        allowed, given = " or ".join(", ".join(names) for names in known), ", ".join(map(str, checkpoint.classes))
+    network = checkpoint.network
+    if classes_of(checkpoint.classes) is None:
+        allowed, given = " or ".join(", ".join(names) for names in ALL_NAMES), ", ".join(map(str, checkpoint.classes))
         raise ValueError(f"{path}: classes must be {allowed}, got {given}")
     pairs: dict[str, tuple[Any, Any]] = {
         name: (getattr(options, name), getattr(network, name)) for name in ("filters", "depth", "repetitions", "ndim")

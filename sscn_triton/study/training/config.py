@@ -76,7 +76,8 @@ class TrainConfig(ReadingOptions):
             allowed with a file.
         seed: seed of the simulated events, split, order, crops, augmentation and initial weights.
         ndim: 3, or 2 for what the wire plane y sees: images summed along y.
-        classes: five, or two for track (HIP, MIP) against shower (shower, delta, Michel).
+        classes: five; two for track (HIP, MIP) against shower (shower, delta, Michel); or shapes for PILArNet-M's
+            shower, track, Michel, delta and low-energy deposit.
         labels: slides keeps the labels as they are; attached labels detached delta rays and Michel electrons as shower.
         crop: edge in voxels of the crops to train on. If omitted, the network trains on whole images.
         augment: rotate and mirror every image by a random symmetry of the cube.
@@ -120,7 +121,7 @@ class TrainConfig(ReadingOptions):
     stream: bool = False
     seed: int = 0
     ndim: Literal[2, 3] = 3
-    classes: Literal["five", "two"] = "five"
+    classes: Literal["five", "two", "shapes"] = "five"
     labels: Literal["slides", "attached"] = "slides"
     crop: int | None = None
     augment: bool = True
@@ -255,8 +256,11 @@ class EvaluateConfig(ReadingOptions):
     Nonzero accuracy is the number of correct nonzero voxels divided by the number of nonzero voxels of an event,
     averaged over events. Class accuracy is the same for the voxels of one class, averaged over the events that contain
     the class. Labels, classes and dimensions are those of the training. The command also prints confusion by voxel and
-    by energy, scores of the right class, distances of wrong voxels to the nearest voxel of another class, and how well
-    the network finds Michel electrons.
+    by energy, precision, recall, F1 and intersection over union by class, scores of the right class, distances of wrong
+    voxels to the nearest voxel of another class, and how well the network finds Michel electrons.
+
+    With conventions, the classes are PILArNet-M's: shower, track, Michel, delta, low-energy deposit. A network of the
+    five types is judged too: HIP and MIP are track, and it never answers low-energy deposit.
 
     Args:
         checkpoint: last.ckpt or final.ckpt of a training, or lartpc-192, a folder or a repository as in `sscn predict`.

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from sscn_triton.common import machine
 from sscn_triton.common.files import write_whole
 from sscn_triton.common.output import as_json
 from sscn_triton.common.progress import Progress
 from sscn_triton.common.units import percent
-from sscn_triton.lartpc import Event, EventFile, open_events
+from sscn_triton.lartpc import CLASS_NAMES, Event, EventFile, open_events
 from sscn_triton.study.analysis.judging import judge
 from sscn_triton.study.analysis.predictions import Closer
-from sscn_triton.study.data.batches import LEAST_VOXELS
+from sscn_triton.study.data.batches import LEAST_VOXELS, Batch
 from sscn_triton.study.data.identity import simulations
-from sscn_triton.study.data.labels import project, relabel
+from sscn_triton.study.data.labels import Classes, class_names, project, relabel
 from sscn_triton.study.data.tiling import covering
 from sscn_triton.study.training.checkpoint import Checkpoint, load_checkpoint, network_of, training_options
 from sscn_triton.study.training.config import EvaluateConfig, TrainConfig
 from sscn_triton.study.training.metrics import Scores, voxel_metrics
+from sscn_triton.study.training.networks import voxel_logits
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
@@ -33,6 +36,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     training = training_options(checkpoint, config.checkpoint)
     network = network_of(checkpoint)
     device = machine.device_name(config.device)
+    wanted: Classes = training.classes if config.conventions is None else "shapes"
+    answer = voxel_logits if training.classes == wanted else _shape_answer(checkpoint, config)
+    classes = class_names(wanted)
     with open_events(config.data, **config.reading()) as events:
         number = len(events) if config.events is None else config.events
         if not len(events):
@@ -40,12 +46,12 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         if number > len(events):
             raise ValueError(f"{config.data}: has {len(events)} events, but {number} were requested")
         with Progress("evaluating events", number) as progress:
-            images = _images(events, number, training, config.crop, progress)
-            closer = Closer(checkpoint.classes, checkpoint.network.ndim)
-            scores, _, _ = judge(network.to(device), images, len(checkpoint.classes), closer.add)
+            images = _images(events, number, training, wanted, config.crop, progress)
+            closer = Closer(classes, checkpoint.network.ndim)
+            scores, _, _ = judge(network.to(device), images, len(classes), closer.add, answer=answer)
         simulated = simulations(events)
     record = scores_record(scores, checkpoint) | {"data": Path(config.data).name, "crop": config.crop}
-    record |= {"simulations": simulated}
+    record |= {"classes": list(classes), "conventions": config.conventions, "simulations": simulated}
     record |= closer.record()
     text = as_json(record)
     if config.out is not None:
@@ -55,12 +61,18 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 
 
 def _images(
-    events: EventFile, number: int, training: TrainConfig, size: int | None, progress: Progress
+    events: EventFile,
+    number: int,
+    training: TrainConfig,
+    classes: Classes,
+    size: int | None,
+    progress: Progress,
 ) -> Iterator[Event]:
-    """The file's first events as the network reads them, whole or in tiles; skips those with too few voxels."""
-    found = False
+    """The file's first events as the network reads them, whole or in tiles, with labels of these classes; skips
+    those with too few voxels."""
+    found, labels = False, training.labels if classes == training.classes else "slides"
     for i in range(number):
-        event = project(relabel(events[i], training.classes, training.labels), training.ndim)
+        event = project(relabel(events[i], classes, labels), training.ndim)
         for image in [event] if size is None else covering(event, size):
             for edge in image.spatial_shape:
                 training.check_size(f"{image.name}: image", edge)
@@ -73,6 +85,27 @@ def _images(
             f"{events.path}: no image of its {number} events has {LEAST_VOXELS} voxels of known label to evaluate a "
             "network on"
         )
+
+
+def _shape_answer(checkpoint: Checkpoint, config: EvaluateConfig) -> Callable[[torch.nn.Module, Batch], torch.Tensor]:
+    """The logits of a network of the five types for PILArNet-M's classes: track has the probability of HIP and MIP,
+    low-energy deposit none, so that the loss is infinite where one occurs.
+
+    Raises ValueError for other networks.
+    """
+    if tuple(checkpoint.classes) != CLASS_NAMES:
+        raise ValueError(
+            f"{config.checkpoint}: labels {', '.join(checkpoint.classes)}, which conventions={config.conventions} "
+            "cannot judge: take a network of classes five or shapes"
+        )
+
+    def answer(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        logits = voxel_logits(network, batch)
+        hip, mip, shower, delta, michel = logits.unbind(1)
+        nothing = torch.full_like(shower, -torch.inf)
+        return torch.stack([shower, torch.logaddexp(hip, mip), michel, delta, nothing], 1)
+
+    return answer
 
 
 def scores_record(scores: Scores, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -107,6 +107,7 @@ class VoxelMetrics:
     recall: list[float]  # of the voxels of the class, the share predicted as it: its accuracy by voxel
     f1: list[float]  # harmonic mean of both: 2 both / (true + predicted)
     iou: list[float]  # intersection over union: both / (true + predicted - both)
+    mean_f1: float  # over the classes that occur among true or predicted labels
     mean_iou: float  # over the classes that occur among true or predicted labels
     voxel_accuracy: float  # correct voxels over all voxels
 
@@ -119,12 +120,13 @@ def voxel_metrics(confusion: Sequence[Sequence[int]]) -> VoxelMetrics:
     counts = np.asarray(confusion, dtype=np.float64)
     both, true, predicted = np.diagonal(counts), counts.sum(1), counts.sum(0)
     with np.errstate(invalid="ignore"):
-        iou = both / (true + predicted - both)
+        f1, iou = 2 * both / (true + predicted), both / (true + predicted - both)
         return VoxelMetrics(
             precision=(both / predicted).tolist(),
             recall=(both / true).tolist(),
-            f1=(2 * both / (true + predicted)).tolist(),
+            f1=f1.tolist(),
             iou=iou.tolist(),
+            mean_f1=_mean(f1[~np.isnan(f1)]),
             mean_iou=_mean(iou[~np.isnan(iou)]),
             voxel_accuracy=float(both.sum() / counts.sum()),
         )

@@ -157,6 +157,60 @@ def test_public_files_are_read(tmp_path: Path, version: int) -> None:
     assert np.isnan(event.particles["momentum"]).all()
 
 
+# The parent of the proton is unknown, that of the shower a pi0, that of the kaon a proton; interaction 1 has no vertex.
+EXTRA = (
+    np.array([[-1.0] * 5, [0.3, 0.0, -0.4, -1, -1], [0.15, 0.2, 0, 111, 7], [-1, -1, -1, 2212, 3]]),
+    np.array([[0.0, 10, 20, 30.5]]),
+)
+
+
+def test_momenta_parents_and_vertices_of_version_3_extra_are_read(tmp_path: Path) -> None:
+    (event,) = open_events(write_pilarnet(tmp_path / "extra.h5", [(*public_rows(3), *EXTRA)]))
+    particles, nan = event.particles, np.nan
+    np.testing.assert_allclose(particles["momentum"], [[300, 0, -400], [150, 200, 0], [nan] * 3], rtol=1e-6)
+    assert particles["parent_pdg"].tolist() == [0, 111, 2212]
+    assert particles["process"].tolist() == ["primary", "", "primary"]
+    np.testing.assert_allclose(particles["start"], [[30, 60, 91.5], [nan] * 3, [nan] * 3])
+    assert particles["track_id"].tolist() == particles["parent_track_id"].tolist() == [3, 10, 9]
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (3, r"event 0: cluster_extra_2: 3 clusters, but 4 in cluster"),
+        (4, r"event 0: interaction_extra: 3 numbers, expected a multiple of 4"),
+    ],
+)
+def test_damage_to_the_rows_of_version_3_extra_is_named(tmp_path: Path, place: int, message: str) -> None:
+    rows = [*public_rows(3), *(part.ravel() for part in EXTRA)]
+    rows[place] = rows[place][: -5 if place == 3 else -1]
+    with pytest.raises(EventFileError, match=message):
+        open_events(write_pilarnet(tmp_path / "extra.h5", [tuple(rows)]))[0]
+
+
+def test_labels_of_a_public_file_are_shapes_on_request(tmp_path: Path) -> None:
+    path = write_pilarnet(tmp_path / "public.h5", [public_rows(1)])
+    (event,) = open_events(path, truth_means="shapes")
+    assert event.label_names == numbering.SHAPE_NAMES
+    assert event.labels.tolist() == [4, 4, 1, 1, 1, 0, 1], "also tracks whose particle version 1 does not know"
+    assert event.particles["label"].tolist() == [1, 0, 1]
+    with pytest.raises(
+        ValueError, match=r"public\.h5: labels of PILArNet-M have a meaning: truth_means must be five-ty"
+    ):
+        open_events(path, truth_means="numbers")
+
+
+def test_vertices_are_written_in_voxels(tmp_path: Path) -> None:
+    event = simulate(2, 0, 64)
+    with PilarnetWriter(tmp_path / "events.h5") as writer:
+        writer.append(event)
+    with h5py.File(writer.path) as file:
+        clusters, extra = file["cluster"][0].reshape(-1, 6)[1:], file["cluster_extra"][0].reshape(-1, 6)[1:]
+    primary = extra[:, 5] == 1
+    starts = event.particles["start"][clusters[primary, 1]]
+    np.testing.assert_allclose(extra[primary, 2:5], (starts - event.origin) / event.voxel_size, rtol=1e-4, atol=1e-3)
+
+
 def test_public_points_in_one_voxel_are_one(tmp_path: Path) -> None:
     points, clusters, extra = public_rows(3)
     points[5, :3] = points[3, :3]  # the shower's 0.5 MeV where the proton deposited 2

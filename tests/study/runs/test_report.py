@@ -62,7 +62,10 @@ def test_the_page_shows_the_content_of_the_folder(
     for row in scores["confusion"]:
         assert all(f"<td>{count:,}</td>" in page for count in row)
     metrics = scores["voxel_metrics"]
-    assert f"<td>mean IoU</td><td></td><td></td><td></td><td>{percent(metrics['mean_iou'])}</td>" in page
+    assert (
+        f"<td>mean</td><td></td><td></td><td>{percent(metrics['mean_f1'])}</td><td>{percent(metrics['mean_iou'])}</td>"
+        in page
+    )
     for column in (metrics["precision"], metrics["recall"], metrics["f1"], metrics["iou"]):
         assert all(f"<td>{percent(math.nan if value is None else value)}</td>" in page for value in column)
     assert page.count("<td>everything MIP</td>") == 1

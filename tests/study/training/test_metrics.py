@@ -23,6 +23,7 @@ def test_measures_of_classes_agree_with_scikit_learn() -> None:
     for name, expected in (("precision", precision), ("recall", recall), ("f1", f1), ("iou", iou)):
         np.testing.assert_allclose(getattr(found, name), expected, rtol=1e-12, err_msg=name)
     assert found.mean_iou == pytest.approx(iou.mean(), rel=1e-12)
+    assert found.mean_f1 == pytest.approx(f1.mean(), rel=1e-12)
     assert found.voxel_accuracy == pytest.approx((true == predicted).mean(), rel=1e-12)
 
 

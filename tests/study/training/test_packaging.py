@@ -132,7 +132,8 @@ def test_commands_read_a_folder_that_says_enough(
         ({**about, "classes": ["a"]}, "model.safetensors: 1 classes for a network of 2 outputs"),
         (
             {**about, "classes": ["a", "b"]},
-            "mine: classes must be HIP, MIP, shower, delta, Michel or track, shower, got a, b",
+            "mine: classes must be HIP, MIP, shower, delta, Michel or track, shower or shower, track, Michel, delta, "
+            "low-energy, got a, b",
         ),
         ({**about, "classes": 5}, "config.json: not a checkpoint of this package: classes is int"),
         ({**about, "energy_unit": "MeV"}, "config.json: not a checkpoint of this package: energy_unit is str"),

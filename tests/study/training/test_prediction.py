@@ -177,7 +177,9 @@ def test_an_invalid_prediction_is_refused() -> None:
         Prediction(np.zeros(60, int), scores * np.nan)
     with pytest.raises(ValueError, match="prediction must have 60 voxels, got 59"):
         random_event(0).replace(prediction=Prediction(np.zeros(59, int), scores[:59]))
-    with pytest.raises(ValueError, match=r"classes must be HIP, MIP, .* or track, shower, got a, b"):
+    with pytest.raises(
+        ValueError, match=r"classes must be HIP, MIP, .* or track, shower or shower, track, .*, got a, b"
+    ):
         numbering.as_named(np.zeros(3, int), ("a", "b"))
 
 

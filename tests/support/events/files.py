@@ -47,9 +47,11 @@ def same_event(one: Event, other: Event, particles: bool = True) -> bool:
 
 
 def write_pilarnet(path: Path, events: Rows) -> Path:
-    """Rows of `point`, `cluster` and `cluster_extra` (empty lists for version 1, which has no such dataset)."""
+    """Rows of `point`, `cluster` and `cluster_extra` (empty lists for version 1, which has no such dataset), and of
+    version 3 "extra" `cluster_extra_2` and `interaction_extra` too."""
+    kinds = {"point": "f4", "cluster": "i4", "cluster_extra": "f4", "cluster_extra_2": "f4", "interaction_extra": "f4"}
     with h5py.File(path, "w") as file:
-        for place, (name, kind) in enumerate((("point", "f4"), ("cluster", "i4"), ("cluster_extra", "f4"))):
+        for place, (name, kind) in enumerate([*kinds.items()][: len(events[0])]):
             if name == "cluster_extra" and not any(rows[2].size for rows in events):
                 continue
             dataset = file.create_dataset(name, (len(events),), h5py.vlen_dtype(np.dtype(kind)))
