@@ -2,8 +2,9 @@
 
     python tests/compat/spconv/foreign_networks.py {spconv,sscn,float64} FOLDER_OF_CLONES NETWORK WEIGHTS.pt TARGET.pt
 
-Weights are written by the first run and read by the others; "float64" is this library in that precision. Packages that
-the networks import besides spconv are those of `foreign_stubs`.
+Weights are written by the first run and read by the others; "float64" is this library in that precision, or its layers
+alone where a network's file makes features float32 before them. Packages that the networks import besides spconv are
+those of `foreign_stubs`.
 """
 
 from __future__ import annotations
@@ -244,6 +245,10 @@ NETWORKS = {
 """For each name: the repository, and the functions that build the network and its input and run it."""
 
 
+FLOAT32 = ("pimm PT-v3m2", "Panda PTv3", "Panda PTv3, encoder")
+"""The networks whose files make features float32."""
+
+
 def use(engine):
     """Make `import spconv` find one of the two. For second.pytorch, spconv 1's names also stand for spconv 2's."""
     if engine != "spconv":
@@ -279,12 +284,30 @@ def flat(found):
 
 
 def smooth(network):
-    """Replace every ReLU by softplus, because the gradient of a ReLU jumps where two engines round a number near 0 to
-    different sides."""
+    """Replace every ReLU by softplus, and the largest value of PTv3's pooling by the mean, because their gradients jump
+    where two engines round a number near 0, or two values that are almost equal, to different sides."""
     for module in network.modules():
+        if getattr(module, "reduce", None) == "max":
+            module.reduce = "mean"
         for name, child in module._modules.items():
             if isinstance(child, torch.nn.ReLU):
                 module._modules[name] = torch.nn.Softplus()
+
+
+def widen(network):
+    """Let the sparse convolutions of a float32 network compute in float64."""
+    layers = importlib.import_module("spconv.pytorch")
+
+    def wide(forward):
+        def run(x):
+            y = forward(x.replace_feature(x.features.double()))
+            return y.replace_feature(y.features.float())
+
+        return run
+
+    for layer in network.modules():
+        if isinstance(layer, layers.conv.SparseConvolution):
+            layer.double().forward = wide(layer.forward)
 
 
 def run_once(run, given):
@@ -314,7 +337,9 @@ def compute(engine, clones, name, weights):
         torch.save(network.state_dict(), weights)
     else:
         network.load_state_dict(torch.load(weights, weights_only=True))
-    if engine == "float64":
+    if engine == "float64" and name in FLOAT32:
+        widen(network)
+    elif engine == "float64":
         network.double()
         given = {**given, "feat": given["feat"].double()}
     outputs, _ = run_once(run, given)
