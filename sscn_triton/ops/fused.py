@@ -23,7 +23,7 @@ from sscn_triton.ops.checks import moments_size
 from sscn_triton.ops.convolution import convolution, weight_gradient
 from sscn_triton.ops.cpu import convolution as cpu
 from sscn_triton.ops.cpu import normalization
-from sscn_triton.ops.dtypes import widened
+from sscn_triton.ops.dtypes import of_type, widened
 from sscn_triton.ops.norm import Norm
 from sscn_triton.ops.normalization import (
     for_loops,
@@ -209,7 +209,8 @@ def _fused_gradients_cpu(
         sums = normalization.rising(rising, x, norm, into=rising, normalized=rows)
         if by_features:
             known = sums if moving else None
-            grad_features = normalization.slope(rising, x, norm, known, len(x), into=rising).to(features.dtype)
+            slope = normalization.slope(rising, x, norm, known, len(x), into=rising)
+            grad_features = of_type(slope, features.dtype)
     if by_weight:
         rows = normalization.normalize(x, norm) if rows is None else rows
         grad_weight = cpu.weight_gradient(rows, grad_output, forwards, weight.shape[1], weight.dtype)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sscn_triton import nn
@@ -17,7 +18,7 @@ from sscn_triton.core.rulebook import Rulebook
 from sscn_triton.functional import strided_step
 from sscn_triton.ops import registration
 from sscn_triton.ops.convolution import convolution, weight_gradient
-from sscn_triton.ops.fused import fused_convolution
+from sscn_triton.ops.fused import fused_convolution, fused_gradients
 from sscn_triton.ops.triton import convolution as triton
 from sscn_triton.ops.triton.interpreted import interpreted
 from tests.support.clouds import random_cloud
@@ -196,6 +197,18 @@ def test_on_plain_cpu_tensors_an_operator_is_dispatched_once(monkeypatch: pytest
     before = network[0].running_mean._version
     network(x).features.sum().backward()
     assert network[0].running_mean._version == before + 1
+
+
+def test_the_backward_pass_of_a_layer_makes_few_calls_of_pytorch() -> None:
+    """Each call costs the host microseconds, and a batch of one event has little other work."""
+    rows = random_cloud(8, channels=16, size=3, dtype=torch.float32)
+    rules, zeros, ones = rows.grid.submanifold((3, 3, 3), (1, 1, 1)).rules, torch.zeros(16), torch.ones(16)
+    norm = (zeros, ones, ones, zeros, 1e-4, 0.0, True)
+    given = (rows.features, rows.features, torch.ones(27, 1, 16, 16), rules, *norm, True, True, True)
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        fused_gradients(*given)
+    calls = {row.key: row.count for row in profiler.key_averages() if row.key.startswith("aten::")}
+    assert sum(calls.values()) <= 19, calls
 
 
 def test_modes_see_the_operators_that_are_recorded() -> None:

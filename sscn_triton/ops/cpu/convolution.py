@@ -316,10 +316,11 @@ def convolve(
     taps, groups, channels_in, channels_out = weight.shape
     output = torch.empty(output_count, groups * channels_out, dtype=sum_type(x))
     if output.numel():
-        transposed = not weight.is_contiguous() and weight.transpose(2, 3).is_contiguous()
+        stored = weight if weight.is_contiguous() else weight.transpose(2, 3)
+        transposed = stored is not weight and stored.is_contiguous()
         arguments = _Convolution(
             features=of_type(x, output.dtype),
-            weight=of_type(weight.transpose(2, 3) if transposed else weight, output.dtype),
+            weight=of_type(stored if transposed else weight, output.dtype),
             output=output,
             bias=None if bias is None else of_type(bias, output.dtype),
             residual=None if residual is None else of_type(residual, output.dtype),
@@ -351,7 +352,8 @@ def weight_gradient(
     taps, channels_in, channels_out = rules.spans.shape[0], x.shape[1] // groups, gradient.shape[1] // groups
     kind, rule_count = sum_type(x), rules.input_rows.shape[0]
     segments = min(max(rule_count // SEGMENT, 1), MAX_SEGMENTS)
-    partial = torch.zeros(segments, taps, groups, channels_in, channels_out, dtype=kind)
+    shape = taps, groups, channels_in, channels_out
+    partial = torch.zeros(shape if segments == 1 else (segments, *shape), dtype=kind)
     if rule_count:
         arguments = _WeightGradient(
             features=of_type(x, kind),
@@ -371,5 +373,5 @@ def weight_gradient(
         )
         if run(_weight_job(kind), 2 * rule_count * groups * channels_in * channels_out, arguments):
             raise foreign_rows("rules")
-    total = partial[0] if segments == 1 else partial.sum(0)
+    total = partial if segments == 1 else partial.sum(0)
     return of_type(total, dtype or x.dtype)

@@ -417,14 +417,14 @@ def rising(
     of `normalize` to ``normalized`` if given."""
     rows, channels = x.shape
     count = max(-(-rows // TILE), 1)
-    tiles = x.new_zeros(count, 2 * channels)
+    tiles = (x.new_empty if rows and channels else x.new_zeros)(count, 2, channels)
     if rows and channels:
         terms = norm.mean, norm.variance, norm.weight, norm.bias, residual
         arguments = _Rising(grad, x, into, normalized, tiles, *terms, rows, channels, count, norm.leakiness, norm.eps)
         run(_rising_job(x.dtype), 4 * rows * channels, arguments)
     if count > 1:
         run(_total_job(x.dtype), 0, _Total(tiles, count, 2 * channels))
-    return tiles[0].view(2, -1)
+    return tiles[0]
 
 
 def slope(rising: Tensor, x: Tensor, norm: Norm, sums: Tensor | None, count: int, into: Tensor | None = None) -> Tensor:
