@@ -16,13 +16,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba import carray  # type: ignore[attr-defined]
 from torch import Tensor
 
 from sscn_triton.common.numba_cache import fingerprint
 from sscn_triton.ops.checks import foreign_rows
 from sscn_triton.ops.cpu import jobs, microkernel, products
-from sscn_triton.ops.cpu.jobs import REAL, inlined, inner, job, layout, pointer, run
+from sscn_triton.ops.cpu.jobs import REAL, array_at, inlined, inner, job, layout, run
 from sscn_triton.ops.cpu.products import Array, Rules, add_outer, multiply
 from sscn_triton.ops.dtypes import of_type, sum_type
 from sscn_triton.ops.rules import Rules as TensorRules
@@ -161,21 +160,21 @@ def _convolve_job(kind: torch.dtype) -> Any:
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 1, arguments)[0]
+        a = array_at(words, (1,), arguments)[0]
         blocks, wide = a.taps * a.groups, a.groups * a.channels_out
-        x = carray(pointer(a.features), (a.input_count, a.groups * a.channels_in), real)
-        w = carray(pointer(a.weight), (blocks, a.channels_in, a.channels_out), real)
-        y = carray(pointer(a.output), (a.output_count, wide), real)
-        first = carray(pointer(a.bias), (wide if a.bias else 0,), real)
-        residual = carray(pointer(a.residual), (a.output_count if a.residual else 0, wide), real)
-        inputs = carray(pointer(a.input_rows), (a.rule_count,), np.int32)
-        outputs = carray(pointer(a.output_rows), (a.rule_count,), np.int32)
-        spans = carray(pointer(a.spans), (a.taps, 2), np.int64)
+        x = array_at(a.features, (a.input_count, a.groups * a.channels_in), real)
+        w = array_at(a.weight, (blocks, a.channels_in, a.channels_out), real)
+        y = array_at(a.output, (a.output_count, wide), real)
+        first = array_at(a.bias, (wide if a.bias else 0,), real)
+        residual = array_at(a.residual, (a.output_count if a.residual else 0, wide), real)
+        inputs = array_at(a.input_rows, (a.rule_count,), np.int32)
+        outputs = array_at(a.output_rows, (a.rule_count,), np.int32)
+        spans = array_at(a.spans, (a.taps, 2), np.int64)
         if not _are_spans(spans, a.rule_count):
             a.failed = 1
             return
         if a.transposed:
-            w = _transposed(carray(pointer(a.weight), (blocks, a.channels_out, a.channels_in), real))
+            w = _transposed(array_at(a.weight, (blocks, a.channels_out, a.channels_in), real))
         low = _split_row(outputs, spans, len(y), part, parts)
         high = _split_row(outputs, spans, len(y), part + 1, parts)
         if not _convolve_rows(x, w, y, (inputs, outputs), spans, first, residual, low, high):
@@ -272,14 +271,14 @@ def _weight_job(kind: torch.dtype) -> Any:
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 1, arguments)[0]
-        x = carray(pointer(a.features), (a.input_count, a.groups * a.channels_in), real)
-        g = carray(pointer(a.gradient), (a.output_count, a.groups * a.channels_out), real)
+        a = array_at(words, (1,), arguments)[0]
+        x = array_at(a.features, (a.input_count, a.groups * a.channels_in), real)
+        g = array_at(a.gradient, (a.output_count, a.groups * a.channels_out), real)
         shape = (a.segments, a.taps * a.groups, a.channels_in, a.channels_out)
-        partial = carray(pointer(a.partial), shape, real)
-        inputs = carray(pointer(a.input_rows), (a.rule_count,), np.int32)
-        outputs = carray(pointer(a.output_rows), (a.rule_count,), np.int32)
-        spans = carray(pointer(a.spans), (a.taps, 2), np.int64)
+        partial = array_at(a.partial, shape, real)
+        inputs = array_at(a.input_rows, (a.rule_count,), np.int32)
+        outputs = array_at(a.output_rows, (a.rule_count,), np.int32)
+        spans = array_at(a.spans, (a.taps, 2), np.int64)
         if not _are_spans(spans, a.rule_count):
             a.failed = 1
             return

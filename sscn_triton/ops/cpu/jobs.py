@@ -21,7 +21,9 @@ import numpy as np
 import torch
 from llvmlite import ir
 from numba import prange, types
+from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
 from torch import Tensor
 
 from sscn_triton.common.numba_cache import cfunc, njit
@@ -50,16 +52,32 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _pointer(typingctx: Any, address: Any) -> Any:
-    """Convert an integer address to a pointer, for `numba.carray`."""
+def _array_at(typingctx: Any, address: Any, shape: Any, dtype: Any) -> Any:
+    """The contiguous array of this shape and type at an address, as `numba.carray` makes it from a pointer. Numba
+    compiles that function again for each shape and type, and this one as a part of its caller.
+    """
+    kind = types.Array(dtype.dtype, len(shape), "C")
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
+        array, item = (
+            make_array(kind)(context, builder),
+            context.get_data_type(kind.dtype),
+        )
+        size = context.get_constant(types.intp, context.get_abi_sizeof(item))
+        extents = cgutils.unpack_tuple(builder, args[1])
+        extents = [context.cast(builder, n, given, types.intp) for n, given in zip(extents, shape.types, strict=True)]
+        steps = [size]
+        for extent in extents[:0:-1]:
+            steps.insert(0, builder.mul(steps[0], extent))
+        at = builder.bitcast if address == types.voidptr else builder.inttoptr
+        data = at(args[0], item.as_pointer())
+        populate_array(array, data=data, shape=extents, strides=steps, itemsize=size, meminfo=None)
+        return array._getvalue()
 
-    return types.voidptr(types.intp), generate
+    return kind(address, shape, dtype), generate
 
 
-pointer: Any = intrinsic(_pointer)
+array_at: Any = intrinsic(_array_at)
 
 
 def _call_address(typingctx: Any, kernel: Any, arguments: Any, part: Any, parts: Any) -> Any:

@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba import carray  # type: ignore[attr-defined]
 from torch import Tensor
 
 from sscn_triton.common.numba_cache import fingerprint
 from sscn_triton.ops.checks import HEAD
 from sscn_triton.ops.cpu import jobs
-from sscn_triton.ops.cpu.jobs import REAL, inlined, inner, job, layout, pointer, run
+from sscn_triton.ops.cpu.jobs import REAL, array_at, inlined, inner, job, layout, run
 from sscn_triton.ops.norm import Norm
 
 Array = np.ndarray
@@ -87,12 +86,12 @@ def _moments_job(kind: torch.dtype) -> Any:
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 1, arguments)[0]
+        a = array_at(words, (1,), arguments)[0]
         channels = a.channels
-        x = carray(pointer(a.x), (a.rows * channels,), real)
-        tiles = carray(pointer(a.moments + head * x.itemsize), (a.tile_count, 2 * channels), real)
+        x = array_at(a.x, (a.rows * channels,), real)
+        tiles = array_at(a.moments + head * x.itemsize, (a.tile_count, 2 * channels), real)
         if part == 0:
-            carray(pointer(a.moments), (1,), real)[0] = TILE
+            array_at(a.moments, (1,), real)[0] = TILE
         repeated = np.empty((2, max(PERIOD // channels, 1), channels), x.dtype)
         sums, mean = repeated[0], repeated[1]
         for tile in range(part * len(tiles) // parts, (part + 1) * len(tiles) // parts):
@@ -127,13 +126,13 @@ def _statistics_job(kind: torch.dtype) -> Any:
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 1, arguments)[0]
+        a = array_at(words, (1,), arguments)[0]
         rows, channels = a.rows, a.channels
-        mean, variance = carray(pointer(a.mean), (channels,), real), carray(pointer(a.variance), (channels,), real)
-        tiles = carray(pointer(a.moments + head * mean.itemsize), (a.tile_count, 2 * channels), real)
+        mean, variance = array_at(a.mean, (channels,), real), array_at(a.variance, (channels,), real)
+        tiles = array_at(a.moments + head * mean.itemsize, (a.tile_count, 2 * channels), real)
         running = channels if a.running_mean else 0
-        running_mean = carray(pointer(a.running_mean), (running,), real)
-        running_var = carray(pointer(a.running_var), (running,), real)
+        running_mean = array_at(a.running_mean, (running,), real)
+        running_var = array_at(a.running_var, (running,), real)
         mean[:] = 0
         variance[:] = 0
         for tile in range(len(tiles)):
@@ -187,13 +186,13 @@ def _normalize_job(kind: torch.dtype) -> Any:
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 1, arguments)[0]
+        a = array_at(words, (1,), arguments)[0]
         rows, channels = a.rows, a.channels
-        x, y = carray(pointer(a.x), (rows * channels,), real), carray(pointer(a.y), (rows * channels,), real)
-        mean, variance = carray(pointer(a.mean), (channels,), real), carray(pointer(a.variance), (channels,), real)
-        weight = carray(pointer(a.weight), (channels if a.weight else 0,), real)
-        bias = carray(pointer(a.bias), (channels if a.bias else 0,), real)
-        residual = carray(pointer(a.residual), (rows * channels if a.residual else 0,), real)
+        x, y = array_at(a.x, (rows * channels,), real), array_at(a.y, (rows * channels,), real)
+        mean, variance = array_at(a.mean, (channels,), real), array_at(a.variance, (channels,), real)
+        weight = array_at(a.weight, (channels if a.weight else 0,), real)
+        bias = array_at(a.bias, (channels if a.bias else 0,), real)
+        residual = array_at(a.residual, (rows * channels if a.residual else 0,), real)
         repeated = np.empty((4, max(PERIOD // channels, 1), channels), x.dtype)
         _norm(repeated, mean, variance, weight, a.eps)
         _repeat(bias, 0.0, repeated[3])
@@ -243,16 +242,16 @@ def _rising_job(kind: torch.dtype) -> Any:
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 1, arguments)[0]
+        a = array_at(words, (1,), arguments)[0]
         rows, channels = a.rows, a.channels
-        grad, x = carray(pointer(a.grad), (rows * channels,), real), carray(pointer(a.x), (rows * channels,), real)
-        mean, variance = carray(pointer(a.mean), (channels,), real), carray(pointer(a.variance), (channels,), real)
-        weight = carray(pointer(a.weight), (channels if a.weight else 0,), real)
-        bias = carray(pointer(a.bias), (channels if a.bias else 0,), real)
-        residual = carray(pointer(a.residual), (rows * channels if a.residual else 0,), real)
-        rising = carray(pointer(a.rising), (rows * channels if a.rising else 0,), real)
-        normalized = carray(pointer(a.normalized), (rows * channels if a.normalized else 0,), real)
-        tiles = carray(pointer(a.tiles), (a.tile_count, 2 * channels), real)
+        grad, x = array_at(a.grad, (rows * channels,), real), array_at(a.x, (rows * channels,), real)
+        mean, variance = array_at(a.mean, (channels,), real), array_at(a.variance, (channels,), real)
+        weight = array_at(a.weight, (channels if a.weight else 0,), real)
+        bias = array_at(a.bias, (channels if a.bias else 0,), real)
+        residual = array_at(a.residual, (rows * channels if a.residual else 0,), real)
+        rising = array_at(a.rising, (rows * channels if a.rising else 0,), real)
+        normalized = array_at(a.normalized, (rows * channels if a.normalized else 0,), real)
+        tiles = array_at(a.tiles, (a.tile_count, 2 * channels), real)
         repeated = np.empty((8, max(PERIOD // channels, 1), channels), x.dtype)
         _norm(repeated, mean, variance, weight, a.eps)
         _repeat(bias, 0.0, repeated[3])
@@ -315,8 +314,8 @@ def _total_job(kind: torch.dtype) -> Any:
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 1, arguments)[0]
-        _fold(carray(pointer(a.tiles), (a.tile_count, a.columns), real))
+        a = array_at(words, (1,), arguments)[0]
+        _fold(array_at(a.tiles, (a.tile_count, a.columns), real))
 
     return work
 
@@ -344,13 +343,13 @@ def _slope_job(kind: torch.dtype) -> Any:
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 1, arguments)[0]
+        a = array_at(words, (1,), arguments)[0]
         rows, channels = a.rows, a.channels
-        rising, x = carray(pointer(a.rising), (rows * channels,), real), carray(pointer(a.x), (rows * channels,), real)
-        y = carray(pointer(a.y), (rows * channels,), real)
-        mean, variance = carray(pointer(a.mean), (channels,), real), carray(pointer(a.variance), (channels,), real)
-        weight = carray(pointer(a.weight), (channels if a.weight else 0,), real)
-        sums = carray(pointer(a.sums), (2 * channels if a.sums else 0,), real)
+        rising, x = array_at(a.rising, (rows * channels,), real), array_at(a.x, (rows * channels,), real)
+        y = array_at(a.y, (rows * channels,), real)
+        mean, variance = array_at(a.mean, (channels,), real), array_at(a.variance, (channels,), real)
+        weight = array_at(a.weight, (channels if a.weight else 0,), real)
+        sums = array_at(a.sums, (2 * channels if a.sums else 0,), real)
         repeated = np.empty((5, max(PERIOD // channels, 1), channels), x.dtype)
         _norm(repeated, mean, variance, weight, a.eps)
         _repeat(sums[: len(sums) // 2], 0.0, repeated[3])

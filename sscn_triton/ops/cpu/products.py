@@ -66,11 +66,12 @@ def _outer_strip(vectors: int, nbytes: int) -> Callable[..., None]:
     return strip
 
 
+# A tile that is too wide for the registers is never chosen, so nothing is compiled for it.
 _product1, _product2, _product3 = (_product_strip(n, VECTOR_BYTES) for n in (1, 2, 3))
-_product4, _product5 = (_product_strip(n, VECTOR_BYTES) for n in (4, 5))
+_product4, _product5 = (_product_strip(n, VECTOR_BYTES) if n <= MAX_VECTORS else _product3 for n in (4, 5))
 _product_narrow, _product_single = _product_strip(1, HALF_BYTES), _product_strip(1, 0)
 _outer1, _outer2, _outer3 = (_outer_strip(n, VECTOR_BYTES) for n in (1, 2, 3))
-_outer4, _outer5 = (_outer_strip(n, VECTOR_BYTES) for n in (4, 5))
+_outer4, _outer5 = (_outer_strip(n, VECTOR_BYTES) if n <= MAX_VECTORS else _outer3 for n in (4, 5))
 _outer_narrow, _outer_single = _outer_strip(1, HALF_BYTES), _outer_strip(1, 0)
 
 

@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba import carray  # type: ignore[attr-defined]
 from torch import Tensor
 
 from sscn_triton.common.numba_cache import fingerprint
 from sscn_triton.ops.checks import refuse_beyond_int32
 from sscn_triton.ops.cpu import jobs
-from sscn_triton.ops.cpu.jobs import compiled, job, layout, pointer, run
+from sscn_triton.ops.cpu.jobs import array_at, compiled, job, layout, run
 from sscn_triton.ops.cpu.keys import Array, check_count, distinct, limits, radix_of, ranked, sort_keys, unpack
 from sscn_triton.ops.rules import MirroredRules, SortedRules
 from sscn_triton.relation import fine_from_coarse, is_mirrored, submanifold_padding
@@ -58,14 +57,11 @@ def _search_job() -> Any:
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 1, arguments)[0]
+        a = array_at(words, (1,), arguments)[0]
         count, lines = a.site_count, (a.searched + a.line - 1) // a.line
-        keys, rows = carray(pointer(a.keys), (count,), np.int64), carray(pointer(a.rows), (count,), np.int32)
-        deltas, counts = (
-            carray(pointer(a.deltas), (a.searched,), np.int64),
-            carray(pointer(a.counts), (a.taps,), np.int64),
-        )
-        found = carray(pointer(a.found), (a.taps, count), np.int32)
+        keys, rows = array_at(a.keys, (count,), np.int64), array_at(a.rows, (count,), np.int32)
+        deltas, counts = array_at(a.deltas, (a.searched,), np.int64), array_at(a.counts, (a.taps,), np.int64)
+        found = array_at(a.found, (a.taps, count), np.int32)
         for first in range(part * lines // parts * a.line, (part + 1) * lines // parts * a.line, a.line):
             last = min(first + a.line, a.searched)
             for tap in range(first, last):
@@ -112,11 +108,11 @@ def _writing_job() -> Any:
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
-        a = carray(words, 1, arguments)[0]
-        found = carray(pointer(a.found), (a.taps, a.site_count), np.int32)
-        spans = carray(pointer(a.spans), (a.taps, 2), np.int64)
+        a = array_at(words, (1,), arguments)[0]
+        found = array_at(a.found, (a.taps, a.site_count), np.int32)
+        spans = array_at(a.spans, (a.taps, 2), np.int64)
         rules = spans[a.taps - 1, 1]
-        inputs, outputs = carray(pointer(a.inputs), (rules,), np.int32), carray(pointer(a.outputs), (rules,), np.int32)
+        inputs, outputs = array_at(a.inputs, (rules,), np.int32), array_at(a.outputs, (rules,), np.int32)
         for tap in range(part * a.taps // parts, (part + 1) * a.taps // parts):
             rule, stop = spans[tap, 0], spans[tap, 1]
             for row in range(a.site_count):
