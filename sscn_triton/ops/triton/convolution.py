@@ -12,7 +12,7 @@ output (`statistics`).
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import triton
@@ -25,8 +25,8 @@ from sscn_triton.ops.rules import Reading, Rules, read_forward
 from sscn_triton.ops.triton import statistics
 from sscn_triton.ops.triton.epilogue import finish
 from sscn_triton.ops.triton.launch import ceil_div, is_interpreted, launch, power_of_two
-from sscn_triton.ops.triton.layout import reading_arguments, rows_or_zero
-from sscn_triton.ops.triton.normalization import MOST_GATHERED, norm_arguments, normalize, normalized
+from sscn_triton.ops.triton.layout import UNIT, WORD, rows_or_zero
+from sscn_triton.ops.triton.normalization import MOST_GATHERED, normalize, normalized
 from sscn_triton.ops.triton.statistics import HEAD
 from sscn_triton.ops.triton.taps import is_row, lowest_bit, popcount, tile_mask
 from sscn_triton.ops.triton.tuning import tile_for
@@ -287,7 +287,7 @@ def convolve(
     """
     dtype = dtype or weight.dtype
     reading = read_forward(rules)
-    groups, channels_in, channels_out = weight.shape[1:]
+    shape = weight.shape
     if norm and rows is None and features.numel() > MOST_GATHERED:
         features, norm = normalize(features, norm, dtype=dtype), None
     features = (features if norm and rows is None else features.to(dtype)).contiguous()
@@ -296,34 +296,61 @@ def convolve(
         return _convolve_float64(features, weight, reading, bias, residual, norm, moments)
     transposed = not weight.is_contiguous() and weight.transpose(2, 3).is_contiguous()
     weight = weight if transposed else weight.contiguous()
-    output = features.new_empty(output_count, groups * channels_out, dtype=dtype)
-    depthwise = channels_in == 1 and groups > 1
-    columns = groups * channels_out if depthwise else channels_out
-    precision = float32_precision()
+    output = features.new_empty(output_count, shape[1] * shape[3], dtype=dtype)
+    precision = float32_precision() if dtype == torch.float32 else "ieee"
     if tile is None and rows is None:
         kernel = "convolution" if norm is None else "fused_convolution"
-        measured = tile_for(kernel, output, rules, (features.shape[0], output_count), weight.shape)
+        measured = tile_for(kernel, output, rules, (features.shape[0], output_count), shape)
         tile = Tile(*measured) if measured else None
     if weight.dtype != dtype and (tile or output.numel() > MOST_ROUNDED):
         weight = weight.to(dtype)
-    tile = tile or choose_tile(output, output_count, channels_in, columns, precision, norm is not None)
-    arguments = {
-        "features": features, "weight": weight, "bias": bias, "residual": residual, "output": output,
-        "moments": moments, "rows": rows, "positions": output_count, "sources": features.shape[0],
-        **norm_arguments(norm), **reading_arguments(reading), "MIRRORED": reading.mirrored, "HEAD": HEAD,
-        "ROWS": tile.rows, "WIDTH": tile.width, "num_warps": tile.warps, "num_stages": tile.stages,
-    }  # fmt: skip
-    tiles = ceil_div(output_count, tile.rows)
-    if depthwise:
-        grid = (tiles * ceil_div(columns, tile.width),)
-        launch(depthwise_kernel, grid, **arguments, CHANNELS=columns, MULTIPLE=channels_out)
-    else:
-        launch(
-            convolution_kernel, (tiles * groups * ceil_div(channels_out, tile.width),), **arguments, GROUPS=groups,
-            IN=channels_in, OUT=channels_out, TRANSPOSED=transposed, UPCAST=is_interpreted(features),
-            PRECISION=precision, DEPTH=tile.depth,
-        )  # fmt: skip
+    mean, variance, norm_weight, norm_bias, eps, leakiness = (None,) * 6 if norm is None else norm[:6]
+    plan = _plan(
+        is_interpreted(features), torch.version.hip is not None, dtype, output_count < 1 << 13, output_count < 1 << 16,
+        shape, transposed, reading.mirrored, eps, leakiness, precision, tile,
+    )  # fmt: skip
+    launch(
+        plan.kernel, (ceil_div(output_count, plan.rows) * plan.blocks,), features=features, weight=weight, bias=bias,
+        residual=residual, output=output, moments=moments, rows=rows, mean=mean, variance=variance,
+        norm_weight=norm_weight, norm_bias=norm_bias, table=reading.table, order=reading.order, masks=reading.masks,
+        positions=output_count, units=reading.masks.shape[1], sources=features.shape[0], **plan.constants,
+    )  # fmt: skip
     return output
+
+
+class Plan(NamedTuple):
+    """What a launch of a layer needs besides its tensors and sizes: rows per tile, blocks of channels, constants."""
+
+    kernel: Any
+    rows: int
+    blocks: int
+    constants: dict[str, Any]
+
+
+@cache
+def _plan(
+    interpreted: bool, amd: bool, dtype: torch.dtype, few: bool, some: bool, shape: tuple[int, int, int, int],
+    transposed: bool, mirrored: bool, eps: float | None, leakiness: float | None, precision: str, tile: Tile | None,
+) -> Plan:  # fmt: skip
+    """The plan for a weight of this shape; ``eps`` and ``leakiness`` are those of the norm, ``tile`` is None unless one
+    was given or measured."""
+    taps, groups, channels_in, channels_out = shape
+    depthwise = channels_in == 1 and groups > 1
+    columns = groups * channels_out if depthwise else channels_out
+    fused = eps is not None
+    tile = tile or _choose_tile(interpreted, amd, dtype, few, some, channels_in, columns, precision, fused)
+    blocks = ceil_div(columns, tile.width)
+    constants: dict[str, Any] = {
+        "TAPS": taps, "MIRRORED": mirrored, "EPS": eps, "LEAKINESS": leakiness, "HEAD": HEAD, "ROWS": tile.rows,
+        "WIDTH": tile.width, "UNIT": UNIT, "WORD": WORD, "num_warps": tile.warps, "num_stages": tile.stages,
+    }  # fmt: skip
+    if depthwise:
+        return Plan(depthwise_kernel, tile.rows, blocks, constants | {"CHANNELS": columns, "MULTIPLE": channels_out})
+    constants |= {
+        "GROUPS": groups, "IN": channels_in, "OUT": channels_out, "TRANSPOSED": transposed, "UPCAST": interpreted,
+        "PRECISION": precision, "DEPTH": tile.depth,
+    }  # fmt: skip
+    return Plan(convolution_kernel, tile.rows, groups * blocks, constants)
 
 
 def _convolve_float64(

@@ -66,7 +66,10 @@ def launch(kernel: Any, grid: tuple[int, ...], **arguments: Any) -> None:
         tensors = [argument for argument in arguments.values() if isinstance(argument, Tensor)]
         _listed.append(Launch(kernel.fn.__name__, sum(tensor.numel() * tensor.element_size() for tensor in tensors)))
     if not _skipped:
-        with _device_of(next(argument for argument in arguments.values() if isinstance(argument, Tensor))):
+        for argument in arguments.values():
+            if isinstance(argument, Tensor):
+                break
+        with _device_of(argument):
             kernel[grid](**arguments)
 
 

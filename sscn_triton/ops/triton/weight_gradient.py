@@ -7,7 +7,8 @@ bits.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 import triton
@@ -19,7 +20,7 @@ from sscn_triton.ops.precision import float32_precision
 from sscn_triton.ops.rules import Rules, read_forward
 from sscn_triton.ops.triton.launch import ceil_div, is_interpreted, launch, power_of_two
 from sscn_triton.ops.triton.layout import rows_or_zero
-from sscn_triton.ops.triton.normalization import MOST_GATHERED, norm_arguments, normalize, normalized
+from sscn_triton.ops.triton.normalization import MOST_GATHERED, normalize, normalized
 from sscn_triton.ops.triton.taps import is_row
 from sscn_triton.ops.triton.tuning import tile_for
 
@@ -198,12 +199,17 @@ def reduce_kernel(
 def choose_tile(features: Tensor, channels_in: int, channels_out: int, precision: str) -> Tile:
     """A shape that works untuned: small if a product needs many registers, with few warps if it is narrow, as in
     `sscn_triton.ops.triton.convolution.choose_tile`."""
+    return _choose_tile(is_interpreted(features), features.dtype, channels_in, channels_out, precision)
+
+
+@cache
+def _choose_tile(interpreted: bool, dtype: torch.dtype, channels_in: int, channels_out: int, precision: str) -> Tile:
     height, width = (min(max(power_of_two(n), 16), 64) for n in (channels_in, channels_out))
-    if is_interpreted(features):
+    if interpreted:
         return Tile(256, height, width, 4, 1)
-    if features.dtype == torch.float32 and precision not in ("ieee", "tf32"):
+    if dtype == torch.float32 and precision not in ("ieee", "tf32"):
         return Tile(32, min(height, 32), width, 4, 3)
-    narrow = features.element_size() == 2 and max(height, width) <= 32
+    narrow = dtype.itemsize == 2 and max(height, width) <= 32
     return Tile(64, height, width, 2 if narrow else 4, 3)
 
 
@@ -236,40 +242,67 @@ def weight_gradient(
     if grad_output.dtype == torch.float64:
         features = features if norm is None else normalize(features, norm)
         return _weight_gradient_float64(features, grad_output, rules, shape).to(dtype or torch.float64)
-    precision = float32_precision()
+    precision = float32_precision() if grad_output.dtype == torch.float32 else "ieee"
     if tile is None:
         kernel = "weight_gradient" if norm is None else "fused_weight_gradient"
         measured = tile_for(kernel, grad_output, rules, (features.shape[0], grad_output.shape[0]), shape)
         tile = Tile(*measured) if measured else None
-    tile = tile or choose_tile(grad_output, channels_in, channels_out, precision)
-    depthwise = channels_in == 1 and groups > 1
-    columns = groups * channels_out if depthwise else channels_out
-    blocks = (1 if depthwise else groups) * ceil_div(columns, tile.width), ceil_div(channels_in, tile.height)
-    segment = segment or choose_segment(len(input_rows), blocks[0] * blocks[1])
-    segments = len(input_rows) // segment + shape[0]  # an upper bound
+    mean, variance, norm_weight, norm_bias, eps, leakiness = (None,) * 6 if norm is None else norm[:6]
+    plan = _plan(is_interpreted(features), grad_output.dtype, shape, eps, leakiness, precision, tile)
+    count = input_rows.shape[0]
+    segment = segment or choose_segment(count, plan.blocks[0] * plan.blocks[1])
+    segments = count // segment + shape[0]  # an upper bound
     partial = torch.empty(segments, *shape[1:], dtype=torch.float32, device=features.device)
-    cuts = {
-        "partial": partial, "spans": spans, "segment": segment, "count": len(input_rows), "TAPS": shape[0],
-        "LANES": power_of_two(shape[0]),
-    }  # fmt: skip
-    arguments = {
-        "features": features, "gradient": grad_output, "input_rows": input_rows, "output_rows": output_rows,
-        "sources": features.shape[0], "targets": grad_output.shape[0], **cuts, **norm_arguments(norm),
-        "RULES": tile.rules, "WIDTH": tile.width, "num_warps": tile.warps, "num_stages": tile.stages,
-    }  # fmt: skip
-    if depthwise:
-        launch(depthwise_kernel, (segments, blocks[0]), **arguments, CHANNELS=columns, MULTIPLE=channels_out)
-    else:
-        launch(
-            weight_gradient_kernel, (segments, *blocks), **arguments, GROUPS=groups, IN=channels_in, OUT=channels_out,
-            UPCAST=is_interpreted(features), PRECISION=precision, HEIGHT=tile.height,
-        )  # fmt: skip
-    output, size = grad_output.new_empty(shape, dtype=dtype), groups * channels_in * channels_out
     launch(
-        reduce_kernel, (shape[0], ceil_div(size, ELEMENTS)), output=output, **cuts, segments=segments, SIZE=size,
-        ROWS=SEGMENTS, BLOCK=ELEMENTS,
+        plan.kernel, (segments, *plan.blocks), features=features, gradient=grad_output, partial=partial, mean=mean,
+        variance=variance, norm_weight=norm_weight, norm_bias=norm_bias, input_rows=input_rows, output_rows=output_rows,
+        spans=spans, segment=segment, count=count, sources=features.shape[0], targets=grad_output.shape[0],
+        **plan.constants,
+    )  # fmt: skip
+    output = grad_output.new_empty(shape, dtype=dtype)
+    launch(
+        reduce_kernel, plan.sums, partial=partial, output=output, spans=spans, segment=segment, count=count,
+        segments=segments, **plan.constants_of_sums,
     )  # fmt: skip
     return output
+
+
+class Plan(NamedTuple):
+    """What the two launches of a layer need besides tensors and sizes: blocks of channels, grid of sums, constants."""
+
+    kernel: Any
+    blocks: tuple[int, ...]
+    constants: dict[str, Any]
+    sums: tuple[int, int]
+    constants_of_sums: dict[str, Any]
+
+
+@cache
+def _plan(
+    interpreted: bool, dtype: torch.dtype, shape: tuple[int, int, int, int], eps: float | None, leakiness: float | None,
+    precision: str, tile: Tile | None,
+) -> Plan:  # fmt: skip
+    """The plan for a weight of this shape; ``eps`` and ``leakiness`` are those of the norm, ``tile`` is None unless one
+    was given or measured."""
+    taps, groups, channels_in, channels_out = shape
+    tile = tile or _choose_tile(interpreted, dtype, channels_in, channels_out, precision)
+    taps_of: dict[str, Any] = {"TAPS": taps, "LANES": power_of_two(taps)}
+    size = groups * channels_in * channels_out
+    sums = (taps, ceil_div(size, ELEMENTS)), taps_of | {"SIZE": size, "ROWS": SEGMENTS, "BLOCK": ELEMENTS}
+    constants = taps_of | {
+        "EPS": eps, "LEAKINESS": leakiness, "RULES": tile.rules, "WIDTH": tile.width, "num_warps": tile.warps,
+        "num_stages": tile.stages,
+    }  # fmt: skip
+    if channels_in == 1 and groups > 1:
+        columns = groups * channels_out
+        constants |= {"CHANNELS": columns, "MULTIPLE": channels_out}
+        return Plan(depthwise_kernel, (ceil_div(columns, tile.width), 1), constants, *sums)
+    blocks = groups * ceil_div(channels_out, tile.width), ceil_div(channels_in, tile.height)
+    constants |= {
+        "GROUPS": groups, "IN": channels_in, "OUT": channels_out, "UPCAST": interpreted, "PRECISION": precision,
+        "HEIGHT": tile.height,
+    }  # fmt: skip
+    return Plan(weight_gradient_kernel, blocks, constants, *sums)
 
 
 def _weight_gradient_float64(
