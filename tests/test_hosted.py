@@ -44,6 +44,13 @@ def test_the_workflow_runs_every_supported_python():
     assert tests["jobs"]["test"]["strategy"]["matrix"]["python"] == list(PYTHONS)
 
 
+def test_the_oldest_pytorch_that_the_project_allows_is_the_one_that_is_tested():
+    job = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text())["jobs"]["oldest"]
+    (tested,) = re.findall(r'"torch==([\d.]+)\.\*"', " ".join(step.get("run", "") for step in job["steps"]))
+    assert requirements("dependencies")["pytorch"] == f">={tested}"
+    assert f"torch from {tested})" in (ROOT / "README.md").read_text()
+
+
 def test_the_recipe_requires_what_the_project_requires():
     assert recipe_requirements("run") == requirements("dependencies")
     assert recipe_requirements("run_constraints") == requirements("study") | requirements("hub")

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sscn_triton.core.batch_column import doubt_batch_column
 from sscn_triton.core.grid import Grid
+from sscn_triton.ops.pytorch import is_exporting
 from sscn_triton.relation import MAX_NDIM, Axes, Size, as_int_or_tuple, one_integer, per_axis
 
 INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
@@ -85,7 +86,7 @@ def checked_grid(
             "batch index, which is their first column: is it missing, or is the batch size in spatial_shape?"
         )
     shape = None if spatial_shape is None else per_axis(spatial_shape, ndim, "spatial_shape", 1)
-    if torch.compiler.is_exporting():
+    if is_exporting():
         raise RuntimeError(
             "torch.export cannot trace the construction of a SparseTensor, which depends on the values of its "
             "coordinates: construct it outside, call sscn_triton.prepare(model, tensor), and export a module of its "

@@ -22,6 +22,7 @@ from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.export.plan import GivenGrid, GridPlan, RecordingGrid, rules_of
 from sscn_triton.functional import UnknownSitesError
 from sscn_triton.nn.prepare import run_on_meta
+from sscn_triton.ops.pytorch import check_export
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -118,10 +119,11 @@ def export_network(
         about: plain values to store with the network; by default its attribute ``about``, if it has one.
 
     Raises:
-        TypeError, ValueError: with what was given and what is allowed; ValueError for values that JSON cannot hold, and
-            for a network whose sites depend on its features (`Prune`) or that reads the number of events of its input
-            (`ToDense`).
+        TypeError, ValueError: with what was given and what is allowed; ValueError with PyTorch before 2.8, for values
+            that JSON cannot hold, and for a network whose sites depend on its features (`Prune`) or that reads the
+            number of events of its input (`ToDense`).
     """
+    check_export()
     _check_model(model, example)
     about = plain("about", getattr(model, "about", {}) if about is None else about)
     grid = RecordingGrid(example.grid)
@@ -146,7 +148,9 @@ def load_exported(path: str | os.PathLike[str]) -> ExportedNetwork:
     `torch.export.load` may run code from a file, so load only files that you trust.
 
     Raises FileNotFoundError, and ValueError naming the file if it is foreign or damaged, before any code can run.
+    Raises ValueError with PyTorch before 2.8.
     """
+    check_export()
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")

@@ -101,7 +101,7 @@ def _open(queue: list[Any]) -> bool:
     """Whether layers are left; replaces a chain at the head of the queue by its layers."""
     while queue and isinstance(queue[0], Sequential) and runs_own_forward(queue[0]):
         queue[:1] = queue[0]
-    return bool(queue)
+    return len(queue) > 0
 
 
 def _is_norm(module: torch.nn.Module) -> bool:

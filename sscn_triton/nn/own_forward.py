@@ -17,6 +17,12 @@ _forwards: set[Any] = {
     torch.nn.Sequential.forward,
     torch.nn.Identity.forward,
 }  # PyTorch's that fusion knows
+_GLOBAL_HOOKS = (  # PyTorch fills and empties these, and never replaces them
+    torch.nn.modules.module._global_forward_pre_hooks,
+    torch.nn.modules.module._global_forward_hooks,
+    torch.nn.modules.module._global_backward_pre_hooks,
+    torch.nn.modules.module._global_backward_hooks,
+)
 _CALL, _CALL_IMPL = torch.nn.Module.__call__, torch.nn.Module._call_impl
 
 
@@ -45,5 +51,5 @@ def runs_own_forward(module: torch.nn.Module) -> bool:
         and not own["_forward_hooks"]
         and not own["_backward_pre_hooks"]
         and not own["_backward_hooks"]
-        and not torch.nn.modules.module._has_any_global_hook()
+        and not any(_GLOBAL_HOOKS)
     )

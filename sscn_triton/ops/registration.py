@@ -10,6 +10,8 @@ import torch
 from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 
+from sscn_triton.ops.pytorch import any_requires_grad, infer_schema
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 LIBRARY = torch.library.Library("sscn", "DEF")
 _NOTHING = contextlib.nullcontext()
@@ -59,7 +61,7 @@ def operator(
 
     def declare(gpu: Function) -> Function:
         name = gpu.__name__
-        schema = torch.library.infer_schema(gpu, mutates_args=mutates)
+        schema = infer_schema(gpu, mutates)
         LIBRARY.define(name + schema, tags=(torch.Tag.pt2_compliant_tag,))
         guarded = _after(check, True, gpu)
         engines = Engines(guarded if cpu is None else _after(check, False, cpu), guarded)
@@ -117,7 +119,7 @@ def _recording(overload: Any, setup_context: Any, backward: Any, mutates: tuple[
     def recording(keys: Any, *arguments: Any) -> Any:
         if forward_ad._current_level >= 0:
             _refuse_tangents(name, arguments)
-        if torch._C.is_grad_enabled() and torch._C._any_requires_grad(*arguments):
+        if torch._C.is_grad_enabled() and any_requires_grad(*arguments):
             arguments = (*arguments, *defaults[len(arguments) :])
             if torch._C._functorch.peek_interpreter_stack() is None:
                 return record(*arguments, keys)

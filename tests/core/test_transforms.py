@@ -137,6 +137,7 @@ def test_a_map_that_would_write_one_statistic_many_times_is_refused() -> None:
         torch.vmap(function)(torch.stack([features, features]))
 
 
+@pytest.mark.newest
 def test_a_prepared_network_is_exported() -> None:
     torch.manual_seed(0)
     x = random_cloud(20, channels=3)
@@ -155,12 +156,14 @@ def test_a_prepared_network_is_exported() -> None:
     torch.testing.assert_close(exported.module()(x.features * 2), net(x.replace(x.features * 2)).features)
 
 
+@pytest.mark.newest
 def test_a_network_without_rulebooks_is_not_exported_and_the_error_names_prepare() -> None:
     x = random_cloud(20, channels=3)
     with pytest.raises(Exception, match=r"call sscn_triton\.prepare\(model, tensor\) first"):
         torch.export.export(nn.SubmanifoldConv(3, 4, 3).double(), (x,))
 
 
+@pytest.mark.newest
 def test_a_network_that_makes_its_tensor_is_not_exported_and_the_error_says_what_to_do() -> None:
     class MakesItsTensor(torch.nn.Module):
         def __init__(self) -> None:

@@ -352,6 +352,7 @@ def test_rulebooks_do_not_travel_in_a_pickle_and_are_shared_by_copies() -> None:
 
 
 @pytest.mark.parametrize("layer", [nn.SubmanifoldConv(3, 1, 3), nn.MaxPool(2), nn.GlobalPool()], ids=repr)
+@pytest.mark.newest
 def test_a_compiled_graph_on_rulebooks_that_are_missing_names_prepare(layer: torch.nn.Module) -> None:
     compiled = torch.compile(layer, fullgraph=True, backend="eager")
     with pytest.raises(Exception, match=r"call sscn_triton\.prepare\(model, tensor\) first"):
@@ -359,6 +360,7 @@ def test_a_compiled_graph_on_rulebooks_that_are_missing_names_prepare(layer: tor
     torch.compiler.reset()
 
 
+@pytest.mark.newest
 def test_a_graph_may_break_where_rulebooks_are_missing() -> None:
     convolution, _, down, _, _, up, _ = stack().eval()
     net, x = nn.Sequential(convolution, down, up), tensor(40)

@@ -106,6 +106,7 @@ def test_grids_are_freed_without_garbage_collection() -> None:
         gc.enable()
 
 
+@pytest.mark.newest
 def test_the_whole_network_compiles_to_one_graph_for_every_size() -> None:
     net = small_net(dtype=torch.float32).eval()
     graphs = []
@@ -122,6 +123,7 @@ def test_the_whole_network_compiles_to_one_graph_for_every_size() -> None:
     assert len(graphs) == 1
 
 
+@pytest.mark.newest
 def test_a_compiled_training_step_equals_the_eager_one() -> None:
     torch._dynamo.reset()
     x = prepare(small_net(), random_cloud(50, channels=2))

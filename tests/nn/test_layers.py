@@ -249,6 +249,7 @@ def every_layer() -> torch.nn.Module:
     )
 
 
+@pytest.mark.newest
 def test_a_network_of_every_layer_trains_compiled_as_it_does_eagerly() -> None:
     torch._dynamo.reset()
     gradients = []
@@ -263,6 +264,7 @@ def test_a_network_of_every_layer_trains_compiled_as_it_does_eagerly() -> None:
         torch.testing.assert_close(traced, eager)
 
 
+@pytest.mark.newest
 def test_a_network_of_every_layer_compiles_to_one_graph_for_every_size() -> None:
     torch._dynamo.reset()
     net, counter = every_layer().double().eval(), torch._dynamo.testing.CompileCounter()
@@ -344,6 +346,7 @@ def test_forward_and_tensor_hooks_work_and_full_backward_hooks_warn() -> None:
         layer(x)
 
 
+@pytest.mark.newest
 def test_methods_of_a_tensor_trace_into_one_graph() -> None:
     torch._dynamo.reset()
     linear = nn.Linear(2, 2).double()

@@ -42,7 +42,8 @@ class Export:
 def export(options: Export) -> None:
     """Export the network on the CPU and print what the program takes and returns.
 
-    Raises FileNotFoundError, or ValueError naming the file, if the checkpoint cannot be used.
+    Raises FileNotFoundError, or ValueError naming the file, if the checkpoint cannot be used; ValueError with PyTorch
+    before 2.8.
     """
     checkpoint = load_checkpoint(options.checkpoint)
     network, settings = network_of(checkpoint), checkpoint.network
