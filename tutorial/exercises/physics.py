@@ -31,7 +31,7 @@ def check_lengths(answer: Callable[..., np.ndarray]) -> None:
 
 
 def tracks() -> Iterator[Case]:
-    """One slice, a straight track, one with corners, a slice at the end, a walk."""
+    """One slice; straight, with corners, a slice at the end, turned back; a walk."""
     rng = np.random.default_rng(16)
     walk = np.cumsum(rng.normal([0.6, 0.2, -0.3], 0.2, (9, 3)), axis=0)
     for places in (
@@ -39,6 +39,8 @@ def tracks() -> Iterator[Case]:
         [[0, 0, 0], [1, 0, 0], [2, 0, 0], [2.5, 0, 0]],
         [[0, 0, 0], [0, 0, 2], [0, 3, 2], [1, 3, 2]],
         [[0, 0, 0], [0, 0, 1], [0, 0, 1]],
+        # the track turns back: its first slice is nearer to the end than its last
+        [[0, 0, 0], [3, 0, 0], [3, 1, 0], [2, 1, 0], [0, 1, 0]],
         walk,
     ):
         corners = np.array(places, float)
@@ -57,7 +59,7 @@ def proton(left: np.ndarray) -> np.ndarray:
 
 def electron(left: np.ndarray) -> np.ndarray:
     """About that of an electron."""
-    return np.full(len(left), 2.1)
+    return 2.1 + 0 * left
 
 
 def check_particle(answer: Callable[..., str | None]) -> None:
@@ -99,6 +101,14 @@ def losses() -> Iterator[Case]:
     # one slice that is far off decides by squares, not by magnitudes
     loss = np.array([*muon(near[:3]), 2.8 * muon(near[3:])[0]])
     yield {"loss": loss, "left": near, "curves": two}
+    # the mean ratio is the muon's, but the slices fit the proton better by squares
+    loss = np.array([0.3, 0.3, 1.0, 2.4]) * muon(near)
+    yield {"loss": loss, "left": near, "curves": two}
+    # other particles, and the slices between 0.5 and 1 cm decide
+    others: dict[str, Curve] = {"pion": muon, "deuteron": proton}
+    short = np.array([0.6, 0.8, 3.0])
+    loss = np.array([*proton(short[:2]), 1.2 * muon(short[2:])[0]])
+    yield {"loss": loss, "left": short, "curves": others}
     rng = np.random.default_rng(16)
     for curve in (muon, proton):
         loss = curve(left) * rng.normal(1, 0.2, len(left))

@@ -33,6 +33,10 @@ RIGHT = {
                 return None
             table = np.array([curves[name](left)[rows] for name in names])
             return names[((loss[rows] / table - 1) ** 2).mean(axis=1).argmin()]""",
+        "one number at a time": """\
+            slices = [(e, r) for e, r in zip(loss, left) if r > 0.5]
+            fits = {n: sum((e / c(r) - 1) ** 2 for e, r in slices) for n, c in curves.items()}
+            return min(fits, key=fits.get) if slices else None""",
         "root mean squares, sorted": """\
             pairs = [(e, r) for e, r in zip(loss, left) if r > 0.5]
             if not pairs:

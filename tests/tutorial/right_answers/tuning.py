@@ -43,6 +43,18 @@ RIGHT = {
             good = {tile: clock(tile) for tile in candidates if is_right(tile)}
             best = min(good, key=good.get)
             return best if good[best] * 1.03 < good[candidates[0]] else candidates[0]""",
+        "the median of three times": """\
+            def seconds(tile):
+                return sorted(clock(tile) for _ in range(3))[1] / 1000
+            best, limit = candidates[0], seconds(candidates[0]) / 1.03
+            for tile in candidates[1:]:
+                try:
+                    close = ((run(tile) - right) ** 2).sum() ** 0.5 <= 0.01 * (right**2).sum() ** 0.5
+                except Exception:
+                    continue
+                if close and (time := seconds(tile)) < limit:
+                    best, limit = tile, time
+            return best""",
         "a nested function": """\
             first = clock(candidates[0])
             def cost(tile):

@@ -22,6 +22,16 @@ WRONG = {
         "steps instead of sums": ("np.cumsum(steps[::-1])[::-1]", "steps"),
         "along the first axis": ("np.linalg.norm(np.diff(corners, axis=0), axis=1)", "np.abs(np.diff(corners[:, 0]))"),
         "one too many": ("np.cumsum(steps[::-1])[::-1]", "np.append(np.cumsum(steps[::-1])[::-1], 0)"),
+        "the nearer end taken for the last": (
+            "corners = np.vstack([centres, end])",
+            "near, far = (np.linalg.norm(centres[i] - end) for i in (0, -1))\n"
+            "    corners = np.vstack([centres[:: 1 if far <= near else -1], end])",
+        ),
+        "sorted by the distance to the end": (
+            "corners = np.vstack([centres, end])",
+            "order = np.argsort(-np.linalg.norm(centres - end, axis=1))\n"
+            "    corners = np.vstack([centres[order], end])",
+        ),
     },
     "particle": {
         "slices at the end too": ("left > 0.5", "left > 0"),
@@ -37,6 +47,12 @@ WRONG = {
             "((loss[some] / curves[name](left[some]) - 1) ** 2).mean()",
             "abs(loss[some].mean() - curves[name](left[some]).mean())",
         ),
+        "the square of the mean": (
+            "((loss[some] / curves[name](left[some]) - 1) ** 2).mean()",
+            "(loss[some] / curves[name](left[some]) - 1).mean() ** 2",
+        ),
+        "slices from 1 cm on": ("left > 0.5", "left > 1"),
+        "only muons and protons": ("min(curves, key=misfit)", 'min(("muon", "proton"), key=misfit)'),
         "an empty string": ("return None", 'return ""'),
         "crashes without slices": (
             "    if not some.any():\n        return None\n",

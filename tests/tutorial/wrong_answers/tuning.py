@@ -22,6 +22,12 @@ WRONG = {
             'names = "channels_in", "channels_out", "precision"',
         ),
         "precision forgotten": ('"channels_out", "precision"', '"channels_out"'),
+        "channels in forgotten": ('"channels_in", "channels_out"', '"channels_out"'),
+        "channels out forgotten": ('"channels_in", "channels_out"', '"channels_in"'),
+        "the digits joined": (
+            "(*(call[name] for name in names), size)",
+            '"".join(str(call[name]) for name in names) + f"/{size}"',
+        ),
         "channels as a pair without order": (
             "(*(call[name] for name in names), size)",
             '(call["kernel"], call["precision"], frozenset((call["channels_in"], call["channels_out"])), size)',
@@ -54,6 +60,35 @@ WRONG = {
             "except RuntimeError:\n            return best",
         ),
         "crashes if a tile does not fit": ("except RuntimeError", "except MemoryError"),
+        "norms compared": ("np.linalg.norm(result - right)", "abs(np.linalg.norm(result) - np.linalg.norm(right))"),
+        "the mean error": ("np.linalg.norm(result - right)", "abs((result - right).mean())"),
+        "magnitudes instead of squares": (
+            "np.linalg.norm(result - right) <= 0.01 * np.linalg.norm(right)",
+            "abs(result - right).sum() <= 0.01 * abs(right).sum()",
+        ),
+        "the largest error": (
+            "np.linalg.norm(result - right) <= 0.01 * np.linalg.norm(right)",
+            "abs(result - right).max() <= 0.01 * abs(right).max()",
+        ),
+        "relative to the result": ("0.01 * np.linalg.norm(right)", "0.01 * np.linalg.norm(result)"),
+        "catches the clock's complaint": """\
+            best, least = candidates[0], clock(candidates[0]) / 1.03
+            for tile in candidates[1:]:
+                try:
+                    time = clock(tile)
+                except Exception:
+                    continue
+                if time < least:
+                    best, least = tile, time
+            return best""",
+        "stops at the first that is slower": (
+            "        if 1.03",
+            "        if time > least:\n            break\n        if 1.03",
+        ),
+        "a margin of 5 %": ("1.03 * time < first", "1.05 * time < first"),
+        "a margin of 3 % of the untuned time": ("1.03 * time < first", "time < 0.97 * first"),
+        "a margin in milliseconds": ("1.03 * time < first", "time + 0.03 < first"),
+        "just at the margin": ("1.03 * time < first", "1.03 * time <= first"),
         "no margin": ("1.03 * time < first and ", ""),
         "the last that is faster": (" and time < least", ""),
         "the first that is faster": ("best, least = tile, time", "return tile"),
