@@ -41,10 +41,12 @@ class PilarnetConventions(ChangedEvents):
 
 
 def by_pilarnet(event: Event) -> Event:
-    """The voxels of an event above the threshold, labelled by shape. Raises ValueError if the labels do not determine
-    shapes."""
+    """The voxels of an event above the threshold, labelled by shape, as its particles are. Raises ValueError if the
+    labels do not determine shapes."""
     try:
         labels = as_named(event.labels, SHAPE_NAMES, event.label_names)
+        particles = event.particles.copy()
+        particles["label"] = as_named(particles["label"], SHAPE_NAMES, event.label_names)
     except ValueError as error:
         raise ValueError(f"{event.name}: {error}") from error
     kept = event.energy > np.float32(PILARNET_THRESHOLD)
@@ -54,6 +56,7 @@ def by_pilarnet(event: Event) -> Event:
         labels=labels[kept],
         label_names=SHAPE_NAMES,
         clusters=event.clusters[kept],
+        particles=particles,
         prediction=None if event.prediction is None else event.prediction.take(kept),
     )
 

@@ -119,6 +119,8 @@ def open_events(
         changes.append(partial(relabel, labels=labels))
     if conventions is not None:
         check_conventions(conventions)
+        if labels != "slides":
+            raise ValueError(f"labels={labels} needs the five types, but conventions={conventions} makes labels shapes")
     if plane is not None:
         changes.append(partial(project, plane=check_plane(plane)))
     options: dict[str, Any] = {"energies": energies, "truth": truth, "truth_means": truth_means, "particles": particles}

@@ -90,6 +90,11 @@ class PilarnetEvents(EventFile):
                 raise EventFileError(f"{self.path}: {length} rows in {name}, but {lengths['point']} in point")
         self.attributes = self._try("attributes", self._attributes) if self.own else {}
         self.version = self._find_version("cluster_extra" in names, lengths["point"])
+        if self.extra and self.version != 3:
+            raise EventFileError(
+                f"{self.path}: {' and '.join(MORE_ROWS)} belong to version 3, but "
+                + ("cluster_extra is of version 2" if self.version == 2 else "there is no cluster_extra")
+            )
         return lengths["point"]
 
     def _attributes(self) -> dict[str, Any]:
@@ -132,11 +137,14 @@ class PilarnetEvents(EventFile):
         if self.own or not path.is_file():
             return None
         try:
-            counts = np.load(path)
-        except (OSError, ValueError) as error:
+            with path.open("rb") as file:
+                counts = np.lib.format.read_array(file)
+        except (OSError, EOFError, ValueError) as error:
             raise EventFileError(f"{path}: cannot be read ({first_line(error)})") from error
         if counts.shape != (len(self),) or counts.dtype.kind not in "iu":
             raise EventFileError(f"{path}: {counts.dtype} of {counts.shape}; expected {len(self)} numbers of points")
+        if (counts < 0).any():
+            raise EventFileError(f"{path}: event {int((counts < 0).argmax())} has {counts.min()} points")
         return counts
 
     def _read(self, number: int) -> Event:

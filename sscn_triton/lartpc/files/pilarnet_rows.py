@@ -118,6 +118,7 @@ def as_event(
     if known:
         labels = as_named(five_types, names)
         fields = {**known, "clusters": np.repeat(clusters[:, 1], sizes), "label_names": names}
+        fields["particles"]["label"] = as_named(fields["particles"]["label"], names)
         return Event(coordinates=coordinates, energy=points[:, 3], labels=np.repeat(labels, sizes), **fields)
     labels = five_types if names == CLASS_NAMES else clusters[:, 4].astype(np.int8)
     particles, row = _public_particles(clusters, extras, labels, pids)
@@ -196,16 +197,36 @@ def _add_lineage(
     table = _reshaped(more, 5, "cluster_extra_2").astype(np.float64)
     if len(table) != len(clusters):
         raise ValueError(f"cluster_extra_2: {len(table)} clusters, but {len(clusters)} in cluster")
-    vertices = {int(row[0]): row[1:] for row in _reshaped(interactions, 4, "interaction_extra").astype(np.float64)}
+    _check_finite(table[:, :3], "cluster_extra_2: momentum")
+    _check_number(table[:, 3], "cluster_extra_2: PDG number")
     own = clusters[:, 2] >= 0
     known = (table[own, :3] != _ABSENT).any(1, keepdims=True)
     particles["momentum"] = np.where(known, table[own, :3] * _MEV_PER_GEV, np.nan)
     particles["parent_pdg"] = np.where(table[own, 3] == _ABSENT, 0, table[own, 3])
     primary = extras[own, 5] == 1
     particles["process"][primary] = "primary"
-    unknown = np.full(3, np.nan)
+    vertices, unknown = _vertices(interactions), np.full(3, np.nan)
     starts = np.array([vertices.get(int(number), unknown) for number in clusters[own, 3]]).reshape(-1, 3)
     particles["start"] = np.where(primary[:, None], starts * PUBLIC_VOXEL, np.nan)
+
+
+def _vertices(interactions: np.ndarray) -> dict[int, np.ndarray]:
+    """The vertex of each interaction, in voxels, by the interaction's number; without those that are unknown."""
+    table = _reshaped(interactions, 4, "interaction_extra").astype(np.float64)
+    _check_number(table[:, 0], "interaction_extra: number")
+    _check_finite(table[:, 1:], "interaction_extra: vertex")
+    table = np.unique(table[(table[:, 0] != _ABSENT) & (table[:, 1:] != _ABSENT).any(1)], axis=0)
+    twice = table[1:, 0][np.diff(table[:, 0]) == 0]
+    if len(twice):
+        raise ValueError(f"interaction_extra: interaction {int(twice[0])} has several vertices")
+    return {int(row[0]): row[1:] for row in table}
+
+
+def _check_number(values: np.ndarray, field: str) -> None:
+    """Raise ValueError unless all values are whole numbers of 32 bits."""
+    wrong = ~(np.abs(values) < 2**31) | (values != np.floor(values))
+    if wrong.any():
+        raise ValueError(f"{field}: {values[wrong][0]} is not a whole number of 32 bits")
 
 
 def _merge(

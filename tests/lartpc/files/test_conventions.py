@@ -40,9 +40,14 @@ def test_the_index_of_a_public_file_saves_counting(tmp_path: Path) -> None:
     np.save(tmp_path / "public_points.npy", np.array([5]))
     with pytest.raises(EventFileError, match=r"public_points\.npy: int64 of \(1,\); expected 2 numbers of points"):
         open_events(path, conventions="pilarnet-m")
-    (tmp_path / "public_points.npy").write_bytes(b"text")
-    with pytest.raises(EventFileError, match=r"public_points\.npy: cannot be read"):
-        open_events(path, conventions="pilarnet-m")
+    for content in (b"text", b"", b"PK\x05\x06" + bytes(18)):  # the last is an empty npz
+        (tmp_path / "public_points.npy").write_bytes(content)
+        with pytest.raises(EventFileError, match=r"public_points\.npy: cannot be read"):
+            open_events(path, conventions="pilarnet-m")
+    for counts, words in ((np.array([1030, -1]), "event 1 has -1 points"), (np.array([1.0, 2.0]), "float64 of")):
+        np.save(tmp_path / "public_points.npy", counts)
+        with pytest.raises(EventFileError, match=words):
+            open_events(path, conventions="pilarnet-m")
 
 
 def heavy(seed: int, count: int) -> Event:
@@ -64,6 +69,8 @@ def test_five_types_become_shapes_in_every_format_and_in_folders(tmp_path: Path,
         shapes = numbering.shape_from_five_types(original.labels)
         assert np.bincount(event.labels + 1).tolist() == np.bincount(shapes[kept] + 1).tolist()
         assert numbering.LOW_ENERGY not in event.labels
+        if suffix == ".h5":
+            assert event.particles["label"].tolist() == [numbering.TRACK, numbering.TRACK, numbering.DELTA]
 
 
 def test_labels_without_a_meaning_and_unknown_conventions_are_refused(tmp_path: Path) -> None:
@@ -76,3 +83,5 @@ def test_labels_without_a_meaning_and_unknown_conventions_are_refused(tmp_path: 
         events[0]
     with pytest.raises(ValueError, match="conventions must be pilarnet-m, got 'mine'"):
         open_events(tmp_path / "a.npz", conventions="mine")
+    with pytest.raises(ValueError, match="labels=attached needs the five types, but conventions=pilarnet-m makes"):
+        open_events(tmp_path / "a.npz", labels="attached", conventions="pilarnet-m")

@@ -174,18 +174,54 @@ def test_momenta_parents_and_vertices_of_version_3_extra_are_read(tmp_path: Path
     assert particles["track_id"].tolist() == particles["parent_track_id"].tolist() == [3, 10, 9]
 
 
-@pytest.mark.parametrize(
-    ("place", "message"),
-    [
-        (3, r"event 0: cluster_extra_2: 3 clusters, but 4 in cluster"),
-        (4, r"event 0: interaction_extra: 3 numbers, expected a multiple of 4"),
-    ],
-)
-def test_damage_to_the_rows_of_version_3_extra_is_named(tmp_path: Path, place: int, message: str) -> None:
-    rows = [*public_rows(3), *(part.ravel() for part in EXTRA)]
-    rows[place] = rows[place][: -5 if place == 3 else -1]
-    with pytest.raises(EventFileError, match=message):
-        open_events(write_pilarnet(tmp_path / "extra.h5", [tuple(rows)]))[0]
+@pytest.mark.parametrize("unknown", [{0: -1}, {1: -1, 2: -1, 3: -1}])
+def test_unknown_interactions_and_vertices_give_no_start(tmp_path: Path, unknown: dict[int, float]) -> None:
+    points, clusters, extra = public_rows(3)
+    clusters[1, 3] = unknown.get(0, 0)  # an unknown interaction is not one whose number is -1
+    interactions = np.array([[unknown.get(column, value) for column, value in enumerate(EXTRA[1][0])]])
+    (event,) = open_events(write_pilarnet(tmp_path / "extra.h5", [(points, clusters, extra, EXTRA[0], interactions)]))
+    assert np.isnan(event.particles["start"]).all()
+
+
+DAMAGE_TO_EXTRA = {
+    "less clusters": ("cluster_extra_2", slice(None, -5), None, "cluster_extra_2: 3 clusters, but 4 in cluster"),
+    "half a row": ("interaction_extra", slice(None, -1), None, "3 numbers, expected a multiple of 4"),
+    "momentum": ("cluster_extra_2", 5, np.inf, "cluster_extra_2: momentum: inf is not a finite number"),
+    "NaN kind": ("cluster_extra_2", 8, np.nan, "cluster_extra_2: PDG number: nan is not a whole number of 32 bits"),
+    "huge kind": ("cluster_extra_2", 8, 3e9, "cluster_extra_2: PDG number: 3000000000.0 is not a whole number"),
+    "number": ("interaction_extra", 0, -np.inf, "interaction_extra: number: -inf is not a whole number of 32 bits"),
+    "fraction": ("interaction_extra", 0, 0.5, "interaction_extra: number: 0.5 is not a whole number of 32 bits"),
+    "vertex": ("interaction_extra", 3, np.nan, "interaction_extra: vertex: nan is not a finite number"),
+    "twice": ("interaction_extra", [0, 1, 2, 3, 0, 1, 1, 1], None, "interaction 0 has several vertices"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE_TO_EXTRA)
+def test_damage_to_the_rows_of_version_3_extra_is_named(tmp_path: Path, name: str) -> None:
+    field, place, value, message = DAMAGE_TO_EXTRA[name]
+    fields = ("point", "cluster", "cluster_extra", "cluster_extra_2", "interaction_extra")
+    rows = dict(zip(fields, (part.ravel().copy() for part in (*public_rows(3), *EXTRA)), strict=True))
+    if value is None:
+        rows[field] = rows[field][place]
+    else:
+        rows[field][place] = value
+    with pytest.raises(EventFileError, match=f"event 0: .*{message}"):
+        open_events(write_pilarnet(tmp_path / "extra.h5", [tuple(rows.values())]))[0]
+
+
+@pytest.mark.parametrize(("version", "what"), [(1, "there is no cluster_extra"), (2, "cluster_extra is of version 2")])
+def test_the_rows_of_version_3_extra_are_refused_in_other_versions(tmp_path: Path, version: int, what: str) -> None:
+    path = write_pilarnet(tmp_path / "extra.h5", [(*public_rows(version), *EXTRA)])
+    with pytest.raises(EventFileError, match=f"cluster_extra_2 and interaction_extra belong to version 3, but {what}"):
+        open_events(path)
+
+
+def test_particles_of_our_own_file_are_labelled_by_shape_too(tmp_path: Path) -> None:
+    with PilarnetWriter(tmp_path / "events.h5") as writer:
+        writer.append(simulate(2, 0, 64))
+    five, shapes = (open_events(writer.path, truth_means=means)[0].particles["label"] for means in (None, "shapes"))
+    assert len(set(five.tolist())) > 1
+    assert shapes.tolist() == numbering.shape_from_five_types(five).tolist()
 
 
 def test_labels_of_a_public_file_are_shapes_on_request(tmp_path: Path) -> None:
