@@ -17,7 +17,7 @@ from sscn_triton.models.pretrained import folder_of, packaged, read_folder
 from sscn_triton.study import published as slides
 from sscn_triton.study.analysis.causes import SMALL, WHOLE
 from sscn_triton.study.analysis.mistakes_report import cause_rows
-from sscn_triton.study.training.model_card import class_rows, constant, stage_rows
+from sscn_triton.study.training.model_card import class_rows, constant, stage_rows, training_events
 
 PATTERN = "*-training-192.json"
 
@@ -66,11 +66,11 @@ def sentence(record: dict[str, Any]) -> str:
     """What was trained, for how long, and the result."""
     network, judged = record["network"], record["scores"][0]
     name, share = constant(record["classes"], judged["class_share"])
-    events = {stage["trained_on"]["events"] for stage in record["stages"]}
-    number = " and ".join(f"{n:,}" for n in sorted(events))
+    events = training_events(record)
+    number = "" if events is None else f"{events:,} "
     return (
         f"The study's sparse network ({network['filters']} filters, depth {network['depth']}, {record['parameters']:,} "
-        f"parameters) has seen {number} simulated events of 192 px {record['passes']:,} times in total, in "
+        f"parameters) has seen {number}simulated events of 192 px {record['passes']:,} times in total, in "
         f"{record['seconds'] / 3600:.1f} hours. It labels {percent(judged['nonzero_accuracy'])} of the nonzero voxels "
         f"of {judged['events']:,} held-out events (the mean over events); the answer {name} for every voxel would "
         f"label {percent(share)}."

@@ -129,15 +129,29 @@ def _size(record: dict[str, Any]) -> str:
     )
 
 
+def training_events(record: dict[str, Any]) -> int | None:
+    """The number of different events that a training in stages has seen; None if a stage shares some but not all of its
+    files with larger ones, or does not identify its events."""
+    total = 0
+    counted: set[tuple[Any, ...]] = set()
+    for about in sorted((stage["trained_on"] or {} for stage in record["stages"]), key=lambda a: -a.get("events", 0)):
+        files = {tuple(file) for file in about.get("files", ())} or {(about.get("checksum"),)}
+        if not about or (files & counted and files - counted):
+            return None
+        total += 0 if files <= counted else about["events"]
+        counted |= files
+    return total
+
+
 def _training(record: dict[str, Any], version: str) -> str:
     """version: of the sscn that trained; the record has the one that joined the stages."""
-    events = sorted({stage["trained_on"]["events"] for stage in record["stages"] if stage["trained_on"]})
-    number = " and ".join(f"{n:,} events" for n in events)
+    number = training_events(record)
+    events = "events" if number is None else f"{number:,} events"
     seeds = ", ".join(str(one["seed"]) for one in record["simulations"])
     made = f" that `sscn simulate` made (seeds {seeds})" if seeds else ""
     start = record["stages"][0]["options"].get("seed", 0)
     return (
-        f"On {number or 'events'}{made}, seen {record['passes']:,} times in total in {record['seconds'] / 3600:.1f} "
+        f"On {events}{made}, seen {record['passes']:,} times in total in {record['seconds'] / 3600:.1f} "
         f"hours; seed {start} of `sscn train`; sscn {version}, torch {record['machine']['torch']}, "
         f"{record['machine']['processor']}, {record['date'][:10]}. The loss is cross-entropy, the optimiser Adam; "
         "images are rotated and mirrored by a random symmetry of the cube and moved by up to `shift` voxels."

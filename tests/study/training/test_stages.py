@@ -19,6 +19,7 @@ from sscn_triton.study.data.batches import as_batch
 from sscn_triton.study.training.checkpoint import load_checkpoint, load_network, save_checkpoint, training_options
 from sscn_triton.study.training.config import EvaluateConfig, TrainConfig
 from sscn_triton.study.training.evaluation import evaluate
+from sscn_triton.study.training.model_card import training_events
 from sscn_triton.study.training.networks import voxel_logits
 from sscn_triton.study.training.stages import curve, main, read_stage, record
 from sscn_triton.study.training.trainer import train
@@ -181,3 +182,22 @@ def test_a_stage_of_another_network_is_refused(stages: list[Path], tmp_path: Pat
     train(replace(options, out=str(tmp_path / "wide"), filters=3, steps=1))
     with pytest.raises(ValueError, match=r"wide has another network than .*first: they are not stages of one"):
         record([first, tmp_path / "wide"], [])
+
+
+def identified(events: int, *files: str) -> dict[str, Any]:
+    """A stage that learnt from these files."""
+    return {"trained_on": {"events": events, "checksum": "".join(files), "files": [[f, 1, f"of {f}"] for f in files]}}
+
+
+def test_events_that_several_stages_saw_count_once() -> None:
+    def number(*stages: dict[str, Any]) -> int | None:
+        return training_events({"stages": list(stages)})
+
+    first, second, both = identified(10, "a", "b"), identified(5, "c"), identified(12, "c", "d")
+    assert number(first, first) == 10
+    assert number(first, second) == 15
+    assert number(first, second, both) == number(both, first) == 22
+    assert number(first, identified(12, "b", "c")) is None
+    assert number(first, {"trained_on": None}) is None
+    simulated = {"trained_on": {"events": 7, "checksum": "x", "files": []}}
+    assert number(simulated, simulated) == 7
