@@ -31,7 +31,7 @@ study: $(READY)
 	$(BIN)/sscn study $(ARGS)
 
 test: $(READY)
-	$(BIN)/pytest -n 2 $(ARGS) tests
+	$(BIN)/pytest -n 2 --dist worksteal $(ARGS) tests
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS) --nbval tutorial
 
 test-deep: $(READY)
