@@ -16,6 +16,7 @@ from sscn_triton.common.table import Table
 from sscn_triton.common.units import memory, percent, seconds
 from sscn_triton.study import published as slides
 from sscn_triton.study.questions import two_by_two_report as factors
+from sscn_triton.study.training.metrics import constant_answer
 
 SIZE = 192
 MARGIN = 0.05
@@ -73,7 +74,7 @@ def _dense(record: Mapping[str, Any] | None, separated: Mapping[str, Any] | None
     if record is None:
         return [claim, "not measured yet", "open"]
     sparse, *dense = [n for n in record["networks"] if not n["whole"]]
-    name, share = long_training.constant(record["classes"], sparse["held_out"]["class_share"])
+    name, share = constant_answer(record["classes"], sparse["held_out"]["class_share"])
     listed = [f"{n['name']} {percent(n['held_out']['nonzero_accuracy'])}" for n in (sparse, *dense)]
     evidence = f"on held-out crops, after about {sparse['training_seconds']:.0f} s each: {'; '.join(listed)}; "
     evidence += f"{name} everywhere {percent(share)}"

@@ -17,9 +17,10 @@ from sscn_triton.models.pretrained import folder_of, packaged, read_folder
 from sscn_triton.study import published as slides
 from sscn_triton.study.analysis.causes import SMALL, WHOLE
 from sscn_triton.study.analysis.mistakes_report import cause_rows
-from sscn_triton.study.training.model_card import class_rows, constant, stage_rows, training_events
+from sscn_triton.study.training.metrics import constant_answer
+from sscn_triton.study.training.model_card import class_rows, stage_rows, training_events
 
-PATTERN = "*-training-192.json"
+PATTERN = study.LONG
 
 
 def text(results: Path) -> str:
@@ -65,7 +66,7 @@ def _network(stem: str) -> str:
 def sentence(record: dict[str, Any]) -> str:
     """What was trained, for how long, and the result."""
     network, judged = record["network"], record["scores"][0]
-    name, share = constant(record["classes"], judged["class_share"])
+    name, share = constant_answer(record["classes"], judged["class_share"])
     events = training_events(record)
     number = "" if events is None else f"{events:,} "
     return (
@@ -86,7 +87,7 @@ def learning_curve(record: dict[str, Any]) -> Figure:
     for score, marker in zip(record["scores"], "os^D", strict=False):
         height = 100 * (1 - score["nonzero_accuracy"])
         axes.plot(passes[-1], height, marker, color="#C8553D", label=f"held out: {score['data']}")
-    best, share = constant(record["classes"], record["scores"][0]["class_share"])
+    best, share = constant_answer(record["classes"], record["scores"][0]["class_share"])
     theirs = {n.size: n for n in slides.NETWORKS if n.name == "sparse"}[192]
     for value, style, name in (
         (share, ":", f"{best} everywhere"),

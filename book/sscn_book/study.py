@@ -13,9 +13,9 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.pyplot import close
 
-from sscn_book.records import read
+from sscn_book.records import newest, read
 from sscn_book.tables import shown
-from sscn_triton.common.table import Table
+from sscn_triton.common.table import Rows, Table
 from sscn_triton.common.units import percent
 from sscn_triton.study import published as slides
 from sscn_triton.study.analysis import michel_report
@@ -29,6 +29,9 @@ WANTED = {
 }
 """Results that the page should show, by the end of their file name; the page on scaling shows the second kind."""
 
+LONG = "*-training-192.json"
+"""Records of the long training."""
+
 INK = "#010203"
 INKS = (INK, "#333333", "#555555")  # replaced by the page's text colour
 INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
@@ -37,11 +40,13 @@ INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytic
 def text(results: Path) -> str:
     """Return a section for each result, and a list of the missing ones."""
     parts: list[str] = []
+    found = newest(results, LONG)
+    long = [] if found is None else [long_row(found[1])]
     for path in sorted(results.glob("*-study-*.json")):
         if path.stem.endswith("-study-gpu"):
             parts += [f"The page on [scaling](scaling.md) shows `results/{path.name}`, the study at full size."]
         else:
-            parts += section(path.name, read(path))
+            parts += section(path.name, read(path), long)
     missing = [[what, "**not measured yet**"] for name, what in WANTED.items() if not _found(results, name)]
     if missing:
         parts += ["## Not measured yet", Table(["", ""], missing).markdown()]
@@ -74,8 +79,20 @@ def published() -> str:
     )
 
 
-def section(name: str, record: dict[str, Any]) -> list[str]:
-    """Return one report: device and date, sentences, tables, curves and conditions."""
+def long_row(record: dict[str, Any]) -> list[str]:
+    """Return the row of the long training in a table of networks that were trained for minutes, without times and
+    memory: they belong to another load of the machine."""
+    size = record["simulations"][0]["size"] if record["simulations"] else None
+    image = "" if size is None else f"{size} px"
+    steps = sum(stage["steps"] for stage in record["stages"])
+    accuracy = percent(record["scores"][0]["nonzero_accuracy"])
+    hours = f"{record['seconds'] / 3600:.1f} h"
+    name = "sparse, the long training above"
+    return [name, image, f"{record['parameters']:,}", f"{steps:,}", hours, "", accuracy, "", "", "", ""]
+
+
+def section(name: str, record: dict[str, Any], more: Rows) -> list[str]:
+    """Return one report: device and date, sentences, tables, curves and conditions. more: rows for its first table."""
     machine = record["machine"]
     head = f"## {machine['processor']}, {machine['cores']} cores, {record['created'][:10]}"
     where = f"From `results/{name}`, written by `sscn study`."
@@ -87,7 +104,7 @@ def section(name: str, record: dict[str, Any]) -> list[str]:
         head,
         where,
         *report.sentences(record),
-        shown(Table(report.COLUMNS, report.main_rows(record))),
+        shown(Table(report.COLUMNS, [*report.main_rows(record), *more])),
         drawn(figures.accuracy, record, curves),
         shown(report.class_rows(record)),
         drawn(figures.classes, record, bars),

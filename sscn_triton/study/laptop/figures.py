@@ -20,6 +20,7 @@ from sscn_triton.study.runs.figures import STYLE, Bars, Line, class_accuracies, 
 from sscn_triton.study.runs.roles import COLORS, Role, networks
 from sscn_triton.study.runs.run import Run
 from sscn_triton.study.scaling import report
+from sscn_triton.study.training.metrics import constant_answer
 
 PUBLISHED_COLOR = "#8A8A8A"
 
@@ -59,9 +60,14 @@ def draw_all(folder: Path, record: dict[str, Any], runs: dict[Role, Run]) -> lis
 
 def accuracy(record: dict[str, Any]) -> Figure:
     """Nonzero accuracy against iterations and against wall time."""
-    rows = networks(record).items()
+    rows = networks(record)
+    best, share = constant_answer(record["classes"], rows["sparse"]["held_out"]["class_share"])
     return learning_curves(
-        [Line(n["name"], COLORS[role], n["curve"], n["held_out"]["nonzero_accuracy"], n["whole"]) for role, n in rows]
+        [
+            Line(n["name"], COLORS[role], n["curve"], n["held_out"]["nonzero_accuracy"], n["whole"])
+            for role, n in rows.items()
+        ],
+        (f"{best} everywhere, held-out crops", share),
     )
 
 

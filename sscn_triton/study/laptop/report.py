@@ -18,6 +18,7 @@ from sscn_triton.study.runs.roles import Role, networks
 from sscn_triton.study.runs.tables import confusion_rows, curve_rows
 from sscn_triton.study.scaling import report as scaling_report
 from sscn_triton.study.scaling.size_table import size_rows
+from sscn_triton.study.training.metrics import constant_answer
 
 COLUMNS = [
     "network", "image", "parameters", "steps", "trained", "accuracy, training", "accuracy, held out",
@@ -26,7 +27,7 @@ COLUMNS = [
 
 
 def main_rows(record: dict[str, Any]) -> Rows:
-    """The measured networks, followed by those of 2018."""
+    """The measured networks, the best constant answers on their held-out images, and the networks of 2018."""
     rows = []
     for n in record["networks"]:
         rows.append([
@@ -35,6 +36,8 @@ def main_rows(record: dict[str, Any]) -> Rows:
             percent(n["held_out"]["nonzero_accuracy"]), seconds(n["step_seconds"]),
             seconds(n["forward_seconds_median"]), memory(n["training_memory"]), memory(n["forward_memory"]),
         ])  # fmt: skip
+    for images, best, share in trivial_answers(record):
+        rows.append([f"{best} everywhere, {images}", "", "", "", "", "", percent(share), "", "", "", ""])
     for n in record["published"]["networks"]:
         is_training = bool(n["remark"])
         accuracy, held = percent(n["nonzero_accuracy"]), f"{memory(1e9 * n['memory_gb'])} (GPU)"
@@ -43,6 +46,15 @@ def main_rows(record: dict[str, Any]) -> Rows:
             "" if is_training else accuracy, "", seconds(n["forward_seconds"]), "", held,
         ])  # fmt: skip
     return rows
+
+
+def trivial_answers(record: dict[str, Any]) -> list[tuple[str, str, float]]:
+    """For the held-out crops and whole events: which they are, the most frequent class, and its nonzero accuracy if
+    every voxel got it."""
+    runs = networks(record)
+    edge = runs["sparse"]["spatial_shape"][0]
+    images: tuple[tuple[Role, str], ...] = (("sparse", f"{edge} px crops"), ("whole", "whole events"))
+    return [(name, *constant_answer(record["classes"], runs[role]["held_out"]["class_share"])) for role, name in images]
 
 
 def class_rows(record: dict[str, Any]) -> Table:
@@ -70,6 +82,7 @@ def sentences(record: dict[str, Any]) -> list[str]:
     runs = networks(record)
     sparse, dense, large = runs["sparse"], runs["matched"], runs["study"]
     size = sparse["spatial_shape"][0]
+    _, best, share = trivial_answers(record)[0]
     accuracies = [
         f"{percent(n['held_out']['nonzero_accuracy'])} ({n['step_count']:,} steps)" for n in (sparse, dense, large)
     ]
@@ -77,7 +90,8 @@ def sentences(record: dict[str, Any]) -> list[str]:
         f"The networks trained on the same {size} px crops for {seconds(sparse['training_seconds'])} (sparse), "
         f"{seconds(dense['training_seconds'])} (dense) and {seconds(large['training_seconds'])} (dense of 2018). Of "
         f"the nonzero voxels of held-out crops, the sparse network labels {accuracies[0]} correctly, its dense twin "
-        f"{accuracies[1]} and the dense network of 2018 {accuracies[2]}.",
+        f"{accuracies[1]} and the dense network of 2018 {accuracies[2]}; the answer {best} for every voxel would be "
+        f"right for {percent(share)}.",
         f"A training step takes {seconds(sparse['step_seconds'])} (sparse), {seconds(dense['step_seconds'])} (dense, "
         f"{dense['step_seconds'] / sparse['step_seconds']:.1f} times as long) and {seconds(large['step_seconds'])} "
         f"(dense of 2018). Its memory peaks at {memory(sparse['training_memory'])}, {memory(dense['training_memory'])} "

@@ -13,6 +13,7 @@ from scipy.stats import t as student
 
 from sscn_triton.common.table import Table
 from sscn_triton.common.units import percent
+from sscn_triton.study.training.metrics import constant_answer
 
 LEVEL = 0.95
 """Confidence level of the intervals."""
@@ -162,8 +163,7 @@ def measures_sentence(record: Record) -> str:
 def constant(record: Record) -> tuple[str, float]:
     """The most frequent class of the crops for judging, and the accuracy of giving it to every voxel."""
     shares = runs(record, DENSE)[0]["scores"]["class_share"]
-    share, name = max(zip(shares, record["classes"], strict=False))
-    return name, share
+    return constant_answer(record["classes"], shares[: len(record["classes"])])
 
 
 def spread(values: np.ndarray) -> str:

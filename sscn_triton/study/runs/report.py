@@ -20,7 +20,7 @@ from sscn_triton.study.runs.figures import STYLE, Bars, Line, as_png, class_accu
 from sscn_triton.study.runs.tables import confusion_rows, curve_rows
 from sscn_triton.study.runs.trained import Trained, read_trained
 from sscn_triton.study.training.config import Report, TrainConfig
-from sscn_triton.study.training.metrics import voxel_metrics
+from sscn_triton.study.training.metrics import constant_answer, voxel_metrics
 
 COLOR = "#0B6E99"
 NETWORKS = {"sparse": "sparse UResNet", "matched": "dense UResNet, matched", "study": "dense UResNet of 2018"}
@@ -85,11 +85,10 @@ def html(trained: Trained, title: str) -> str:
 
 
 def baseline(scores: dict[str, Any]) -> tuple[str, float]:
-    """The name and the held-out nonzero accuracy of the trivial answer, which gives every voxel one class: MIP, the
-    largest class of the 2018 study, or the class with the largest share if MIP is not among the classes."""
-    classes, shares = scores["classes"], scores["class_share"]
-    chosen = classes.index("MIP") if "MIP" in classes else int(np.argmax(shares))
-    return f"everything {classes[chosen]}", shares[chosen]
+    """The name and the held-out nonzero accuracy of the trivial answer, which gives every voxel the most frequent
+    class."""
+    name, share = constant_answer(scores["classes"], scores["class_share"])
+    return f"everything {name}", share
 
 
 def sentence(trained: Trained) -> str:

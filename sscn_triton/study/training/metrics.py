@@ -94,6 +94,15 @@ class Scores:
     voxels: int
 
 
+def constant_answer(classes: Sequence[str], shares: Sequence[float]) -> tuple[str, float]:
+    """The best answer that is the same for every voxel, the most frequent class, and its nonzero accuracy.
+
+    shares: as `Scores.class_share` has them.
+    """
+    share, name = max(zip(shares, classes, strict=True))
+    return name, share
+
+
 @dataclass(frozen=True)
 class VoxelMetrics:
     """The measures that other works on these images report, over the voxels of all events together.

@@ -11,6 +11,7 @@ from sscn_triton.lartpc.simulation.imaging import THRESHOLD
 from sscn_triton.lartpc.simulation.simulate import VOXEL_SIZE
 from sscn_triton.models.pretrained import Stored
 from sscn_triton.study import published as slides
+from sscn_triton.study.training.metrics import constant_answer
 
 WEAK = 0.8
 """A class whose accuracy is lower is listed among the limits."""
@@ -184,7 +185,7 @@ def _limits(record: dict[str, Any]) -> list[str]:
     limits.append("One training with one seed: how much another seed changes is not measured.")
     if record["scores"]:
         judged = record["scores"][0]
-        best, share = constant(record["classes"], judged["class_share"])
+        best, share = constant_answer(record["classes"], judged["class_share"])
         limits.append(f"For comparison: {best} as the answer for every voxel of the first file has {percent(share)}.")
     return [limit for limit in limits if limit]
 
@@ -209,17 +210,11 @@ def _peak(counts: list[int]) -> int:
     return counts.index(max(counts))
 
 
-def constant(classes: list[str], shares: list[float]) -> tuple[str, float]:
-    """The best answer that is the same for every voxel, the most frequent class, and its nonzero accuracy."""
-    share, name = max(zip(shares, classes, strict=True))
-    return name, share
-
-
 def class_rows(record: dict[str, Any]) -> Table:
     """Accuracies on each file of events, beside the trivial answer and the slides."""
     names, scores = record["classes"], record["scores"]
     header = ["mean over events", *(f"{s['data']}, {s['events']:,} events" for s in scores)]
-    best, share = constant(names, scores[0]["class_share"])
+    best, share = constant_answer(names, scores[0]["class_share"])
     header += [f"{best} everywhere", "2018, sparse, 192 px"]
     theirs = {n.size: n for n in slides.NETWORKS if n.name == "sparse"}[192]
     rows = [["nonzero accuracy", *(percent(s["nonzero_accuracy"]) for s in scores), percent(share)]]

@@ -24,6 +24,7 @@ from sscn_triton.common.errors import Interrupted, RunError
 from sscn_triton.common.memory import PeakMemory
 from sscn_triton.common.output import OutputFolder
 from sscn_triton.common.processes import run_all, run_apart
+from sscn_triton.common.units import percent
 from sscn_triton.lartpc import Event, simulate
 from sscn_triton.models import DenseUResNet
 from sscn_triton.study import published
@@ -402,6 +403,10 @@ def test_the_summary_is_the_report_in_short(finished: Path) -> None:
     assert report.main_rows(short)[0][:6] == report.main_rows(record)[0][:6]
     assert report.notes(short)[0] == report.notes(record)[0]
     assert report.class_rows(short)[1][4][2] == "none"
+    rows = {row[0]: row for row in report.main_rows(short)}
+    for images, best, share in report.trivial_answers(short):
+        assert share == max(short["networks"][0 if "crops" in images else -1]["held_out"]["class_share"])
+        assert rows[f"{best} everywhere, {images}"][6] == percent(share)
     for draw in (figures.accuracy, figures.classes):
         figures.plt.close(draw(short))
 
