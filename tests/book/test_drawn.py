@@ -14,12 +14,13 @@ import pytest
 from sscn_ref import active_growth, convolve, submanifold_rulebook
 from sscn_triton.common.units import percent
 from sscn_triton.lartpc import CLASS_NAMES
+from sscn_triton.study.questions import recipe_report
 from sscn_triton.study.questions import two_by_two_report as report
 from tests.compat.spconv import foreign_networks
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "book"))
-from sscn_book import claims, front, long_training, migration, pretrained, study, two_by_two  # noqa: E402
+from sscn_book import claims, front, long_training, migration, pretrained, recipe, study, two_by_two  # noqa: E402
 from sscn_book.records import newest  # noqa: E402
 
 RESULTS = ROOT / "book" / "results"
@@ -77,7 +78,8 @@ def test_without_results_every_claim_is_open(tmp_path):
     rows = claims.text(tmp_path).splitlines()[2:]
     assert len(rows) == 7
     assert all(row.endswith("| open |") for row in rows)
-    assert long_training.text(tmp_path) == two_by_two.text(tmp_path) == "**Not measured yet.**"
+    sections = [one.text(tmp_path) for one in (long_training, recipe, two_by_two)]
+    assert sections == ["**Not measured yet.**"] * 3
 
 
 def trained(accuracy, classes=(0.9, 0.9, 0.9, 0.9, 0.9)):
@@ -138,6 +140,26 @@ def test_the_page_shows_every_network_of_the_newest_two_by_two():
         for measure in report.MEASURES:
             assert report.spread(report.accuracies(record, cell, measure)) in shown
     assert "nan" not in shown.split("```{raw} html")[0]
+
+
+def test_the_ten_minute_networks_stand_beside_trivial_answers_and_the_long_training():
+    _, record = newest(RESULTS, long_training.PATTERN)
+    lines = study.text(RESULTS).replace("\N{NO-BREAK SPACE}", " ").splitlines()
+    long = [line for line in lines if line.startswith("| sparse, the long training above")]
+    assert long == [f"| {' | '.join(study.long_row(record))} |"]
+    assert percent(record["scores"][0]["nonzero_accuracy"]) in long[0]
+    assert sum("everywhere, " in line and line.startswith("| ") for line in lines) == 2
+
+
+def test_the_page_shows_every_recipe_of_the_newest_trials():
+    _, record = newest(RESULTS, recipe.PATTERN)
+    shown = recipe.text(RESULTS).replace("\N{NO-BREAK SPACE}", " ")
+    for name, one in record["cells"].items():
+        assert f"| {name} | {one['passes']:,} |" in shown
+        assert percent(one["scores"]["nonzero_accuracy"]) in shown
+    assert recipe_report.verdict(record) in shown
+    assert len(recipe_report.basic(record)) > 1
+    assert "nan" not in shown
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from scipy.stats import t as student
 
 from sscn_triton.common.table import Table
 from sscn_triton.common.units import percent
+from sscn_triton.study.training.metrics import constant_answer
 
 BASIC = "the basic recipe"
 """The names of its trainings begin with this."""
@@ -49,11 +50,15 @@ def differences(record: Record) -> dict[str, float]:
     return dict(sorted(others.items(), key=lambda pair: -pair[1]))
 
 
+def signed(points: float) -> str:
+    """A difference with its sign; one that rounds to zero is positive."""
+    return f"{round(points, 1) + 0.0:+.1f}"
+
+
 def constant(record: Record) -> tuple[str, float]:
     """The most frequent class of the held-out events, and the accuracy of giving it to every voxel."""
     first = next(iter(record["cells"].values()))
-    share, name = max(zip(first["scores"]["class_share"], record["classes"], strict=True))
-    return name, share
+    return constant_answer(record["classes"], first["scores"]["class_share"])
 
 
 def recipe_rows(record: Record) -> Table:
@@ -70,7 +75,7 @@ def recipe_rows(record: Record) -> Table:
             f"{one['cpu_seconds'] / 60:.1f}",
             percent(one["training_accuracy"]),
             percent(one["scores"]["nonzero_accuracy"]),
-            f"{points[name]:+.1f}" if name in points else "",
+            signed(points[name]) if name in points else "",
             *(percent(value) for value in one["scores"]["class_accuracy"]),
         ])  # fmt: skip
     best, share = constant(record)
@@ -94,9 +99,20 @@ def verdict(record: Record) -> str:
         ("Better by more", {name: value for name, value in points.items() if value > limit}),
         ("Worse by more", {name: value for name, value in points.items() if value < -limit}),
     ):
-        listed = ", ".join(f"{name} ({value:+.1f})" for name, value in chosen.items())
+        listed = ", ".join(f"{name} ({signed(value)})" for name, value in chosen.items())
         told += f" {word}: {listed or 'none'}."
     return told
+
+
+def limits(record: Record) -> str:
+    """What the trials do not show."""
+    number = f"{record['setting']['passes']:,}"
+    return (
+        f"These trainings are short. What helps within {number} events need not help in a long training, where the "
+        "learning rate, the class weights and the size of the network may count for more. Every recipe but the basic "
+        "one was trained once, so a difference near the limit is uncertain, and among many recipes one may exceed it "
+        "by chance."
+    )
 
 
 def summary_text(record: Record) -> str:

@@ -14,7 +14,7 @@ from sscn_triton.lartpc import create_events, open_events, simulate
 from sscn_triton.study.data.batches import ENERGY_UNIT
 from sscn_triton.study.questions import recipe
 from sscn_triton.study.questions.recipe import RECIPE, VARIATIONS, Setting, Variation, main, options, run
-from sscn_triton.study.questions.recipe_report import BASIC, chance, differences, recipe_rows, verdict
+from sscn_triton.study.questions.recipe_report import BASIC, chance, differences, recipe_rows, signed, verdict
 
 TINY = Setting(passes=16, held_out_events=1)
 SMALL = {"filters": 1, "depth": 2, "batch": 8, "shift": 1}
@@ -101,6 +101,10 @@ def test_a_difference_counts_only_beyond_the_spread_of_the_seeds() -> None:
     assert "Better by more: high (+6.0). Worse by more: low (-6.0)." in verdict(record)
     assert "81.0 % on average over 3 seeds (80.0 to 82.0 %)" in verdict(record)
     assert "does not show which differences are chance" in verdict(made_up(80.0, high=99.0))
+
+
+def test_a_difference_that_rounds_to_zero_has_no_minus_sign() -> None:
+    assert [signed(value) for value in (-0.04, 0.04, -0.06, 1.0)] == ["+0.0", "+0.0", "-0.1", "+1.0"]
 
 
 def test_the_table_has_the_best_constant_answer_as_its_last_row() -> None:
