@@ -224,6 +224,9 @@ def trellis():
     return network, {"feat": features}, run
 
 
+COMPARED_ELSEWHERE = {"pimm", "Panda"}
+"""Repositories whose networks were compared with float64 but not with spconv; the book's page on pimm shows them."""
+
 NETWORKS = {
     "Pointcept SpUNet": ("Pointcept", pointcept_spunet),
     "Pointcept OA-CNNs": ("Pointcept", pointcept_oacnns),
