@@ -132,11 +132,12 @@ def _size(record: dict[str, Any]) -> str:
 
 def training_events(record: dict[str, Any]) -> int | None:
     """The number of different events that a training in stages has seen; None if a stage shares some but not all of its
-    files with larger ones, or does not identify its events."""
+    files with larger ones, or does not identify its events. Files of the same name and size are the same file: their
+    checksums are of blocks that depend on the other files of the folder."""
     total = 0
     counted: set[tuple[Any, ...]] = set()
     for about in sorted((stage["trained_on"] or {} for stage in record["stages"]), key=lambda a: -a.get("events", 0)):
-        files = {tuple(file) for file in about.get("files", ())} or {(about.get("checksum"),)}
+        files = {(name, size) for name, size, _ in about.get("files", ())} or {(about.get("checksum"),)}
         if not about or (files & counted and files - counted):
             return None
         total += 0 if files <= counted else about["events"]

@@ -186,7 +186,13 @@ def test_a_stage_of_another_network_is_refused(stages: list[Path], tmp_path: Pat
 
 def identified(events: int, *files: str) -> dict[str, Any]:
     """A stage that learnt from these files."""
-    return {"trained_on": {"events": events, "checksum": "".join(files), "files": [[f, 1, f"of {f}"] for f in files]}}
+    return {
+        "trained_on": {
+            "events": events,
+            "checksum": "".join(files),
+            "files": [[f, 1, f"{f} of {files}"] for f in files],
+        }
+    }
 
 
 def test_events_that_several_stages_saw_count_once() -> None:
