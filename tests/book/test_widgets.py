@@ -284,7 +284,7 @@ def test_the_sliders_of_the_relation_show_the_layer_of_the_reference(relation_pa
             values = ["outside" if not 0 <= x < len(LINE) else str(LINE[x] or "empty") for x in places]
             assert [row.split("\t")[2] for row in widget.locator("tbody tr").all_inner_texts()] == values
             said = widget.locator("p.status").inner_text()
-            assert said.startswith(f"Output {u} sums {wanted[u]}." if wanted[u] else f"Output {u} is inactive")
+            assert said.startswith(f"Output {u} is {wanted[u]}." if wanted[u] else f"Output {u} is inactive")
             assert f"{sum(map(bool, wanted))} of {len(wanted)} outputs" in said
     sizes = widget.locator("svg text").evaluate_all(
         "texts => texts.filter(text => text.textContent).map(text => text.getBoundingClientRect().height)"

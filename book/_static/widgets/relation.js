@@ -75,14 +75,14 @@ globalThis.widgets?.start("relation", (live, data) => {
       return make("tr", {}, ...cells.map((one, column) => make("td", column === 1 ? { class: "sum" } : {}, String(one))));
     });
     body.replaceChildren(...rows);
-    const said = sums.has(u) ? `Output ${u} sums ${sums.get(u)}.` : `Output ${u} is inactive: no active input reaches it.`;
+    const said = sums.has(u) ? `Output ${u} is ${sums.get(u)}.` : `Output ${u} is inactive: no active input reaches it.`;
     const same = submanifold
       ? " The thick frames mark the outputs that a submanifold layer keeps."
       : s === 1
-        ? ` A submanifold layer has padding ${(d * (taps - 1)) / 2} here.`
+        ? ` With dilation ${d}, a submanifold layer has padding ${(d * (taps - 1)) / 2}.`
         : "";
-    status.textContent = `${said} ${sums.size} of ${layer.size} outputs are active, from ${values.filter(Boolean).length} inputs.${same}`;
-    picture.setAttribute("aria-label", `${extent} inputs below, ${layer.size} outputs above, and the lines that output ${u} reads`);
+    status.textContent = `${said} ${sums.size} of ${layer.size} outputs are active, from ${values.filter(Boolean).length} active inputs.${same}`;
+    picture.setAttribute("aria-label", `${extent} inputs below, ${layer.size} outputs above, with lines from output ${u} to the inputs it reads`);
   }
 
   const controls = make("div", { class: "controls sliders" }, ...Object.values(sliders).map((one) => one.box));
