@@ -81,7 +81,7 @@ globalThis.widgets?.start("relation", (live, data) => {
       : s === 1
         ? ` With dilation ${d}, a submanifold layer has padding ${(d * (taps - 1)) / 2}.`
         : "";
-    status.textContent = `${said} ${sums.size} of ${layer.size} outputs are active, from ${values.filter(Boolean).length} active inputs.${same}`;
+    status.textContent = `${said} In all, ${sums.size} of ${layer.size} outputs are active, from ${values.filter(Boolean).length} active inputs.${same}`;
     picture.setAttribute("aria-label", `${extent} inputs below, ${layer.size} outputs above, with lines from output ${u} to the inputs it reads`);
   }
 
