@@ -219,8 +219,11 @@ def weight_gradient(
     dtype: torch.dtype | None = None,
 ) -> tuple[int, int]:
     """Check the arguments of `sscn_triton.ops.convolution.weight_gradient`; returns the shape of the features."""
-    if dtype is not None and dtype is not grad_output.dtype and dtype is not torch.float32:
-        raise TypeError(f"dtype must be that of the gradient, {grad_output.dtype}, or float32, got {dtype}")
+    kind = grad_output.dtype
+    if features.dtype is not kind:
+        raise TypeError(f"features and grad_output must have one type, got {features.dtype} and {kind}")
+    if dtype is not None and dtype is not kind and (dtype is not torch.float32 or kind not in HALVES):
+        raise TypeError(f"dtype must be that of the gradient, {kind}, or float32 for 16 bits, got {dtype}")
     place = features.get_device()
     shape = _rows("features", features, place)
     count, channels_out = _rows("grad_output", grad_output, place)

@@ -122,8 +122,8 @@ def _weight_gradient_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 def weight_gradient(
     features: Tensor, grad_output: Tensor, rules: Sequence[Tensor], groups: int, dtype: torch.dtype | None = None
 ) -> Tensor:
-    """``W[v] += x[i]^T g[o]``: ``[N_in, groups * in]``, ``[N_out, groups * out]`` to ``[V, groups, in, out]``, in the
-    type of the gradient or ``dtype``, which may be float32."""
+    """``W[v] += x[i]^T g[o]``: ``[N_in, groups * in]``, ``[N_out, groups * out]`` of one type to ``[V, groups, in,
+    out]`` in this type or ``dtype``, which may be float32 for 16 bits."""
     from sscn_triton.ops.triton import weight_gradient as triton
 
     return triton.weight_gradient(features, grad_output, as_rules(rules), groups, dtype=dtype)

@@ -136,6 +136,33 @@ def test_a_float32_weight_passes_opcheck_with_features_of_16_bits() -> None:
         weight_gradient(x, g, rulebook.rules, 1, torch.float64)
 
 
+@pytest.mark.parametrize("fused", ["nothing", "moments", "norm", "norm, recorded"])
+def test_gradients_of_float32_parameters_are_not_rounded_to_16_bits(fused: str) -> None:
+    features, weight, grad, rulebook = case("submanifold", count=40)
+    x, g = features.detach().bfloat16(), grad.detach().bfloat16()
+    given = weight.detach().float().requires_grad_(), torch.zeros(6, requires_grad=True)
+    w, bias = given
+    if fused == "nothing":
+        y = convolution(x, w, rulebook.rules, rulebook.output_count, bias)
+    else:
+        norm = (None, None) if fused == "moments" else (torch.zeros(4), torch.ones(4))
+        rest = None, *norm, None, None, 0.0, 1.0, False, fused == "moments", x.dtype
+        y, _ = fused_convolution(x, w, rulebook.rules, rulebook.output_count, bias, *rest)
+    assert y.dtype == x.dtype
+    for found in torch.autograd.grad(y, given, g, create_graph=fused == "norm, recorded"):
+        assert not torch.equal(found, found.bfloat16().float())
+
+
+def test_a_weight_gradient_that_no_backward_pass_can_follow_is_refused() -> None:
+    """Of two types, the engines would also return different ones."""
+    features, _, grad, rulebook = case("submanifold")
+    for one, other in ((features.bfloat16(), grad.float()), (features.float(), grad.half())):
+        with pytest.raises(TypeError, match="features and grad_output must have one type"):
+            weight_gradient(one.detach(), other.detach(), rulebook.rules, 1)
+    with pytest.raises(TypeError, match="or float32 for 16 bits"):
+        weight_gradient(features.detach(), grad.detach(), rulebook.rules, 1, torch.float32)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_non_contiguous_inputs_give_the_same_result(kind: str) -> None:
     features, weight, grad, rulebook = (t.detach() if isinstance(t, torch.Tensor) else t for t in case(kind, count=40))
