@@ -163,6 +163,15 @@ def test_a_weight_gradient_that_no_backward_pass_can_follow_is_refused() -> None
         weight_gradient(features.detach(), grad.detach(), rulebook.rules, 1, torch.float32)
 
 
+def test_types_that_a_fused_convolution_cannot_compute_in_are_refused() -> None:
+    features, weight, grad, rulebook = (t.detach() if isinstance(t, torch.Tensor) else t for t in case("submanifold"))
+    x, w, norm = features.float(), weight.float(), (torch.zeros(4), torch.ones(4), None, None, 0.0, 1.0, False)
+    with pytest.raises(TypeError, match="dtype and weight must have one type"):
+        fused_convolution(x, w, rulebook.rules, rulebook.output_count, None, None, *norm, False, torch.float64)
+    with pytest.raises(TypeError, match="grad_output and weight must have one type"):
+        torch.ops.sscn.fused_gradients(grad, x, w, rulebook.rules, *norm, True, True, True)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_non_contiguous_inputs_give_the_same_result(kind: str) -> None:
     features, weight, grad, rulebook = (t.detach() if isinstance(t, torch.Tensor) else t for t in case(kind, count=40))

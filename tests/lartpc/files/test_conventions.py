@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sscn_triton.lartpc import Event, EventFileError, create_events, numbering, open_events
+from sscn_triton.lartpc import CLASS_NAMES, Event, EventFileError, Prediction, create_events, numbering, open_events
 from tests.support.events.files import random_event, write_pilarnet
 
 
@@ -85,3 +85,23 @@ def test_labels_without_a_meaning_and_unknown_conventions_are_refused(tmp_path: 
         open_events(tmp_path / "a.npz", conventions="mine")
     with pytest.raises(ValueError, match="labels=attached needs the five types, but conventions=pilarnet-m makes"):
         open_events(tmp_path / "a.npz", labels="attached", conventions="pilarnet-m")
+
+
+def test_predictions_follow_their_voxels_and_folders_count_the_points_of_each_event(tmp_path: Path) -> None:
+    originals = [heavy(0, 1100), heavy(1, 1200)]
+    with create_events(tmp_path / "a.h5") as writer:
+        for event in originals:
+            scores = np.repeat(event.energy[:, None], 5, 1)
+            writer.append(event.replace(prediction=Prediction(np.zeros(len(event), int), scores, CLASS_NAMES)))
+    np.save(tmp_path / "a_points.npy", np.array([5, 5]))  # not an index: our own files have none
+    events = open_events(tmp_path, conventions="pilarnet-m")
+    assert [events.points(number) for number in range(2)] == [1100, 1200]
+    for event in events:
+        np.testing.assert_allclose(event.prediction.scores[:, 0], event.energy, rtol=1e-6)
+
+
+def test_labels_read_as_five_types_are_shapes_afterwards(tmp_path: Path) -> None:
+    path = write_pilarnet(tmp_path / "public.h5", [public_event(1024)])
+    (event,) = open_events(path, conventions="pilarnet-m", truth_means="five-types")
+    assert event.label_names == numbering.SHAPE_NAMES
+    assert (event.labels == -1).all(), "low-energy deposits and tracks of unknown particles are no five types"

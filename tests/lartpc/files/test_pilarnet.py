@@ -159,7 +159,7 @@ def test_public_files_are_read(tmp_path: Path, version: int) -> None:
 
 # The parent of the proton is unknown, that of the shower a pi0, that of the kaon a proton; interaction 1 has no vertex.
 EXTRA = (
-    np.array([[-1.0] * 5, [0.3, 0.0, -0.4, -1, -1], [0.15, 0.2, 0, 111, 7], [-1, -1, -1, 2212, 3]]),
+    np.array([[-1.0] * 5, [0.3, 0.0, -1, -1, -1], [0.15, 0.2, 0, 111, 7], [-1, -1, -1, 2212, 3]]),
     np.array([[0.0, 10, 20, 30.5]]),
 )
 
@@ -167,7 +167,7 @@ EXTRA = (
 def test_momenta_parents_and_vertices_of_version_3_extra_are_read(tmp_path: Path) -> None:
     (event,) = open_events(write_pilarnet(tmp_path / "extra.h5", [(*public_rows(3), *EXTRA)]))
     particles, nan = event.particles, np.nan
-    np.testing.assert_allclose(particles["momentum"], [[300, 0, -400], [150, 200, 0], [nan] * 3], rtol=1e-6)
+    np.testing.assert_allclose(particles["momentum"], [[300, 0, -1000], [150, 200, 0], [nan] * 3], rtol=1e-6)
     assert particles["parent_pdg"].tolist() == [0, 111, 2212]
     assert particles["process"].tolist() == ["primary", "", "primary"]
     np.testing.assert_allclose(particles["start"], [[30, 60, 91.5], [nan] * 3, [nan] * 3])
