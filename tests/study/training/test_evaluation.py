@@ -41,7 +41,7 @@ def test_networks_of_five_types_and_of_shapes_are_judged_in_shapes(
     out = tmp_path / "scores.json"
     options = EvaluateConfig(str(tmp_path / "made"), str(events), out=str(out), conventions="pilarnet-m", device="cpu")
     record = evaluate(options)
-    expected = np.zeros((5, 5), int)
+    expected, losses = np.zeros((5, 5), int), []
     for event in open_events(events, conventions="pilarnet-m"):
         energy = torch.from_numpy(event.energy / np.float32(0.05))[:, None]
         coordinates = torch.from_numpy(np.pad(event.coordinates, ((0, 0), (1, 0))))
@@ -52,7 +52,9 @@ def test_networks_of_five_types_and_of_shapes_are_judged_in_shapes(
             shares = torch.stack([shower, hip + mip, michel, delta, torch.zeros_like(hip)], 1)
         known = event.labels >= 0
         np.add.at(expected, (event.labels[known], shares.argmax(1).numpy()[known]), 1)
+        losses.append(-np.log(shares.numpy()[known, event.labels[known]]).mean())
     assert record["confusion"] == expected.tolist()
+    assert record["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
     assert record["events"] == 2
     assert record["classes"] == list(numbering.PILARNET_CLASSES)
     assert json.loads(out.read_text())["conventions"] == "pilarnet-m"

@@ -29,6 +29,7 @@ def test_measures_of_classes_agree_with_scikit_learn() -> None:
 
 def test_measures_of_a_class_that_does_not_occur() -> None:
     found = voxel_metrics([[3, 1, 0, 0], [0, 4, 0, 0], [0, 0, 0, 0], [2, 0, 0, 0]])
+    assert found.mean_f1 == pytest.approx((6 / 9 + 8 / 9 + 0) / 3), "the class without voxels does not count"
     assert found.precision[0] == 3 / 5
     assert found.recall == [3 / 4, 1.0, pytest.approx(math.nan, nan_ok=True), 0.0]
     assert math.isnan(found.precision[2]), "never predicted"
