@@ -47,7 +47,9 @@ def test_labels_and_masks_are_features_until_a_layer_computes_with_them(dtype: t
     mask = ME.SparseTensor(x.F, coordinate_map_key=y.coordinate_map_key, coordinate_manager=y.coordinate_manager)
     assert torch.equal((y * mask).F, y.F * x.F)
     assert ME.MinkowskiPruning()(mask, torch.tensor([True, False, True, False])).F.dtype == dtype
-    assert mask.dense()[0].dtype == dtype
+    assert (
+        mask.dense()[0].dtype == ME.MinkowskiToDenseTensor()(mask).dtype == ME.MinkowskiToFeature()(mask).dtype == dtype
+    )
     more = ME.SparseTensor(torch.tensor([[2.5]]), torch.tensor([[0, 9]]).int(), coordinate_manager=y.coordinate_manager)
     assert (mask + more).F[:, 0].tolist() == [*x.F[:, 0].tolist(), 2.5]
     for layer in (ME.MinkowskiConvolution(1, 1, 3, dimension=1), ME.MinkowskiReLU(), ME.MinkowskiLinear(1, 1)):

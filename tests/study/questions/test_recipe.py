@@ -67,6 +67,7 @@ def test_every_variation_is_a_valid_training_that_differs_from_the_basic_one(tmp
         assert one.changes.items().isdisjoint(RECIPE.items()), one.name
         assert 0 <= config.steps * config.batch - 6400 * one.share < config.batch + 1, one.name
     assert sum(one.name.startswith(BASIC) for one in VARIATIONS) == 3
+    assert options(VARIATIONS[0], Setting(passes=17), out="o", data="d", held_out="h").steps == 3
 
 
 def test_the_copy_with_logarithms_has_the_same_voxels(files: list[str], tmp_path: Path) -> None:
@@ -95,9 +96,9 @@ def made_up(*basic: float, **others: float) -> dict[str, Any]:
 
 
 def test_a_difference_counts_only_beyond_the_spread_of_the_seeds() -> None:
-    record = made_up(80.0, 81.0, 82.0, low=75.0, high=87.0, near=83.0)
+    record = made_up(80.0, 81.0, 82.0, low=75.0, high=87.0, near=83.0, under=80.0)
     assert chance(record) == pytest.approx(4.302653 * 1.0 * math.sqrt(4 / 3), rel=1e-6)
-    assert differences(record) == pytest.approx({"high": 6.0, "near": 2.0, "low": -6.0})
+    assert differences(record) == pytest.approx({"high": 6.0, "near": 2.0, "under": -1.0, "low": -6.0})
     assert "Better by more: high (+6.0). Worse by more: low (-6.0)." in verdict(record)
     assert "81.0 % on average over 3 seeds (80.0 to 82.0 %)" in verdict(record)
     assert "does not show which differences are chance" in verdict(made_up(80.0, high=99.0))
