@@ -135,7 +135,8 @@ def _from_folder(folder: Path) -> Checkpoint:
 def _settings(network: NetworkSettings, classes: Any) -> dict[str, Any]:
     """The training options that belong to a network of which nothing else is known."""
     settings = {name: getattr(network, name) for name in ("filters", "depth", "repetitions", "ndim")}
-    return {**settings, "network": network.kind, "classes": classes_of(classes) or "five"}
+    known = classes_of(classes) if isinstance(classes, list) else None  # `_check_kinds` refuses others
+    return {**settings, "network": network.kind, "classes": known or "five"}
 
 
 def _check_kinds(values: dict[str, Any], path: Path) -> None:

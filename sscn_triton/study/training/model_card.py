@@ -137,7 +137,8 @@ def training_events(record: dict[str, Any]) -> int | None:
     total = 0
     counted: set[tuple[Any, ...]] = set()
     for about in sorted((stage["trained_on"] or {} for stage in record["stages"]), key=lambda a: -a.get("events", 0)):
-        files = {(name, size) for name, size, _ in about.get("files", ())} or {(about.get("checksum"),)}
+        files: set[tuple[Any, ...]] = {(name, size) for name, size, _ in about.get("files", ())}
+        files = files or {(about.get("checksum"),)}
         if not about or (files & counted and files - counted):
             return None
         total += 0 if files <= counted else about["events"]

@@ -64,7 +64,8 @@ def test_the_model_card_says_if_the_training_had_the_seed_of_the_scores() -> Non
     record = record_of(NAME)
     record["simulations"][1]["seed"] = record["scores"][0]["simulations"][0]["seed"]  # type: ignore[index]
     card = model_card(NAME, record, read_folder(folder_of(NAME)))
-    assert "`held_out.h5` was simulated with a seed of the training events, so it may contain some of them." in card
+    name = record["scores"][0]["data"]  # type: ignore[index]
+    assert f"`{name}` was simulated with a seed of the training events, so it may contain some of them." in card
     assert "with which nothing was trained" not in card
 
 
