@@ -31,6 +31,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "phone": {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True},
 }
 """Ways to look at a page: arguments of playwright's `new_context`."""
+HIGHEST = 16_000
+"""Pixels of a picture's height. Chromium sometimes fails to draw a picture of 45,000, that of a long reference page."""
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "book"
 
 LOOK = (Path(__file__).parent / "look.js").read_text()
@@ -73,9 +75,11 @@ class Visit:
         return self.page.evaluate(LOOK)
 
     def keep(self, setting: str, name: str) -> None:
-        """Save a picture of the whole page in build/book."""
+        """Save a picture of the page in build/book, from its top to at most HIGHEST pixels below."""
         path = SCREENSHOTS / setting / (name.replace("/", "-") + ".png")
-        self.page.screenshot(path=path, full_page=True)
+        width, height = self.page.evaluate("[innerWidth, document.documentElement.scrollHeight]")
+        clip = {"x": 0, "y": 0, "width": width, "height": min(height, HIGHEST)}
+        self.page.screenshot(path=path, full_page=True, clip=clip)
 
 
 @contextmanager
