@@ -20,7 +20,13 @@ every_engine = pytest.mark.parametrize(
     "engine",
     [
         "cpu",
-        pytest.param("triton", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are compiled here")),
+        pytest.param(
+            "triton",
+            marks=[
+                pytest.mark.newest,
+                pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are compiled here"),
+            ],
+        ),
     ],
 )
 

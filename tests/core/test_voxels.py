@@ -386,6 +386,7 @@ def test_invalid_options_and_coordinates_of_lookups_are_refused() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="what is interpreted here runs on a GPU there")
+@pytest.mark.newest
 def test_the_triton_engine_gives_the_same_results() -> None:
     x = random_cloud(40, 3, size=4, dtype=torch.float32)
     positions = torch.rand(12, 3, generator=torch.Generator().manual_seed(0)) * 4

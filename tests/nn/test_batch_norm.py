@@ -122,6 +122,7 @@ def normed(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor, r: torch.Tensor, l
     return torch.nn.functional.leaky_relu((x - mean) / (variance + EPS).sqrt() * w + b + r, leakiness)
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("channels", [1, 5, 16, 48, 160])
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
 def test_kernels_are_right_in_every_type_on_both_sides_of_a_tile(dtype: torch.dtype, channels: int) -> None:
@@ -147,6 +148,7 @@ def test_kernels_are_right_in_every_type_on_both_sides_of_a_tile(dtype: torch.dt
             assert error <= 2 * TYPES[dtype] * float(right.norm()) + 1e-7 * rows, (rows, error, float(right.norm()))
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("leakiness", [0.0, 0.3, 1.0])
 def test_kernels_have_right_first_and_second_derivatives(leakiness: float, training: bool) -> None:
@@ -163,6 +165,7 @@ def test_kernels_have_right_first_and_second_derivatives(leakiness: float, train
         assert torch.autograd.gradgradcheck(function, leaves, fast_mode=True)
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("momentum", [0.3, None])
 @pytest.mark.parametrize("layer", [nn.BatchNorm, nn.BatchNormReLU])
 def test_kernels_update_running_statistics_like_pytorch(layer: type, momentum: float | None) -> None:
@@ -185,6 +188,7 @@ def test_kernels_update_running_statistics_like_pytorch(layer: type, momentum: f
             torch.testing.assert_close(mine.eval()(x).features, wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.newest
 def test_kernels_keep_the_precision_of_a_large_mean_and_repeat_to_the_bit() -> None:
     x = torch.from_numpy(1000 + values(0, 3000, 2)).float()
     with interpreted():
@@ -194,6 +198,7 @@ def test_kernels_keep_the_precision_of_a_large_mean_and_repeat_to_the_bit() -> N
     assert torch.equal(y, again)
 
 
+@pytest.mark.newest
 def test_a_backward_pass_refuses_running_statistics_that_moved_since() -> None:
     norm, x = nn.BatchNorm(2).double().eval(), random_cloud(5, channels=2)
     with interpreted():

@@ -376,6 +376,7 @@ def test_norms_are_folded_only_if_no_code_can_notice(part: str, kind: str) -> No
     assert left == ((part, kind) != ("norm", "parametrization"))
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("part", ["convolution", "chain", "network"])
 def test_a_compiled_network_may_be_folded(part: str) -> None:
     chain: Any = nn.Sequential(conv(), nn.BatchNormReLU(CHANNELS)).double()

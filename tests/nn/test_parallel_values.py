@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -47,6 +46,8 @@ def network(kind: str, both: bool) -> Net:
 
 
 def sharded(net: Net, layers: bool) -> Net:
+    from torch.distributed.fsdp import fully_shard  # PyTorch 2.5 has it elsewhere, and for GPUs only
+
     for layer in (net.body, net.left, net.right) if layers else ():
         fully_shard(layer)
     return fully_shard(net)
@@ -91,7 +92,7 @@ def one_rank(rank: int, folder: str) -> None:
         for kind in KINDS:
             try:  # the other rank gets the same error, and the test shows it
                 seen[f"{name}: {kind}"] = train(wrap(network(kind, both)), batches, RANKS)
-            except RuntimeError as error:
+            except (ImportError, RuntimeError) as error:
                 seen[f"{name}: {kind}"] = repr(error)
     torch.save(seen, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
@@ -106,7 +107,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize(
+    "wrapper", [pytest.param(one, marks=pytest.mark.newest) if "fsdp2" in one else one for one in WRAPPERS]
+)
 def test_two_processes_have_the_gradients_of_one(found: list[dict[str, Any]], wrapper: str, kind: str) -> None:
     wanted = train(network(kind, WRAPPERS[wrapper][0]), [joined(step) for step in range(STEPS)], 1)
     for rank in found:

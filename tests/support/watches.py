@@ -309,8 +309,8 @@ WATCHES: dict[str, Watch] = {
         features_replaced,
         parametrization,
         pruning,
-        compiled_wrapper,
-        compiled_in_place,
+        # PyTorch 2.5 cannot run a compiled module eagerly
+        *((compiled_wrapper, compiled_in_place) if hasattr(torch.compiler, "set_stance") else ()),
     )
 }
 NEED_PARAMETERS = ("parametrization", "pruning")
