@@ -246,9 +246,9 @@ def fused_convolution(
 ) -> None:
     """Check the arguments of `sscn_triton.ops.fused.fused_convolution`."""
     channels, _out = _convolved(gpu, features, weight, rules, output_count, bias, residual)
-    mean, variance, *_ = norm
-    if len(norm) > 8 and norm[8] is not None:
-        _of_one_type("dtype", norm[8], weight)
+    mean, variance, _weight, _bias, _eps, _leakiness, _moving, _with_moments, dtype = (*norm, None)[:9]
+    if dtype is not None:
+        _of_one_type("dtype", dtype, weight)
     if (mean is None) != (variance is None):
         raise ValueError("a norm has a mean and a variance: give both, or neither")
     _terms(weight.get_device(), channels, FUSED_NORM, norm)

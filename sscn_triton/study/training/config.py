@@ -260,7 +260,8 @@ class EvaluateConfig(ReadingOptions):
     voxels to the nearest voxel of another class, and how well the network finds Michel electrons.
 
     With conventions, the classes are PILArNet-M's: shower, track, Michel, delta, low-energy deposit. A network of the
-    five types is judged too: HIP and MIP are track, and it never answers low-energy deposit.
+    five types is judged too: HIP and MIP are track, and it never answers low-energy deposit. It is then judged by the
+    labels of the file, even if it was trained with attached labels.
 
     Args:
         checkpoint: last.ckpt or final.ckpt of a training, or lartpc-192, a folder or a repository as in `sscn predict`.
