@@ -7,7 +7,8 @@ without pid in version 1), `cluster_extra` [M, 5] (mass in MeV, momentum in GeV/
 cluster, possibly empty, contains the points that belong to none.
 
 Version 3 "extra" has two more datasets: `cluster_extra_2` [M, 5] (momentum x, y, z in GeV/c, PDG and track number of
-the parent) and `interaction_extra` [I, 4] (number of an interaction, its vertex x, y, z). -1 stands for unknown.
+the parent) and `interaction_extra` [I, 4] (number of an interaction, its vertex x, y, z). -1 stands for unknown. A file
+with one of the two is read without what the other would add.
 
 We write version 3. Fields of an `Event` that have no place in the layout are in the group `sscn`, which other tools
 ignore: image and name of every event, its particles, the network's prediction, and checksums of its rows.
@@ -37,15 +38,16 @@ class PilarnetEvents(EventFile):
     """The events of a PILArNet-M file of version 1, 2 or 3; see `EventFile`. Voxels are in the order of the clusters.
 
     truth_means: five-types (the default) or shapes, see `open_events`.
-    `version` is 1 to 3, `extra` whether the file has the rows of version 3 "extra", `attributes` the file's own
-    description (seed, configuration, ...; empty for public files).
+    `version` is 1 to 3, `extra` the names of the datasets of version 3 "extra" that the file has, `attributes` the
+    file's own description (seed, configuration, ...; empty for public files).
 
     In files that this package did not write, images have 768 voxels of 3 mm per axis and their origin at 0; every
     cluster with a group is a particle with known group (as `track_id`), kind (from the pid, sign unknown), label,
-    energies and voxels; all other lengths and momenta are NaN. Version 3 "extra" adds momenta, the parents' kinds, and
-    the process "primary" and start of primary particles; the parents' track numbers are left out, because the file does
-    not give those of the particles themselves. Energies of points in one voxel are summed; the point
-    with the most energy sets the other fields. Such a file has no checksums: only impossible values are detected.
+    energies and voxels; all other lengths and momenta are NaN. In version 3 "extra", `cluster_extra_2` adds momenta
+    and the parents' kinds, `interaction_extra` the start of primary particles, and either the process "primary"; the
+    parents' track numbers are left out, because the file does not give those of the particles themselves. Energies of
+    points in one voxel are summed; the point with the most energy sets the other fields. Such a file has no checksums:
+    only impossible values are detected.
     """
 
     def __init__(self, path: str | os.PathLike[str], truth_means: str | None = None) -> None:
@@ -66,8 +68,8 @@ class PilarnetEvents(EventFile):
                 f"{self.path}: no dataset {missing[0]}; the file contains {found or 'nothing'}; expected point and "
                 "cluster of PILArNet-M, or the group Data of larcv3"
             )
-        self.extra = all(name in names for name in MORE_ROWS)
-        expected = (*ROWS, *(MORE_ROWS if self.extra else ()))
+        self.extra = tuple(name for name in MORE_ROWS if name in names)
+        expected = (*ROWS, *self.extra)
         for name in (name for name in expected if name in names):
             kind = self._try(name, lambda name=name: self.handle.kind(name))
             if not kind.startswith("rows of "):
@@ -91,8 +93,9 @@ class PilarnetEvents(EventFile):
         self.attributes = self._try("attributes", self._attributes) if self.own else {}
         self.version = self._find_version("cluster_extra" in names, lengths["point"])
         if self.extra and self.version != 3:
+            verb = "belong" if len(self.extra) > 1 else "belongs"
             raise EventFileError(
-                f"{self.path}: {' and '.join(MORE_ROWS)} belong to version 3, but "
+                f"{self.path}: {' and '.join(self.extra)} {verb} to version 3, but "
                 + ("cluster_extra is of version 2" if self.version == 2 else "there is no cluster_extra")
             )
         return lengths["point"]
@@ -148,11 +151,8 @@ class PilarnetEvents(EventFile):
         return counts
 
     def _read(self, number: int) -> Event:
-        rows = [self._row(name, number) for name in ROWS[: 1 if self.version == 1 else None]]
-        if self.version == 1:
-            rows += [self._row("cluster", number), np.zeros(0, np.float32)]
-        if self.extra and not self.own:
-            rows += [self._row(name, number) for name in MORE_ROWS]
+        names = (*(ROWS[:2] if self.version == 1 else ROWS), *(() if self.own else self.extra))
+        rows = {name: self._row(name, number) for name in names}
         where = f"{self.path}: event {number}"
         known = self._own(number, rows) if self.own else None
         try:
@@ -160,12 +160,12 @@ class PilarnetEvents(EventFile):
         except ValueError as error:
             raise EventFileError(f"{where}: {error}") from error
 
-    def _own(self, number: int, rows: list[np.ndarray]) -> dict[str, Any]:
+    def _own(self, number: int, rows: dict[str, np.ndarray]) -> dict[str, Any]:
         """The fields without a place in the layout, after a check that the rows are as they were written."""
         where = f"event {number}: {OWN}"
         sums = self._try(f"{where}/checksum", lambda: self.handle.item(f"{OWN}/checksum", number))
-        for name, row, expected in zip(ROWS, rows, sums, strict=True):
-            if zlib.crc32(row.astype(ROW_TYPES[name]).tobytes()) != expected:
+        for name, expected in zip(ROWS, sums, strict=True):
+            if zlib.crc32(rows[name].astype(ROW_TYPES[name]).tobytes()) != expected:
                 raise EventFileError(f"{self.path}: event {number}: {name}: damaged: its checksum does not match")
         image = self._try(f"{where}/image", lambda: self.handle.item(f"{OWN}/image", number))
         first, count = self._try(f"{where}/extent", lambda: self.handle.item(f"{OWN}/extent", number)).tolist()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from sscn_triton.lartpc.event import CLASS_NAMES, PARTICLE_DTYPE, Event
 from sscn_triton.lartpc.files.base import LARGEST_AXIS, EventFileError
+from sscn_triton.lartpc.files.pilarnet_layout import MORE_ROWS
 from sscn_triton.lartpc.numbering import (
     LOW_ENERGY,
     as_named,
@@ -96,17 +98,22 @@ def _extra(event: Event, roots: np.ndarray) -> np.ndarray:
 
 
 def as_event(
-    rows: list[np.ndarray], version: int, name: str, known: dict[str, Any] | None, names: tuple[str, ...] = CLASS_NAMES
+    rows: Mapping[str, np.ndarray],
+    version: int,
+    name: str,
+    known: dict[str, Any] | None,
+    names: tuple[str, ...] = CLASS_NAMES,
 ) -> Event:
     """The event of a file's rows; `known` contains the additional fields of our own files.
 
-    rows: `point`, `cluster`, `cluster_extra` and, for version 3 "extra", `cluster_extra_2` and `interaction_extra`.
-    names: of the labels, `CLASS_NAMES` or `SHAPE_NAMES`. Raises ValueError with the field.
+    rows: `point`, `cluster`, from version 2 on `cluster_extra` and, for version 3 "extra", `cluster_extra_2`,
+    `interaction_extra` or both, by name. names: of the labels, `CLASS_NAMES` or `SHAPE_NAMES`. Raises ValueError with
+    the field.
     """
-    point, cluster, extra, *more = rows
-    points = _reshaped(point, POINT, "point").astype(np.float64, copy=False)
-    clusters = _reshaped(cluster, 5 if version == 1 else 6, "cluster")
-    extras = _reshaped(extra, {1: 5, 2: 5, 3: 6}[version], "cluster_extra")
+    points = _reshaped(rows["point"], POINT, "point").astype(np.float64, copy=False)
+    clusters = _reshaped(rows["cluster"], 5 if version == 1 else 6, "cluster")
+    extra = rows["cluster_extra"] if version > 1 else np.zeros(0, np.float32)
+    extras = _reshaped(extra, 6 if version == 3 else 5, "cluster_extra")
     if version > 1 and len(extras) != len(clusters):
         raise ValueError(f"cluster_extra: {len(extras)} clusters, but {len(clusters)} in cluster")
     shape = known["spatial_shape"] if known else PUBLIC_SHAPE
@@ -122,8 +129,13 @@ def as_event(
         return Event(coordinates=coordinates, energy=points[:, 3], labels=np.repeat(labels, sizes), **fields)
     labels = five_types if names == CLASS_NAMES else clusters[:, 4].astype(np.int8)
     particles, row = _public_particles(clusters, extras, labels, pids)
-    if more:
-        _add_lineage(particles, clusters, extras, *more)
+    own = clusters[:, 2] >= 0
+    if "cluster_extra_2" in rows:
+        _add_momenta(particles, rows["cluster_extra_2"], own)
+    if any(name in rows for name in MORE_ROWS):
+        particles["process"][extras[own, 5] == 1] = "primary"
+    if "interaction_extra" in rows:
+        _add_starts(particles, clusters[own, 3], rows["interaction_extra"])
     fields = {"voxel_size": PUBLIC_VOXEL, "origin": np.zeros(3), "spatial_shape": shape, "name": name}
     fields["label_names"] = names
     voxels = _merge(coordinates, points[:, 3], np.repeat(labels, sizes), np.repeat(row, sizes))
@@ -190,23 +202,23 @@ def _public_particles(
     return particles, np.where(own, np.cumsum(own) - 1, -1)
 
 
-def _add_lineage(
-    particles: np.ndarray, clusters: np.ndarray, extras: np.ndarray, more: np.ndarray, interactions: np.ndarray
-) -> None:
-    """Fill in what version 3 "extra" knows: momenta, the parents' kinds, primary particles and where they start."""
+def _add_momenta(particles: np.ndarray, more: np.ndarray, own: np.ndarray) -> None:
+    """Fill in momenta and the parents' kinds; `own` marks the clusters that are particles."""
     table = _reshaped(more, 5, "cluster_extra_2").astype(np.float64)
-    if len(table) != len(clusters):
-        raise ValueError(f"cluster_extra_2: {len(table)} clusters, but {len(clusters)} in cluster")
+    if len(table) != len(own):
+        raise ValueError(f"cluster_extra_2: {len(table)} clusters, but {len(own)} in cluster")
     _check_finite(table[:, :3], "cluster_extra_2: momentum")
     _check_number(table[:, 3], "cluster_extra_2: PDG number")
-    own = clusters[:, 2] >= 0
     known = (table[own, :3] != _ABSENT).any(1, keepdims=True)
     particles["momentum"] = np.where(known, table[own, :3] * _MEV_PER_GEV, np.nan)
     particles["parent_pdg"] = np.where(table[own, 3] == _ABSENT, 0, table[own, 3])
-    primary = extras[own, 5] == 1
-    particles["process"][primary] = "primary"
+
+
+def _add_starts(particles: np.ndarray, numbers: np.ndarray, interactions: np.ndarray) -> None:
+    """Fill in where primary particles start: at the vertices of the interactions `numbers`."""
     vertices, unknown = _vertices(interactions), np.full(3, np.nan)
-    starts = np.array([vertices.get(int(number), unknown) for number in clusters[own, 3]]).reshape(-1, 3)
+    starts = np.array([vertices.get(int(number), unknown) for number in numbers]).reshape(-1, 3)
+    primary = particles["process"] == "primary"
     particles["start"] = np.where(primary[:, None], starts * PUBLIC_VOXEL, np.nan)
 
 

@@ -174,6 +174,22 @@ def test_momenta_parents_and_vertices_of_version_3_extra_are_read(tmp_path: Path
     assert particles["track_id"].tolist() == particles["parent_track_id"].tolist() == [3, 10, 9]
 
 
+def test_each_dataset_of_version_3_extra_is_read_without_the_other(tmp_path: Path) -> None:
+    """Momenta and the parents' kinds come from one, starts from the other; both make a file of version 3 "extra"."""
+    whole, plain = (
+        open_events(write_pilarnet(tmp_path / f"{len(more)}.h5", [(*public_rows(3), *more)]))[0].particles
+        for more in (EXTRA, ())
+    )
+    for given, fields in (((EXTRA[0], None), ["momentum", "parent_pdg"]), ((None, EXTRA[1]), ["start"])):
+        events = open_events(write_pilarnet(tmp_path / f"{fields[-1]}.h5", [(*public_rows(3), *given)]))
+        assert isinstance(events, PilarnetEvents)
+        assert events.extra == (("cluster_extra_2",) if given[1] is None else ("interaction_extra",))
+        particles = events[0].particles
+        for name in particles.dtype.names:
+            source = whole if name in [*fields, "process"] else plain
+            np.testing.assert_array_equal(particles[name], source[name], err_msg=name)
+
+
 @pytest.mark.parametrize("unknown", [{0: -1}, {1: -1, 2: -1, 3: -1}])
 def test_unknown_interactions_and_vertices_give_no_start(tmp_path: Path, unknown: dict[int, float]) -> None:
     points, clusters, extra = public_rows(3)
@@ -214,6 +230,8 @@ def test_the_rows_of_version_3_extra_are_refused_in_other_versions(tmp_path: Pat
     path = write_pilarnet(tmp_path / "extra.h5", [(*public_rows(version), *EXTRA)])
     with pytest.raises(EventFileError, match=f"cluster_extra_2 and interaction_extra belong to version 3, but {what}"):
         open_events(path)
+    with pytest.raises(EventFileError, match=f"one\\.h5: interaction_extra belongs to version 3, but {what}"):
+        open_events(write_pilarnet(tmp_path / "one.h5", [(*public_rows(version), None, EXTRA[1])]))
 
 
 def test_particles_of_our_own_file_are_labelled_by_shape_too(tmp_path: Path) -> None:

@@ -48,11 +48,11 @@ def same_event(one: Event, other: Event, particles: bool = True) -> bool:
 
 def write_pilarnet(path: Path, events: Rows) -> Path:
     """Rows of `point`, `cluster` and `cluster_extra` (empty lists for version 1, which has no such dataset), and of
-    version 3 "extra" `cluster_extra_2` and `interaction_extra` too."""
+    version 3 "extra" `cluster_extra_2` and `interaction_extra` too; a dataset whose rows are None is left out."""
     kinds = {"point": "f4", "cluster": "i4", "cluster_extra": "f4", "cluster_extra_2": "f4", "interaction_extra": "f4"}
     with h5py.File(path, "w") as file:
         for place, (name, kind) in enumerate([*kinds.items()][: len(events[0])]):
-            if name == "cluster_extra" and not any(rows[2].size for rows in events):
+            if events[0][place] is None or (name == "cluster_extra" and not any(rows[2].size for rows in events)):
                 continue
             dataset = file.create_dataset(name, (len(events),), h5py.vlen_dtype(np.dtype(kind)))
             for number, rows in enumerate(events):
