@@ -14,10 +14,12 @@ from sscn_ref import (
     HashTable,
     active_growth,
     convolve,
+    dense_convolution,
     pack_keys,
     strided_rulebook,
     submanifold_rulebook,
     taps,
+    to_dense,
     unique_sites,
 )
 from sscn_triton.lartpc import open_events
@@ -46,6 +48,10 @@ def page(request, chromium, book) -> Iterator[Any]:
         yield seen.page
         seen.keep(request.param, f"interactive-{request.node.originalname}")
         assert (seen.outside(), seen.failed, seen.complaints) == ([], [], [])
+
+
+ON_A_DESKTOP, ON_A_PHONE = (pytest.mark.parametrize("page", [way], indirect=True) for way in ("desktop", "phone"))
+"""For what one way to look at the page shows well enough."""
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +119,126 @@ def test_the_rules_of_the_selected_site_or_tap_are_highlighted(page, choice):
             assert widget.locator("button[aria-pressed=true]").all_inner_texts() == [str(row)]
 
 
-def test_a_site_is_chosen_by_keyboard(page):
+def test_a_site_is_chosen_by_keyboard_and_choices_are_undone(page):
     widget = page.locator("#widget-rulebook")
     widget.get_by_role("button", name="input row 3 at (2, 3)").focus()
     page.keyboard.press("Enter")
     rows = BOOKS[0][1].rules
     assert widget.locator(".rule.lit").count() == sum(int((ins == 3).sum()) for ins, _ in rows)
+    status, undo = widget.get_by_role("status"), widget.get_by_role("button", name="Undo")
+    said = [status.inner_text()]
+    press(page, widget, "tap 4 at (1, 1)")
+    said.append(status.inner_text())
+    widget.get_by_role("radio").nth(1).check()
+    said.append(status.inner_text())
+    press(page, widget, "output row 0 at (0, 0)")
+    assert len({*said, status.inner_text()}) == 4
+    undo.focus()
+    for before in reversed(said):
+        page.keyboard.press("Enter")
+        assert status.inner_text() == before
+    assert widget.get_by_role("radio").nth(0).is_checked()
+    page.keyboard.press("Enter")
+    assert widget.locator(".lit").count() == 0
+    page.keyboard.press("Enter")
+    assert status.inner_text() == "There is no choice to undo."
+    assert page.evaluate("document.activeElement.textContent") == "Undo"
+
+
+FIVE = np.array([(0, 0, 0), (0, 1, 1), (0, 2, 1), (0, 3, 1), (0, 3, 2)])
+FIVE_SHAPE = (4, 3)
+
+
+def panels(page, widget, place: str) -> list[list[int]]:
+    """The numbers in each grid of one part of the widget."""
+    texts = widget.locator(f"{place} .grid").evaluate_all(
+        "grids => grids.map(grid => [...grid.querySelectorAll('b')].map(cell => cell.textContent))"
+    )
+    return [[int(text.replace("\N{MINUS SIGN}", "-")) for text in grid] for grid in texts]
+
+
+def fill(widget, name: str, numbers: list[int]) -> None:
+    """Write numbers into the fields of this name, in their order, leaving out hidden ones."""
+    fields = widget.get_by_role("spinbutton", name=name)
+    assert fields.count() == len(numbers)
+    for field, number in zip(fields.all(), numbers, strict=True):
+        field.fill(str(number))
+
+
+@ON_A_PHONE
+def test_outputs_follow_the_numbers_that_the_reader_writes(page):
+    values, weights = [3, -2, 0, 7, 5], [2, -1, 0, 4, 1, -3, 5, 0, -2]
+    widget = page.locator("#widget-numbers")
+    fill(widget, "value of pixel", values)
+    fill(widget, "weight of tap", weights)
+    f, weight, book = np.array(values, float)[:, None], np.reshape(weights, (9, 1, 1)), submanifold_rulebook(FIVE, 3)
+    inside = to_dense(np.ones((5, 1)), FIVE, FIVE_SHAPE)
+    sparse, dense, masked = f, to_dense(f, FIVE, FIVE_SHAPE), to_dense(f, FIVE, FIVE_SHAPE)
+    wanted, differ = [], []
+    for _ in range(2):
+        sparse = convolve(sparse, weight, book)
+        dense = dense_convolution(dense, weight.reshape(3, 3, 1, 1), padding=1)
+        masked = inside * dense_convolution(masked, weight.reshape(3, 3, 1, 1), padding=1)
+        wanted += [sparse.ravel().tolist(), dense.ravel().tolist(), masked.ravel().tolist()]
+        differ.append(int((dense[tuple(FIVE.T)] != sparse).sum()))
+    assert panels(page, widget, ".results") == wanted
+    assert numbers(widget.locator("p.status").inner_text()) == [*differ, 0]
+    assert widget.locator(".results .wrong").count() == sum(differ) > 0
+    slider = widget.get_by_role("slider")
+    slider.press("Home")
+    for tap, (rows_in, rows_out) in enumerate(book.rules):
+        if tap:
+            slider.press("ArrowRight")
+        sums = convolve(f, np.where(np.arange(9)[:, None, None] <= tap, weight, 0), book)[:, 0]
+        assert panels(page, widget, ".sums")[0] == sums.tolist()
+        lines = widget.locator("tbody tr").all_inner_texts()
+        rules = list(zip(rows_in.tolist(), rows_out.tolist(), strict=True))
+        if not rules:
+            assert lines == ["This tap has no rule: there is nothing to compute."]
+        for line, (i, o) in zip(lines, rules, strict=False):
+            rule, gathered, product, added = line.replace("\N{MINUS SIGN}", "-").split("\t")
+            assert (rule, gathered) == (f"{i}→{o}", f"f{i} = {values[i]}")
+            assert product.endswith(f" = {values[i] * weights[tap]}")
+            assert added.endswith(f" = {sums[o]:.0f}")
+        lit = widget.locator("input.lit").evaluate_all("fields => fields.map(field => field.ariaLabel)")
+        assert [name.split(" at ")[0] for name in lit] == [
+            *(f"value of pixel {row}" for row in sorted(rows_in)),
+            f"weight of tap {tap}",
+        ]
+    small = "all => all.filter(one => one.checkVisibility()).map(one => [parseFloat(getComputedStyle(one).fontSize),"
+    shown = widget.locator(".grid > *, td, label").evaluate_all(small + "one.scrollWidth - one.clientWidth])")
+    assert min(size for size, _ in shown) > 11  # pixels, on a phone too
+    assert max(over for _, over in shown) <= 1
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+@ON_A_DESKTOP
+def test_the_strided_layer_follows_the_numbers_and_an_invalid_number_is_named(page):
+    values, weights = [1, -9, 4, 0, 6], [3, -1, 2, 5]
+    widget = page.locator("#widget-numbers")
+    widget.get_by_role("radio").nth(1).check()
+    fill(widget, "value of pixel", values)
+    fill(widget, "weight of tap", weights)
+    book, weight = strided_rulebook(FIVE, 2, 2), np.reshape(weights, (4, 1, 1))
+    below = convolve(np.array(values, float)[:, None], weight, book)
+    assert panels(page, widget, ".results") == [
+        below[:, 0].tolist(),
+        convolve(below, weight, book.transposed())[:, 0].tolist(),
+    ]
+    press(page, widget, "Start over")
+    assert panels(page, widget, ".results") == [[9, 22, 15], [9, 36, 44, 88, 45]]  # as in chapter 8
+    widget.get_by_role("radio").nth(0).check()
+    field, status = widget.get_by_label("value of pixel 1 at (1, 1)"), widget.locator("p.status")
+    field.press("ArrowUp")
+    assert page.evaluate("document.activeElement.ariaLabel") == "value of pixel 1 at (1, 1)"
+    assert panels(page, widget, ".results")[0] == [32, 40, 98, 56, 44]
+    for wrong in ("", "1.5", "10", "-10"):
+        field.fill(wrong)
+        assert status.inner_text().startswith("Values and weights are whole numbers from −9 to 9.")
+        assert panels(page, widget, ".results")[0] == [32, 40, 98, 56, 44]
+    field.fill("2")
+    assert panels(page, widget, ".results")[0] == [23, 35, 96, 56, 44]
+    assert status.inner_text().startswith("At the five pixels")
 
 
 def test_keys_are_inserted_and_looked_up_as_by_the_reference(page):
@@ -217,7 +337,7 @@ def from_gray(code: int) -> int:
 
 
 @pytest.mark.parametrize("way", ["print", "no scripts"])
-@pytest.mark.parametrize(("name", "count"), [("interactive", 4), ("relation", 1)])
+@pytest.mark.parametrize(("name", "count"), [("interactive", 5), ("relation", 1)])
 def test_a_still_picture_replaces_the_widget_in_print_and_without_javascript(chromium, book, way, name, count):
     with visit(chromium, book / f"{name}.html", java_script_enabled=way == "print") as seen:
         if way == "print":
@@ -231,7 +351,7 @@ def test_a_still_picture_replaces_the_widget_in_print_and_without_javascript(chr
 def test_on_a_screen_the_widget_replaces_the_still_picture(page):
     assert not any(picture.is_visible() for picture in page.locator("figure.widget img.still").all())
     assert all(live.is_visible() for live in page.locator("figure.widget .live").all())
-    assert page.locator("figure.widget .live").count() == 4
+    assert page.locator("figure.widget .live").count() == 5
 
 
 @pytest.fixture(params=["desktop", pytest.param("dark", marks=pytest.mark.deep), "phone"])

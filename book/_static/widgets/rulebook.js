@@ -1,4 +1,4 @@
-// Click a site or a tap: its rules light up in the rulebook, and the sites that they join.
+// Click a site or a tap: its rules light up in the rulebook, and the sites that they join. Choices can be undone.
 "use strict";
 
 globalThis.widgets?.start("rulebook", (live, data) => {
@@ -6,6 +6,8 @@ globalThis.widgets?.start("rulebook", (live, data) => {
   const board = make("div", { class: "board" });
   const status = make("p", { class: "status", role: "status" });
   let parts; // of the book that is shown: buttons and rules
+  let now = { index: 0 }; // the book that is shown, and the kind and row of the choice, if any
+  const past = [];
 
   const place = (site) => `(${site.join(", ")})`;
   const many = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
@@ -21,7 +23,7 @@ globalThis.widgets?.start("rulebook", (live, data) => {
           continue;
         }
         const label = kind === "taps" ? `tap ${row} at ${place([x, y])}` : `${kind} row ${row} at ${place([x, y])}`;
-        buttons[row] = make("button", { type: "button", "aria-label": label, "aria-pressed": "false", click: () => light(kind, row) });
+        buttons[row] = make("button", { type: "button", "aria-label": label, "aria-pressed": "false", click: () => go({ index: now.index, kind, row }) });
         buttons[row].textContent = row;
         cells.append(buttons[row]);
       }
@@ -69,7 +71,26 @@ globalThis.widgets?.start("rulebook", (live, data) => {
     }[kind]();
   }
 
-  const names = data.books.map((book) => book.name);
-  live.append(make("div", { class: "controls" }, widgets.choice("Convolution", names, open)), status, board);
-  open(0);
+  function show(state) {
+    if (!parts || state.index !== now.index || state.kind === undefined) open(state.index);
+    now = state;
+    if (state.kind !== undefined) light(state.kind, state.row);
+    undo.setAttribute("aria-disabled", past.length === 0); // not disabled, which would take the keyboard's focus away
+  }
+
+  function go(state) {
+    past.push(now);
+    show(state);
+  }
+
+  function back() {
+    if (!past.length) return void (status.textContent = "There is no choice to undo.");
+    show(past.pop());
+    books.querySelectorAll("input")[now.index].checked = true;
+  }
+
+  const books = widgets.choice("Convolution", data.books.map((book) => book.name), (index) => go({ index }));
+  const undo = make("button", { type: "button", click: back }, "Undo");
+  live.append(make("div", { class: "controls" }, books, undo), status, board);
+  show(now);
 });

@@ -19,6 +19,7 @@ from sscn_book.widgets import data, pictures
 WIDGETS = {
     "relation": (data.relation, pictures.relation),
     "dilation": (data.dilation, pictures.dilation),
+    "numbers": (data.numbers, pictures.numbers),
     "rulebook": (data.rulebook, pictures.rulebook),
     "hashing": (data.hashing, pictures.hashing),
     "tiles": (data.tiles, pictures.tiles),

@@ -34,6 +34,8 @@ TILES = (16, 32, 64)
 LINE = [0, 1, 2, 0, 3, 0, 4, 5]  # values of inputs; 0 is no value but an inactive site
 WEIGHTS = [1, 10, 100]
 SETTINGS = {"s": (1, 3), "d": (1, 3), "p": (0, 3)}
+FIVE = [(0, 0), (1, 1), (2, 1), (3, 1), (3, 2)]  # the pixels that chapters 3 to 8 follow, with the values 1 to 5
+FIVE_SHAPE = (4, 3)
 Numbers = dict[str, Any]
 
 
@@ -67,6 +69,46 @@ def relation() -> Numbers:
         "widest": max(layer["size"] for layer in layers.values()),
         "layers": layers,
     }
+
+
+def numbers() -> Numbers:
+    """Return five pixels with values, and the rules of two layers: kernel 3 with stride 1, and kernel 2 with stride 2.
+
+    `rules` are those of the sparse layer, and `everywhere` those of the dense one, whose sites are all pixels.
+    """
+    sites = np.insert(np.array(FIVE), 0, 0, axis=1)
+    everywhere = np.insert(np.argwhere(np.ones(FIVE_SHAPE)), 0, 0, axis=1)
+    fixed, strided = submanifold_rulebook(sites, 3), strided_rulebook(sites, 2, 2)
+    kernels = [
+        one_kernel("3 × 3, stride 1", fixed, 3, FIVE_SHAPE),
+        one_kernel("2 × 2, stride 2", strided, 2, (2, 2)),
+    ]
+    kernels[0]["everywhere"] = rules_of(submanifold_rulebook(everywhere, 3))
+    return {
+        "shape": FIVE_SHAPE,
+        "pixels": FIVE,
+        "everywhere": everywhere[:, 1:].tolist(),
+        "values": list(range(1, len(FIVE) + 1)),
+        "most": 9,
+        "kernels": kernels,
+    }
+
+
+def one_kernel(name: str, book: Rulebook, size: int, shape: tuple[int, int]) -> Numbers:
+    """Return the taps, the outputs inside `shape` and the rules of a layer with a square kernel."""
+    return {
+        "name": name,
+        "size": size,
+        "taps": taps((size, size)).tolist(),
+        "outputs": book.output_coordinates[:, 1:].tolist(),
+        "shape": shape,
+        "rules": rules_of(book),
+    }
+
+
+def rules_of(book: Rulebook) -> list[list[list[int]]]:
+    """Return the pairs [input row, output row] of each tap."""
+    return [np.stack(rules, axis=1).tolist() for rules in book.rules]
 
 
 def dilation() -> Numbers:
@@ -115,7 +157,7 @@ def one_book(name: str, book: Rulebook, kernel: int, extent: int) -> Numbers:
         "inputs": book.input_coordinates[:, 1:].tolist(),
         "outputs": book.output_coordinates[:, 1:].tolist(),
         "extent": extent,
-        "rules": [np.stack(rules, axis=1).tolist() for rules in book.rules],
+        "rules": rules_of(book),
     }
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from sscn_book.widgets.data import Numbers, occupancy, orders, waste
+from sscn_ref import dense_convolution, to_dense
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "0.85"
 STEPS = ListedColormap(["#222832", "#86bbdf", "#f0c350", "#e69f00", "#d55e00", "#8c3b00", "white"])
@@ -45,6 +46,25 @@ def relation(numbers: Numbers) -> bytes:
     return png(figure)
 
 
+def numbers(numbers: Numbers) -> bytes:
+    """Draw the results of one and of two layers: submanifold, dense, and dense with all other pixels set to zero."""
+    sites = np.insert(np.array(numbers["pixels"]), 0, 0, axis=1)
+    mask = to_dense(np.ones((len(sites), 1)), sites, numbers["shape"])
+    weight = np.arange(1.0, 10).reshape(3, 3, 1, 1)
+    sparse = dense = to_dense(np.array(numbers["values"], float)[:, np.newaxis], sites, numbers["shape"])
+    figure = Figure(figsize=(7.4, 6), layout="constrained")
+    for row, count in zip(figure.subplots(2, 3), ("one layer", "two layers"), strict=True):
+        dense = dense_convolution(dense, weight, padding=1)
+        sparse = dense_convolution(sparse, weight, padding=1) * mask
+        names = ("submanifold", "dense", "dense with mask")
+        for axes, name, image in zip(row, names, (sparse, dense, sparse), strict=True):
+            squares(axes, numbers["pixels"], numbers["shape"], f"{count}, {name}", numbered=False)
+            for x, y in numbers["everywhere"]:
+                if name != "submanifold" or [x, y] in np.array(numbers["pixels"]).tolist():
+                    axes.text(y, x, f"{image[0, x, y, 0]:g}", ha="center", va="center")
+    return png(figure)
+
+
 def dilation(numbers: Numbers) -> bytes:
     """Draw the active pixels after 0, 1, 3 and 5 ordinary convolutions; submanifold ones keep the first set."""
     figure = Figure(figsize=(7.4, 2.4), layout="constrained")
@@ -58,12 +78,14 @@ def dilation(numbers: Numbers) -> bytes:
     return png(figure)
 
 
-def squares(axes: Axes, sites: list[list[int]], extent: int, title: str) -> None:
-    """Draw sites as numbered squares, with the first axis pointing down."""
+def squares(axes: Axes, sites: list[list[int]], shape: tuple[int, int], title: str, numbered: bool = True) -> None:
+    """Draw sites as squares, with their row numbers if `numbered`; the first axis points down."""
     for row, (x, y) in enumerate(sites):
         axes.add_patch(square(x, y))
-        axes.text(y, x, str(row), ha="center", va="center")
-    axes.set(xlim=(-0.6, extent - 0.4), ylim=(extent - 0.4, -0.6), aspect="equal", xticks=[], yticks=[], title=title)
+        if numbered:
+            axes.text(y, x, str(row), ha="center", va="center")
+    height, width = shape
+    axes.set(xlim=(-0.6, width - 0.4), ylim=(height - 0.4, -0.6), aspect="equal", xticks=[], yticks=[], title=title)
 
 
 def square(x: int, y: int) -> Rectangle:
@@ -76,8 +98,8 @@ def rulebook(numbers: Numbers) -> bytes:
     figure = Figure(figsize=(7.4, 6), layout="constrained")
     panels = figure.subplots(2, 3, width_ratios=(1, 0.6, 1.6))
     for (left, middle, right), book in zip(panels, numbers["books"], strict=False):
-        squares(left, book["inputs"], numbers["extent"], "inputs")
-        squares(middle, book["outputs"], book["extent"], "outputs")
+        squares(left, book["inputs"], (numbers["extent"],) * 2, "inputs")
+        squares(middle, book["outputs"], (book["extent"],) * 2, "outputs")
         lines = [
             f"tap {tap}: " + "  ".join(f"{i}→{o}" for i, o in rules)
             for tap, rules in zip(map(tuple, book["taps"]), book["rules"], strict=True)
