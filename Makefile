@@ -35,7 +35,7 @@ test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS) --nbval tutorial
 
 test-deep: $(READY)
-	$(BIN)/pytest -m "deep or not deep" --hypothesis-profile=deep $(ARGS) tests
+	SSCN_PICTURES=build/book $(BIN)/pytest -n 2 --dist worksteal -m "deep or not deep" --hypothesis-profile=deep $(ARGS) tests
 
 lint: $(READY)
 	$(BIN)/ruff check

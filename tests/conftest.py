@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -20,21 +19,21 @@ os.environ.setdefault(
     "OMP_WAIT_POLICY", "passive"
 )  # PyTorch's idle threads sleep, so that two processes do not compete for the cores
 
-COSTLY = {
-    "tests/book/test_book.py": "book",
-    "tests/book/test_pages.py": "book",
-    "tests/book/test_widgets.py": "book",
-    "tests/bench/cpu/test_bench.py": "bench",
-    "tests/lartpc/files/test_damage.py": "damage",
-    "tests/lartpc/files/test_forgotten_writers.py": "forgotten writers",
-    "tests/nn/test_parallel_values.py": "parallel values",
-    "tests/study/full_size/test_full_size.py": "full size",
-    "tests/study/laptop/test_study.py": "study",
-    "tests/study/questions/test_questions.py": "questions",
-    "tests/ops/triton/test_kernel_binaries.py": "kernel binaries",
-    "tests/bench/cost_model/test_cost.py": "cost model",
-}
-"""Files with fixtures that only one process should make, and the group whose tests run in the same process."""
+COSTLY = (
+    "tests/book/test_book.py",
+    "tests/book/test_pages.py",
+    "tests/book/test_widgets.py",
+    "tests/ops/triton/test_kernel_binaries.py",
+    "tests/study/full_size/test_full_size.py",
+    "tests/bench/cpu/test_bench.py",
+    "tests/study/laptop/test_study.py",
+    "tests/study/questions/test_questions.py",
+    "tests/lartpc/files/test_damage.py",
+    "tests/lartpc/files/test_forgotten_writers.py",
+    "tests/nn/test_parallel_values.py",
+    "tests/bench/cost_model/test_cost.py",
+)
+"""Files with expensive fixtures. They run first, so that no process takes over a part of them from another one."""
 
 settings.register_profile(
     "default", max_examples=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -83,7 +82,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Interpreted kernels are slow, so only `make test-deep` runs the suite over all engines with them; the default run
     has test_triton.py.
 
-    On a GPU, with TRITON_INTERPRET=0, they are compiled and fast enough."""
+    On a GPU, with TRITON_INTERPRET=0, they are compiled and fast enough. The files of `COSTLY` go first."""
+    order = {path: place for place, path in enumerate(COSTLY)}
+    items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(order)))
     if os.environ["TRITON_INTERPRET"] != "1":
         return
     for item in items:
@@ -95,18 +96,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_setup() -> None:
     """Before each test, because Triton may be imported when the first kernel runs."""
     replace_the_language_once()
-
-
-@pytest.hookimpl(optionalhook=True)  # xdist may be missing if only the system's Python is available
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Each process runs one test after another, but the tests of a group of `COSTLY` run in the same process.
-
-    xdist's own marks of groups have no effect under pytest 9.2, because it computes the names that xdist would change.
-    """
-    from xdist.scheduler import LoadScopeScheduling
-
-    class Grouped(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return COSTLY.get(nodeid.partition("::")[0], nodeid)
-
-    return Grouped(config, log)

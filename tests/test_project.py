@@ -80,7 +80,7 @@ def test_the_reference_imports_without_torch(tmp_path):
     assert run("-c", "import sys, sscn_ref; print('torch' in sys.modules)", folder=tmp_path) == "False\n"
 
 
-def test_the_files_whose_tests_stay_together_exist():
+def test_the_files_whose_tests_run_first_exist():
     assert [path for path in COSTLY if not (ROOT / path).is_file()] == []
 
 

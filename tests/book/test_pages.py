@@ -1,6 +1,6 @@
 """Chromium opens every page of the book as a reader would, on a wide screen.
 
-`make test-deep` also opens them on a phone and in dark mode. Pictures of all pages are saved in build/book.
+`make test-deep` also opens them on a phone and in dark mode, and saves pictures of all pages in build/book.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 """Ways to look at a page: arguments of playwright's `new_context`."""
 HIGHEST = 16_000
 """Pixels of a picture's height. Chromium sometimes fails to draw a picture of 45,000, that of a long reference page."""
-SCREENSHOTS = Path(__file__).parents[2] / "build" / "book"
+PICTURES = os.environ.get("SSCN_PICTURES")
+"""Folder for pictures of the pages that the tests open; without it they draw none, which takes half of their time."""
 
 LOOK = (Path(__file__).parent / "look.js").read_text()
 
@@ -75,8 +76,10 @@ class Visit:
         return self.page.evaluate(LOOK)
 
     def keep(self, setting: str, name: str) -> None:
-        """Save a picture of the page in build/book, from its top to at most HIGHEST pixels below."""
-        path = SCREENSHOTS / setting / (name.replace("/", "-") + ".png")
+        """Save a picture of the page in the folder PICTURES, if there is one: the upper HIGHEST pixels of the page."""
+        if not PICTURES:
+            return
+        path = Path(PICTURES) / setting / (name.replace("/", "-") + ".png")
         width, height = self.page.evaluate("[innerWidth, document.documentElement.scrollHeight]")
         clip = {"x": 0, "y": 0, "width": width, "height": min(height, HIGHEST)}
         self.page.screenshot(path=path, full_page=True, clip=clip)
