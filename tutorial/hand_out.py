@@ -23,10 +23,11 @@ SOLUTION = re.compile(r"### BEGIN SOLUTION\n.*### END SOLUTION", re.DOTALL)
 VERDICT = re.compile(r"\[ok\] (\w+)[^\n]*\n(\[ok\] \1,[^\n]*\n|     score:[^\n]*\n)*")
 TODO = r"[todo] \1 is not written yet\n"
 START = """\
-# The helpers and the events are one folder up.
+# The helpers and the events are one folder up, and your other answers in this one.
 import os
 from pathlib import Path
 
+os.environ["SSCN_ANSWERS"] = "student"
 if not Path("chalk.py").exists():
     os.chdir("..")"""
 

@@ -155,6 +155,11 @@ def test_every_exercise_has_enough_answers_of_both_kinds():
         assert key in by_hand() or len(right[key]) >= 3, key
 
 
+def test_every_chapter_asks_for_a_prediction_before_it_computes():
+    guesses = {exercise.notebook for exercise in EXERCISES if exercise.function == "guessed"}
+    assert guesses == {path.stem for path in TUTORIAL.glob("*.ipynb")}
+
+
 def by_hand() -> set[tuple[str, str]]:
     """The exercises without arguments, whose numbers are reckoned by hand."""
     names = {(exercise.notebook, exercise.function): source(exercise) for exercise in EXERCISES}

@@ -9,9 +9,14 @@ import numpy as np
 
 from sscn_ref import pack_keys, reduce_duplicates
 
-from checker import Case, check, check_numbers, explain_array
+from checker import Case, check, check_numbers, explain_array, is_whole, shown
 
 Pair = tuple[np.ndarray, np.ndarray]
+
+
+def check_guessed(answer: Callable[[], tuple[float, ...]]) -> None:
+    """Check the numbers that are predicted before they are computed."""
+    check_numbers(answer, (3, 6, 2))
 
 
 def check_counted(answer: Callable[[], tuple[int, ...]]) -> None:
@@ -67,3 +72,25 @@ def explain_pair(wanted: Pair, got: Any) -> str:
         if complaint := explain_array(right, given):
             return f"    {name}:\n{complaint}"
     return ""
+
+
+def halved(sites: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    """The voxels (x, y) of an image whose voxels are twice as wide."""
+    return {(int(x / 2), int(y / 2)) for x, y in sites}
+
+
+def check_failing(answer: Callable[..., Any]) -> None:
+    """Check a student's `failing(suspect)`: sites for which `halved` is wrong."""
+
+    def explain(example: Any, got: Any) -> str:
+        if not 1 <= len(got) <= 5:
+            return f"    should return one to five sites, not {shown(got)}"
+        sites = {tuple(site) for site in got}
+        for site in sites:
+            if len(site) != 2 or not all(is_whole(x) for x in site):
+                return f"    a site is a pair of integers, not {shown(site)}"
+        if halved(sites) == {(x // 2, y // 2) for x, y in sites}:
+            return f"    halved({shown(got)}) is right"
+        return ""
+
+    check(answer, lambda suspect: {(0, 0)}, [{"suspect": halved}], explain)

@@ -11,6 +11,11 @@ from sscn_ref import dense_convolution
 from checker import Case, check, check_numbers, explain_array
 
 
+def check_guessed(answer: Callable[[], tuple[float, ...]]) -> None:
+    """Check the numbers that are predicted before they are computed."""
+    check_numbers(answer, (4, 5, 2))
+
+
 def check_counted(answer: Callable[[], tuple[float, ...]]) -> None:
     """Check the four numbers of exercise 1."""
     outputs, products = 5, 0

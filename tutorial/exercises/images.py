@@ -12,6 +12,11 @@ from sscn_ref import unique_sites
 from checker import check, check_numbers, explain_numbers, is_whole
 
 
+def check_guessed(answer: Callable[[], tuple[float, ...]]) -> None:
+    """Check the numbers that are predicted before they are computed."""
+    check_numbers(answer, ((64 // 4) ** 2, 1, 4))
+
+
 def check_estimated(answer: Callable[[], tuple[float, ...]]) -> None:
     """Check the five numbers of exercise 1."""
     active = 192**3 / 2000

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from sscn_ref import strided_rulebook, transposed_rulebook
 
-from checker import Case, check, check_numbers, explain_array
+from checker import Case, check, check_numbers, explain_array, is_whole, shown
 from exercises.dilation import Site, explain
+
+
+def check_guessed(answer: Callable[[], tuple[float, ...]]) -> None:
+    """Check the numbers that are predicted before they are computed."""
+    check_numbers(answer, (22, 15, 12))
 
 
 def check_counted(answer: Callable[[], tuple[int, ...]]) -> None:
@@ -53,17 +59,16 @@ def check_upsampled(answer: Callable[..., set[Site]]) -> None:
 def check_converted(answer: Callable[..., np.ndarray]) -> None:
     """Check a student's `converted(weight, kernel_size)`."""
 
-    def expected(weight: np.ndarray, kernel_size: tuple[int, int, int]) -> np.ndarray:
-        k1, k2, k3 = kernel_size
-        places = [
-            a + k1 * (b + k2 * c)
-            for a in range(k1)
-            for b in range(k2)
-            for c in range(k3)
-        ]
-        return weight[places]
+    check(answer, reordered, weights(), explain_array)
 
-    check(answer, expected, weights(), explain_array)
+
+def reordered(weight: np.ndarray, kernel_size: tuple[int, int, int]) -> np.ndarray:
+    """The weight with its taps in this package's order, one by one."""
+    k1, k2, k3 = kernel_size
+    places = [
+        a + k1 * (b + k2 * c) for a in range(k1) for b in range(k2) for c in range(k3)
+    ]
+    return weight[places]
 
 
 def weights() -> Iterator[Case]:
@@ -79,3 +84,26 @@ def weights() -> Iterator[Case]:
         shape = (int(np.prod(kernel_size)), *channels)
         numbers = np.arange(float(np.prod(shape))).reshape(shape)
         yield {"weight": numbers, "kernel_size": kernel_size}
+
+
+def hasty_conversion(
+    weight: np.ndarray, kernel_size: tuple[int, int, int]
+) -> np.ndarray:
+    """The weight [V, C_in, C_out] with its taps reordered, as in exercise 3."""
+    cube = weight.reshape(*kernel_size, *weight.shape[1:])
+    return cube.transpose(2, 1, 0, 3, 4).reshape(weight.shape)
+
+
+def check_failing(answer: Callable[..., Any]) -> None:
+    """Check a student's `failing(suspect)`: a kernel that is converted wrongly."""
+
+    def explain(example: Any, got: Any) -> str:
+        size = tuple(got)
+        if len(size) != 3 or not all(is_whole(k) and 1 <= k <= 5 for k in size):
+            return f"    should return three sizes from 1 to 5, not {shown(got)}"
+        weight = np.arange(float(np.prod(size))).reshape(-1, 1, 1)
+        if np.array_equal(hasty_conversion(weight, size), reordered(weight, size)):
+            return f"    hasty_conversion is right for a kernel of {shown(size)}"
+        return ""
+
+    check(answer, lambda suspect: (1, 1, 1), [{"suspect": hasty_conversion}], explain)

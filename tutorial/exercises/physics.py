@@ -13,6 +13,11 @@ from checker import Case, check, check_numbers, explain_array, shown
 Curve = Callable[[np.ndarray], np.ndarray]
 
 
+def check_guessed(answer: Callable[[], tuple[float, ...]]) -> None:
+    """Check the numbers that are predicted before they are computed."""
+    check_numbers(answer, (0.9 * 3**0.5, 2.5 * 3**0.5, 2.5))
+
+
 def check_reckoned(answer: Callable[[], tuple[float, ...]]) -> None:
     """Check the five numbers of exercise 1."""
     ratio = 938.27 / 105.66

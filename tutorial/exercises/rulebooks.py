@@ -9,7 +9,7 @@ import numpy as np
 
 from sscn_ref import Rulebook, submanifold_rulebook, taps
 
-from checker import check, check_numbers, is_whole
+from checker import check, check_numbers, is_whole, shown
 
 Site = tuple[int, int]
 Pairs = list[tuple[int, int]]
@@ -36,6 +36,11 @@ def pairs_of(rulebook: Rulebook) -> list[Pairs]:
         list(zip(rows_in.tolist(), rows_out.tolist(), strict=True))
         for rows_in, rows_out in rulebook.rules
     ]
+
+
+def check_guessed(answer: Callable[[], tuple[float, ...]]) -> None:
+    """Check the numbers that are predicted before they are computed."""
+    check_numbers(answer, (15, 5, 2))
 
 
 def check_counted(answer: Callable[[], tuple[int, ...]]) -> None:
@@ -69,6 +74,44 @@ def check_mirrored_half(answer: Callable[..., list[Pairs]]) -> None:
             right.append(pairs)
     wanted = iter(right)
     check(answer, lambda first_half, number_of_sites: next(wanted), cases, explain)
+
+
+def hasty_rules(sites: list[Site], kernel_size: int) -> list[Pairs]:
+    """For each tap a list of (input row, output row), as in exercise 2."""
+    row_of = {site: row for row, site in enumerate(sites)}
+    middle = kernel_size // 2
+    found = []
+    for i in range(kernel_size):
+        for j in range(kernel_size):
+            if i == j == middle:  # every pixel is its own neighbour
+                found.append([(row, row) for row in range(len(sites))])
+                continue
+            pairs = []
+            for row_out, (x, y) in enumerate(sites):
+                row_in = row_of.get((x + i - middle, y + j - middle))
+                if row_in:
+                    pairs.append((row_in, row_out))
+            found.append(pairs)
+    return found
+
+
+def check_failing(answer: Callable[..., Any]) -> None:
+    """Check a student's `failing(suspect)`: sites for which `hasty_rules` is wrong."""
+
+    def explain(example: Any, got: Any) -> str:
+        if not 1 <= len(got) <= 3:
+            return f"    should return one to three sites, not {shown(got)}"
+        sites = [tuple(site) for site in got]
+        for site in sites:
+            if len(site) != 2 or not all(is_whole(x) for x in site):
+                return f"    a site is a pair of integers, not {shown(site)}"
+        if len(set(sites)) < len(sites):
+            return f"    a site occurs twice in {shown(got)}"
+        if hasty_rules(sites, 3) == pairs_of(rulebook_of(sites, 3)):
+            return f"    hasty_rules({shown(got)}, 3) is right"
+        return ""
+
+    check(answer, lambda suspect: [(0, 0)], [{"suspect": hasty_rules}], explain)
 
 
 def explain(wanted: list[Pairs], got: Any) -> str:

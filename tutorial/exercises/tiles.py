@@ -19,6 +19,11 @@ LINE = (0, 2, 3, 4, 6, 8, 9, 11)
 """The sites of exercise 1."""
 
 
+def check_guessed(answer: Callable[[], tuple[float, ...]]) -> None:
+    """Check the numbers that are predicted before they are computed."""
+    check_numbers(answer, (75, 19, 2025))
+
+
 def check_reckoned(answer: Callable[[], tuple[float, ...]]) -> None:
     """Check exercise 1: tiles of four rows, segments of two rules."""
     table = table_of([(site,) for site in LINE])

@@ -13,6 +13,11 @@ from checker import Case, check, check_numbers, explain_numbers, named, shown
 Call = dict[str, Any]
 
 
+def check_guessed(answer: Callable[[], tuple[float, ...]]) -> None:
+    """Check the numbers that are predicted before they are computed."""
+    check_numbers(answer, (2.5, 20, 2.5))
+
+
 def check_reckoned(answer: Callable[[], tuple[float, ...]]) -> None:
     """Check the five numbers of exercise 1."""
     check_numbers(answer, (6, 132 / 64, 79, 79 * 132 * 27 / 1000, 3))

@@ -46,4 +46,12 @@ RIGHT = {
                     sums.append(feature)
             return sites, sums""",
     },
+    "failing": {
+        "one site": "return {(-1, 0)}",
+        "a list, the second axis": "return [(4, -3), (2, 2)]",
+        "found by trying": """\
+            for x in range(-5, 6):
+                if suspect({(x, 0)}) != {(x // 2, 0)}:
+                    return {(x, 0)}""",
+    },
 }

@@ -32,4 +32,16 @@ RIGHT = {
             cube = weight.reshape(k3, k2, k1, weight.shape[1], weight.shape[2])
             return np.swapaxes(cube, 0, 2).reshape(-1, *weight.shape[1:])""",
     },
+    "failing": {
+        "a list": "return [3, 2, 1]",
+        "two equal": "return (2, 2, 3)",
+        "found by trying": """\
+            for size in np.ndindex(4, 4, 4):
+                size = tuple(k + 1 for k in size)
+                weight = np.arange(float(np.prod(size))).reshape(-1, 1, 1)
+                k1, k2, k3 = size
+                right = weight.reshape(k3, k2, k1).transpose(2, 1, 0).ravel()
+                if (suspect(weight, size).ravel() != right).any():
+                    return size""",
+    },
 }

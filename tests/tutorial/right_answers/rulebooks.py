@@ -43,4 +43,13 @@ RIGHT = {
             result.insert(len(first_half), middle)
             return [tap.tolist() for tap in result]""",
     },
+    "failing": {
+        "a corner": "return [(1, 1), (0, 0)]",
+        "three in a set order": "return ((-2, 7), (9, 9), (-1, 7))",
+        "found by trying": """\
+            for y in range(1, 5):
+                sites = [(0, 0), (0, y)]
+                if sum(map(len, suspect(sites, 3))) % 2:
+                    return sites""",
+    },
 }

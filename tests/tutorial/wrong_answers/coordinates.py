@@ -1,6 +1,12 @@
 """What students get wrong in chapter 4, coordinates: changes to a solution, (right, wrong)."""
 
 WRONG = {
+    "guessed": {
+        "images mixed": "return 2, 13, 3.25",
+        "one site per deposit": "return 5, 6, 2",
+        "the last wins": "return 3, 2, 2",
+        "the mean over all deposits": "return 3, 6, 1.2",
+    },
     "counted": {
         "one image": ("a = 2 * 6 * 10", "a = 6 * 10"),
         "last minus first": ("2 * 6 * 10", "2 * 5 * 9"),
@@ -28,5 +34,13 @@ WRONG = {
         ),
         "features alone": ("return np.array(sites), np.array(sums)", "return np.array(sums)"),
         "one channel": ("np.zeros(len(feature))", "np.zeros(1)"),
+    },
+    "failing": {
+        "no negative coordinate": "return {(0, 0), (3, 5)}",
+        "even negative ones": "return {(-2, -4)}",
+        "none": "return set()",
+        "too many": "return {(-1, y) for y in range(6)}",
+        "no integers": "return {(-1.5, 0)}",
+        "three coordinates": "return {(-1, 0, 0)}",
     },
 }

@@ -1,6 +1,12 @@
 """What students get wrong in chapter 7, cost: changes to a solution, (right, wrong)."""
 
 WRONG = {
+    "guessed": {
+        "none is lost": "return 76150, 0",
+        "one is lost for each output": "return 76150 - 4746, 4746 / 76150",
+        "half": "return 38075, 0.5",
+        "the share that remains": "return 4746, 0.0623",
+    },
     "counted": {
         "all taps of all sites": ("rules = 1000 * 16", "rules = 1000 * 27"),
         "one channel out": ("a = rules * 32 * 64", "a = rules * 32"),

@@ -1,6 +1,12 @@
 """What students get wrong in chapter 2, dense convolution: changes to a solution, (right, wrong)."""
 
 WRONG = {
+    "guessed": {
+        "no padding": "return 3, 6, 0",
+        "stride 1": "return 7, 2, 2",
+        "padding forgotten in the relation": "return 4, 6, 2",
+        "one side of the padding": "return 4, 5, 1",
+    },
     "counted": {
         "no padding": ("10 + 2 - 2 - 1", "10 - 2 - 1"),
         "an output too many": ("// 2 + 1", "// 2 + 2"),

@@ -1,6 +1,12 @@
 """What students get wrong in chapter 5, hash tables: changes to a solution, (right, wrong)."""
 
 WRONG = {
+    "guessed": {
+        "the full slots alone": "return 511, 255.5",
+        "the capacity": "return 1024, 512",
+        "the formula for random keys": "return 1.5, 1.5",
+        "the sum": "return 512, 131328",
+    },
     "probed": {
         "a slot too far": ("a = 7", "a = 8"),
         "steps, not looks": ("b = 4 ", "b = 3 "),

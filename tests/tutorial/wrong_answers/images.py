@@ -1,6 +1,12 @@
 """What students get wrong in chapter 1, particle images: changes to a solution, (right, wrong)."""
 
 WRONG = {
+    "guessed": {
+        "a line": "return 16, 1, 2",
+        "pixels in a box": "return 16, 4096, 4",
+        "one axis": "return 256, 1, 2",
+        "a volume": "return 4096, 1, 8",
+    },
     "estimated": {
         "numbers, not bytes": ("a = 4 * 768**3", "a = 768**3"),
         "per cent taken for a fraction": ("b = 0.0005", "b = 0.05"),

@@ -1,6 +1,12 @@
 """What students get wrong in chapter 11, Numba: changes to a solution, (right, wrong)."""
 
 WRONG = {
+    "guessed": {
+        "the right sum alone": "return 1, 11, 11",
+        "nothing may remain": "return 4, 0, 11",
+        "one order for each sum": "return 6, 1, 11",
+        "counted twice": "return 3, 1, 21",
+    },
     "reckoned": {
         "every order of four steps": ("a = 6 ", "a = 24 "),
         "half of them": ("b = 4", "b = 3"),

@@ -1,6 +1,12 @@
 """What students get wrong in chapter 16, physics after segmentation: changes to a solution, (right, wrong)."""
 
 WRONG = {
+    "guessed": {
+        "the pitch": "return 0.9, 2.5, 2.5",
+        "the diagonal of a square": "return 1.273, 3.54, 2.5",
+        "divided by the root": "return 0.52, 1.443, 2.5",
+        "corrected twice": "return 1.559, 4.33, 1.443",
+    },
     "reckoned": {
         "divided by the cosine": ("1.2 / 0.3 * 0.5", "1.2 / 0.3 / 0.5"),
         "not divided by the pitch": ("1.2 / 0.3 * 0.5", "1.2 * 0.5"),

@@ -1,6 +1,12 @@
 """What students get wrong in chapter 12, kernels: changes to a solution, (right, wrong)."""
 
 WRONG = {
+    "guessed": {
+        "programs from 1": "return 3, 11",
+        "the rest inside": "return 2, 5",
+        "all of its loads": "return 2, 16",
+        "one past the end": "return 2, 10",
+    },
     "doubled": {
         "missing mask of the load": ("tl.load(f + i, mask=inside)", "tl.load(f + i)"),
         "missing mask of the store": (", mask=inside)\n    ###", ")\n    ###"),

@@ -1,6 +1,12 @@
 """What students get wrong in chapter 10, norm and receptive field: changes to a solution, (right, wrong)."""
 
 WRONG = {
+    "guessed": {
+        "one maximum": "return -1, -1, -4, -1.5",
+        "the largest absolute value": "return 0, -8, -4, -1.5",
+        "one average": "return 0, -1, -4, -4",
+        "exchanged averages": "return 0, -1, -1.5, -4",
+    },
     "worked": {
         "three times three": ("a = 1 + 3 * 2", "a = 3 * 3"),
         "the stride forgotten": ("4 * 2 * 2", "4 * 2"),

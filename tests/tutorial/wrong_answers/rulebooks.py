@@ -1,6 +1,12 @@
 """What students get wrong in chapter 6, rulebooks: changes to a solution, (right, wrong)."""
 
 WRONG = {
+    "guessed": {
+        "each pair once": "return 10, 5, 2",
+        "corners forgotten": "return 11, 5, 4",
+        "every tap of every pixel": "return 45, 5, 0",
+        "itself forgotten": "return 10, 0, 3",
+    },
     "counted": {
         "each pair once": ("a = 4 + 2 * 3", "a = 4 + 3"),
         "corners do not touch": ("a = 4 + 2 * 3", "a = 4 + 2 * 2"),
@@ -33,5 +39,13 @@ WRONG = {
                 pairs.sort(key=lambda pair: pair[1])
             return first_half + [[(i, i) for i in range(number_of_sites)]] + second""",
         "the middle last": ("middle, *second_half", "*second_half, middle"),
+    },
+    "failing": {
+        "one site": "return [(0, 0)]",
+        "no neighbours": "return [(0, 0), (5, 5)]",
+        "the first site is alone": "return [(0, 0), (3, 3), (3, 4)]",
+        "none": "return []",
+        "the same twice": "return [(0, 0), (0, 0)]",
+        "too many": "return [(0, y) for y in range(4)]",
     },
 }

@@ -1,6 +1,12 @@
 """What students get wrong in chapter 15, the study: changes to a solution, (right, wrong)."""
 
 WRONG = {
+    "guessed": {
+        "the class accuracies": "return 62.8, 98.4",
+        "the shares": "return 1, 12",
+        "what is wrong today": "return 0.372, 0.192",
+        "as fractions": "return 0.00628, 0.118",
+    },
     "judged": {
         "the occupancy": ("1 - 3500 / 192**3", "3500 / 192**3"),
         "plain for nonzero": ("b = 0\n", "b = a\n"),

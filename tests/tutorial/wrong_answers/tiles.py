@@ -1,6 +1,12 @@
 """What students get wrong in chapter 13, tiles: changes to a solution, (right, wrong)."""
 
 WRONG = {
+    "guessed": {
+        "rounded down": "return 74, 18, 1998",
+        "each matrix once": "return 75, 19, 27",
+        "a matrix for each row": "return 75, 19, 128142",
+        "not rounded": "return 4746 / 64, 4746 / 256, 2002",
+    },
     "reckoned": {
         "each pair of neighbours once": ("a = 8 + 3 + 3", "a = 8 + 3"),
         "kernel of two": ("b = 8 * 3", "b = 8 * 2"),

@@ -1,6 +1,12 @@
 """What students get wrong in chapter 17, tuning: changes to a solution, (right, wrong)."""
 
 WRONG = {
+    "guessed": {
+        "warps forgotten": "return 2.5, 2.5, 0.3125",
+        "rows forgotten": "return 80, 640, 640",
+        "slots per warp": "return 2.5, 0.3125, 0.039",
+        "shared by the warps": "return 2.5, 0.31, 2.5",
+    },
     "reckoned": {
         "without warps": ("96 * 4 / 64", "96 / 64"),
         "rows per slot": ("96 * 4 / 64", "64 / (96 * 4)"),

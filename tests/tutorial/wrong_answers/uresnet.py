@@ -1,6 +1,12 @@
 """What students get wrong in chapter 14, UResNet: changes to a solution, (right, wrong)."""
 
 WRONG = {
+    "guessed": {
+        "the same network": "return 1, 1",
+        "never equal": "return 0, 0",
+        "exchanged": "return 0, 1",
+        "the share of equal voxels": "return 1, 0.02",
+    },
     "tallied": {
         "one convolution a block": ("2 * 16 + 27 * 16 * 16\n    b", "2 * 16\n    b"),
         "no norms": ("a = 2 * 16 + 27 * 16 * 16 + 2 * 16", "a = 27 * 16 * 16"),
