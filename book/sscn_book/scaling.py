@@ -47,7 +47,8 @@ def at_scale(results: Path, drawn: Path) -> str:
 def _about(name: str, run: dict, events: str) -> str:
     machine, device = run["machine"], run["device"]["name"]
     if device == "this CPU":
-        device = f"{machine['processor']}, {machine['torch threads']} threads"
+        threads = machine["torch threads"]
+        device = f"{machine['processor']}, {threads} thread{'s' * (threads != 1)}"
     load = f", load average {machine['load average'][0]} before" if "load average" in machine else ""
     return f"`{name}`: {events}; {device}, torch {machine['torch']}{load}, {run['date'][:16]}, commit {run['commit']}."
 

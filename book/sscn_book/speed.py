@@ -25,8 +25,10 @@ def tables(results: Path) -> str:
             steps.rows.append([*row, f"{engine['own MB']:,.0f}" if engine.get("own MB") else ""])
         if "total" in run:
             parts += details(run)
+        copies = run["options"]["copies"]
+        often = "once" if copies == 1 else f"{copies} times"
         notes.append(
-            f"- `{path.name}`: {run['options']['data']}, {run['options']['copies']} times, {machine['processor']}, "
+            f"- `{path.name}`: {run['options']['data']}, {often}, {machine['processor']}, "
             f"{machine['cores']} cores, torch {machine['torch']}, load average {machine['load average'][0]} before, "
             f"{run['date'][:16]}."
         )
