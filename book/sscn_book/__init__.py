@@ -50,6 +50,7 @@ def draw(app: Sphinx, config: object) -> None:
         "model_cards.txt": pretrained.cards(),
         "study.txt": study.text(book / "results"),
         "two_by_two.txt": two_by_two.text(book / "results"),
+        "two_by_two_long.txt": two_by_two.long_text(book / "results"),
         "recipe.txt": recipe.text(book / "results"),
         "gpu_times.txt": gpu.times(book / "results"),
         "scaling.txt": scaling.growth(book / "results", drawn),

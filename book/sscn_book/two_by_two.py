@@ -13,6 +13,8 @@ from sscn_triton.common.units import percent
 from sscn_triton.study.questions import two_by_two_report as report
 
 PATTERN = "*-two-by-two.json"
+LONG = "*-two-by-two-long.json"
+"""Records of the sparse network and its dense twin alone, with more steps."""
 
 
 def text(results: Path) -> str:
@@ -21,15 +23,57 @@ def text(results: Path) -> str:
     if found is None:
         return "**Not measured yet.**"
     name, record = found
-    machine, (cpu, _) = record["machine"], report.cost(record)
     return "\n\n".join([
-        f"From `results/{name}`. {machine['processor']}, torch {machine['torch']}, {record['date'][:10]}; "
-        f"{cpu / 60:.0f} minutes of one thread in total, learning rates included.",
+        source(name, record),
         what(record),
+        *measured(record),
+        *(shown(report.effect_rows(record, measure)) for measure in get_args(report.Measure)),
+        differences(record),
+        *(report.verdict(record, measure) for measure in get_args(report.Measure)),
+        report.measures_sentence(record),
+        report.limits(record),
+        *chosen(record),
+    ])  # fmt: skip
+
+
+def long_text(results: Path) -> str:
+    """Return the section on the newest longer training of the sparse network and its dense twin."""
+    found = newest(results, LONG)
+    if found is None:
+        return "**Not measured yet.**"
+    name, record = found
+    return "\n\n".join([
+        source(name, record),
+        what(record),
+        *measured(record),
+        report.goal_sentence(record),
+        *(shown(report.effect_rows(record, measure)) for measure in get_args(report.Measure)),
+        differences(record),
+        *(report.verdict(record, measure) for measure in get_args(report.Measure)),
+        report.measures_sentence(record),
+        report.time_sentence(record),
+        report.limits(record),
+        *chosen(record),
+    ])  # fmt: skip
+
+
+def source(name: str, record: dict[str, Any]) -> str:
+    """The file, the machine and the time that the record took."""
+    machine, (cpu, _) = record["machine"], report.cost(record)
+    return (
+        f"From `results/{name}`. {machine['processor']}, torch {machine['torch']}, {record['date'][:10]}; "
+        f"{cpu / 60:.0f} minutes of one thread in total, learning rates included."
+    )
+
+
+def measured(record: dict[str, Any]) -> list[str]:
+    """Accuracies as a table, what its columns mean, and the figure."""
+    return [
         shown(report.accuracy_rows(record)),
         "Accuracy is the nonzero accuracy of the slides, the mean over events. Training: the last tenth of the steps. "
         f"Training and held out: mean over {len(report.seeds(record))} seeds (lowest to highest); classes: means over "
-        "seeds, held out, statistics of the batch. Held-out crops are judged twice. Statistics of the batch: the norms "
+        "seeds, held out, statistics of the batch; CPU minutes: of a training, median over seeds. Held-out crops are "
+        "judged twice. Statistics of the batch: the norms "
         f"take them from the {record['setting']['images']} crops that are read together, as in training; the dense "
         "network of 2018 always worked like this. Running statistics: means over training batches, one crop at a time, "
         "as networks are used. " + report.cost_sentence(record),
@@ -38,20 +82,25 @@ def text(results: Path) -> str:
             record,
             "Left: nonzero accuracy of the training crops, a running mean, averaged over seeds. Right: nonzero "
             "accuracy of the held-out crops, for every seed a dot by statistics of the batch and a square by running "
-            "statistics. Dotted: the best answer that is the same for every "
-            "voxel.",
+            "statistics. Dotted: the best answer that is the same for every voxel.",
         ),
-        *(shown(report.effect_rows(record, measure)) for measure in get_args(report.Measure)),
+    ]
+
+
+def differences(record: dict[str, Any]) -> str:
+    """What the differences of the tables are taken between."""
+    return (
         "Each difference is between trainings that share seed, initial weights and crops. The interval is Student's "
         f"for the mean of {len(report.seeds(record))} seeds; it does not contain the choice of the judging crops, "
-        "which all trainings share.",
-        *(report.verdict(record, measure) for measure in get_args(report.Measure)),
-        report.measures_sentence(record),
-        report.limits(record),
-        "**How the learning rates were chosen**",
-        report.rate_sentence(record),
-        shown(report.rate_rows(record)),
-    ])  # fmt: skip
+        "which all trainings share."
+    )
+
+
+def chosen(record: dict[str, Any]) -> list[str]:
+    """How the learning rates were chosen, with the trials."""
+    return [
+        "**How the learning rates were chosen**", report.rate_sentence(record), shown(report.rate_rows(record)),
+    ]  # fmt: skip
 
 
 def what(record: dict[str, Any]) -> str:
@@ -61,13 +110,15 @@ def what(record: dict[str, Any]) -> str:
     only = (
         "" if number == seeds else f", trained with {number} of the {seeds} seeds," if number else ", only tried out,"
     )
+    fifth = (
+        f" A fifth network{only} has a sixth class for inactive voxels, and its loss is over all voxels; an active "
+        "voxel that it calls background is wrong."
+    )
     return (
         f"Each network has {s['filters']} filters and depth {s['depth']}, with {s['repetitions']} residual block per "
         f"side of a level, and learns for {s['steps']:,} steps of {s['images']} crops of {s['size']} px of "
         f"{s['events']:,} simulated events; one crop each of {s['judging']} other events judges it. The events are "
         "projected to one plane of wires, because a dense step in three dimensions takes several times as long and the "
         f"networks would hardly learn in the available time. {percent(report.active_share(record))} of the pixels of "
-        "these crops are active. The loss of these networks is over active voxels only, as in the study. A "
-        f"fifth network{only} has a sixth class for inactive voxels, and its loss is over all voxels; an active voxel "
-        "that it calls background is wrong."
-    )
+        "these crops are active. The loss of these networks is over active voxels only, as in the study."
+    ) + (fifth if report.rates(record, report.BACKGROUND) else "")

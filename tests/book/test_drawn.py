@@ -20,7 +20,16 @@ from tests.compat.spconv import foreign_networks
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "book"))
-from sscn_book import claims, front, long_training, migration, pretrained, recipe, study, two_by_two  # noqa: E402
+from sscn_book import (  # noqa: E402
+    claims,
+    front,
+    long_training,
+    migration,
+    pretrained,
+    recipe,
+    study,
+    two_by_two,
+)
 from sscn_book.records import newest  # noqa: E402
 
 RESULTS = ROOT / "book" / "results"
@@ -79,7 +88,7 @@ def test_without_results_every_claim_is_open(tmp_path):
     assert len(rows) == 7
     assert all(row.endswith("| open |") for row in rows)
     sections = [one.text(tmp_path) for one in (long_training, recipe, two_by_two)]
-    assert sections == ["**Not measured yet.**"] * 3
+    assert [*sections, two_by_two.long_text(tmp_path)] == ["**Not measured yet.**"] * 4
 
 
 def trained(accuracy, classes=(0.9, 0.9, 0.9, 0.9, 0.9)):
@@ -118,6 +127,10 @@ def test_a_dense_network_that_is_no_better_than_the_trivial_answer_tests_nothing
     row = claims._dense({"classes": list(CLASS_NAMES), "networks": networks}, None)
     assert row[2].startswith(verdict)
     assert "shower everywhere 48.0 %" in row[1]
+    networks[1]["held_out_batch"] = {"nonzero_accuracy": 0.95}
+    row = claims._dense({"classes": list(CLASS_NAMES), "networks": networks}, None)
+    assert row[2] == "refuted"
+    assert "dense 95.0 %" in row[1]
 
 
 def test_the_newest_record_is_read_with_undefined_numbers_as_nan(tmp_path):

@@ -1,9 +1,10 @@
-"""Judging a network on images, one at a time: its scores, its predictions, and the time that it takes."""
+"""Judging a network on images: one at a time, with its predictions and the time that it takes, or in batches, with the
+statistics of the batch."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -45,3 +46,24 @@ def judge(
             if end is not None and tally.confusions and time.perf_counter() >= end:
                 break
     return tally.scores(), predictions, taken
+
+
+def judge_batches(
+    network: torch.nn.Module, images: Sequence[Event], together: int, classes: int = len(CLASS_NAMES)
+) -> Scores:
+    """Scores with the norms' statistics of the images themselves, `together` at a time as in training: the dense
+    network of 2018 always worked like this. The running statistics change."""
+    tally = Tally(classes)
+    for first in range(0, len(images), together):
+        for logits, labels in batch_logits(network, images[first : first + together]):
+            tally.add(logits, labels)
+    return tally.scores()
+
+
+def batch_logits(network: torch.nn.Module, images: Sequence[Event]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Logits [N, classes] and labels [N] of each image, with the norms' statistics of all these images together."""
+    batch = as_batch(list(images)).to(next(network.parameters()).device)
+    network.train()
+    with torch.no_grad():
+        logits = voxel_logits(network, batch)
+    return [(logits[batch.events == image], batch.labels[batch.events == image]) for image in range(batch.images)]

@@ -11,6 +11,7 @@ import torch
 
 from sscn_triton.common.memory import PeakMemory
 from sscn_triton.lartpc import CLASS_NAMES, Event
+from sscn_triton.study.analysis.judging import batch_logits
 from sscn_triton.study.config import StudyConfig
 from sscn_triton.study.data.batches import Batch, as_batch, training_crops
 from sscn_triton.study.data.tiling import sharing
@@ -56,7 +57,7 @@ class Contender:
 
     def run(self) -> dict[str, Any]:
         """Train and judge. Returns the steps, the peak memory, and the accuracy on the held-out crops, which the
-        network reads in pieces of its own edge."""
+        network reads in pieces of its own edge; that of the dense network also by statistics of the batch."""
         config = self.config
         warm_up(self.kind, config, next(self._batches()))
         memory = PeakMemory()
@@ -74,19 +75,33 @@ class Contender:
             "curve": curve([s.accuracy for s in steps], [s.wall for s in steps], [s.loss for s in steps]),
             "memory": peak,
             "held_out": judge_in_pieces(network, self.held_out, self.edge),
+            "held_out_batch": judge_in_pieces(network, self.held_out, self.edge, self.images)
+            if self.kind == "matched"
+            else None,
         }
 
     def _batches(self) -> Iterator[Batch]:
         return training_crops(self.train, self.edge, self.images, self.config.seed)
 
 
-def judge_in_pieces(network: torch.nn.Module, images: list[Event], edge: int) -> float:
-    """Nonzero accuracy on whole images of a network that reads them in adjacent pieces of this edge."""
+def judge_in_pieces(network: torch.nn.Module, images: list[Event], edge: int, together: int | None = None) -> float:
+    """Nonzero accuracy on whole images of a network that reads them in adjacent pieces of this edge.
+
+    together: number of pieces whose own statistics the norms use, as in training; None for the running statistics
+    """
+    pieces = [(number, piece) for number, image in enumerate(images) for piece in sharing(image, edge)]
+    found: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in images]
     network.eval()
+    for first in range(0, len(pieces), together or 1):
+        some = pieces[first : first + (together or 1)]
+        if together is None:
+            with torch.no_grad():
+                answers = [(voxel_logits(network, as_batch([one])), torch.from_numpy(one.labels)) for _, one in some]
+        else:
+            answers = batch_logits(network, [piece for _, piece in some])
+        for (number, _), answer in zip(some, answers, strict=True):
+            found[number].append(answer)
     tally = Tally(len(CLASS_NAMES))
-    with torch.no_grad():
-        for image in images:
-            found = [voxel_logits(network, as_batch([piece])) for piece in sharing(image, edge)]
-            labels = [torch.from_numpy(piece.labels).long() for piece in sharing(image, edge)]
-            tally.add(torch.cat(found), torch.cat(labels))
+    for answers in found:
+        tally.add(torch.cat([logits for logits, _ in answers]), torch.cat([labels.long() for _, labels in answers]))
     return tally.scores().nonzero_accuracy

@@ -111,7 +111,10 @@ def limits(record: Record) -> str:
         f"These trainings are short. What helps within {number} events need not help in a long training, where the "
         "learning rate, the class weights and the size of the network may count for more. Every recipe but the basic "
         "one was trained once, so a difference near the limit is uncertain, and among many recipes one may exceed it "
-        "by chance."
+        "by chance. The spread of the basic recipe is that of the whole training at this length: its seeds change the "
+        "initial weights, the order of the events, their shifts and their symmetries. It does not contain the choice "
+        "of the events to learn from and to judge by, which all seeds share, and the seeds of a longer training may "
+        "differ by more or less."
     )
 
 

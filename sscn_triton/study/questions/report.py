@@ -67,12 +67,14 @@ def introduction(answers: dict[str, Any]) -> str:
 def equal_sentence(record: dict[str, Any]) -> str:
     equal = {one["kind"]: one for one in record["questions"]["equal"]}
     sparse, dense = equal["sparse"], equal["matched"]
+    of_batches = dense.get("held_out_batch")  # older records have none
+    also = "" if of_batches is None else f" by running statistics, {percent(of_batches)} by statistics of the batch,"
     return (
         f"Accuracy at equal time and equal memory: in {memory(sparse['memory'])}, the sparse network trains on "
         f"{sparse['images']} crops of {sparse['edge']} px per step; in {memory(dense['memory'])}, the dense network "
         f"trains on {dense['images']} crops of {dense['edge']} px. After {seconds(sparse['seconds'])} on one thread "
-        f"each, they label {percent(sparse['held_out'])} and {percent(dense['held_out'])} of the nonzero voxels of "
-        f"held-out crops correctly ({sparse['steps']:,} and {dense['steps']:,} steps)."
+        f"each, they label {percent(sparse['held_out'])} and {percent(dense['held_out'])}{also} of the nonzero voxels "
+        f"of held-out crops correctly ({sparse['steps']:,} and {dense['steps']:,} steps)."
     )
 
 
@@ -90,6 +92,9 @@ def equal_rows(record: dict[str, Any]) -> Table:
             one["name"], "equal time and memory", f"{one['images']} of {one['edge']} px", f"{one['steps']:,}",
             seconds(one["seconds"]), memory(one["memory"]), percent(one["held_out"]),
         ])  # fmt: skip
+        if one.get("held_out_batch") is not None:
+            name, accuracy = f"{one['name']}, statistics of the batch", percent(one["held_out_batch"])
+            rows.append([name, "equal time and memory", "", "", "", "", accuracy])
     return Table(header, rows)
 
 

@@ -8,12 +8,19 @@ submanifold (`active_set`). A fifth is the dense network that also learns a back
 voxels. The learning rate of each network is the best of a few short trials. Images are crops of simulated events, as
 one plane of wires records them in two dimensions.
 
+The sparse network and its dense twin alone, for longer:
+
+    python -m sscn_triton.study.questions.two_by_two --out two-by-two-long.json \\
+        --cells "norms all, sites all" "norms active, sites active" --rates 0.001 0.003 0.01 0.03 0.1 \\
+        --choose_by scores batch_scores --events 4000 --judging 400 --trial_steps 300 --steps 3000 --equal_time true
+
 The command continues where it stopped, prints the tables when all is done, and writes one JSON file.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -21,7 +28,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from itertools import islice, product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numba
 import numpy as np
@@ -32,15 +39,22 @@ from sscn_triton.common.options import check_least, check_suffix
 from sscn_triton.common.results import Results, about
 from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.lartpc import CLASS_NAMES, Event, project
-from sscn_triton.study.analysis.judging import judge
-from sscn_triton.study.data.batches import Batch, as_batch, random_crop, simulated, training_crops
+from sscn_triton.study.analysis.judging import judge, judge_batches
+from sscn_triton.study.data.batches import Batch, random_crop, simulated, training_crops
 from sscn_triton.study.questions.active_set import Respect, dense_network, sparse_network
-from sscn_triton.study.questions.two_by_two_report import rate, summary_text
+from sscn_triton.study.questions.two_by_two_report import (
+    DENSE,
+    SPARSE,
+    Measure,
+    cpu_seconds,
+    rate,
+    summary_text,
+    timed_name,
+)
 from sscn_triton.study.runs.curves import curve, last_tenth
 from sscn_triton.study.runs.run import STATISTICS_BATCHES
 from sscn_triton.study.training.loop import Limit, estimate_statistics, train_module
-from sscn_triton.study.training.metrics import Scores, Tally, event_losses
-from sscn_triton.study.training.networks import voxel_logits
+from sscn_triton.study.training.metrics import Tally, event_losses
 from sscn_triton.study.training.segmentation import Segmentation
 
 PROGRAM = "python -m sscn_triton.study.questions.two_by_two"
@@ -76,8 +90,10 @@ class Setting:
 
     events: number of simulated events to learn from; choosing, judging: numbers of other events, of which one crop
     each chooses the learning rates and judges the trained networks; image: edge of the simulated events; size: edge of
-    a crop; images: crops in a step; rates: Adam's largest learning rates that are tried, each for trial_steps steps
-    with the weights and crops of trial_seed.
+    a crop; images: crops in a step; cells: the networks to train; rates: Adam's largest learning rates that are tried,
+    each for trial_steps steps with the weights and crops of trial_seed; choose_by: the ways of judging a trial, of
+    which the better one counts; equal_time: whether the dense twin also learns for as many steps as take the CPU time
+    of the sparse network, with a schedule of this length.
     """
 
     events: int = 2000
@@ -92,13 +108,16 @@ class Setting:
     repetitions: int = 1
     steps: int = 1200
     trial_steps: int = 300
+    cells: tuple[str, ...] = tuple(cell.name for cell in CELLS)
     rates: tuple[float, ...] = (0.003, 0.01, 0.03)
+    choose_by: tuple[str, ...] = ("scores",)
+    equal_time: bool = False
     trial_seed: int = 100
     seeds: tuple[int, ...] = (0, 1, 2)
     event_seeds: tuple[int, int, int] = (2201, 2202, 2203)
 
     def __post_init__(self) -> None:
-        counts = [field.name for field in fields(self) if isinstance(field.default, int)]
+        counts = [field.name for field in fields(self) if type(field.default) is int]
         check_least(self, **{name: 0 if name == "trial_seed" else 1 for name in counts})
         if self.size % 2 ** (self.depth - 1):
             raise ValueError(
@@ -106,10 +125,34 @@ class Setting:
             )
         if self.size > self.image:
             raise ValueError(f"size must fit into the image of {self.image}, got {self.size}")
+        _check_chosen("cells", self.cells, [cell.name for cell in CELLS])
+        _check_chosen("choose_by", self.choose_by, get_args(Measure))
+        _check_chosen("rates", self.rates)
+        _check_chosen("seeds", self.seeds)
+        if not all(0 < peak < math.inf for peak in self.rates):
+            raise ValueError(f"rates must be positive and finite, got {_listed(self.rates)}")
+        if min(self.seeds) < 0 or min(self.event_seeds) < 0 or len(set(self.event_seeds)) != 3:
+            raise ValueError(
+                "seeds must be at least 0, and event_seeds three different ones, got "
+                f"{_listed(self.seeds)} and {_listed(self.event_seeds)}"
+            )
+        if self.equal_time and not {SPARSE, DENSE} <= set(self.cells):
+            raise ValueError(f"equal_time compares {SPARSE!r} and {DENSE!r}: cells must contain both")
 
     def record(self) -> dict[str, Any]:
         """The setting as the JSON file has it."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+def _check_chosen(name: str, values: Sequence[Any], known: Sequence[Any] | None = None) -> None:
+    """Raise ValueError unless there is a value, all differ, and all are known."""
+    if not values or len(set(values)) < len(values) or not (known is None or set(values) <= set(known)):
+        allowed = "" if known is None else f" of {_listed(known)}"
+        raise ValueError(f"{name} must be one or more different values{allowed}, got {_listed(values) or 'none'}")
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return "; ".join(map(str, values))
 
 
 class Data:
@@ -160,20 +203,6 @@ def make(cell: Cell, seed: int, setting: Setting) -> torch.nn.Module:
     maker = sparse_network if cell.respect.sites == "active" else dense_network
     classes = len(CLASS_NAMES) + cell.background
     return maker(cell.respect, seed, classes, setting.filters, setting.depth, setting.repetitions, 2)
-
-
-def judge_batches(network: torch.nn.Module, crops: list[Event], images: int, classes: int) -> Scores:
-    """Scores with the norms' statistics of the crops themselves, `images` together as in training: the dense network of
-    2018 always worked like this. The running statistics change."""
-    network.train()
-    tally = Tally(classes)
-    with torch.no_grad():
-        for first in range(0, len(crops), images):
-            batch = as_batch(crops[first : first + images])
-            logits = voxel_logits(network, batch)
-            for event in range(batch.images):
-                tally.add(logits[batch.events == event], batch.labels[batch.events == event])
-    return tally.scores()
 
 
 def train_and_judge(
@@ -234,13 +263,18 @@ def run(setting: Setting, out: str) -> dict[str, Any]:
         accuracy = found["scores"]["nonzero_accuracy"]
         print(f"{name}: rate {peak:g}, {100 * accuracy:.1f} %, {found['cpu_seconds']:.0f} s", flush=True)
 
-    for peak in setting.rates:
-        for cell in CELLS:
-            do(f"rate {peak:g}: {cell.name}", cell, setting.trial_seed, peak, setting.trial_steps, "choosing")
+    cells = [cell for cell in CELLS if cell.name in setting.cells]
+    for peak, cell in product(setting.rates, cells):
+        do(f"rate {peak:g}: {cell.name}", cell, setting.trial_seed, peak, setting.trial_steps, "choosing")
     for background, seed in product((False, True), setting.seeds):  # whole seeds of the two-by-two come first
-        for cell in (cell for cell in CELLS if cell.background == background):
+        for cell in (cell for cell in cells if cell.background == background):
             peak = rate(results.record, cell.name)
             do(f"seed {seed}: {cell.name}", cell, seed, peak, setting.steps, "judging")
+    for seed in setting.seeds if setting.equal_time else ():
+        shorter = cpu_seconds(results.record, SPARSE) / cpu_seconds(results.record, DENSE)
+        steps = max(1, round(setting.steps * shorter))
+        dense = next(cell for cell in cells if cell.name == DENSE)
+        do(timed_name(seed), dense, seed, rate(results.record, DENSE), steps, "judging")
     return results.record
 
 
@@ -251,11 +285,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", required=True, metavar="FILE", help="JSON file, new or of the same setting")
     for field in fields(Setting):
-        if isinstance(field.default, int):
-            text = f"see Setting (default: {field.default})"
-            parser.add_argument(f"--{field.name}", type=int, default=field.default, metavar="N", help=text)
-    options = vars(parser.parse_args(arguments))
+        default, option = field.default, f"--{field.name}"
+        if isinstance(default, bool):
+            text = f"see Setting (default: {str(default).lower()})"
+            parser.add_argument(option, choices=("true", "false"), default=str(default).lower(), help=text)
+        elif isinstance(default, int):
+            text = f"see Setting (default: {default})"
+            parser.add_argument(option, type=int, default=default, metavar="N", help=text)
+        elif isinstance(default, tuple):
+            text = f"see Setting (default: {_listed(default)})"
+            kind: Any = type(default[0])
+            parser.add_argument(option, type=kind, nargs="+", default=default, metavar="VALUE", help=text)
+    given = vars(parser.parse_args(arguments))
+    options: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in given.items()}
     out = options.pop("out")
+    options["equal_time"] = options["equal_time"] == "true"
     try:
         check_suffix("out", out, (".json",))
         print(summary_text(run(Setting(**options), out)))

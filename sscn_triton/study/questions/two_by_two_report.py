@@ -15,6 +15,9 @@ from sscn_triton.common.table import Table
 from sscn_triton.common.units import percent
 from sscn_triton.study.training.metrics import constant_answer
 
+GOAL = 0.8
+"""The accuracy that the dense twin must pass before a comparison with it says much."""
+EQUAL_TIME = "for the CPU time of the sparse network"
 LEVEL = 0.95
 """Confidence level of the intervals."""
 MARGIN = 0.05
@@ -37,6 +40,7 @@ NAMES = {
     BACKGROUND: "the dense twin that also learns the background",
 }
 FOUR = [cell for cell in NAMES if cell != BACKGROUND]
+FOUR_OF_THEM = "all four networks", "not all of the four networks"
 MEASURES = {"batch_scores": "statistics of the batch", "scores": "running statistics"}
 """Ways of judging the held-out crops, by the statistics that the norms use."""
 Record = Mapping[str, Any]
@@ -44,9 +48,10 @@ Measure = Literal["batch_scores", "scores"]
 
 
 def rates(record: Record, cell: str) -> dict[float, float]:
-    """Accuracy on the crops for choosing, by learning rate that was tried."""
+    """Accuracy on the crops for choosing, by learning rate that was tried: the better one of those that count."""
     tried = [one for name, one in record["cells"].items() if name.startswith("rate ") and one["cell"] == cell]
-    return {one["learning_rate"]: one["scores"]["nonzero_accuracy"] for one in tried}
+    measures = record["setting"].get("choose_by", ["scores"])  # older records have no such setting
+    return {one["learning_rate"]: max(one[measure]["nonzero_accuracy"] for measure in measures) for one in tried}
 
 
 def rate(record: Record, cell: str) -> float:
@@ -55,10 +60,28 @@ def rate(record: Record, cell: str) -> float:
     return max(found, key=lambda peak: found[peak])
 
 
+def crossed(record: Record) -> list[str]:
+    """The cells of the two-by-two that the setting asks for: all four in an older record, which does not name them."""
+    chosen = record.get("setting", {}).get("cells", FOUR)
+    return [cell for cell in FOUR if cell in chosen]
+
+
 def seeds(record: Record) -> list[int]:
-    """The seeds with which all four networks were trained: a command that was stopped leaves others."""
+    """The seeds with which all these networks were trained: a command that was stopped leaves others."""
     done = {(one["seed"], one["cell"]) for name, one in record["cells"].items() if name.startswith("seed ")}
-    return [seed for seed in sorted({seed for seed, _ in done}) if all((seed, cell) in done for cell in FOUR)]
+    cells = crossed(record)
+    return [seed for seed in sorted({seed for seed, _ in done}) if all((seed, cell) in done for cell in cells)]
+
+
+def timed_name(seed: int) -> str:
+    """The name of the training in which the dense twin learns for the CPU time of the sparse network."""
+    return f"equal time, seed {seed}: {DENSE}"
+
+
+def timed(record: Record) -> list[dict[str, Any]]:
+    """These trainings, for those of `seeds` that have one."""
+    names = [timed_name(seed) for seed in seeds(record)]
+    return [record["cells"][name] for name in names if name in record["cells"]]
 
 
 def runs(record: Record, cell: str) -> list[dict[str, Any]]:
@@ -80,7 +103,12 @@ def active_share(record: Record) -> float:
 
 def accuracies(record: Record, cell: str, measure: Measure = "batch_scores") -> np.ndarray:
     """Held-out nonzero accuracy in percent, by seed."""
-    return 100 * np.array([one[measure]["nonzero_accuracy"] for one in runs(record, cell)])
+    return of_runs(runs(record, cell), measure)
+
+
+def of_runs(trainings: list[dict[str, Any]], measure: Measure) -> np.ndarray:
+    """Held-out nonzero accuracy of these trainings in percent."""
+    return 100 * np.array([one[measure]["nonzero_accuracy"] for one in trainings])
 
 
 class Effect(NamedTuple):
@@ -115,9 +143,17 @@ def effect(name: str, values: np.ndarray) -> Effect:
     return Effect(name, values, half)
 
 
+def difference(record: Record, measure: Measure = "batch_scores") -> Effect:
+    """The sparse network minus its dense twin."""
+    return effect("both: sparse minus dense", accuracies(record, SPARSE, measure) - accuracies(record, DENSE, measure))
+
+
 def effects(record: Record, measure: Measure = "batch_scores") -> list[Effect]:
-    """Main effects, interaction, the whole difference, and the effect of the background class. Differences are between
-    trainings of one seed, which share initial weights and crops."""
+    """Main effects, interaction, the whole difference, and the effect of the background class; the whole difference
+    alone if the setting has no other cells. Differences are between trainings of one seed, which share initial weights
+    and crops."""
+    if len(crossed(record)) < len(FOUR):
+        return [difference(record, measure)]
     a = {(n, s): accuracies(record, f"norms {n}, sites {s}", measure) for n in FACTORS for s in FACTORS}
     both, neither = a["active", "active"], a["all", "all"]
     norms, sites = a["active", "all"], a["all", "active"]
@@ -125,7 +161,7 @@ def effects(record: Record, measure: Measure = "batch_scores") -> list[Effect]:
         effect("norms over active voxels, mean over both convolutions", (both - sites + norms - neither) / 2),
         effect("submanifold convolution, mean over both norms", (both - norms + sites - neither) / 2),
         effect("interaction: what the norms do more if the convolution is submanifold", both - sites - norms + neither),
-        effect("both: sparse minus dense", both - neither),
+        difference(record, measure),
     ]
     background = accuracies(record, BACKGROUND, measure)
     if len(background):
@@ -143,6 +179,53 @@ def better(record: Record, cell: str) -> tuple[Measure, np.ndarray]:
 def at_best(record: Record) -> Effect:
     """Sparse minus dense, each judged by the measure by which it does better."""
     return effect("sparse minus dense, each at its best", better(record, SPARSE)[1] - better(record, DENSE)[1])
+
+
+def timed_best(record: Record) -> Effect | None:
+    """Sparse minus dense after equal CPU time, each judged by the measure by which it does better; None without such
+    trainings."""
+    shorter = timed(record)
+    if not shorter:
+        return None
+    sparse = [record["cells"][f"seed {one['seed']}: {SPARSE}"] for one in shorter]
+    best = [max((of_runs(some, one) for one in get_args(Measure)), key=np.mean) for some in (sparse, shorter)]
+    return effect("sparse minus dense after equal CPU time, each at its best", best[0] - best[1])
+
+
+def time_sentence(record: Record) -> str:
+    """The sparse network against its dense twin after equal CPU time, by both measures and at their best."""
+    at_their_best, shorter, found = timed_best(record), timed(record), {}
+    if at_their_best is None:
+        return "The dense twin was not trained for the CPU time of the sparse network."
+    sparse = [record["cells"][f"seed {one['seed']}: {SPARSE}"] for one in shorter]
+    for measure, name in MEASURES.items():
+        dense = of_runs(shorter, measure)  # type: ignore[arg-type]
+        found[name] = effect("", of_runs(sparse, measure) - dense)  # type: ignore[arg-type]
+    told = "; ".join(f"{one.text()} points by {name}, {_judged(one)}" for name, one in found.items())
+    return (
+        f"After equal CPU time ({shorter[0]['steps']:,} steps of the dense twin, with a schedule of this length, "
+        f"against {record['setting']['steps']:,} of the sparse network), the sparse network minus its dense twin is "
+        f"{told}; each at its best, {at_their_best.text()} points, {_judged(at_their_best)}."
+    )
+
+
+def goal_sentence(record: Record) -> str:
+    """Whether the dense twin passes GOAL on held-out crops, and when it does so on the training crops."""
+    measure, values = better(record, DENSE)
+    passed, number = int((values > 100 * GOAL).sum()), len(values)
+    with_seeds = "every seed" if passed == number else f"{passed} of {number} seeds" if passed else "no seed"
+    curves = [one["curve"] for one in runs(record, DENSE)]
+    mean = np.mean([one["accuracy"] for one in curves], axis=0)
+    above = np.flatnonzero(mean > GOAL)
+    when = (
+        f"; the mean training curve passes this level at step {curves[0]['iteration'][above[0]]:,}"
+        if len(above)
+        else f"; the mean training curve ends at {100 * mean[-1]:.1f} %, its highest value is {100 * mean.max():.1f} %"
+    )
+    return (
+        f"The dense twin labels more than {100 * GOAL:g} % of the held-out voxels with {with_seeds}, by "
+        f"{MEASURES[measure]}: {spread(values)}{when}."
+    )
 
 
 def measures_sentence(record: Record) -> str:
@@ -173,28 +256,23 @@ def spread(values: np.ndarray) -> str:
 
 def accuracy_rows(record: Record) -> Table:
     """Accuracy of each network by class, over seeds, and of the best constant answer."""
-    classes = record["classes"]
+    classes, shown = record["classes"], {NAMES[cell]: runs(record, cell) for cell in trained(record)}
+    if timed(record):
+        shown[f"{NAMES[DENSE]}, {EQUAL_TIME}"] = timed(record)
     rows = []
-    for cell in trained(record):
-        by_class = 100 * np.array([one["batch_scores"]["class_accuracy"][: len(classes)] for one in runs(record, cell)])
-        at_end = 100 * np.array([one["training_accuracy"] for one in runs(record, cell)])
-        peak = f"{rate(record, cell):g}"
+    for name, trainings in shown.items():
+        by_class = 100 * np.array([one["batch_scores"]["class_accuracy"][: len(classes)] for one in trainings])
+        at_end = 100 * np.array([one["training_accuracy"] for one in trainings])
+        minutes = np.median([one["cpu_seconds"] for one in trainings]) / 60
         means = [f"{value:.1f} %" for value in by_class.mean(0)]
-        judged = [spread(accuracies(record, cell, measure)) for measure in get_args(Measure)]
-        rows.append([NAMES[cell], peak, spread(at_end), *judged, *means])
+        judged = [spread(of_runs(trainings, measure)) for measure in get_args(Measure)]
+        cost = [f"{trainings[0]['steps']:,}", f"{minutes:.1f}"]
+        rows.append([name, f"{trainings[0]['learning_rate']:g}", *cost, spread(at_end), *judged, *means])
     best, share = constant(record)
-    rows.append(
-        [
-            f"{best} everywhere",
-            "",
-            "",
-            percent(share),
-            percent(share),
-            *(percent(float(name == best)) for name in classes),
-        ]
-    )
-    header = ["network", "rate", "training", *(f"held out, {name}" for name in MEASURES.values())]
-    return Table([*header, *classes], rows)
+    shares = (percent(float(name == best)) for name in classes)
+    rows.append([f"{best} everywhere", "", "", "", percent(share), percent(share), percent(share), *shares])
+    held_out = (f"held out, {name}" for name in MEASURES.values())
+    return Table(["network", "rate", "steps", "CPU minutes", "training", *held_out, *classes], rows)
 
 
 def effect_rows(record: Record, measure: Measure = "batch_scores") -> Table:
@@ -209,12 +287,18 @@ def effect_rows(record: Record, measure: Measure = "batch_scores") -> Table:
 
 def verdict(record: Record, measure: Measure = "batch_scores") -> str:
     """What the effects say: which intervals exclude 0 with all seeds of one sign, and which do not."""
-    norms, sites, interaction, both, *fifth = effects(record, measure)
+    both, few = difference(record, measure), len(crossed(record)) < len(FOUR)
     best, _ = constant(record)
-    who = "all four networks" if learnt(record, measure) else "not all of the four networks"
+    everyone, not_everyone = ("both networks", "not both networks") if few else FOUR_OF_THEM
+    who = everyone if learnt(record, measure) else not_everyone
     parts = [
         f"By {MEASURES[measure]}, {who} are at least {100 * MARGIN:g} points above {best} everywhere for every seed.",
         f"The sparse network minus its dense twin: {both.text()} points, {_judged(both)}.",
+    ]
+    if few:
+        return " ".join(parts)
+    norms, sites, interaction, _, *fifth = effects(record, measure)
+    parts += [
         f"Norms over active voxels change the accuracy by {norms.text()} points, {_judged(norms)}; submanifold "
         f"convolutions change it by {sites.text()} points, {_judged(sites)}. {_source(norms, sites, both)}",
         f"The interaction is {interaction.text()} points, {_judged(interaction)}.",
@@ -251,8 +335,8 @@ def _source(norms: Effect, sites: Effect, both: Effect) -> str:
 
 
 def learnt(record: Record, measure: Measure = "batch_scores") -> bool:
-    """Whether each of the four networks is better than the best constant answer by MARGIN, for every seed."""
-    worst = min(accuracies(record, cell, measure).min() for cell in FOUR)
+    """Whether each network of the two-by-two is better than the best constant answer by MARGIN, for every seed."""
+    worst = min(accuracies(record, cell, measure).min() for cell in crossed(record))
     return bool(worst > 100 * (constant(record)[1] + MARGIN))
 
 
@@ -278,16 +362,23 @@ def rate_rows(record: Record) -> Table:
 def rate_sentence(record: Record) -> str:
     """How the rates were chosen, and for which networks the best one is the lowest or the highest that was tried."""
     setting = record["setting"]
-    tried = setting["rates"]
+    tried, measures = setting["rates"], setting.get("choose_by", ["scores"])
+    names = [name for measure, name in MEASURES.items() if measure in measures]
+    chosen_by = names[0] if len(names) == 1 else f"the better one of {' and '.join(names)}"
     text = (
         f"Each rate was tried for {setting['trial_steps']} steps with a seed of its own, and judged by "
-        f"running statistics on {setting['choosing']} crops that judge nothing else."
+        f"{chosen_by} on {setting['choosing']} crops that judge nothing else."
     )
     for word, peak in (("lowest", min(tried)), ("highest", max(tried))):
         names = [NAMES[cell] for cell in NAMES if rates(record, cell) and rate(record, cell) == peak]
         if names:
             text += f" The {word} is the best for: {'; '.join(names)}. A rate beyond it might be better still."
     return text
+
+
+def cpu_seconds(record: Record, cell: str) -> float:
+    """CPU seconds of a training of the cell: the median over seeds."""
+    return float(np.median([one["cpu_seconds"] for one in runs(record, cell)]))
 
 
 def cost(record: Record) -> tuple[float, float]:
@@ -298,7 +389,7 @@ def cost(record: Record) -> tuple[float, float]:
 
 def cost_sentence(record: Record) -> str:
     """CPU time of a training of the sparse network and of its dense twin."""
-    sparse, dense = (float(np.median([one["cpu_seconds"] for one in runs(record, cell)])) for cell in (SPARSE, DENSE))
+    sparse, dense = (cpu_seconds(record, cell) for cell in (SPARSE, DENSE))
     return (
         f"A training of {record['setting']['steps']:,} steps took {sparse:.0f} s of CPU time with the sparse network "
         f"and {dense:.0f} s with its dense twin (medians over seeds)."
@@ -313,20 +404,31 @@ def summary_text(record: Record) -> str:
 
 
 def figure(record: Record) -> Figure:
-    """Left: accuracy during training, mean over seeds. Right: held-out accuracy, two points per seed."""
-    drawn, (left, right) = plt.subplots(1, 2, figsize=(9.2, 4.2), width_ratios=(3, 2))
+    """Left: accuracy during training, mean over seeds, against steps, and against CPU time if the dense twin also
+    learnt for that of the sparse network. Right: held-out accuracy, two points per seed."""
+    panels = 3 if timed(record) else 2
+    drawn, axes = plt.subplots(1, panels, figsize=(9.2, 4.2), width_ratios=(3, 3, 2)[-panels:], sharey=panels == 3)
+    *left, right = axes
     best, share = constant(record)
-    for place, cell in enumerate(trained(record)):
-        curves = [one["curve"] for one in runs(record, cell)]
-        mean = 100 * np.mean([one["accuracy"] for one in curves], axis=0)
-        left.plot(curves[0]["iteration"], mean, color=COLORS[cell], lw=1.4, label=NAMES[cell])
+    shown = [(NAMES[cell], COLORS[cell], "-", runs(record, cell)) for cell in trained(record)]
+    if timed(record):
+        shown.append((f"{NAMES[DENSE]}, {EQUAL_TIME}", COLORS[DENSE], "--", timed(record)))
+    for place, (name, color, style, trainings) in enumerate(shown):
+        curves = [one["curve"] for one in trainings]
+        mean, steps = 100 * np.mean([one["accuracy"] for one in curves], axis=0), np.array(curves[0]["iteration"])
+        minutes = np.median([one["cpu_seconds"] for one in trainings]) / 60
+        for panel, x in zip(left, (steps, steps * minutes / steps[-1]), strict=False):
+            panel.plot(x, mean, style, color=color, lw=1.4, label=name)
         for measure, marker, shift in (("batch_scores", "o", -0.12), ("scores", "s", 0.12)):
-            held_out = accuracies(record, cell, measure)  # type: ignore[arg-type]
-            right.plot([place + shift] * len(held_out), held_out, marker, color=COLORS[cell], mec="white", ms=7)
-    for axes in (left, right):
-        axes.axhline(100 * share, ls=":", color="#8A8A8A", lw=1.2)
-    left.annotate(f"{best} everywhere", (0, 100 * share), (0, 3), textcoords="offset points", fontsize=8)
-    left.set(xlabel="step", ylabel="nonzero accuracy (%)", title="training")
-    right.set(title="held-out crops", xticks=[], xlim=(-0.5, len(NAMES) - 0.5))
-    drawn.legend(*left.get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, 0.02), fontsize=8)
+            held_out = of_runs(trainings, measure)  # type: ignore[arg-type]
+            look = {"mfc": color, "mec": "white"} if style == "-" else {"mfc": "none", "mec": color}
+            right.plot([place + shift] * len(held_out), held_out, marker, color=color, ms=7, **look)
+    for panel in axes:
+        panel.axhline(100 * share, ls=":", color="#8A8A8A", lw=1.2)
+    left[0].annotate(f"{best} everywhere", (0, 100 * share), (0, 3), textcoords="offset points", fontsize=8)
+    left[0].set(xlabel="step", ylabel="nonzero accuracy (%)", title="training")
+    if timed(record):
+        left[1].set(xlabel="CPU time (min)", title="training")
+    right.set(title="held-out crops", xticks=[], xlim=(-0.5, len(shown) - 0.5))
+    drawn.legend(*left[0].get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, 0.02), fontsize=8)
     return drawn

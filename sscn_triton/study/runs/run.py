@@ -13,7 +13,7 @@ import torch
 
 from sscn_triton.common.memory import PeakMemory
 from sscn_triton.lartpc import CLASS_NAMES, Event
-from sscn_triton.study.analysis.judging import judge
+from sscn_triton.study.analysis.judging import judge, judge_batches
 from sscn_triton.study.analysis.predictions import Closer
 from sscn_triton.study.config import StudyConfig
 from sscn_triton.study.data.batches import Batch, as_batch, training_crops, training_events
@@ -57,6 +57,7 @@ class Outcome:
     steps: list[Step]
     training_seconds: float
     held_out: Scores
+    held_out_batch: Scores | None  # the same with statistics of batches of images, for the network whose norms differ
     forward_seconds: list[float]  # per held-out image: forward, loss and predictions
     training_memory: int  # peak above the memory of the process before the network was made
     forward_memory: int  # the same for one forward pass without gradients, before training
@@ -126,6 +127,7 @@ def run(job: Job) -> Outcome:
     estimate_statistics(network, list(islice(_batches(job), min(STATISTICS_BATCHES, len(steps)))))
     closer = Closer(CLASS_NAMES, ndim)
     scores, predictions, forward_seconds = judge(network, job.held_out, visit=closer.add, seconds=job.judging)
+    of_batches = judge_batches(network, job.held_out, job.images) if job.kind == "matched" else None
     return Outcome(
         name=job.name,
         kind=job.kind,
@@ -136,6 +138,7 @@ def run(job: Job) -> Outcome:
         steps=steps,
         training_seconds=training_seconds,
         held_out=scores,
+        held_out_batch=of_batches,
         forward_seconds=forward_seconds,
         training_memory=training_memory,
         forward_memory=forward_memory,

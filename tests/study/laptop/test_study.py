@@ -361,6 +361,26 @@ def test_page_is_self_contained_and_says_what_was_measured(finished: Path) -> No
     assert "93.9 %" in page  # the paper's Michel electrons
 
 
+def test_the_dense_twin_is_judged_by_statistics_of_the_batch_too(finished: Path) -> None:
+    record = json.loads((finished.parent / "report.json").read_text())
+    by_batch = {network["kind"]: network["held_out_batch"] for network in record["networks"] if not network["whole"]}
+    assert by_batch.pop("matched")["events"] == record["networks"][1]["held_out"]["events"]
+    assert by_batch == {"sparse": None, "study": None}
+    assert record["questions"]["equal"][0]["held_out_batch"] is None
+    record["networks"][1]["held_out_batch"] |= {"nonzero_accuracy": 0.4321}
+    record["questions"]["equal"][1]["held_out_batch"] = 0.5432
+    name = f"{record['networks'][1]['name']}, statistics of the batch"
+    assert [row[6] for row in report.main_rows(record) if row[0] == name] == ["43.2 %"]
+    assert "and 43.2 % by statistics of the batch, and" in report.sentences(record)[0]
+    assert name in report.class_rows(record).header
+    assert "54.3 % by statistics of the batch" in questions_report.equal_sentence(record)
+    assert questions_report.equal_rows(record).rows[-1][-1] == "54.3 %"
+    assert any(f"“{name}” is the same network" in note for note in report.notes(record))
+    del record["networks"][1]["held_out_batch"]  # as in an older record
+    assert not any(row[0] == name for row in report.main_rows(record))
+    assert any("is judged by running statistics alone" in note for note in report.notes(record))
+
+
 def test_every_question_uses_its_own_trials(finished: Path) -> None:
     asked = json.loads((finished.parent / "report.json").read_text())["questions"]
     assert asked["seeds"] == [0, 1]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from sscn_triton.study.data.batches import as_batch, training_crops
+from sscn_triton.study.data.batches import training_crops
 from sscn_triton.study.questions import two_by_two, two_by_two_report
 from sscn_triton.study.questions.two_by_two import (
     CELLS,
@@ -35,8 +35,6 @@ from sscn_triton.study.questions.two_by_two_report import (
     verdict,
 )
 from sscn_triton.study.training.loop import estimate_statistics
-from sscn_triton.study.training.metrics import Tally
-from sscn_triton.study.training.networks import voxel_logits
 
 TINY = Setting(
     events=3, choosing=2, judging=2, image=48, size=16, images=2, filters=1, depth=2, steps=3, trial_steps=2,
@@ -72,6 +70,35 @@ def test_a_run_that_was_stopped_continues_with_what_is_missing(tmp_path: Path, m
         run(replace(TINY, steps=4), out)
 
 
+def test_the_sparse_network_and_its_dense_twin_alone_also_learn_for_equal_cpu_time(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    pair = [CELLS[0].name, CELLS[3].name]
+    seconds = {pair[0]: 30.0, pair[1]: 20.0}
+    real = two_by_two.train_and_judge
+    monkeypatch.setattr(
+        two_by_two,
+        "train_and_judge",
+        lambda cell, *rest: real(cell, *rest) | {"cpu_seconds": seconds[cell.name]},
+    )
+    setting = replace(TINY, cells=tuple(pair), equal_time=True, choose_by=("scores", "batch_scores"))
+    made = run(setting, str(tmp_path / "pair.json"))
+    assert {one["cell"] for one in made["cells"].values()} == set(pair)
+    assert [one["steps"] for one in two_by_two_report.timed(made)] == [2, 2]  # 3 steps * 20 s / 30 s
+    assert [one["seed"] for one in two_by_two_report.timed(made)] == [0, 1]
+    shown = two_by_two_report.accuracy_rows(made).rows
+    assert [row[0] for row in shown][2].endswith("for the CPU time of the sparse network")
+    assert [row[2:4] for row in shown[:3]] == [["3", "0.5"], ["3", "0.3"], ["2", "0.5"]]
+    assert [one.name for one in effects(made)] == ["both: sparse minus dense"]
+    assert "both networks are at least" in verdict(made)
+    assert "(2 steps of the dense twin, with a schedule of this length, against 3 of" in (
+        two_by_two_report.time_sentence(made)
+    )
+    drawn = two_by_two_report.figure(made)
+    assert len(drawn.axes) == 3
+    assert drawn.axes[1].lines[0].get_xdata()[-1] == pytest.approx(0.5)  # minutes
+
+
 def test_the_loss_with_a_background_class_is_over_all_voxels_of_an_event(data: Data) -> None:
     cell = CELLS[-1]
     assert cell.background
@@ -89,21 +116,6 @@ def test_the_loss_with_a_background_class_is_over_all_voxels_of_an_event(data: D
         torch.testing.assert_close(losses[one], mean)
     one, i, j = batch.coordinates[7].tolist()
     torch.testing.assert_close(logits[7], network(image)[one, :, i, j])
-
-
-def test_batches_are_judged_by_the_statistics_of_their_own_crops(data: Data) -> None:
-    crops = [*data.choosing, *data.judging][:3]
-    network = make(CELLS[0], 0, TINY)
-    found = two_by_two.judge_batches(network, crops, 2, 5)
-    expected = Tally(5)
-    for some in (crops[:2], crops[2:]):
-        batch = as_batch(some)
-        logits = voxel_logits(make(CELLS[0], 0, TINY).train(), batch).detach()
-        for event, crop in enumerate(some):
-            expected.add(logits[batch.events == event], torch.from_numpy(crop.labels).long())
-    assert found.confusion == expected.scores().confusion
-    assert found.loss == pytest.approx(expected.scores().loss)
-    assert found.events == 3
 
 
 def test_running_statistics_are_those_of_the_final_weights(data: Data, monkeypatch: Any) -> None:
@@ -194,6 +206,13 @@ def test_the_rate_of_a_cell_is_the_most_accurate_of_its_trials() -> None:
     cells[f"seed 0: {one}"] = {"cell": one, "learning_rate": 9.0, "seed": 0, "scores": {"nonzero_accuracy": 0.99}}
     made = {"cells": cells, "setting": {"rates": [0.1, 0.2, 0.3], "trial_steps": 5, "choosing": 7}}
     assert (rate(made, one), rate(made, other)) == (0.2, 0.1)
+    for value, trial in zip((0.6, 0.5, 0.9), cells.values(), strict=False):
+        trial["batch_scores"] = {"nonzero_accuracy": value}
+    cells[f"rate 0.1: {other}"]["batch_scores"] = {"nonzero_accuracy": 0.1}
+    made["setting"]["choose_by"] = ["scores", "batch_scores"]
+    assert (rate(made, one), rate(made, other)) == (0.3, 0.1)
+    assert "the better one of statistics of the batch and running statistics on 7 crops" in rate_sentence(made)
+    del made["setting"]["choose_by"]  # as in an older record
     said = rate_sentence(made)
     assert "The lowest is the best for: norms over active voxels, dense convolution. A rate beyond" in said
     assert "highest" not in said
@@ -218,6 +237,12 @@ def test_bad_options_are_refused_before_any_work(tmp_path: Path, capsys: Any) ->
         (["--out", str(tmp_path / "a.json"), "--size", "60"], "size must be divisible by 8 at depth 4, got 60"),
         (["--out", str(tmp_path / "a.json"), "--steps", "0"], "steps"),
         (["--out", str(tmp_path / "a.json"), "--image", "32"], "size must fit into the image of 32, got 64"),
+        (["--out", str(tmp_path / "a.json"), "--cells", "dense"], "cells must be one or more different values of"),
+        (["--out", str(tmp_path / "a.json"), "--cells", CELLS[0].name, "--equal_time", "true"], "must contain both"),
+        (["--out", str(tmp_path / "a.json"), "--choose_by", "loss"], "choose_by must be one or more different values"),
+        (["--out", str(tmp_path / "a.json"), "--rates", "0.1", "0.1"], "rates must be one or more different values"),
+        (["--out", str(tmp_path / "a.json"), "--rates", "0.1", "-1"], "rates must be positive and finite"),
+        (["--out", str(tmp_path / "a.json"), "--event_seeds", "1", "1", "2"], "event_seeds three different ones"),
     ):
         assert main(words) == 2
         assert message in capsys.readouterr().err
@@ -235,3 +260,21 @@ def test_each_network_is_compared_at_its_best_too() -> None:
         measures_sentence(made)
     )
     assert "(the sparse network) +10.0 ± 0.0" in measures_sentence(made)
+
+
+@pytest.mark.parametrize(
+    ("dense", "expected"),
+    [
+        ([0.81, 0.82, 0.83], "with every seed, by statistics of the batch: 82.0 % (81.0 to 83.0)"),
+        ([0.79, 0.82, 0.83], "with 2 of 3 seeds"),
+        ([0.80, 0.70, 0.75], "with no seed"),
+    ],
+)
+def test_the_page_says_whether_the_dense_twin_has_learnt_enough(dense: list[float], expected: str) -> None:
+    made = record({cell.name: dense for cell in CELLS})
+    for one in made["cells"].values():
+        one["curve"] = {"iteration": [1, 10, 20], "accuracy": [0.2, 0.7, one["batch_scores"]["nonzero_accuracy"]]}
+    said = two_by_two_report.goal_sentence(made)
+    assert expected in said
+    assert ("passes this level at step 20" in said) is bool(np.mean(dense) > 0.8)
+    assert ("its highest value is 75.0 %" in said) is bool(np.mean(dense) < 0.8)
