@@ -24,6 +24,7 @@ from sscn_book import (  # noqa: E402
     claims,
     front,
     long_training,
+    michel_trials,
     migration,
     pretrained,
     recipe,
@@ -87,8 +88,8 @@ def test_without_results_every_claim_is_open(tmp_path):
     rows = claims.text(tmp_path).splitlines()[2:]
     assert len(rows) == 7
     assert all(row.endswith("| open |") for row in rows)
-    sections = [one.text(tmp_path) for one in (long_training, recipe, two_by_two)]
-    assert [*sections, two_by_two.long_text(tmp_path)] == ["**Not measured yet.**"] * 4
+    sections = [one.text(tmp_path) for one in (long_training, michel_trials, recipe, two_by_two)]
+    assert [*sections, two_by_two.long_text(tmp_path)] == ["**Not measured yet.**"] * 5
 
 
 def trained(accuracy, classes=(0.9, 0.9, 0.9, 0.9, 0.9)):

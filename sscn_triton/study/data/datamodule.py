@@ -164,9 +164,9 @@ class EventImages(lightning.LightningDataModule):
         loader = self._loader(batches, self.config.workers)
         return loader if self.config.workers else MadeAhead(loader)
 
-    def statistics_batches(self, number: int) -> list[Batch]:
-        """The first batches of the training, complete even if several processes shared them."""
-        return list(self._loader(self.batches(0, number), 0))
+    def statistics_batches(self, number: int, first: int = 0) -> list[Batch]:
+        """`number` batches of the training from number `first` on, complete even if several processes shared them."""
+        return list(self._loader(self.batches(first, first + number), 0))
 
     def _loader(self, batches: Batches, workers: int) -> Any:
         images = TrainingImages(self.train)

@@ -1,0 +1,147 @@
+"""Tables and verdict of the Michel trials, from the record that `michel_trials` writes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sscn_triton.common.table import Table
+from sscn_triton.common.units import percent
+from sscn_triton.study.questions.recipe_report import signed
+from sscn_triton.study.training.metrics import constant_answer
+
+CONTROL = "control"
+"""The names of its trainings begin with this."""
+DEFINITIONS = ("slides", "attached")
+Record = Mapping[str, Any]
+
+
+def controls(record: Record) -> list[str]:
+    """The names of the trainings of the control, by seed."""
+    return sorted(name for name in record["cells"] if name.startswith(CONTROL))
+
+
+def names(record: Record) -> list[str]:
+    """The trainings of the control, then the others in the order in which they were done."""
+    first = controls(record)
+    return [*first, *(name for name in record["cells"] if name not in first)]
+
+
+def scores(record: Record, name: str, definition: str) -> Mapping[str, Any]:
+    """nonzero_accuracy, class_accuracy, class_share and michel of a training, by a definition of the labels."""
+    found: Mapping[str, Any] = record["cells"][name]["scores"]
+    return found if definition == "slides" else found["attached"]
+
+
+def values(record: Record, name: str, definition: str = "slides") -> np.ndarray:
+    """Accuracies in percent: of all nonzero voxels, then of each class; means over events."""
+    found = scores(record, name, definition)
+    return 100 * np.array([found["nonzero_accuracy"], *found["class_accuracy"]], dtype=float)  # null is not a number
+
+
+def baseline(record: Record, definition: str = "slides") -> np.ndarray:
+    """The same for the control: the mean over its trainings."""
+    return np.mean([values(record, name, definition) for name in controls(record)], axis=0)
+
+
+def chance(record: Record, definition: str = "slides") -> np.ndarray:
+    """The difference between the highest and the lowest training of the control; infinite for a single one."""
+    found = np.array([values(record, name, definition) for name in controls(record)])
+    return np.ptp(found, axis=0) if len(found) > 1 else np.full(found.shape[1], math.inf)
+
+
+def michel_voxels(record: Record, name: str) -> tuple[float, float]:
+    """Of all Michel voxels, the share labelled Michel; of all voxels labelled Michel, the share that is Michel."""
+    confusion = np.array(record["cells"][name]["scores"]["confusion"])
+    place = record["classes"].index("Michel")
+    right = confusion[place, place]
+    return _share(right, confusion[place].sum()), _share(right, confusion[:, place].sum())
+
+
+def _share(part: float, whole: float) -> float:
+    return float(part / whole) if whole else float("nan")
+
+
+def accuracy_rows(record: Record, definition: str) -> Table:
+    """One row per training, and the best constant answer. Points: difference from the mean of the control."""
+    mean, rows = baseline(record, definition), []
+    for name in names(record):
+        one, found = record["cells"][name], values(record, name, definition)
+        points = "" if name in controls(record) else signed(found[0] - mean[0])
+        minutes = f"{one['cpu_seconds'] / 60:.1f}"
+        rows.append([name, f"{one['passes']:,}", minutes, points, *(percent(value / 100) for value in found)])
+    best, share = constant_answer(record["classes"], scores(record, names(record)[0], definition)["class_share"])
+    shares = (percent(float(name == best)) for name in record["classes"])
+    rows.append([f"{best} everywhere", "", "", "", percent(share), *shares])
+    return Table(["training", "events seen", "CPU minutes", "points", "held out", *record["classes"]], rows)
+
+
+def michel_rows(record: Record) -> Table:
+    """Michel electrons found by each training, by both definitions of the labels."""
+    rows = []
+    for name in names(record):
+        for definition in DEFINITIONS:
+            one = scores(record, name, definition)["michel"]
+            kept = ("identification_efficiency", "identification_purity", "clustering_efficiency", "clustering_purity")
+            voxels = michel_voxels(record, name) if definition == "slides" else ()
+            shown = [percent(value) for value in (*(one[key] for key in kept), *voxels)]
+            rows.append([name, definition, f"{one['true']:,}", *shown, *[""] * (6 - len(shown))])
+    return Table(
+        [
+            "training", "labels", "true electrons", "efficiency", "purity", "clustering efficiency",
+            "clustering purity", "Michel voxels found", "voxels called Michel that are",
+        ],
+        rows,
+    )  # fmt: skip
+
+
+def change(record: Record, name: str, definition: str = "slides") -> str:
+    """What a training changes against the control: Michel voxels, all voxels, and the class that loses most."""
+    points = values(record, name, definition) - baseline(record, definition)
+    others = {one: points[1 + i] for i, one in enumerate(record["classes"]) if one != "Michel"}
+    worst = min(others, key=lambda one: others[one])
+    michel, limit = points[1 + record["classes"].index("Michel")], chance(record, definition)
+    lost = f"{worst} loses most ({signed(others[worst])})" if others[worst] < 0 else "no other class loses"
+    within = abs(michel) <= limit[1 + record["classes"].index("Michel")]
+    told = ", no more than the trainings of the control differ" if within and len(controls(record)) > 1 else ""
+    return f"{name}: Michel {signed(michel)} points{told}, all voxels {signed(points[0])}, {lost}"
+
+
+def verdict(record: Record, definition: str = "slides") -> str:
+    """What every other training changes against the control."""
+    mean, spread, number = baseline(record, definition), chance(record, definition), len(controls(record))
+    place = 1 + record["classes"].index("Michel")
+    told = (
+        f"By {definition} labels, the control labels {mean[place]:.1f} % of the Michel voxels of an event and "
+        f"{mean[0]:.1f} % of all voxels"
+    )
+    if number > 1:
+        told += (
+            f", on average over {number} trainings that differ by {spread[place]:.1f} and {spread[0]:.1f} points. "
+            "Such a difference, or a smaller one, means nothing"
+        )
+    others = [change(record, name, definition) for name in names(record) if name not in controls(record)]
+    return f"{told}. {'; '.join(others)}." if others else f"{told}."
+
+
+def limits(record: Record) -> str:
+    """What the trials do not show."""
+    one = scores(record, controls(record)[0], "slides")["michel"]
+    share, number = one["identification_efficiency"], one["true"]
+    error = f"{100 * math.sqrt(share * (1 - share) / number):.1f} points" if number else "unknown"
+    return (
+        f"The efficiencies rest on {number} true Michel electrons: the standard error of that of the control is "
+        f"{error} (binomial; all networks are judged on the same events). Every training but the control was done "
+        "once. The trainings of the control start from the same weights and see the same events, so they differ in "
+        "the order of the events, their shifts and their symmetries only. What changes the result of a short last "
+        "stage need not change that of a whole training."
+    )
+
+
+def summary_text(record: Record) -> str:
+    """The tables and the verdicts as text."""
+    tables = [*(accuracy_rows(record, one) for one in DEFINITIONS), michel_rows(record)]
+    return "\n\n".join(["", *(table.text() for table in tables), *(verdict(record, one) for one in DEFINITIONS)])
