@@ -29,15 +29,16 @@ DEVICES = {
         "NVIDIA A100 datasheet (2021); cache: 5120 bytes per clock (A100 architecture whitepaper) at 1.41 GHz",
     ),
     "h100": Device(
-        "H100 SXM", 3.35e12, 9.0e12, {"bf16": 989e12, "tf32": 494e12, "fp32": 67e12},
-        "NVIDIA H100 datasheet, without sparsity; cache: the A100's 5120 bytes per clock assumed, at 1.755 GHz",
+        "H100 SXM", 3.35e12, 9.37e12, {"bf16": 989e12, "tf32": 494e12, "fp32": 67e12},
+        "NVIDIA H100 datasheet, without sparsity; cache: the A100's 5120 bytes per clock assumed, at 1.83 GHz,"
+        " the clock at which 132 multiprocessors reach 989 TFLOP/s with 4096 operations per clock each",
     ),
     "h200": Device(
-        "H200 SXM", 4.8e12, 9.0e12, {"bf16": 989e12, "tf32": 494e12, "fp32": 67e12},
+        "H200 SXM", 4.8e12, 9.37e12, {"bf16": 989e12, "tf32": 494e12, "fp32": 67e12},
         "NVIDIA H200 datasheet, without sparsity (4.3 TB/s and 790 TFLOP/s have been measured); cache as the H100's",
     ),
     "b200": Device(
-        "B200 (HGX, 1000 W)", 8.0e12, 18.0e12, {"bf16": 2250e12, "tf32": 1100e12, "fp32": 80e12},
+        "B200 (HGX, 1000 W)", 8.0e12, 18.7e12, {"bf16": 2250e12, "tf32": 1100e12, "fp32": 80e12},
         "NVIDIA Blackwell datasheet, without sparsity; cache: twice the H100's assumed, for two dies",
     ),
     "mi300x": Device(
