@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sscn_triton.models.pretrained import Pretrained
+from sscn_triton.models.pretrained import Pretrained, check_depth
 
 if TYPE_CHECKING:
     from sscn_triton.models.uresnet import SparseUResNet
@@ -64,6 +64,7 @@ class DenseUResNet(Pretrained):
         for name, value in counts.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        check_depth(depth)
         super().__init__(**counts, ndim=ndim, architecture=architecture)
         if ndim not in _CONV:
             raise ValueError(f"ndim must be 1, 2 or 3, got {ndim}")

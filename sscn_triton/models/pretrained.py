@@ -24,12 +24,14 @@ from sscn_triton.common.errors import first_line
 from sscn_triton.common.files import WholeFile
 from sscn_triton.common.optional import missing
 from sscn_triton.common.output import plain
-from sscn_triton.common.tensors import check_tensors
+from sscn_triton.common.tensors import check_tensors, made_without_memory
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FORMAT, VERSION = "sscn network", 1
 FOLDERS = Path(__file__).parent / "weights"
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+DEEPEST = 32
+"""Levels of a network: after 31 halvings, every grid with coordinates of int32 has one site."""
 Network = TypeVar("Network", bound="Pretrained")
 
 
@@ -80,10 +82,11 @@ class Pretrained(Module):
         if stored.architecture != cls.__name__:
             raise ValueError(f"{config}: describes a {stored.architecture}, not a {cls.__name__}")
         try:
-            network = _made(cls, stored.arguments)
+            shapes = made_without_memory(lambda: cls(**stored.arguments), len(stored.weights)).state_dict()
         except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"{config}: network: {error}") from error
-        check_tensors("weight", network.state_dict(), stored.weights, folder / WEIGHTS)
+        check_tensors("weight", shapes, stored.weights, folder / WEIGHTS)
+        network = _made(cls, stored.arguments)
         network.load_state_dict(stored.weights)
         network.about = stored.about
         return network.eval()
@@ -108,10 +111,17 @@ class Pretrained(Module):
         arguments = plain(f"the arguments of {name}", self.arguments)
         about = plain("about", self.about if about is None else about)
         try:
-            check_tensors("weight", _made(type(self), arguments).state_dict(), weights, Path(folder) / WEIGHTS)
+            made = made_without_memory(lambda: type(self)(**arguments), len(weights))
+            check_tensors("weight", made.state_dict(), weights, Path(folder) / WEIGHTS)
         except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"from_pretrained could not read this {name} again: {error}") from error
         write_folder(folder, Stored(name, arguments, weights, about), overwrite=overwrite)
+
+
+def check_depth(depth: int) -> None:
+    """Raise ValueError if a network has more levels than a grid can be halved."""
+    if depth > DEEPEST:
+        raise ValueError(f"depth must be at most {DEEPEST}, the bits of a coordinate, got {depth}")
 
 
 def _made(kind: type[Network], arguments: Mapping[str, Any]) -> Network:

@@ -12,7 +12,7 @@ from torch.nn import Identity, Module
 from sscn_triton import nn
 from sscn_triton.core.tensor import SparseTensor
 from sscn_triton.functional import concatenate
-from sscn_triton.models.pretrained import Pretrained
+from sscn_triton.models.pretrained import Pretrained, check_depth
 from sscn_triton.nn.fusion import PreNorm, run, takes_moments
 from sscn_triton.nn.own_forward import own_forward, runs_own_forward
 from sscn_triton.relation import one_integer
@@ -113,6 +113,7 @@ class SparseUResNet(Pretrained):
         counts = {"num_classes": num_classes, "filters": filters, "depth": depth, "repetitions": repetitions}
         for name, value in counts.items():
             one_integer(value, name, 1)
+        check_depth(depth)
         super().__init__(in_channels=in_channels, **counts, ndim=ndim)
         self.stem = nn.SubmanifoldConv(in_channels, filters, 3, bias=False, ndim=ndim)
         self.levels = Level([filters * (level + 1) for level in range(depth)], repetitions, ndim)

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ pytest.importorskip("safetensors")
 
 from sscn_triton import SparseTensor, fold_batch_norm, lartpc
 from sscn_triton.models import DenseUResNet, SparseUResNet, packaged, pretrained
+from sscn_triton.study.training.networks import NetworkSettings
 from tests.support.clouds import random_cloud
 
 SIZES = {"in_channels": 2, "num_classes": 3, "filters": 2, "depth": 2, "repetitions": 1}
@@ -190,6 +192,8 @@ def damage(folder: Path, what: str) -> None:
         content["network"]["colour"] = 1
     elif what == "too large":
         content["network"]["filters"] = 10**9
+    elif what in ("depth", "repetitions"):
+        content["network"][what] = 2**31 - 1
     elif what == "deep":
         config.write_text("[" * 100_000)
         return
@@ -212,7 +216,9 @@ def damage(folder: Path, what: str) -> None:
         ("no arguments", r"config\.json: damaged: network is NoneType"),
         ("no text", r"config\.json: damaged: about is list"),
         ("unknown argument", r"config\.json: network: .*unexpected keyword argument 'colour'"),
-        ("too large", r"config\.json: network: .*allocate"),
+        ("too large", r"config\.json: network: .*overflow"),
+        ("depth", r"config\.json: network: depth must be at most 32, the bits of a coordinate, got 2147483647"),
+        ("repetitions", r"config\.json: network: it describes a network of more tensors than the file has"),
         ("deep", r"config\.json: not JSON \(RecursionError"),
         ("bad argument", r"config\.json: network: depth must be at least 1"),
         ("other sizes", r"model\.safetensors: weight stem\.weight is \(27, 1, 2, 2\), the network's is "),
@@ -290,3 +296,9 @@ def test_a_packaged_network_labels_a_simulated_event() -> None:
     coordinates, energy, labels = map(torch.from_numpy, lartpc.collate([event]))
     predicted = network(SparseTensor(energy / network.about["energy_unit"], coordinates)).features.argmax(1)
     assert (predicted == labels).float().mean() > 0.85
+
+
+@pytest.mark.parametrize("make", [SparseUResNet, DenseUResNet, NetworkSettings])
+def test_a_network_has_no_more_levels_than_a_coordinate_has_bits(make: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match=r"^depth must be at most 32, the bits of a coordinate, got 33$"):
+        make(filters=1, depth=33)

@@ -18,7 +18,7 @@ import torch
 
 from sscn_triton.common.errors import first_line
 from sscn_triton.common.options import read_options
-from sscn_triton.common.tensors import check_tensors, save_tensors
+from sscn_triton.common.tensors import check_tensors, made_without_memory, save_tensors
 from sscn_triton.models.pretrained import CONFIG, WEIGHTS, folder_of, packaged, read_folder
 from sscn_triton.study.data.batches import ENERGY_UNIT
 from sscn_triton.study.data.labels import ALL_NAMES, class_names, classes_of
@@ -160,8 +160,8 @@ def _check_weights(checkpoint: Checkpoint, path: Path) -> None:
             f"{path}: {len(checkpoint.classes)} classes for a network of {checkpoint.network.num_classes} outputs"
         )
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            network = make_network(checkpoint.network)
+        most = 2 * len(checkpoint.weights)  # a dense twin is made after the sparse network whose weights it takes
+        network = made_without_memory(lambda: make_network(checkpoint.network), most)
     except ValueError as error:
         raise ValueError(f"{path}: network: {error}") from error
     check_tensors("weight", network.state_dict(), checkpoint.weights, path)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sscn_triton import SparseTensor
 from sscn_triton.common.options import check_types
 from sscn_triton.models import DenseUResNet, SparseUResNet
+from sscn_triton.models.pretrained import check_depth
 
 if TYPE_CHECKING:
     from sscn_triton.study.data.batches import Batch
@@ -40,6 +41,7 @@ class NetworkSettings:
         for name in ("in_channels", "num_classes", "filters", "depth", "repetitions"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_depth(self.depth)
         if not 1 <= self.ndim <= 4:
             raise ValueError(f"ndim must be 1 to 4, got {self.ndim}")
 
