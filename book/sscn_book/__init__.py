@@ -19,6 +19,7 @@ from sscn_book import (
     migration,
     pretrained,
     recipe,
+    running,
     scaling,
     speed,
     study,
@@ -58,6 +59,7 @@ def draw(app: Sphinx, config: object) -> None:
         "scaling.txt": scaling.growth(book / "results", drawn),
         "at_scale.txt": scaling.at_scale(book / "results", drawn),
         "spconv_networks.txt": migration.networks(book / "results"),
+        "running.txt": running.text(book.parent / "tutorial"),
         "gpu_kernels.txt": gpu.kernels(book.parent / "tests/ops/triton/kernel_budget.json"),
         "gpu_loops.txt": gpu.loops(book.parent / "tests/ops/triton/kernel_budget.json"),
     }
