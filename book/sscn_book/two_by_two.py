@@ -71,8 +71,8 @@ def measured(record: dict[str, Any]) -> list[str]:
     return [
         shown(report.accuracy_rows(record)),
         "Accuracy is the nonzero accuracy of the slides, the mean over events. Training: the last tenth of the steps. "
-        f"Training and held out: mean over {len(report.seeds(record))} seeds (lowest to highest); classes: means over "
-        "seeds, held out, statistics of the batch; CPU minutes: of a training, median over seeds. Held-out crops are "
+        f"Training and held out: mean over {report.seeds_text(record)} (lowest to highest); classes: the same mean, "
+        "held out, statistics of the batch; CPU minutes: of a training, median over seeds. Held-out crops are "
         "judged twice. Statistics of the batch: the norms "
         f"take them from the {record['setting']['images']} crops that are read together, as in training; the dense "
         "network of 2018 always worked like this. Running statistics: means over training batches, one crop at a time, "
@@ -89,6 +89,8 @@ def measured(record: dict[str, Any]) -> list[str]:
 
 def differences(record: dict[str, Any]) -> str:
     """What the differences of the tables are taken between."""
+    if len(report.seeds(record)) == 1:
+        return "The difference is between two trainings that share seed, initial weights and crops: it has no interval."
     return (
         "Each difference is between trainings that share seed, initial weights and crops. The interval is Student's "
         f"for the mean of {len(report.seeds(record))} seeds; it does not contain the choice of the judging crops, "

@@ -176,6 +176,26 @@ def test_the_page_shows_every_recipe_of_the_newest_trials():
     assert "nan" not in shown
 
 
+def compared(accuracies, better=0, steps=1000, seeds=3, chosen=None):
+    """A record of the two-by-two with these accuracies by cell and seed, and by running statistics 0.2, or `better`
+    than by those of the batch for the sparse network."""
+    cells = {
+        f"seed {seed}: {cell}": {
+            "cell": cell,
+            "seed": seed,
+            "scores": {
+                "nonzero_accuracy": values[seed] + better if better and cell == report.SPARSE else 0.2,
+                "class_share": [0.1, 0.5, 0.2, 0.1, 0.1],
+            },
+            "batch_scores": {"nonzero_accuracy": values[seed]},
+        }
+        for cell, values in accuracies.items()
+        for seed in range(seeds)
+    }
+    setting = {"size": 64, "steps": steps} | ({} if chosen is None else {"cells": chosen})
+    return {"cells": cells, "classes": list(CLASS_NAMES), "setting": setting}
+
+
 @pytest.mark.parametrize(
     ("sparse", "dense", "better", "verdict"),
     [
@@ -187,23 +207,8 @@ def test_the_page_shows_every_recipe_of_the_newest_trials():
     ],
 )
 def test_the_two_by_two_decides_on_sparse_against_dense_once_its_networks_have_learnt(sparse, dense, better, verdict):
-    by_cell = {report.SPARSE: sparse, report.DENSE: dense, report.BACKGROUND: (0.4, 0.4, 0.4)}
-    names = ["norms active, sites all", "norms all, sites active", *by_cell]
-    cells = {
-        f"seed {seed}: {cell}": {
-            "cell": cell,
-            "seed": seed,
-            "scores": {
-                "nonzero_accuracy": sparse[seed] + better if better and cell == report.SPARSE else 0.2,
-                "class_share": [0.1, 0.5, 0.2, 0.1, 0.1],
-            },
-            "batch_scores": {"nonzero_accuracy": by_cell.get(cell, sparse)[seed]},
-        }
-        for cell in names
-        for seed in range(3)
-    }
-    setting = {"size": 64, "steps": 1000}
-    record = {"cells": cells, "classes": list(CLASS_NAMES), "setting": setting}
+    others = {"norms active, sites all": sparse, "norms all, sites active": sparse, report.BACKGROUND: (0.4, 0.4, 0.4)}
+    record = compared({**others, report.SPARSE: sparse, report.DENSE: dense}, better)
     row = claims._dense(None, record)
     if verdict is None:
         assert row[1:] == ["not measured yet", "open"]
@@ -211,6 +216,42 @@ def test_the_two_by_two_decides_on_sparse_against_dense_once_its_networks_have_l
         assert row[2].startswith(verdict)
         assert "MIP everywhere 50.0 %" in row[1]
         assert not better or row[2].count("confirmed") == 2
+
+
+@pytest.mark.parametrize(
+    ("seeds", "verdict", "first"), [(3, "confirmed", "4,000 steps, 3 seeds"), (1, "refuted", "1,000 steps, 3 seeds")]
+)
+def test_the_longer_training_decides_if_it_has_several_seeds(seeds, verdict, first):
+    low, high, same = (0.70, 0.71, 0.69), (0.80, 0.82, 0.79), (0.75, 0.75, 0.75)
+    short = compared(dict.fromkeys(report.FOUR, same) | {report.SPARSE: low, report.DENSE: high})
+    longer = compared({report.SPARSE: high, report.DENSE: low}, 0, 4000, seeds, [report.SPARSE, report.DENSE])
+    row = claims._dense(None, short, longer)
+    assert row[2].startswith(verdict)
+    assert row[1].startswith(f"two-dimensional crops of 64 px, {first}, held out: ")
+    assert "4,000 steps, one seed, held out: sparse 80.0 %, dense twin 70.0 % by" in row[1] or seeds > 1
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob(two_by_two.LONG)), ids=lambda path: path.stem)
+def test_the_longer_two_by_two_is_shown_with_its_numbers(path):
+    record = json.loads(path.read_text())
+    shown = two_by_two.long_text(RESULTS).replace("\N{NO-BREAK SPACE}", " ")
+    for cell in (report.SPARSE, report.DENSE):
+        for measure in report.MEASURES:
+            assert report.spread(report.accuracies(record, cell, measure)) in shown
+    assert report.goal_sentence(record) in shown
+    assert report.time_sentence(record) in shown
+    assert "nan" not in shown.split("```{raw} html")[0]
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob(michel_trials.PATTERN)), ids=lambda path: path.stem)
+def test_the_trials_on_michel_electrons_are_shown_with_their_numbers(path):
+    record = json.loads(path.read_text())
+    shown = michel_trials.text(RESULTS).replace("\N{NO-BREAK SPACE}", " ")
+    for one in record["cells"].values():
+        assert percent(one["scores"]["nonzero_accuracy"]) in shown
+        assert percent(one["scores"]["attached"]["nonzero_accuracy"]) in shown
+        assert percent(one["scores"]["michel"]["identification_efficiency"]) in shown
+    assert "nan" not in shown
 
 
 @pytest.mark.parametrize(("gigabytes", "verdict"), [(4.7, "agrees, if"), (9.2, "2 times the slides' memory")])

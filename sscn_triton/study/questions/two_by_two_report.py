@@ -84,6 +84,12 @@ def timed(record: Record) -> list[dict[str, Any]]:
     return [record["cells"][name] for name in names if name in record["cells"]]
 
 
+def seeds_text(record: Record) -> str:
+    """Their number in words."""
+    number = len(seeds(record))
+    return "one seed" if number == 1 else f"{number} seeds"
+
+
 def runs(record: Record, cell: str) -> list[dict[str, Any]]:
     """The trainings of a cell with these seeds, in their order; there may be fewer of the fifth network."""
     names = [f"seed {seed}: {cell}" for seed in seeds(record)]
@@ -196,7 +202,7 @@ def time_sentence(record: Record) -> str:
     """The sparse network against its dense twin after equal CPU time, by both measures and at their best."""
     at_their_best, shorter, found = timed_best(record), timed(record), {}
     if at_their_best is None:
-        return "The dense twin was not trained for the CPU time of the sparse network."
+        return _time_by_curves(record)
     sparse = [record["cells"][f"seed {one['seed']}: {SPARSE}"] for one in shorter]
     for measure, name in MEASURES.items():
         dense = of_runs(shorter, measure)  # type: ignore[arg-type]
@@ -206,6 +212,21 @@ def time_sentence(record: Record) -> str:
         f"After equal CPU time ({shorter[0]['steps']:,} steps of the dense twin, with a schedule of this length, "
         f"against {record['setting']['steps']:,} of the sparse network), the sparse network minus its dense twin is "
         f"{told}; each at its best, {at_their_best.text()} points, {_judged(at_their_best)}."
+    )
+
+
+def _time_by_curves(record: Record) -> str:
+    """Where the dense twin is on its way when it has taken the CPU time of the sparse network."""
+    share = min(1.0, cpu_seconds(record, SPARSE) / cpu_seconds(record, DENSE))
+    curves = {cell: [one["curve"] for one in runs(record, cell)] for cell in (SPARSE, DENSE)}
+    means = {cell: 100 * np.mean([one["accuracy"] for one in some], axis=0) for cell, some in curves.items()}
+    steps = np.array(curves[DENSE][0]["iteration"])
+    place = int(np.searchsorted(steps, share * steps[-1], side="right")) - 1
+    return (
+        f"The dense twin was not trained for the CPU time of the sparse network with a schedule of its own. It takes "
+        f"{cpu_seconds(record, DENSE) / cpu_seconds(record, SPARSE):.1f} times as long; when it has taken as long as "
+        f"the whole training of the sparse network, at step {steps[place]:,} and with its learning rate still high, it "
+        f"labels {means[DENSE][place]:.1f} % in training, where the sparse network ends at {means[SPARSE][-1]:.1f} %."
     )
 
 
@@ -250,7 +271,9 @@ def constant(record: Record) -> tuple[str, float]:
 
 
 def spread(values: np.ndarray) -> str:
-    """Mean, lowest and highest of percentages."""
+    """Mean, lowest and highest of percentages; a single one alone."""
+    if len(values) == 1:
+        return f"{values[0]:.1f} %"
     return f"{values.mean():.1f} % ({values.min():.1f} to {values.max():.1f})"
 
 
@@ -315,6 +338,8 @@ def verdict(record: Record, measure: Measure = "batch_scores") -> str:
 
 
 def _judged(one: Effect) -> str:
+    if len(one.values) == 1:
+        return "which a single seed does not distinguish from chance"
     return "which these seeds distinguish from 0" if one.clear else "which these seeds do not distinguish from 0"
 
 

@@ -262,6 +262,21 @@ def test_each_network_is_compared_at_its_best_too() -> None:
     assert "(the sparse network) +10.0 ± 0.0" in measures_sentence(made)
 
 
+def test_without_a_training_of_equal_time_the_curves_tell_where_the_dense_twin_was() -> None:
+    made = record({CELLS[0].name: [0.8], CELLS[3].name: [0.9]})
+    made |= {"setting": {"cells": [CELLS[0].name, CELLS[3].name]}}
+    for name, seconds, accuracy in ((CELLS[0].name, 40.0, 0.8), (CELLS[3].name, 20.0, 0.9)):
+        curve = {"iteration": [1, 10, 20, 30, 40], "accuracy": [0.2, 0.3, 0.5, 0.7, accuracy]}
+        made["cells"][f"seed 0: {name}"] |= {"cpu_seconds": seconds, "curve": curve}
+    said = two_by_two_report.time_sentence(made)
+    assert "It takes 2.0 times as long" in said
+    assert "at step 20 and with its learning rate still high, it labels 50.0 % in training" in said
+    assert "ends at 90.0 %" in said
+    assert "+10.0 (one seed) points, which a single seed does not distinguish from chance" in measures_sentence(made)
+    assert two_by_two_report.spread(np.array([80.0])) == "80.0 %"
+    assert two_by_two_report.seeds_text(made) == "one seed"
+
+
 @pytest.mark.parametrize(
     ("dense", "expected"),
     [
