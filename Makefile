@@ -10,7 +10,7 @@ BOOK := book/_build/html
 
 help:
 	@echo "make study      train a sparse and a dense UResNet on simulated events; results in study/"
-	@echo "make test       the test suite and the notebooks (SSCN_DATA=folder adds the real events)"
+	@echo "make test       the test suite and the notebooks (SSCN_DATA=folder adds the PILArNet events)"
 	@echo "make test-deep  the test suite with its long cases and many more random ones"
 	@echo "make lint       ruff, mypy and the import contracts"
 	@echo "make dist       wheel and sdist in dist/, checked; \`make test-deep\` tries them in a bare environment"

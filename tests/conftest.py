@@ -1,6 +1,6 @@
 """Hypothesis profiles: "default" draws the same cases every time; "deep" (`make test-deep`) draws many more, new ones.
 
-The file also provides the folder of the real events and a build of the book. It makes the settings that Triton and
+The file also provides the folder of the PILArNet events and a build of the book. It makes the settings that Triton and
 PyTorch need before they are imported: Triton interprets kernels, and waiting threads sleep."""
 
 import os
@@ -44,10 +44,10 @@ settings.load_profile("default")
 
 @pytest.fixture(scope="session")
 def real_file() -> Path:
-    """The five real events; the environment variable SSCN_DATA names their folder."""
+    """The five PILArNet events; the environment variable SSCN_DATA names their folder."""
     folder = os.environ.get("SSCN_DATA")
     if not folder:
-        pytest.skip("SSCN_DATA is not set: it names the folder of small_192px.root, the real events")
+        pytest.skip("SSCN_DATA is not set: it names the folder of small_192px.root, the PILArNet events")
     path = Path(folder) / "small_192px.root"
     if not path.is_file():
         pytest.skip(f"SSCN_DATA={folder} holds no small_192px.root")

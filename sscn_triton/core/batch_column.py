@@ -16,7 +16,7 @@ from torch import Tensor
 
 MANY = 16  # a batch index with at least this many values is suspect; fewer are accepted without a warning
 HEAD, SAMPLE, LEAST = 16384, 256, 64  # rows examined; rows sampled to look for their neighbour; the fewest to judge by
-SHARE = 0.4  # least suspect share of sites with a neighbour; along spatial axes simulated and real images have 0.6-0.9
+SHARE = 0.4  # least suspect share of sites with a neighbour; along spatial axes images have 0.6-0.9
 ABOVE_CHANCE = 2.0  # the share must be this many times the filled fraction of the sites' bounding box
 COPIES = 0.995  # from this share of neighbours along the batch index on, all events are copies of one
 

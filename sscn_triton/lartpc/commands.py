@@ -96,7 +96,7 @@ class Statistics(ReadingOptions):
     Writes a page that compares voxels, occupancy, texture, class shares and tracks, with mean and median.
 
     Args:
-        file: event file, in any format that `sscn inspect` reads, such as one of real events.
+        file: event file, in any format that `sscn inspect` reads, such as one of PILArNet's.
         out: new HTML page to write; it needs no network.
         events: number of events to simulate.
         size: edge of the simulated images in voxels of 3 mm, 8 to 4096.

@@ -299,7 +299,7 @@ def test_the_drawing_marks_missing_and_excess_sites(check_reached, capsys):
     assert "    o x\n" in shown
 
 
-def test_the_growth_quoted_for_measured_events_is_theirs(real_file):
+def test_the_growth_quoted_for_events_of_pilarnet_is_theirs(real_file):
     growth = []
     for event in read_larcv(real_file):
         active = np.zeros((194,) * 3, bool)  # an image of 192 and its border
@@ -317,7 +317,7 @@ def test_the_growth_quoted_for_measured_events_is_theirs(real_file):
     assert quoted + f"{lowest[2]:.0f} to {highest[2]:.0f} after three" in text
 
 
-def test_the_sparsity_quoted_for_measured_events_is_theirs(real_file):
+def test_the_sparsity_quoted_for_events_of_pilarnet_is_theirs(real_file):
     voxels, around, dimensions = [], [], []
     for event in read_larcv(real_file):
         sites = np.pad(event.coordinates, ((0, 0), (1, 0)))
@@ -329,10 +329,10 @@ def test_the_sparsity_quoted_for_measured_events_is_theirs(real_file):
     share = [100 * number / 192**3 for number in (min(voxels), max(voxels))]
     assert f"have {min(voxels)} to {max(voxels)} voxels, an occupancy of {share[0]:.3f} to {share[1]:.3f} %" in text
     assert f"and {min(around):.1f} to {max(around):.1f} active voxels in a neighbourhood" in text
-    assert f"For the five measured events it is {min(dimensions):.2f} to {max(dimensions):.2f}." in text
+    assert f"For the five events of PILArNet it is {min(dimensions):.2f} to {max(dimensions):.2f}." in text
 
 
-def test_the_waste_quoted_for_measured_events_is_theirs(real_file):
+def test_the_waste_quoted_for_events_of_pilarnet_is_theirs(real_file):
     """For tiles of 32 rows, in the order of reading and sorted by the rank of their masks in a Gray code."""
     before, after = [], []
     for event in read_larcv(real_file):

@@ -27,7 +27,7 @@ class Bench(ReadingOptions):
         data: event file. If omitted, events are simulated.
         events: number of events, counted from the first. If omitted, all events of the file, or 5 simulated ones.
         size: edge of a simulated image in voxels.
-        copies: how often to repeat the events for a larger batch. With the five real events, 4 copies have 109,528
+        copies: how often to repeat the events for a larger batch. With the five PILArNet events, 4 copies have 109,528
             voxels and 37 copies have 1,013,134.
         repeat: number of timed steps; the result is their median.
         threads: number of threads.

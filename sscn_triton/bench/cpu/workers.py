@@ -18,7 +18,7 @@ TOLERANCE, UP_TO = 1e-3, 1 << 18
 """Maximum difference of two engines' logits, relative to the largest, for which they are timed. Above `UP_TO` voxels it
 grows in proportion, because SparseConvNet adds a batch norm's sums in float32, row after row, and its rounding error
 grows with the number of rows. Against float64 its logits were off by 1.8e-5, 5.3e-5 and 1.1e-3 at 27,382, 109,528 and
-1,013,134 voxels, this library's by 4e-6 at all three (five real events and copies of them, November 2026)."""
+1,013,134 voxels, this library's by 4e-6 at all three (five PILArNet events and copies of them, November 2026)."""
 STARTS = 3
 """Number of new processes per engine whose import and first step are timed."""
 SCRIPT = Path(__file__).with_name("engines.py")

@@ -1,1 +1,1 @@
-"""Events in numbers: the content of a file, and a comparison of simulated events with real ones."""
+"""Events in numbers: the content of a file, and a comparison of simulated events with those of PILArNet."""

@@ -1,4 +1,4 @@
-"""Statistics of events: the rows that compare simulated events with real ones."""
+"""Statistics of events: the rows that compare simulated events with those of PILArNet."""
 
 from __future__ import annotations
 
