@@ -67,6 +67,22 @@ def fcgf(clone, ME):
     return network, features, lambda net, f: net(ME.SparseTensor(f, sites)).F
 
 
+def mlreco(clone, ME, file, name):
+    """A network of lartpc_mlreco3d, whose `forward` casts to float32: what it does after that is repeated here."""
+    options = {"activation": {"name": "celu"}, "depth": 4}
+    configuration = dict.fromkeys(("uresnet", "uresnet_encoder", "res_encoder", "mobilenetv3"), options)
+    network = getattr(at(clone, f"mlreco.models.layers.common.{file}"), name)(configuration)
+    features, sites = cloud(ME, 1)
+
+    def run(net, f):
+        found = net.encoder(ME.SparseTensor(f, sites))
+        if name == "SparseResidualEncoder":
+            return net.linear1(net.pool(found["finalTensor"])).F
+        return net.decoder(found["finalTensor"], found["encoderTensors"])[-1].F
+
+    return network, features, run
+
+
 def bare(clone, name):
     """Let a package be found without its __init__, which imports other networks and what they need."""
     package = sys.modules[name] = types.ModuleType(name)
@@ -87,6 +103,14 @@ NETWORKS = {
     "MinkowskiEngine, MinkUNet14A in 4D": ("MinkowskiEngine", example, "minkunet", "MinkUNet14A", 4),
     "MinkowskiEngine, ResFieldNet14": ("MinkowskiEngine", example, "resnet", "ResFieldNet14", 3, True),
     "FCGF, ResUNetBN2C": ("FCGF", fcgf),
+    "lartpc_mlreco3d, UResNet": ("lartpc_mlreco3d", mlreco, "uresnet_layers", "UResNet"),
+    "lartpc_mlreco3d, SparseResidualEncoder": (
+        "lartpc_mlreco3d",
+        mlreco,
+        "cnn_encoder",
+        "SparseResidualEncoder",
+    ),
+    "lartpc_mlreco3d, MobileNetV3": ("lartpc_mlreco3d", mlreco, "mobilenet", "MobileNetV3"),
 }
 """For each name: the repository, the function that builds the network and runs it, and its other arguments."""
 
