@@ -53,7 +53,9 @@ def test_the_oldest_pytorch_that_the_project_allows_is_the_one_that_is_tested():
 
 def test_the_recipe_requires_what_the_project_requires():
     assert recipe_requirements("run") == requirements("dependencies")
-    assert recipe_requirements("run_constraints") == requirements("study") | requirements("hub")
+    assert recipe_requirements("run_constraints") == requirements("study") | requirements("parquet") | requirements(
+        "hub"
+    )
 
 
 def test_the_recipe_is_of_this_version():

@@ -42,6 +42,7 @@ HEAVY = (
     "matplotlib",
     "sklearn",
     "jsonargparse",
+    "pyarrow",
 )
 
 

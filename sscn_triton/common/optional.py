@@ -1,4 +1,4 @@
-"""Packages that `pip install sscn` omits and its extras `study` and `hub` install."""
+"""Packages that `pip install sscn` omits and its extras `study`, `parquet` and `hub` install."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ OPTIONAL = {
     "lightning": "lightning",
     "matplotlib": "matplotlib",
     "plotly": "plotly",
+    "pyarrow": "pyarrow",
     "scipy": "scipy",
     "sklearn": "scikit-learn",
     "tensorboard": "tensorboard",
@@ -20,8 +21,8 @@ OPTIONAL = {
 }
 """The package of each imported module: those of the extras and their dependencies."""
 
-HUB = ("huggingface_hub",)
-"""Modules of the extra `hub`; the others belong to `study`."""
+OTHER_EXTRAS = {"huggingface_hub": "hub", "pyarrow": "parquet"}
+"""The extra of each module that does not belong to `study`."""
 
 
 def require(*modules: str) -> None:
@@ -39,7 +40,7 @@ def missing(module: str) -> str:
 
 def install(module: str) -> str:
     """The command that installs a module of `OPTIONAL`."""
-    return f"pip install 'sscn[{'hub' if module in HUB else 'study'}]'"
+    return f"pip install 'sscn[{OTHER_EXTRAS.get(module, 'study')}]'"
 
 
 def is_optional(error: ModuleNotFoundError) -> bool:

@@ -12,6 +12,7 @@ from sscn_triton.lartpc.files.larcv3 import Larcv3Events
 from sscn_triton.lartpc.files.npz_csv import CsvEvents, CsvWriter, NpzEvents, NpzWriter
 from sscn_triton.lartpc.files.opening import create_events, open_events
 from sscn_triton.lartpc.files.pilarnet import PilarnetEvents
+from sscn_triton.lartpc.files.pilarnet_parquet import PilarnetParquetEvents
 from sscn_triton.lartpc.files.pilarnet_writer import PilarnetWriter
 from sscn_triton.lartpc.numbers.statistics import statistics
 from sscn_triton.lartpc.simulation.simulate import Recipe, simulate
@@ -39,6 +40,7 @@ __all__ = [
     "NpzEvents",
     "NpzWriter",
     "PilarnetEvents",
+    "PilarnetParquetEvents",
     "PilarnetWriter",
     "Prediction",
     "Recipe",

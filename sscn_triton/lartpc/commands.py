@@ -133,7 +133,7 @@ def statistics(options: Statistics) -> None:
 class Inspect(ReadingOptions):
     """Summarise an event file: counts, occupancy, class shares, energies.
 
-    Reads larcv2 ROOT, PILArNet-M and larcv3 HDF5, npz and CSV.
+    Reads larcv2 ROOT, larcv3 HDF5, PILArNet-M HDF5 and Parquet, npz and CSV.
 
     Args:
         file: the event file.

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sscn_triton import cli
-from sscn_triton.common.optional import HUB, OPTIONAL, install
+from sscn_triton.common.optional import OPTIONAL, OTHER_EXTRAS, install
 from sscn_triton.lartpc import open_events, simulate
 from sscn_triton.lartpc.files.opening import FORMATS
 from tests.support.events.formats import make, name_of
@@ -65,9 +65,10 @@ def extra(name: str) -> set[str]:
 
 
 def test_the_extras_have_the_optional_packages() -> None:
-    assert {OPTIONAL[module] for module in HUB} == extra("hub")
+    for module, name in OTHER_EXTRAS.items():
+        assert {OPTIONAL[module]} == extra(name)
     listed = extra("study")
-    studys = {package for module, package in OPTIONAL.items() if module not in HUB}
+    studys = {package for module, package in OPTIONAL.items() if module not in OTHER_EXTRAS}
     assert studys - listed == {"tqdm", "PyYAML"}  # the others depend on these
     assert listed <= studys
 
@@ -138,7 +139,7 @@ def test_every_command_names_a_missing_package(module: str, commands: list[list[
 
 @pytest.mark.parametrize("kind", FORMATS, ids=name_of)
 def test_readers_name_the_package_that_they_miss(kind: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    needed = {".root": "uproot", ".h5": "h5py"}
+    needed = {".root": "uproot", ".h5": "h5py", ".parquet": "pyarrow"}
     path = make(kind, tmp_path, [simulate(0, 0, 16)])  # type: ignore[arg-type]
     for module in needed.values():
         monkeypatch.setitem(sys.modules, module, None)
@@ -146,7 +147,8 @@ def test_readers_name_the_package_that_they_miss(kind: object, tmp_path: Path, m
         assert len(open_events(path)) == 1
         return
     with pytest.raises(
-        ImportError, match=rf"^needs the package {needed[path.suffix]}, .*: pip install 'sscn\[study\]'"
+        ImportError,
+        match=rf"^needs the package {needed[path.suffix]}, .*: {re.escape(install(needed[path.suffix]))}",
     ):
         open_events(path)
 

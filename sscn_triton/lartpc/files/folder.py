@@ -19,8 +19,8 @@ OPEN = 32
 class FolderEvents(EventFile):
     """The events of all event files in a folder, file by file in the order of their names; see `EventFile`.
 
-    Files are those whose names end with one of the suffixes, .root, .h5, .hdf5, .npz or .csv for `open_events`; hidden
-    files and subfolders are skipped. Raises EventFileError if the folder contains no event files.
+    Files are those whose names end with one of the suffixes, .root, .h5, .hdf5, .parquet, .npz or .csv for
+    `open_events`; hidden files and subfolders are skipped. Raises EventFileError if the folder contains no event files.
     """
 
     def __init__(self, path: Path, open_file: Callable[[Path], EventFile], suffixes: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ from sscn_triton.lartpc.files.larcv2 import LarcvEvents
 from sscn_triton.lartpc.files.larcv3 import Larcv3Events
 from sscn_triton.lartpc.files.npz_csv import CsvEvents, CsvWriter, NpzEvents, NpzWriter
 from sscn_triton.lartpc.files.pilarnet import PilarnetEvents
+from sscn_triton.lartpc.files.pilarnet_parquet import PilarnetParquetEvents
 from sscn_triton.lartpc.files.pilarnet_writer import PilarnetWriter
 from sscn_triton.lartpc.numbering import NO_TRUTH, check_meaning
 from sscn_triton.lartpc.projection import check_plane, project
@@ -54,6 +55,7 @@ FORMATS = (
     Format("larcv2 ROOT", b"root", (".root",), LarcvEvents, _LARCV | {"particles"}),
     Format("larcv3 HDF5", _HDF5, _H5, Larcv3Events, _LARCV | {"projection"}, group="Data"),
     Format("PILArNet-M HDF5", _HDF5, _H5, PilarnetEvents, frozenset({"truth_means"}), writer=PilarnetWriter),
+    Format("PILArNet-M Parquet", b"PAR1", (".parquet",), PilarnetParquetEvents, frozenset({"truth_means"})),
     Format("npz", b"PK\x03\x04", (".npz",), NpzEvents, _LARCV, writer=NpzWriter),
     Format("CSV", b"", (".csv",), CsvEvents, _LARCV, writer=CsvWriter),
 )
@@ -93,9 +95,9 @@ def open_events(
     projection: int | None = None,
     conventions: str | None = None,
 ) -> EventFile:
-    """Open the events of a file: larcv2 ROOT, PILArNet-M HDF5, larcv3 HDF5, npz, or CSV, recognised by its first bytes
-    or, failing that, its name; for a folder, those of all such files in it (`FolderEvents`). `EventFile` documents how
-    events are read and which errors are raised.
+    """Open the events of a file: larcv2 ROOT, larcv3 HDF5, PILArNet-M HDF5 or Parquet, npz, or CSV, recognised by its
+    first bytes or, failing that, its name; for a folder, those of all such files in it (`FolderEvents`). `EventFile`
+    documents how events are read and which errors are raised.
 
     labels: "slides" for the labels of the file, "attached" to relabel detached delta rays and Michel electrons as
     shower (`relabel`). plane: y, u or v for the image of three-dimensional events on that wire plane (`project`).
@@ -152,7 +154,7 @@ def _check_options(given: dict[str, Any]) -> None:
 
 def _open(path: Path, options: dict[str, Any], shapes: bool) -> EventFile:
     kind = find_format(path)
-    if shapes and kind.reader is PilarnetEvents:
+    if shapes and kind.reader in (PilarnetEvents, PilarnetParquetEvents):
         options = {"truth_means": "shapes", **options}
     without_labels = options.get("truth") == NO_TRUTH and "truth" not in kind.options
     options = {name: value for name, value in options.items() if not (without_labels and name == "truth")}

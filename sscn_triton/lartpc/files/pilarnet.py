@@ -60,7 +60,7 @@ class PilarnetEvents(EventFile):
         return open_hdf5(self.path)
 
     def _count(self) -> int:
-        names = self._try("", lambda: self.handle.names())
+        names = self._try("", self.handle.names)
         missing = [name for name in ("point", "cluster") if name not in names]
         if missing:
             found = ", ".join(f"{name} ({self._try(name, lambda name=name: self.handle.kind(name))})" for name in names)

@@ -1,8 +1,8 @@
 """A damaged event file gives an error that names it, or the original events: no crash, no hang, no other data.
 
-Undetectable damage: flipped bits in files without checksums. These are public PILArNet-M files, CSV files of other
-programs, the parts of larcv2 files that ROOT stored uncompressed (short lists of particle numbers that do not shrink),
-and the structure of larcv3 files (one case in a thousand, none of those tried by default).
+Undetectable damage: flipped bits in files without checksums. These are public PILArNet-M files (HDF5 and Parquet), CSV
+files of other programs, the parts of larcv2 files that ROOT stored uncompressed (short lists of particle numbers that
+do not shrink), and the structure of larcv3 files (one case in a thousand, none of those tried by default).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-for needed in ("h5py", "uproot"):
+for needed in ("h5py", "pyarrow", "uproot"):
     pytest.importorskip(needed)
 
 from tests.support.events.formats import FORMATS, name_of  # noqa: E402
 
-WITHOUT_CHECKSUMS = ("public.h5", "plain.csv")
-FILES = (*map(name_of, FORMATS), *WITHOUT_CHECKSUMS)
+WITHOUT_CHECKSUMS = ("public.h5", "PILArNet-M.parquet", "plain.csv")
+FILES = tuple(dict.fromkeys((*map(name_of, FORMATS), *WITHOUT_CHECKSUMS)))
 CASES = 60  # per file
 
 Cases = list[dict[str, str]]

@@ -128,7 +128,7 @@ def test_an_entry_that_was_never_filled_is_an_empty_event(tmp_path: Path, kind: 
         assert [len(events[i]) for i in (4, 2, 0)] == [len(given[i]) for i in (4, 2, 0)]
         for event, original in zip(events, given, strict=True):
             assert np.array_equal(np.sort(event.energy), np.sort(original.energy))
-            if where != "all" or kind.writer:
+            if kind.writer or (where != "all" and kind.name != "PILArNet-M Parquet"):  # public images have one shape
                 assert (event.spatial_shape, event.voxel_size) == (original.spatial_shape, original.voxel_size)
 
 

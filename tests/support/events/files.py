@@ -1,4 +1,4 @@
-"""Writes files as other programs would (PILArNet-M of three versions, larcv3), and compares events."""
+"""Writes files as other programs would (PILArNet-M of three versions and in Parquet, larcv3), and compares events."""
 
 from __future__ import annotations
 
@@ -57,6 +57,23 @@ def write_pilarnet(path: Path, events: Rows) -> Path:
             dataset = file.create_dataset(name, (len(events),), h5py.vlen_dtype(np.dtype(kind)))
             for number, rows in enumerate(events):
                 dataset[number] = np.asarray(rows[place], dtype=kind).ravel()
+    return path
+
+
+def write_parquet(path: Path, events: Rows, group: int = 2, **columns: list[object]) -> Path:
+    """The rows of `write_pilarnet` as columns of lists, and more columns; `group` events per row group."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    kinds = {"point": "f4", "cluster": "i4", "cluster_extra": "f4", "cluster_extra_2": "f4", "interaction_extra": "f4"}
+    lists = {
+        name: [np.asarray(rows[place], kind).ravel() for rows in events]
+        for place, (name, kind) in enumerate(kinds.items())
+        if len(events[0]) > place and (name != "cluster_extra" or any(rows[2].size for rows in events))
+    }
+    types = {name: pa.list_(pa.int32() if kinds[name] == "i4" else pa.float32()) for name in lists}
+    arrays = {name: pa.array(values, types[name]) for name, values in lists.items()}
+    parquet.write_table(pa.table({**columns, **arrays}), path, row_group_size=group)
     return path
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from sscn_triton.lartpc import Event, create_events
 from sscn_triton.lartpc.files.opening import FORMATS, Format
-from tests.support.events.files import write_larcv3
+from sscn_triton.lartpc.files.pilarnet_rows import as_rows
+from tests.support.events.files import write_larcv3, write_parquet
 from tests.support.events.larcv import LABELS, Trees, unfill, write_larcv
 
 Maker = Callable[[Path, Sequence[Event]], Path]
@@ -39,6 +40,10 @@ def as_larcv3(path: Path, events: Sequence[Event]) -> Path:
     return write_larcv3(path, entries, unset=True)
 
 
+def as_parquet(path: Path, events: Sequence[Event]) -> Path:
+    return write_parquet(path, [as_rows(event) for event in events])
+
+
 def as_ours(path: Path, events: Sequence[Event]) -> Path:
     with create_events(path) as writer:
         for event in events:
@@ -50,6 +55,7 @@ MAKERS: dict[str, Maker] = {
     "larcv2 ROOT": as_larcv2,
     "larcv3 HDF5": as_larcv3,
     "PILArNet-M HDF5": as_ours,
+    "PILArNet-M Parquet": as_parquet,
     "npz": as_ours,
     "CSV": as_ours,
 }
