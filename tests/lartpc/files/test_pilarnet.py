@@ -12,6 +12,7 @@ import pytest
 
 from sscn_triton.lartpc import (
     CLASS_NAMES,
+    Event,
     EventFileError,
     PilarnetEvents,
     PilarnetWriter,
@@ -345,12 +346,17 @@ def test_many_processes_read_one_file(written: Path, method: str) -> None:
     assert _energies(pickle.loads(pickle.dumps(events))) == expected
 
 
+def _name(event: Event) -> str:
+    """For workers that are not forked, which is the default from Python 3.14 on: they cannot get a lambda."""
+    return event.name
+
+
 def test_a_data_loader_may_have_workers(written: Path) -> None:
     from torch.utils.data import DataLoader
 
     events = open_events(written)
     expected = [event.name for event in events]
-    loader = DataLoader(events, batch_size=None, num_workers=2, collate_fn=lambda event: event.name)
+    loader = DataLoader(events, batch_size=None, num_workers=2, collate_fn=_name)
     assert list(loader) == expected
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sscn_triton.lartpc import EventFileError, PilarnetParquetEvents, numbering, open_events
+from sscn_triton.lartpc import Event, EventFileError, PilarnetParquetEvents, numbering, open_events
 
 pytest.importorskip("h5py")
 pa = pytest.importorskip("pyarrow")
@@ -113,6 +113,10 @@ def test_long_lists_are_read_too(tmp_path: Path) -> None:
     assert same_event(event, open_events(write_pilarnet(tmp_path / "a.h5", [public_rows(3)]))[0])
 
 
+def _name(event: Event) -> str:
+    return event.name
+
+
 def test_workers_of_a_data_loader_read_a_folder_of_files(tmp_path: Path) -> None:
     from torch.utils.data import DataLoader
 
@@ -120,5 +124,5 @@ def test_workers_of_a_data_loader_read_a_folder_of_files(tmp_path: Path) -> None
         write_parquet(tmp_path / f"{stem}.parquet", different(3))
     events = open_events(tmp_path)
     assert [len(event) for event in events[4:6]] == [7, 7]
-    loader = DataLoader(events, batch_size=None, num_workers=2, collate_fn=lambda event: event.name)
+    loader = DataLoader(events, batch_size=None, num_workers=2, collate_fn=_name)
     assert list(loader) == [f"{stem}.parquet:{number}" for stem in "ab" for number in range(5)]
