@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from sscn_triton.ops import sites
 from sscn_triton.ops.between import between_rules
+from sscn_triton.ops.registration import direct
 from sscn_triton.ops.rules import Rules, as_rules
 from sscn_triton.relation import Axes, output_shape, transposed_output_shape
+
+_submanifold_rules, _unique_sites = direct(sites.submanifold_rules), direct(sites.unique_sites)
+_strided_rules, _transposed_rules = direct(sites.strided_rules), direct(sites.transposed_rules)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +46,7 @@ class Rulebook:
 
 def submanifold(coordinates: Tensor, kernel_size: Axes, dilation: Axes) -> Rulebook:
     """Rules from the sites ``[N, 1 + D]`` to themselves."""
-    rules = sites.submanifold_rules(coordinates, kernel_size, dilation)
+    rules = _submanifold_rules(coordinates, kernel_size, dilation)
     return Rulebook(as_rules(rules), len(coordinates), len(coordinates))
 
 
@@ -52,7 +55,7 @@ def strided(
 ) -> tuple[Rulebook, Tensor, Axes | None]:
     """Rules to every site that some input reaches, those sites in lexicographic order, and their spatial shape."""
     bounds = None if shape is None else output_shape(shape, kernel_size, stride, padding, dilation)
-    reached, *rules = sites.strided_rules(coordinates, kernel_size, stride, padding, dilation, bounds or ())
+    reached, *rules = _strided_rules(coordinates, kernel_size, stride, padding, dilation, bounds or ())
     return Rulebook(as_rules(rules), len(coordinates), len(reached)), reached, bounds
 
 
@@ -69,7 +72,7 @@ def transposed(
     bounds = None
     if shape is not None:
         bounds = transposed_output_shape(shape, kernel_size, stride, padding, dilation, output_padding)
-    reached, *rules = sites.transposed_rules(coordinates, kernel_size, stride, padding, dilation, bounds or ())
+    reached, *rules = _transposed_rules(coordinates, kernel_size, stride, padding, dilation, bounds or ())
     return Rulebook(as_rules(rules), len(coordinates), len(reached)), reached, bounds
 
 
@@ -81,4 +84,4 @@ def between(coordinates: Tensor, targets: Tensor, offsets: Sequence[Axes]) -> Ru
 
 def unique(coordinates: Tensor) -> tuple[Tensor, Tensor]:
     """``(first, inverse)``: where each distinct site first appears, and for every row the position of its site."""
-    return torch.ops.sscn.unique_sites(coordinates)
+    return _unique_sites(coordinates)

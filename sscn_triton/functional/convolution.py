@@ -15,8 +15,8 @@ from sscn_triton.functional.fused_inputs import NOTHING, Fused
 from sscn_triton.functional.normalization import normalize_by
 from sscn_triton.functional.steps import Path, step_back, strided_step, transposed_step
 from sscn_triton.ops.checks import HALVES
-from sscn_triton.ops.convolution import convolution
-from sscn_triton.ops.fused import fused_convolution
+from sscn_triton.ops.convolution import direct_convolution
+from sscn_triton.ops.fused import direct_fused
 from sscn_triton.ops.norm import flattened
 from sscn_triton.relation import Axes, Size, per_axis, volume
 
@@ -41,10 +41,12 @@ def submanifold_conv(
         dilation: distance between taps.
         along: work fused with the convolution: a norm before it, a residual and moments after it.
     """
-    kernel = per_axis(kernel_size, x.ndim, "kernel_size", 1)
-    spread = per_axis(dilation, x.ndim, "dilation", 1)
+    features, grid = x.features, x.grid
+    ndim = grid.ndim
+    kernel = per_axis(kernel_size, ndim, "kernel_size", 1)
+    spread = per_axis(dilation, ndim, "dilation", 1)
     weight = _checked_weight(x, weight, bias, kernel)
-    return _convolved(x.features, weight, bias, x.grid.submanifold(kernel, spread), along, x.grid, x.path)
+    return _convolved(features, weight, bias, grid.submanifold(kernel, spread), along, grid, x.path)
 
 
 @by_name
@@ -136,7 +138,7 @@ def convolve(features: Tensor, weight: Tensor, bias: Tensor | None, rules: Ruleb
             f"got shape {tuple(features.shape)}"
         )
     features, weight, bias = _of_one_type(features, weight, bias)
-    return convolution(features, weight, rules.rules, rules.output_count, bias)
+    return direct_convolution(features, weight, rules.rules, rules.output_count, bias)
 
 
 def _convolved(
@@ -149,10 +151,10 @@ def _convolved(
     arguments: Any = weight, rules.rules, rules.output_count, bias, last
     moments = along.moments is not None and not features.is_meta and last is residual
     if along.norm is None and not moments:
-        output, moments_buffer = convolution(rows, *arguments), None
+        output, moments_buffer = direct_convolution(rows, *arguments), None
     else:
         arguments = (*arguments, *flattened(along.norm), moments, rows.dtype)
-        output, moments_buffer = fused_convolution(rows if along.norm is None else features, *arguments)
+        output, moments_buffer = direct_fused(rows if along.norm is None else features, *arguments)
     if last is not residual and residual is not None:
         output = output + residual
     if moments and moments_buffer is not None and along.moments is not None:
@@ -162,17 +164,19 @@ def _convolved(
 
 def _of_one_type(features: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
     """The three in the type of the products. Under autocast to 16 bits, weight and bias may stay float32."""
-    device = features.device.type
+    device, kind = features.device, features.dtype
+    if device.type == "meta":
+        return features, weight, bias
     for name, value in (("weight", weight), ("bias", bias)):
-        if value is not None and value.device != features.device and device != "meta":
-            raise ValueError(f"features are on {features.device}, {name} is on {value.device}: put both on one device")
-    if device != "meta" and torch.is_autocast_enabled(device):
-        dtype = torch.get_autocast_dtype(device)
+        if value is not None and value.device != device:
+            raise ValueError(f"features are on {device}, {name} is on {value.device}: put both on one device")
+    if torch.is_autocast_enabled(device.type):
+        dtype = torch.get_autocast_dtype(device.type)
         features = features.to(dtype)
         if weight.dtype is not torch.float32 or dtype not in HALVES:
             weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
-    elif device != "meta" and (features.dtype != weight.dtype or (bias is not None and bias.dtype != weight.dtype)):
-        given = f"features {features.dtype}, weight {weight.dtype}"
+    elif weight.dtype is not kind or (bias is not None and bias.dtype is not kind):
+        given = f"features {kind}, weight {weight.dtype}"
         given += "" if bias is None else f", bias {bias.dtype}"
         raise TypeError(f"features, weight and bias must have one dtype, got {given}; convert one, or use autocast")
     return features, weight, bias
@@ -192,12 +196,12 @@ def _checked_residual(residual: SparseTensor, grid: Grid, weight: Tensor) -> Ten
 def _checked_weight(x: SparseTensor, weight: Tensor, bias: Tensor | None, kernel_size: Axes) -> Tensor:
     taps, channels = volume(kernel_size), x.features.shape[1]
     weight = weight.unsqueeze(1) if weight.ndim == 3 else weight
-    if weight.ndim != 4 or weight.shape[0] != taps or weight.shape[1] * weight.shape[2] != channels:
+    shape = weight.shape
+    if len(shape) != 4 or shape[0] != taps or shape[1] * shape[2] != channels:
         raise ValueError(
             f"weight must be [taps, in, out] or [taps, groups, in / groups, out / groups] with {taps} taps and "
-            f"{channels} channels in, got shape {tuple(weight.shape)}"
+            f"{channels} channels in, got shape {tuple(shape)}"
         )
-    channels_out = weight.shape[1] * weight.shape[3]
-    if bias is not None and tuple(bias.shape) != (channels_out,):
-        raise ValueError(f"bias must be [{channels_out}], got shape {tuple(bias.shape)}")
+    if bias is not None and tuple(bias.shape) != (shape[1] * shape[3],):
+        raise ValueError(f"bias must be [{shape[1] * shape[3]}], got shape {tuple(bias.shape)}")
     return weight

@@ -69,10 +69,10 @@ def batch_norm_of(
     if not training and running_mean is not None and running_var is not None:
         return Norm(running_mean, running_var, weight, bias, eps, leakiness, False)
     if moments is None:
-        moments = kernels.moments(features.detach())
+        moments = kernels.direct_moments(features.detach())
     if momentum is None and batches is not None and features.shape[0]:
         batches.add_(1)
-    mean, variance = kernels.statistics(
+    mean, variance = kernels.direct_statistics(
         moments, features.shape[0], features.shape[1], running_mean, running_var, batches, momentum
     )
     return Norm(mean, variance, weight, bias, eps, leakiness, True)
@@ -83,7 +83,7 @@ def normalize_by(features: Tensor, norm: Norm, residual: Tensor | None = None) -
     if residual is not None:
         residual = residual.to(features.dtype)
     mean, variance, weight, bias, eps, leakiness, moving = norm
-    return kernels.normalize(features, mean, variance, weight, bias, residual, eps, leakiness, moving)
+    return kernels.direct_normalize(features, mean, variance, weight, bias, residual, eps, leakiness, moving)
 
 
 class _SumOverProcesses(torch.autograd.Function):

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from sscn_triton.ops import checks
 from sscn_triton.ops.cpu import convolution as cpu
-from sscn_triton.ops.registration import operator
+from sscn_triton.ops.registration import direct, operator
 from sscn_triton.ops.rules import as_rules, read_backwards
 
 
@@ -51,9 +51,9 @@ def _convolution_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     by_features, by_weight, _, _, by_bias, by_residual = ctx.needs_input_grad[:6]
     grad_features = grad_weight = None
     if by_features:
-        grad_features = convolution(grad, weight.transpose(2, 3), read_backwards(rules), features.shape[0])
+        grad_features = direct_convolution(grad, weight.transpose(2, 3), read_backwards(rules), features.shape[0])
     if by_weight:
-        grad_weight = weight_gradient(features, grad, rules, weight.shape[1], weight.dtype)
+        grad_weight = direct_weight_gradient(features, grad, rules, weight.shape[1], weight.dtype)
     grad_bias = grad.sum(0, dtype=weight.dtype) if by_bias else None
     return grad_features, grad_weight, None, None, grad_bias, grad if by_residual else None
 
@@ -106,9 +106,9 @@ def _weight_gradient_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     features, grad_output, *rules = ctx.saved_tensors
     grad_features = grad_grad_output = None
     if ctx.needs_input_grad[0]:
-        grad_features = convolution(grad_output, grad.transpose(2, 3), read_backwards(rules), features.shape[0])
+        grad_features = direct_convolution(grad_output, grad.transpose(2, 3), read_backwards(rules), features.shape[0])
     if ctx.needs_input_grad[1]:
-        grad_grad_output = convolution(features, grad, rules, grad_output.shape[0])
+        grad_grad_output = direct_convolution(features, grad, rules, grad_output.shape[0])
     return grad_features, grad_grad_output, None, None, None
 
 
@@ -127,3 +127,6 @@ def weight_gradient(
     from sscn_triton.ops.triton import weight_gradient as triton
 
     return triton.weight_gradient(features, grad_output, as_rules(rules), groups, dtype=dtype)
+
+
+direct_convolution, direct_weight_gradient = direct(convolution), direct(weight_gradient)

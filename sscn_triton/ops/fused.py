@@ -20,20 +20,20 @@ from torch import Tensor
 
 from sscn_triton.ops import checks
 from sscn_triton.ops.checks import moments_size
-from sscn_triton.ops.convolution import convolution, weight_gradient
+from sscn_triton.ops.convolution import direct_convolution, direct_weight_gradient
 from sscn_triton.ops.cpu import convolution as cpu
 from sscn_triton.ops.cpu import normalization
+from sscn_triton.ops.cpu.jobs import Step
 from sscn_triton.ops.dtypes import of_type, widened
 from sscn_triton.ops.norm import Norm
 from sscn_triton.ops.normalization import (
+    direct_normalize,
     for_loops,
     moments_cpu,
     norm_gradients,
-    normalize,
-    normalized_cpu,
     rising_and_sums,
 )
-from sscn_triton.ops.registration import operator
+from sscn_triton.ops.registration import direct, operator
 from sscn_triton.ops.rules import as_rules, read_backwards
 
 
@@ -55,10 +55,22 @@ def _fused_cpu(
     dtype: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor]:
     kind = dtype or weight.dtype
+    steps: list[Step] = []
     if mean is not None and variance is not None:
-        features = normalized_cpu(features, Norm(mean, variance, norm_weight, norm_bias, eps, leakiness, moving))
-    output = cpu.convolve(features, weight.to(kind), as_rules(rules), output_count, bias, residual, kind)
-    return output, moments_cpu(output) if with_moments else widened(output).new_empty(0)
+        x, norm = for_loops(features, Norm(mean, variance, norm_weight, norm_bias, eps, leakiness, moving))
+        features, steps = normalization.normalize(x, norm)
+    rounded = weight if weight.dtype is kind else weight.to(kind)
+    output, more = cpu.convolution(features, rounded, as_rules(rules), output_count, bias, residual)
+    moments = output.new_empty(moments_size(*output.shape) if with_moments else 0)
+    steps += more
+    if output.dtype is kind:
+        if with_moments and output.numel():
+            steps.append(normalization.moments(output, moments))
+        cpu.run_rules(steps)
+        return output, moments
+    cpu.run_rules(steps)
+    output = output.to(kind)
+    return output, moments_cpu(output) if with_moments else moments
 
 
 def _fused_fake(
@@ -108,10 +120,10 @@ def _fused_gradients(
     by_features, by_weight, *by_norm = needed
     grad_features = grad_weight = grad_norm_weight = grad_norm_bias = None
     if by_weight:
-        rows = features if norm is None else normalize(features, *norm[:4], None, *norm[4:])
-        grad_weight = weight_gradient(rows.to(grad.dtype), grad, rules, weight.shape[1], weight.dtype)
+        rows = features if norm is None else direct_normalize(features, *norm[:4], None, *norm[4:])
+        grad_weight = direct_weight_gradient(rows.to(grad.dtype), grad, rules, weight.shape[1], weight.dtype)
     if by_features or any(by_norm):
-        grad_features = convolution(grad, weight.transpose(2, 3), read_backwards(rules), features.shape[0])
+        grad_features = direct_convolution(grad, weight.transpose(2, 3), read_backwards(rules), features.shape[0])
         if norm is None:
             return grad_features.to(features.dtype), grad_weight, None, None
         wanted = (by_features, False, False, *by_norm, False)
@@ -124,14 +136,17 @@ def _known_gradients(
 ) -> Gradients:
     """`_fused_gradients` with a norm, by one operator that cannot be differentiated again."""
     by_features, by_weight, by_norm = needed[0], needed[1], needed[2] or needed[3]
-    grad_features, grad_weight, sums = fused_gradients(
+    grad_features, grad_weight, sums = direct_gradients(
         grad, features, weight, rules, *norm, by_features, by_weight, by_norm
     )
+    grad_weight_of_norm = grad_bias = None
+    if by_norm:
+        grad_bias, grad_weight_of_norm = sums.unbind()
     return (
         grad_features if by_features else None,
         grad_weight if by_weight else None,
-        sums[1].to(norm.weight.dtype) if needed[2] and norm.weight is not None else None,
-        sums[0].to(norm.bias.dtype) if needed[3] and norm.bias is not None else None,
+        None if grad_weight_of_norm is None or norm.weight is None else grad_weight_of_norm.to(norm.weight.dtype),
+        None if grad_bias is None or norm.bias is None else grad_bias.to(norm.bias.dtype),
     )
 
 
@@ -200,21 +215,29 @@ def _fused_gradients_cpu(
 ) -> tuple[Tensor, Tensor, Tensor]:
     x, norm = for_loops(features, Norm(mean, variance, norm_weight, norm_bias, eps, leakiness, moving))
     forwards = as_rules(rules)
-    grad_features = grad_weight = sums = rows = None
+    steps: list[Step] = []
+    slope = partial = sums = rows = None
     if by_features or by_norm:
-        backwards = forwards.read_backwards()
-        rounded = weight.to(grad_output.dtype)
-        rising = cpu.convolve(grad_output, rounded.transpose(2, 3), backwards, len(x), dtype=x.dtype)
+        rounded = weight if weight.dtype is grad_output.dtype else weight.to(grad_output.dtype)
+        rising, steps = cpu.input_gradient(grad_output, rounded, forwards, x.shape[0])
         rows = torch.empty_like(x) if by_weight else None
-        sums = normalization.rising(rising, x, norm, into=rising, normalized=rows)
+        sums, more = normalization.rising(rising, x, norm, into=rising, normalized=rows)
+        steps += more
         if by_features:
             known = sums if moving else None
-            slope = normalization.slope(rising, x, norm, known, len(x), into=rising)
-            grad_features = of_type(slope, features.dtype)
+            slope, more = normalization.slope(rising, x, norm, known, x.shape[0], into=rising)
+            steps += more
     if by_weight:
-        rows = normalization.normalize(x, norm) if rows is None else rows
-        grad_weight = cpu.weight_gradient(rows, grad_output, forwards, weight.shape[1], weight.dtype)
-    return _or_empty(grad_features, features), _or_empty(grad_weight, weight), _or_empty(sums, x)
+        if rows is None:
+            rows, steps = normalization.normalize(x, norm)
+        partial, more = cpu.weight_sums(rows, grad_output, forwards, weight.shape[1])
+        steps += more
+    cpu.run_rules(steps)
+    return (
+        features.new_empty(0) if slope is None else of_type(slope, features.dtype),
+        weight.new_empty(0) if partial is None else cpu.weight_total(partial, weight.dtype),
+        x.new_empty(0) if sums is None else sums,
+    )
 
 
 def _or_empty(found: Tensor | None, like: Tensor) -> Tensor:
@@ -282,3 +305,6 @@ def fused_gradients(
             linear, known = norm._replace(bias=None, leakiness=1.0), sums if moving else None
             grad_features, _ = gradient(rising, features, linear, None, known, count)
     return _or_empty(grad_features, features), _or_empty(grad_weight, weight), _or_empty(sums, widened(features))
+
+
+direct_fused, direct_gradients = direct(fused_convolution), direct(fused_gradients)

@@ -20,21 +20,23 @@ from torch import Tensor
 from sscn_triton.ops import checks
 from sscn_triton.ops.checks import moments_size
 from sscn_triton.ops.cpu import normalization as cpu
+from sscn_triton.ops.cpu.jobs import Step, run
 from sscn_triton.ops.dtypes import of_type, sum_type, widened
 from sscn_triton.ops.norm import Norm, with_residual
-from sscn_triton.ops.registration import operator
+from sscn_triton.ops.registration import direct, operator
 
 
-def _moments_fake(features: Tensor) -> Tensor:
+def empty_moments(features: Tensor) -> Tensor:
+    """The moments of rows without their values."""
     return widened(features).new_empty(moments_size(*features.shape))
 
 
 def moments_cpu(features: Tensor) -> Tensor:
     """`moments`, computed by compiled loops."""
     rows, channels = features.shape
-    found = _moments_fake(features)
+    found = empty_moments(features)
     if rows and channels:
-        cpu.moments(_wide(features), found)
+        run(cpu.moments(_wide(features), found))
     return found
 
 
@@ -43,7 +45,7 @@ def _wide(features: Tensor) -> Tensor:
     return of_type(features, sum_type(features))
 
 
-@operator(check=checks.rows, cpu=moments_cpu, fake=_moments_fake)
+@operator(check=checks.rows, cpu=moments_cpu, fake=empty_moments)
 def moments(features: Tensor) -> Tensor:
     """The moments of rows ``[N, C]``."""
     from sscn_triton.ops.triton import statistics as triton
@@ -66,11 +68,11 @@ def _statistics_cpu(
 ) -> tuple[Tensor, Tensor]:
     if not rows:
         return moments.new_zeros(channels), moments.new_zeros(channels)
-    if batches is not None and momentum is not None:
-        batches.add_(1)
     step = 1 / float(batches) if momentum is None and batches is not None else momentum or 0.0
     running = _of_type(moments, running_mean, running_var)
     mean, variance = cpu.statistics(moments, rows, channels, running[0], running[1], step)
+    if batches is not None and momentum is not None:
+        batches.add_(1)
     for kept, moved in zip((running_mean, running_var), running, strict=True):
         if kept is not None and moved is not kept:
             kept.copy_(moved)
@@ -117,7 +119,15 @@ def normalized_cpu(features: Tensor, norm: Norm, residual: Tensor | None = None)
     """`normalize` by compiled loops; the result has the type of the computation."""
     x, norm = for_loops(features, norm)
     (added,) = _of_type(x, residual)
-    return cpu.normalize(x, norm, added)
+    return _computed(cpu.normalize(x, norm, added))
+
+
+def _computed(promised: tuple[Tensor, list[Step]]) -> Tensor:
+    """The result of steps, which run now."""
+    result, steps = promised
+    if steps:
+        run(*steps)
+    return result
 
 
 def _normalize_cpu(features: Tensor, *terms: Any) -> Tensor:
@@ -191,12 +201,12 @@ def norm_gradients(
     numbers: Any = (norm.eps, norm.leakiness)
     sums = None
     if by_weight or by_bias or (by_features and norm.moving):
-        sums = slopes(*given, *numbers)
+        sums = direct_slopes(*given, *numbers)
     grad_features = grad_residual = None
     if by_features or by_residual:
         known = sums if norm.moving else None
         given = (*given, known, features.shape[0])
-        grad_features, grad_residual = slope(*given, *numbers)
+        grad_features, grad_residual = direct_slope(*given, *numbers)
     return (
         grad_features,
         sums[1].to(norm.weight.dtype) if sums is not None and norm.weight is not None else None,
@@ -245,14 +255,14 @@ def _rising_and_sums_cpu(grad: Tensor, features: Tensor, norm: Norm, residual: T
     wide = of_type(grad, x.dtype)
     into = torch.empty_like(wide) if wide is grad else wide
     (added,) = _of_type(x, residual)
-    return into, cpu.rising(wide, x, norm, added, into)
+    return into, _computed(cpu.rising(wide, x, norm, added, into))
 
 
 def _slopes_cpu(grad: Tensor, features: Tensor, *terms: Any) -> Tensor:
     norm, residual = with_residual(*terms)
     x, norm = for_loops(features, norm)
     (added,) = _of_type(x, residual)
-    return cpu.rising(of_type(grad, x.dtype), x, norm, added)
+    return _computed(cpu.rising(of_type(grad, x.dtype), x, norm, added))
 
 
 def _slopes_fake(grad: Tensor, features: Tensor, *_: Any) -> Tensor:
@@ -284,8 +294,8 @@ def _slope_cpu(grad: Tensor, features: Tensor, *norm: Any) -> tuple[Tensor, Tens
     if leakiness != 1:
         rising, _ = _rising_and_sums_cpu(grad, x, given, residual)
     (known,) = _of_type(x, sums)
-    slope = cpu.slope(of_type(rising, x.dtype), x, given, known, count).to(features.dtype)
-    return slope, features.new_empty(0) if residual is None else rising.to(residual.dtype, copy=True)
+    slope = _computed(cpu.slope(of_type(rising, x.dtype), x, given, known, count))
+    return slope.to(features.dtype), features.new_empty(0) if residual is None else rising.to(residual.dtype, copy=True)
 
 
 def _slope_fake(grad: Tensor, features: Tensor, *norm: Any) -> tuple[Tensor, Tensor]:
@@ -316,3 +326,7 @@ def slope(
 
     norm = Norm(mean, variance, weight, bias, eps, leakiness)
     return triton.gradient(grad, features, norm, residual, sums, count)
+
+
+direct_moments, direct_statistics, direct_normalize = direct(moments), direct(statistics), direct(normalize)
+direct_slopes, direct_slope = direct(slopes), direct(slope)

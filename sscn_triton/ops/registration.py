@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 
+from sscn_triton.ops.plain import plain
 from sscn_triton.ops.pytorch import any_requires_grad, infer_schema
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -71,8 +74,9 @@ def operator(
         overload = getattr(torch.ops.sscn, name).default
         if fake is not None:
             torch.library.register_fake(overload, fake, lib=LIBRARY)
-        recording = _recording(overload, setup_context, backward or _no_backward(name), mutates)
-        LIBRARY.impl(name, recording, "Autograd", with_keyset=True)
+        record = _record(overload, setup_context, backward or _no_backward(name), mutates)
+        LIBRARY.impl(name, _recording(overload, record, mutates), "Autograd", with_keyset=True)
+        _DIRECT[overload] = _direct(overload, record, mutates)
         if fake is not None:
             torch.library.register_vmap(overload, _by_slices(overload, mutates), lib=LIBRARY)
         if mutates:
@@ -92,18 +96,34 @@ def _after(check: Callable[..., Any], on_gpu: bool, engine: Callable[..., Any]) 
     return checked
 
 
-def _recording(overload: Any, setup_context: Any, backward: Any, mutates: tuple[str, ...]) -> Callable[..., Any]:
+def direct(overload: Function) -> Function:
+    """The operator as a Python function that calls the engine itself where PyTorch's dispatcher would do nothing else:
+    for plain CPU tensors, outside of modes, transforms, compilers and profilers. Everything else is dispatched.
+    """
+    return cast(Function, _DIRECT[overload])
+
+
+_DIRECT: dict[Any, Callable[..., Any]] = {}
+
+
+def _record(overload: Any, setup_context: Any, backward: Any, mutates: tuple[str, ...]) -> Callable[..., Any]:
     """The operator with its derivative, as `torch.library.register_autograd` makes it, but in a third of the time per
     call and with support for the transforms of `torch.func`. Forward mode raises; that function returns zeros for it.
+
+    The function takes all arguments of the operator and the dispatch keys; None calls the engine of CPU tensors.
     """
     name = overload._schema.name.split("::")[1]
-    defaults = [a.default_value if a.has_default_value() else None for a in overload._schema.arguments]
     run = _below_autograd(name, overload, mutates)
+    written = _places(overload, mutates)
 
     def forward(ctx: Any, *given: Any) -> Any:
         *arguments, keys = given
-        with _recorded_around():
-            output = run(keys, arguments)
+        if keys is None:
+            _count_versions(written, arguments)
+            output = ON_CPU[name](*arguments)
+        else:
+            with _recorded_around():
+                output = run(keys, arguments)
         if setup_context is not None:
             setup_context(ctx, arguments, output)
         return output
@@ -111,10 +131,18 @@ def _recording(overload: Any, setup_context: Any, backward: Any, mutates: tuple[
     def back(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
         return *backward(ctx, *gradients), None
 
+    _hide_from_compiler(back)
     # PyTorch's own operators behave like this: each transform of torch.func records them itself, at its own level.
     members = {"forward": staticmethod(forward), "backward": staticmethod(back)}
     kind: Any = type(f"sscn_{name}", (torch.autograd.function._SingleLevelFunction,), members)
-    record = kind.apply
+    return cast(Callable[..., Any], kind.apply)
+
+
+def _recording(overload: Any, record: Callable[..., Any], mutates: tuple[str, ...]) -> Callable[..., Any]:
+    """The operator at the dispatch key Autograd."""
+    name = overload._schema.name.split("::")[1]
+    defaults = _defaults(overload)
+    run = _below_autograd(name, overload, mutates)
 
     def recording(keys: Any, *arguments: Any) -> Any:
         if forward_ad._current_level >= 0:
@@ -127,9 +155,37 @@ def _recording(overload: Any, setup_context: Any, backward: Any, mutates: tuple[
                 return record(*arguments, keys)
         return run(keys, arguments)
 
-    for function in (back, recording):
-        _hide_from_compiler(function)
+    _hide_from_compiler(recording)
     return recording
+
+
+def _direct(overload: Any, record: Callable[..., Any], mutates: tuple[str, ...]) -> Callable[..., Any]:
+    """The operator as `direct` returns it."""
+    name = overload._schema.name.split("::")[1]
+    defaults, written = _defaults(overload), _places(overload, mutates)
+    tensors = [place for place, one in enumerate(overload._schema.arguments) if "Tensor" in str(one.type)]
+    find, count = itemgetter(*tensors, tensors[0]), len(defaults)  # the first twice, so that a single one is a tuple
+
+    def call(*arguments: Any) -> Any:
+        if torch.compiler.is_compiling():
+            return overload(*arguments)
+        if len(arguments) < count:
+            arguments = (*arguments, *defaults[len(arguments) :])
+        if not plain(find(arguments)):
+            return overload(*arguments)
+        try:
+            if torch._C.is_grad_enabled() and any_requires_grad(*arguments):
+                return record(*arguments, None)
+            _count_versions(written, arguments)
+            return ON_CPU[name](*arguments)
+        except struct.error:  # a number that is none: the dispatcher's error names the argument
+            return overload(*arguments)
+
+    return call
+
+
+def _defaults(overload: Any) -> list[Any]:
+    return [a.default_value if a.has_default_value() else None for a in overload._schema.arguments]
 
 
 def _below_autograd(name: str, overload: Any, mutates: tuple[str, ...]) -> Callable[[Any, Any], Any]:

@@ -229,7 +229,7 @@ def test_under_autocast_the_fused_network_is_as_exact_as_the_unfused_one() -> No
 
 def calls(function: Any) -> int:
     """The number of fused operators that a function runs."""
-    with mock.patch("sscn_triton.functional.convolution.fused_convolution", side_effect=fused_convolution) as counted:
+    with mock.patch("sscn_triton.functional.convolution.direct_fused", side_effect=fused_convolution) as counted:
         function()
     return sum(call.args[6] is not None for call in counted.call_args_list)
 

@@ -13,7 +13,6 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sscn_triton import nn
 from sscn_triton.core.rulebook import Rulebook
 from sscn_triton.functional import strided_step
 from sscn_triton.ops import registration
@@ -227,12 +226,12 @@ def test_a_pass_does_not_import_the_compiler() -> None:
 
 def test_on_plain_cpu_tensors_an_operator_is_dispatched_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """PyTorch converts all arguments whenever it dispatches, which can take longer than the engine."""
-    x = random_cloud(6, channels=4, size=3)
-    network = nn.Sequential(nn.BatchNormReLU(4), nn.SubmanifoldConv(4, 4, 3)).to(x.dtype)
+    features, weight, _, rulebook = case("submanifold")
     monkeypatch.setattr(torch._ops.OpOverload, "redispatch", lambda *_: pytest.fail("dispatched again"))
-    before = network[0].running_mean._version
-    network(x).features.sum().backward()
-    assert network[0].running_mean._version == before + 1
+    torch.ops.sscn.convolution(features, weight, rulebook.rules, rulebook.output_count).sum().backward()
+    moments, (mean, variance) = torch.ops.sscn.moments(features.detach()), (torch.zeros(4).double() for _ in range(2))
+    torch.ops.sscn.statistics(moments, len(features), 4, mean, variance, None, 0.1)
+    assert mean._version == 1
 
 
 def test_the_backward_pass_of_a_layer_makes_few_calls_of_pytorch() -> None:

@@ -21,10 +21,11 @@ from torch import Tensor
 from sscn_triton.common.numba_cache import fingerprint
 from sscn_triton.ops.checks import foreign_rows
 from sscn_triton.ops.cpu import jobs, microkernel, products
-from sscn_triton.ops.cpu.jobs import REAL, array_at, inlined, inner, job, layout, run
+from sscn_triton.ops.cpu.jobs import REAL, Step, array_at, inlined, inner, job, layout, run
 from sscn_triton.ops.cpu.products import Array, Rules, add_outer, multiply
 from sscn_triton.ops.dtypes import of_type, sum_type
 from sscn_triton.ops.rules import Rules as TensorRules
+from sscn_triton.ops.rules import SortedRules
 
 CHUNK = 512  # output rows processed together
 SEGMENT = 1 << 17  # minimum number of rules in a partial weight gradient
@@ -131,8 +132,22 @@ def _transposed(blocks: Array) -> Array:
     return copy
 
 
+@inner
+def _reversed(spans: Array) -> Array:
+    """A copy of the spans in reverse order."""
+    copy = np.empty(spans.shape, spans.dtype)
+    for tap in range(len(spans)):
+        for end in range(2):
+            copy[len(spans) - 1 - tap, end] = spans[tap, end]
+    return copy
+
+
 class _Convolution(NamedTuple):
-    """The arguments of `convolve`'s kernel. ``transposed``: the weight is ``[taps * groups, out, in]``."""
+    """The arguments of `convolve`'s kernel.
+
+    ``transposed``: the weight is ``[taps * groups, out, in]``. ``mirrored``: the last of the spans is that of the first
+    tap, and so on.
+    """
 
     features: Tensor
     weight: Tensor
@@ -150,6 +165,7 @@ class _Convolution(NamedTuple):
     channels_in: int
     channels_out: int
     transposed: bool
+    mirrored: bool
 
 
 @cache
@@ -173,6 +189,8 @@ def _convolve_job(kind: torch.dtype) -> Any:
         if not _are_spans(spans, a.rule_count):
             a.failed = 1
             return
+        if a.mirrored:
+            spans = _reversed(spans)
         if a.transposed:
             w = _transposed(array_at(a.weight, (blocks, a.channels_out, a.channels_in), real))
         low = _split_row(outputs, spans, len(y), part, parts)
@@ -201,7 +219,9 @@ def _unit_costs(outputs: Array, spans: Array, row_count: int, segments: int, uni
 
 @inner
 def _split_unit(costs: Array, part: int, parts: int) -> int:
-    """The unit where a part begins if all parts cost about the same."""
+    """The unit where a part begins if all parts cost about the same; the parts contain all units."""
+    if part == 0:
+        return 0
     if part == parts:
         return len(costs)
     total = 0
@@ -225,6 +245,9 @@ def _weight_units(
     outputs, groups = rules[1], x.shape[1] // w.shape[1]
     strips = (w.shape[1] + UNIT_ROWS - 1) // UNIT_ROWS
     units = groups * strips
+    for unit in range(first, last):
+        begin = unit % strips * UNIT_ROWS
+        w[unit // strips, begin : min(begin + UNIT_ROWS, w.shape[1])] = 0
     position = np.empty(len(spans), np.int64)
     for tap in range(len(spans)):
         position[tap] = _first_at_least(outputs, spans[tap, 0], spans[tap, 1], low)
@@ -245,7 +268,8 @@ def _weight_units(
 
 
 class _WeightGradient(NamedTuple):
-    """The arguments of `weight_gradient`'s kernel; ``partial`` is ``[segments, taps * groups, in, out]``, zeros."""
+    """The arguments of `weight_gradient`'s kernel; ``partial`` is ``[segments, taps * groups, in, out]``, all of
+    which it writes."""
 
     features: Tensor
     gradient: Tensor
@@ -295,6 +319,65 @@ def _weight_job(kind: torch.dtype) -> Any:
     return work
 
 
+def convolution(
+    x: Tensor, weight: Tensor, rules: TensorRules, output_count: int, bias: Tensor | None, residual: Tensor | None
+) -> tuple[Tensor, list[Step]]:
+    """The result of `convolve` in the type of the sums, and the steps that compute it."""
+    stored = weight if weight.is_contiguous() else weight.transpose(2, 3)
+    transposed = stored is not weight and stored.is_contiguous()
+    terms = bias, residual
+    return _products(x, stored if transposed else weight, rules[:3], output_count, terms, transposed, False)
+
+
+def input_gradient(gradient: Tensor, weight: Tensor, rules: TensorRules, input_count: int) -> tuple[Tensor, list[Step]]:
+    """The gradient of `convolve` for its features, ``[input_count, groups * in]``, and the steps that compute it: a
+    convolution with the transposed weight over the rules read backwards, in the type of the sums."""
+    spans, terms = rules.spans, (None, None)
+    if isinstance(rules, SortedRules):
+        rows = rules.outputs_by_input, rules.inputs_by_input, spans
+        return _products(gradient, weight, rows, input_count, terms, True, False)
+    return _products(gradient, weight, rules[:3], input_count, terms, True, True)
+
+
+def _products(
+    x: Tensor,
+    weight: Tensor,
+    rules: tuple[Tensor, Tensor, Tensor],
+    output_count: int,
+    terms: tuple[Tensor | None, Tensor | None],
+    transposed: bool,
+    mirrored: bool,
+) -> tuple[Tensor, list[Step]]:
+    """The step of `_convolve_job`, unless there is nothing to compute, and its result."""
+    taps, groups, channels_in, channels_out = weight.shape
+    if transposed:
+        channels_in, channels_out = channels_out, channels_in
+    kind = sum_type(x)
+    output = torch.empty(output_count, groups * channels_out, dtype=kind)
+    if not output_count or not channels_out:
+        return output, []
+    bias, residual = terms
+    count = rules[0].shape[0]
+    arguments = _Convolution(
+        of_type(x, kind),
+        of_type(weight, kind),
+        output,
+        None if bias is None else of_type(bias, kind),
+        None if residual is None else of_type(residual, kind),
+        *rules,
+        x.shape[0],
+        output_count,
+        count,
+        taps,
+        groups,
+        channels_in,
+        channels_out,
+        transposed,
+        mirrored,
+    )
+    return output, [(_convolve_job(kind), 2 * count * groups * channels_in * channels_out, arguments)]
+
+
 def convolve(
     x: Tensor,
     weight: Tensor,
@@ -312,33 +395,44 @@ def convolve(
     features; the result has the type ``dtype``, by default that of ``x``. A weight that is the transpose of a
     contiguous one is read as it is.
     """
-    taps, groups, channels_in, channels_out = weight.shape
-    output = torch.empty(output_count, groups * channels_out, dtype=sum_type(x))
-    if output.numel():
-        stored = weight if weight.is_contiguous() else weight.transpose(2, 3)
-        transposed = stored is not weight and stored.is_contiguous()
-        arguments = _Convolution(
-            features=of_type(x, output.dtype),
-            weight=of_type(stored if transposed else weight, output.dtype),
-            output=output,
-            bias=None if bias is None else of_type(bias, output.dtype),
-            residual=None if residual is None else of_type(residual, output.dtype),
-            input_rows=rules.input_rows,
-            output_rows=rules.output_rows,
-            spans=rules.spans,
-            input_count=x.shape[0],
-            output_count=output_count,
-            rule_count=rules.input_rows.shape[0],
-            taps=taps,
-            groups=groups,
-            channels_in=channels_in,
-            channels_out=channels_out,
-            transposed=transposed,
-        )
-        operations = 2 * arguments.rule_count * groups * channels_in * channels_out
-        if run(_convolve_job(output.dtype), operations, arguments):
-            raise foreign_rows("rules")
+    output, steps = convolution(x, weight, rules, output_count, bias, residual)
+    run_rules(steps)
     return of_type(output, dtype or x.dtype)
+
+
+def run_rules(steps: list[Step]) -> None:
+    """Run steps, some of which read rules. Raises ValueError if the rules name rows that do not exist."""
+    if steps and run(*steps):
+        raise foreign_rows("rules")
+
+
+def weight_sums(x: Tensor, gradient: Tensor, rules: TensorRules, groups: int) -> tuple[Tensor, list[Step]]:
+    """The partial sums of `weight_gradient`, ``[V, groups, in, out]`` or several of them in the type of the sums, and
+    the steps that compute them."""
+    taps, channels_in, channels_out = rules.spans.shape[0], x.shape[1] // groups, gradient.shape[1] // groups
+    kind, rule_count = sum_type(x), rules.input_rows.shape[0]
+    segments = min(max(rule_count // SEGMENT, 1), MAX_SEGMENTS)
+    shape = taps, groups, channels_in, channels_out
+    if not rule_count:
+        return torch.zeros(shape, dtype=kind), []
+    partial = torch.empty(shape if segments == 1 else (segments, *shape), dtype=kind)
+    arguments = _WeightGradient(
+        of_type(x, kind),
+        of_type(gradient, kind),
+        partial,
+        *rules[:3],
+        x.shape[0],
+        gradient.shape[0],
+        rule_count,
+        segments,
+        *shape,
+    )
+    return partial, [(_weight_job(kind), 2 * rule_count * groups * channels_in * channels_out, arguments)]
+
+
+def weight_total(partial: Tensor, dtype: torch.dtype) -> Tensor:
+    """The weight gradient ``[V, groups, in, out]`` from the partial sums of `weight_sums`, once these are computed."""
+    return of_type(partial if partial.dim() == 4 else partial.sum(0), dtype)
 
 
 def weight_gradient(
@@ -348,29 +442,6 @@ def weight_gradient(
 
     ``rules`` and precision are as in `convolve`.
     """
-    taps, channels_in, channels_out = rules.spans.shape[0], x.shape[1] // groups, gradient.shape[1] // groups
-    kind, rule_count = sum_type(x), rules.input_rows.shape[0]
-    segments = min(max(rule_count // SEGMENT, 1), MAX_SEGMENTS)
-    shape = taps, groups, channels_in, channels_out
-    partial = torch.zeros(shape if segments == 1 else (segments, *shape), dtype=kind)
-    if rule_count:
-        arguments = _WeightGradient(
-            features=of_type(x, kind),
-            gradient=of_type(gradient, kind),
-            partial=partial,
-            input_rows=rules.input_rows,
-            output_rows=rules.output_rows,
-            spans=rules.spans,
-            input_count=x.shape[0],
-            output_count=gradient.shape[0],
-            rule_count=rule_count,
-            segments=segments,
-            taps=taps,
-            groups=groups,
-            channels_in=channels_in,
-            channels_out=channels_out,
-        )
-        if run(_weight_job(kind), 2 * rule_count * groups * channels_in * channels_out, arguments):
-            raise foreign_rows("rules")
-    total = partial if segments == 1 else partial.sum(0)
-    return of_type(total, dtype or x.dtype)
+    partial, steps = weight_sums(x, gradient, rules, groups)
+    run_rules(steps)
+    return weight_total(partial, dtype or x.dtype)

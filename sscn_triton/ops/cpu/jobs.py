@@ -38,6 +38,9 @@ inlined: Any = njit(inline="always", **_options)
 compiled: Any = njit(nogil=True, cache=True, error_model="numpy")
 job: Any = cfunc(JOB, cache=True, error_model="numpy")
 
+STEP = (
+    3  # words before the arguments of each step: the address of the kernel, the number of parts, the words that follow
+)
 _MAX_THREADS: int = vars(numba.config)["NUMBA_NUM_THREADS"]
 _launch = threading.Lock()  # because Numba's portable thread pool accepts one caller at a time
 _forked = False
@@ -96,15 +99,35 @@ _call: Any = intrinsic(_call_address)
 
 
 @njit(nogil=True, cache=True)
-def _run_alone(kernel: int, arguments: int, parts: int) -> None:
-    for part in range(parts):
-        _call(kernel, arguments, part, parts)
+def _run_alone(steps: int, count: int) -> int:
+    failed = 0
+    for _ in range(count):
+        step = array_at(steps, (STEP,), np.int64)
+        arguments = steps + 8 * STEP
+        _call(step[0], arguments, 0, 1)
+        steps = arguments + 8 * step[2]
+        failed = array_at(steps - 8, (1,), np.int64)[0]
+        if failed:
+            break
+    return failed
 
 
 @njit(nogil=True, cache=True, parallel=True)
-def _run_together(kernel: int, arguments: int, parts: int) -> None:
-    for part in prange(parts):
-        _call(kernel, arguments, part, parts)
+def _run_together(steps: int, count: int) -> int:
+    failed = 0
+    for _ in range(count):
+        step = array_at(steps, (STEP,), np.int64)
+        kernel, parts, arguments = step[0], step[1], steps + 8 * STEP
+        if parts == 1:
+            _call(kernel, arguments, 0, 1)
+        else:
+            for part in prange(parts):
+                _call(kernel, arguments, part, parts)
+        steps = arguments + 8 * step[2]
+        failed = array_at(steps - 8, (1,), np.int64)[0]
+        if failed:
+            break
+    return failed
 
 
 @cache
@@ -117,15 +140,23 @@ def layout(arguments: Any) -> np.dtype:
 
 
 @cache
-def _packing(arguments: Any) -> tuple[struct.Struct, Callable[[Any], tuple[Any, ...]]]:
-    """How a kernel's arguments are packed, and a function that turns them into numbers.
+def _packing(kinds: tuple[Any, ...]) -> tuple[struct.Struct, Callable[..., tuple[Any, ...]]]:
+    """How the steps of `run` with arguments of these kinds are packed, and a function that turns them into numbers.
 
-    The function is written out field by field, as `collections.namedtuple` writes a constructor: a loop over the
-    fields, which must ask each for its kind, takes twice as long.
+    The function takes the number of threads, the least work to share among them, and the steps. It is written out field
+    by field, as `collections.namedtuple` writes a constructor: a loop over the fields, which must ask each for its
+    kind, takes twice as long.
     """
-    fields, kinds = layout(arguments), get_type_hints(arguments)
-    numbers = ", ".join(_NUMBER[str(kinds[name])].format(f"a[{place}]") for place, name in enumerate(arguments._fields))
-    return struct.Struct("".join(fields[name].char for name in fields.names or ())), eval(f"lambda a: ({numbers}, 0)")
+    form, numbers = "", ""
+    for place, kind in enumerate(kinds):
+        fields, types = layout(kind), get_type_hints(kind)
+        form += "q" * STEP + "".join(fields[name].char for name in fields.names or ())
+        numbers += f"k{place}.address, 1 if o{place} < least else threads, {fields.itemsize // 8}, "
+        numbers += "".join(_NUMBER[str(types[name])].format(f"a{place}.{name}") + ", " for name in kind._fields) + "0, "
+    steps = ", ".join(f"(k{place}, o{place}, a{place})" for place in range(len(kinds)))
+    local: dict[str, Any] = {}
+    exec(f"def numbers(threads, least, steps):\n    {steps}, = steps\n    return {numbers}", local)
+    return struct.Struct(form), local["numbers"]
 
 
 _NUMBER = {
@@ -139,28 +170,34 @@ _NUMBER = {
 """The number that represents an argument, by its annotation."""
 
 
-def run(kernel: Any, operations: float, arguments: Any) -> int:
-    """Call a `JOB` once for each part of the work; the number of operations decides how many of PyTorch's threads run.
+Step = tuple[Any, float, Any]
+"""A kernel, the number of operations of its work, and its arguments: the named tuple that its `layout` was made for,
+with tensors and arrays that are contiguous."""
 
-    ``arguments`` are the named tuple that the kernel's `layout` was made for; tensors and arrays must be contiguous.
-    Returns what the kernel set as `failed`, or 0.
+
+def run(*steps: Step) -> int:
+    """Call kernels, one step after another, each once for each part of its work. The number of operations decides how
+    many of PyTorch's threads run. One call for several steps costs the host less than one for each.
+
+    Returns what a kernel set as `failed`, which ends the run, or 0.
 
     A process that was forked from one with threads does not inherit them and runs all parts itself.
     """
-    kind: Any = type(arguments)
-    packing, numbers = _packing(kind)
+    packing, numbers = _packing(tuple([type(arguments) for _, _, arguments in steps]))
+    threads = 1
+    for _, operations, _ in steps:
+        if operations >= MIN_OPERATIONS:
+            threads = 1 if _forked else min(torch.get_num_threads(), _MAX_THREADS)
+            break
     words = array("q", bytes(packing.size))  # made in half the time of a NumPy array
-    packing.pack_into(words, 0, *numbers(arguments))
+    packing.pack_into(words, 0, *numbers(threads, MIN_OPERATIONS, steps))
     where = words.buffer_info()[0]
-    threads = 1 if operations < MIN_OPERATIONS or _forked else min(torch.get_num_threads(), _MAX_THREADS)
     if threads == 1:
-        _run_alone(kernel.address, where, 1)
-        return words[-1]
+        return int(_run_alone(where, len(steps)))
     with _launch:
         mask = numba.get_num_threads()
         numba.set_num_threads(threads)
         try:
-            _run_together(kernel.address, where, threads)
+            return int(_run_together(where, len(steps)))
         finally:
             numba.set_num_threads(mask)
-    return words[-1]

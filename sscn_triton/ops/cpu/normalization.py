@@ -17,7 +17,7 @@ from torch import Tensor
 from sscn_triton.common.numba_cache import fingerprint
 from sscn_triton.ops.checks import HEAD
 from sscn_triton.ops.cpu import jobs
-from sscn_triton.ops.cpu.jobs import REAL, array_at, inlined, inner, job, layout, run
+from sscn_triton.ops.cpu.jobs import REAL, Step, array_at, inlined, inner, job, layout, run
 from sscn_triton.ops.norm import Norm
 
 Array = np.ndarray
@@ -371,11 +371,11 @@ def _slope_job(kind: torch.dtype) -> Any:
     return work
 
 
-def moments(x: Tensor, found: Tensor) -> None:
-    """Write the moments of rows ``[N, C]`` to ``found``: TILE, and after HEAD numbers each tile's mean and sum of
-    squared deviations."""
+def moments(x: Tensor, found: Tensor) -> Step:
+    """The step that writes the moments of rows ``[N, C]``, both at least 1, to ``found``: TILE, and after HEAD numbers
+    each tile's mean and sum of squared deviations."""
     rows, channels = x.shape
-    run(_moments_job(x.dtype), 2 * rows * channels, _Moments(x, found, rows, channels, tile_count=-(-rows // TILE)))
+    return _moments_job(x.dtype), 2 * rows * channels, _Moments(x, found, rows, channels, -(-rows // TILE))
 
 
 def statistics(
@@ -388,19 +388,20 @@ def statistics(
     mean, variance = moments.new_empty(channels), moments.new_empty(channels)
     count = -(-rows // TILE)
     arguments = _Statistics(moments, mean, variance, running_mean, running_var, rows, channels, count, step)
-    run(_statistics_job(moments.dtype), 0, arguments)
+    run((_statistics_job(moments.dtype), 0, arguments))
     return mean, variance
 
 
-def normalize(x: Tensor, norm: Norm, residual: Tensor | None = None) -> Tensor:
-    """Normalise rows; the residual ``[N, C]`` is added before negative values are multiplied by the leakiness."""
+def normalize(x: Tensor, norm: Norm, residual: Tensor | None = None) -> tuple[Tensor, list[Step]]:
+    """Normalised rows, and the steps that compute them; the residual ``[N, C]`` is added before negative values are
+    multiplied by the leakiness."""
     y = torch.empty_like(x)
     rows, channels = x.shape
-    if rows and channels:
-        terms = norm.mean, norm.variance, norm.weight, norm.bias, residual
-        arguments = _Normalize(x, y, *terms, rows, channels, norm.leakiness, norm.eps)
-        run(_normalize_job(x.dtype), 2 * rows * channels, arguments)
-    return y
+    if not rows or not channels:
+        return y, []
+    mean, variance, weight, bias, eps, leakiness, _ = norm
+    arguments = _Normalize(x, y, mean, variance, weight, bias, residual, rows, channels, leakiness, eps)
+    return y, [(_normalize_job(x.dtype), 2 * rows * channels, arguments)]
 
 
 def rising(
@@ -410,33 +411,34 @@ def rising(
     residual: Tensor | None = None,
     into: Tensor | None = None,
     normalized: Tensor | None = None,
-) -> Tensor:
+) -> tuple[Tensor, list[Step]]:
     """``[2, C]``: the sums of the preactivation's gradient (before the rectifier) and of its products with the
-    normalised distance from the mean. Writes the gradient to ``into`` if given, which may be ``grad``, and the result
-    of `normalize` to ``normalized`` if given."""
+    normalised distance from the mean, and the steps that compute them. They write the gradient to ``into`` if given,
+    which may be ``grad``, and the result of `normalize` to ``normalized`` if given."""
     rows, channels = x.shape
-    count = max(-(-rows // TILE), 1)
-    tiles = (x.new_empty if rows and channels else x.new_zeros)(count, 2, channels)
-    if rows and channels:
-        terms = norm.mean, norm.variance, norm.weight, norm.bias, residual
-        arguments = _Rising(grad, x, into, normalized, tiles, *terms, rows, channels, count, norm.leakiness, norm.eps)
-        run(_rising_job(x.dtype), 4 * rows * channels, arguments)
+    if not rows or not channels:
+        return x.new_zeros(2, channels), []
+    kind, count = x.dtype, -(-rows // TILE)
+    tiles = x.new_empty(count, 2, channels)
+    mean, variance, weight, bias, eps, leakiness, _ = norm
+    terms = mean, variance, weight, bias, residual
+    arguments = _Rising(grad, x, into, normalized, tiles, *terms, rows, channels, count, leakiness, eps)
+    steps: list[Step] = [(_rising_job(kind), 4 * rows * channels, arguments)]
     if count > 1:
-        run(_total_job(x.dtype), 0, _Total(tiles, count, 2 * channels))
-    return tiles[0]
+        steps.append((_total_job(kind), 0, _Total(tiles, count, 2 * channels)))
+    return tiles[0], steps
 
 
-def slope(rising: Tensor, x: Tensor, norm: Norm, sums: Tensor | None, count: int, into: Tensor | None = None) -> Tensor:
+def slope(
+    rising: Tensor, x: Tensor, norm: Norm, sums: Tensor | None, count: int, into: Tensor | None = None
+) -> tuple[Tensor, list[Step]]:
     """``(rising - (sums[0] + sums[1] * d) / count) * weight / sqrt(variance + eps)``, where ``d`` is the normalised
-    distance from the mean; without sums the first bracket is ``rising``. ``into``: where to write it, which may be
-    ``rising``; a new tensor by default."""
+    distance from the mean, and the steps that compute it; without sums the first bracket is ``rising``. ``into``: where
+    to write it, which may be ``rising``; a new tensor by default."""
     y = torch.empty_like(x) if into is None else into
     rows, channels = x.shape
-    if rows and channels:
-        terms = norm.mean, norm.variance, norm.weight, sums
-        run(
-            _slope_job(x.dtype),
-            2 * rows * channels,
-            _Slope(rising, x, y, *terms, rows, channels, max(count, 1), norm.eps),
-        )
-    return y
+    if not rows or not channels:
+        return y, []
+    terms = norm.mean, norm.variance, norm.weight, sums
+    arguments = _Slope(rising, x, y, *terms, rows, channels, max(count, 1), norm.eps)
+    return y, [(_slope_job(x.dtype), 2 * rows * channels, arguments)]

@@ -182,14 +182,14 @@ def _search(keys: Array, rows: Array, deltas: Array, line: int, mirrored: bool, 
         taps = width * len(some) + middle
         found, counts = np.empty((taps, count), np.int32), np.zeros(taps, np.int64)
         arguments = _Search(keys, rows, some, found, counts, count, len(some), taps, line, mirrored)
-        run(_search_job(), SEARCH * count * len(some), arguments)
+        run((_search_job(), SEARCH * count * len(some), arguments))
         if mirrored:
             counts[len(some) + middle :] = counts[: len(some)][::-1]
         if middle:
             found[len(some)], counts[len(some)] = np.arange(count), count
         inputs, outputs, spans = np.empty(counts.sum(), np.int32), np.empty(counts.sum(), np.int32), _spans(counts)
         if taps:
-            run(_writing_job(), WRITE * count * taps, _Writing(found, spans, inputs, outputs, count, taps))
+            run((_writing_job(), WRITE * count * taps, _Writing(found, spans, inputs, outputs, count, taps)))
         ahead = len(some) + middle
         cut = counts[:ahead].sum()
         front.append([inputs[:cut], outputs[:cut], counts[:ahead]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 from unittest import mock
@@ -12,8 +13,10 @@ import pytest
 import torch
 from numba.core import event
 
+from sscn_triton import SparseTensor, nn
 from sscn_triton.functional import batch_norm
 from sscn_triton.functional.steps import strided_step
+from sscn_triton.nn import fusion
 from sscn_triton.ops import normalization
 from sscn_triton.ops.checks import HEAD
 from sscn_triton.ops.convolution import convolution, weight_gradient
@@ -76,25 +79,81 @@ class _Arguments(NamedTuple):
     totals: np.ndarray
 
 
-def test_a_kernel_reads_every_argument_by_its_name() -> None:
+@cache
+def adding_kernel() -> Any:
     arguments = jobs.layout(_Arguments)
 
+    @jobs.cfunc(jobs.JOB)
+    def kernel(words: Any, part: int, parts: int) -> None:
+        a = jobs.array_at(words, (1,), arguments)[0]
+        values = jobs.array_at(a.values, (2, a.length), np.float32)
+        totals = jobs.array_at(a.totals, (2,), np.float64)
+        for column in range(values.shape[1]):
+            totals[0] += values[1, column] * a.scale
+        totals[1] = a.missing
+        a.failed = a.length + part
+
+    return kernel
+
+
+def test_a_kernel_reads_every_argument_by_its_name() -> None:
+    adding_kernel.cache_clear()
     with event.install_recorder("numba:compile") as others:
-
-        @jobs.cfunc(jobs.JOB)
-        def kernel(words: Any, part: int, parts: int) -> None:
-            a = jobs.array_at(words, (1,), arguments)[0]
-            values = jobs.array_at(a.values, (2, a.length), np.float32)
-            totals = jobs.array_at(a.totals, (2,), np.float64)
-            for column in range(values.shape[1]):
-                totals[0] += values[1, column] * a.scale
-            totals[1] = a.missing
-            a.failed = a.length + part
-
+        kernel = adding_kernel()
     assert not others.buffer, "an array costs no function of its own: 18 took 0.6 s of the first step"
     totals, values = np.array([0.0, -1.0]), torch.tensor([[8.0, 8.0, 8.0], [1.0, 2.0, 4.0]])
-    assert jobs.run(kernel, 0, _Arguments(0.5, None, 3, values, totals)) == 3
+    assert jobs.run((kernel, 0, _Arguments(0.5, None, 3, values, totals))) == 3
     assert totals.tolist() == [3.5, 0.0]
+
+
+class _Marks(NamedTuple):
+    marks: np.ndarray
+    step: int
+    failing: bool
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_steps_run_in_their_order_until_one_fails(threads: int) -> None:
+    """Each step has its own arguments, and its own number of parts by its number of operations."""
+    arguments = jobs.layout(_Marks)
+
+    @jobs.cfunc(jobs.JOB)
+    def kernel(words: Any, part: int, parts: int) -> None:
+        a = jobs.array_at(words, (1,), arguments)[0]
+        marks = jobs.array_at(a.marks, (4, 2), np.int64)
+        if part == 0:
+            marks[a.step, 0] = marks[a.step - 1, 0] + 1
+            marks[a.step, 1] = parts
+            if a.failing:
+                a.failed = 7
+
+    marks = np.zeros((4, 2), np.int64)
+    work = (0.0, jobs.MIN_OPERATIONS, 0.0)
+    steps = [(kernel, work[i], _Marks(marks, i + 1, i == 1)) for i in range(3)]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert jobs.run(*steps) == 7
+        assert marks.tolist() == [[0, 0], [1, 1], [2, threads], [0, 0]]
+        assert jobs.run(steps[0], steps[2]) == 0
+    finally:
+        torch.set_num_threads(before)
+    assert marks[3].tolist() == [3, 1]
+
+
+def test_a_layer_enters_compiled_code_once_forward_and_once_backward(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the statistics of its norm, which the next layer's norm has not asked for yet."""
+    x = random_cloud(40, channels=4, size=4, dtype=torch.float32)
+    moments = normalization.moments(x.features)
+    network = nn.Sequential(nn.BatchNormReLU(4), nn.SubmanifoldConv(4, 4, 3))
+    run = mock.Mock(side_effect=jobs._run_alone)
+    monkeypatch.setattr(jobs, "_run_alone", run)
+    x.grid.submanifold((3, 3, 3), (1, 1, 1))
+    run.reset_mock()
+    y = fusion.run(network, x, moments, found=[])
+    assert run.call_count == 2
+    y.features.sum().backward()
+    assert run.call_count == 3
 
 
 def test_a_transposed_weight_is_read_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +164,33 @@ def test_a_transposed_weight_is_read_where_it_is(monkeypatch: pytest.MonkeyPatch
     run = mock.Mock(side_effect=jobs.run)
     monkeypatch.setattr(cpu_convolution, "run", run)
     assert torch.equal(convolution(x, w.transpose(2, 3), book.rules, 300), right)
-    assert run.call_args.args[-1].weight.data_ptr() == w.data_ptr()
+    ((_, _, arguments),) = run.call_args.args
+    assert arguments.weight.data_ptr() == w.data_ptr()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("segment", [1, 1 << 17])
+def test_a_weight_gradient_writes_the_taps_without_rules_too(
+    segment: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In memory that PyTorch fills with nan when it is asked for results that never vary."""
+    monkeypatch.setattr(cpu_convolution, "SEGMENT", segment)
+    monkeypatch.setattr(jobs, "MIN_OPERATIONS", 0)
+    sites = torch.tensor([[0, 5 * i, 0, 0] for i in range(40)], dtype=torch.int32)
+    x, g = torch.randn(40, 20), torch.randn(40, 6)
+    rules = SparseTensor(x, sites).grid.submanifold((3, 3, 3), (1, 1, 1)).rules
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert torch.empty(3).isnan().all()
+        found = weight_gradient(x, g, rules, 1)
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.set_num_threads(before)
+    wanted = torch.zeros(27, 1, 20, 6)
+    wanted[13, 0] = x.T @ g
+    torch.testing.assert_close(found, wanted)
 
 
 @pytest.mark.parametrize("channels", [(1, 16), (3, 5), (16, 37), (33, 96), (20, 160)])
