@@ -9,6 +9,12 @@ from sscn_triton.core.tensor import SparseTensor
 
 def expect(layer: torch.nn.Module, x: SparseTensor, channels: int | None = None, ndim: int | None = None) -> None:
     """Raise unless ``x`` is a sparse tensor, with this number of channels and of spatial axes if they are given."""
+    if (
+        isinstance(x, SparseTensor)
+        and (ndim is None or x.grid.ndim == ndim)
+        and (channels is None or x.features.shape[1] == channels)
+    ):
+        return
     name = type(layer).__name__
     if not isinstance(x, SparseTensor):
         way = "SparseTensor(features, coordinates), or SparseTensor.from_dense(image)"
@@ -18,5 +24,4 @@ def expect(layer: torch.nn.Module, x: SparseTensor, channels: int | None = None,
             f"{name} has ndim={ndim}, but the tensor has {x.ndim} spatial axes: its coordinates are [N, {1 + x.ndim}], "
             "batch index first"
         )
-    if channels is not None and x.features.shape[1] != channels:
-        raise ValueError(f"{name} takes {channels} channels, but the tensor has {x.features.shape[1]}")
+    raise ValueError(f"{name} takes {channels} channels, but the tensor has {x.features.shape[1]}")

@@ -10,7 +10,7 @@ moments.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -61,21 +61,26 @@ def run(
         residual: added to the output, by the last layer if that is a convolution.
         found: a list to which the moments of the output are appended if the last layer can compute them.
     """
-    queue: list[Any] = list(layers)
-    while _open(queue):
-        layer, norm = queue.pop(0), None
-        if _open(queue) and can_join(x) and _is_norm(layer) and _is_convolution(queue[0]):
-            norm, moments, layer = layer.norm_of(x, moments), None, queue.pop(0)
-        last = not _open(queue)
-        wanted = found if last else [] if takes_moments(queue[0]) else None
+    queue = list(_listed(layers))
+    place, count = 0, len(queue)
+    while place < count:
+        layer, kind = queue[place]
+        place += 1
+        norm = None
+        if kind is BatchNorm and place < count and queue[place][1] is Convolution and can_join(x):
+            norm, moments = layer.norm_of(x, moments), None
+            layer, kind = queue[place]
+            place += 1
+        last = place == count
+        wanted = found if last else [] if _takes_moments(*queue[place]) else None
         added = residual if last else None
-        if norm is not None or (_is_convolution(layer) and (added is not None or can_join(x))):
+        if norm is not None or (kind is Convolution and (added is not None or can_join(x))):
             x, residual = layer(x, Fused(norm, added, wanted)), None if last else residual
-        elif isinstance(layer, PreNorm) and runs_own_forward(layer):
+        elif kind is PreNorm:
             wanted = wanted if added is None else None
             x = layer(x, moments, wanted)
         else:
-            x, wanted = layer(x, moments) if moments is not None and _is_norm(layer) else layer(x), None
+            x, wanted = layer(x, moments) if moments is not None and kind is BatchNorm else layer(x), None
         moments = wanted[0] if wanted else None
     return x if residual is None else add(residual, x)
 
@@ -97,16 +102,23 @@ def can_join(x: Any) -> bool:
     return isinstance(x, SparseTensor) and not x.features.is_meta
 
 
-def _open(queue: list[Any]) -> bool:
-    """Whether layers are left; replaces a chain at the head of the queue by its layers."""
-    while queue and isinstance(queue[0], Sequential) and runs_own_forward(queue[0]):
-        queue[:1] = queue[0]
-    return len(queue) > 0
+def _takes_moments(module: Any, kind: type | None) -> bool:
+    """`takes_moments` of a module that `_listed` found."""
+    if kind is BatchNorm:
+        return bool(module.reads_its_batch())
+    return kind is PreNorm and takes_moments(module.first())
 
 
-def _is_norm(module: torch.nn.Module) -> bool:
-    return isinstance(module, BatchNorm) and runs_own_forward(module) and not module.has_company()
-
-
-def _is_convolution(module: torch.nn.Module) -> bool:
-    return isinstance(module, Convolution) and runs_own_forward(module)
+def _listed(layers: Iterable[torch.nn.Module]) -> Iterator[tuple[Any, type | None]]:
+    """The layers, each with the class among `BatchNorm`, `Convolution` and `PreNorm` by whose rules it may be fused, or
+    None. A chain is replaced by its layers."""
+    for layer in layers:
+        kind: type | None = None
+        if isinstance(layer, (BatchNorm, Convolution, PreNorm, Sequential)) and runs_own_forward(layer):
+            if isinstance(layer, Sequential):
+                yield from _listed(layer)
+                continue
+            kind = next(one for one in (BatchNorm, Convolution, PreNorm) if isinstance(layer, one))
+            if isinstance(layer, BatchNorm) and layer.has_company():
+                kind = None
+        yield layer, kind
