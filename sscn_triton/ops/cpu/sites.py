@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,10 +22,11 @@ from sscn_triton.ops.cpu import jobs
 from sscn_triton.ops.cpu.jobs import array_at, compiled, job, layout, run
 from sscn_triton.ops.cpu.keys import Array, check_count, distinct, limits, radix_of, ranked, sort_keys, unpack
 from sscn_triton.ops.rules import MirroredRules, SortedRules
-from sscn_triton.relation import fine_from_coarse, is_mirrored, submanifold_padding
+from sscn_triton.relation import Axes, fine_from_coarse, is_mirrored, submanifold_padding
 
 Forward = list[Array]  # input rows, output rows, spans
 TABLE = 1 << 26  # neighbours looked up at a time, as int32: a quarter of a GB
+KEPT = 4096  # taps up to which the geometry of a kernel is kept for its next rulebook
 SEARCH, WRITE = 200, 100  # the time for a site and tap, in floating-point operations of a convolution
 
 
@@ -155,18 +156,28 @@ def submanifold_rules(
 ) -> MirroredRules | SortedRules:
     """Rules from the sites ``[N, 1 + D]`` to themselves: tap v joins output u with input ``u + offset``, where
     ``offset = dilation * tap - padding``. If offsets mirror each other, only half of the taps are searched."""
-    kernel, spread = tuple(kernel_size), tuple(dilation)
-    padding = submanifold_padding(kernel, spread)
-    geometry = zip(kernel, padding, spread, strict=True)
-    offsets = [fine_from_coarse(0, np.arange(k), 1, p, d) for k, p, d in geometry]
-    keys, rows, radix = ranked(coordinates, [0, *(int(offset[-1]) for offset in offsets)])
-    steps = (offset * step for offset, step in zip(offsets, radix[1:], strict=True))
-    deltas = np.array([sum(choice) for choice in itertools.product(*steps)], np.int64)
-    if is_mirrored(kernel, padding, spread):
+    offsets, mirrored = _kept(_offsets, kernel_size)(tuple(kernel_size), tuple(dilation))
+    keys, rows, radix = ranked(coordinates, [0, *offsets[-1].tolist()])
+    deltas = offsets @ radix[1:]
+    if mirrored:
         found = _search(keys, rows, deltas[: len(deltas) // 2], kernel_size[-1], True, len(deltas) % 2)
         return MirroredRules(*map(torch.from_numpy, found))
     inputs, outputs, spans = _search(keys, rows, deltas, kernel_size[-1], False, 0)
     return _both_ways(inputs, outputs, spans, len(keys))
+
+
+def _kept(function: Any, kernel_size: Sequence[int]) -> Any:
+    """The function that keeps its results or, for so many taps that they are large, the one that does not."""
+    return function if math.prod(kernel_size) <= KEPT else function.__wrapped__
+
+
+@lru_cache(64)
+def _offsets(kernel: Axes, spread: Axes) -> tuple[Array, bool]:
+    """``[V, D]`` int64: ``dilation * tap - padding`` of every tap of a centred kernel, and whether they mirror each
+    other. Nobody may write to the array, which all rulebooks of these arguments share."""
+    padding = submanifold_padding(kernel, spread)
+    axes = [fine_from_coarse(0, np.arange(k), 1, p, d) for k, p, d in zip(kernel, padding, spread, strict=True)]
+    return np.array(list(itertools.product(*axes)), np.int64), is_mirrored(kernel, padding, spread)
 
 
 def _search(keys: Array, rows: Array, deltas: Array, line: int, mirrored: bool, centre: int) -> Forward:
@@ -287,11 +298,8 @@ def strided_rules(
 ) -> list[Tensor]:
     """``[sites, *rules]``: the sites reached by ``output = (input + padding - dilation * tap) / stride``, in
     lexicographic order, and the rules to them. ``bounds``, if not empty, requires ``0 <= output < bounds``."""
-    axes = [
-        _Axis(1, s, [-fine_from_coarse(0, tap, s, p, d) for tap in range(k)], math.ceil(k / (s // math.gcd(s, d))))
-        for k, s, p, d in zip(kernel_size, stride, padding, dilation, strict=True)
-    ]
-    return _rules_to_reached(coordinates, axes, bounds)
+    geometry = tuple(zip(kernel_size, stride, padding, dilation, strict=True))
+    return _rules_to_reached(coordinates, _kept(_strided, kernel_size)(geometry), bounds)
 
 
 def transposed_rules(
@@ -303,11 +311,8 @@ def transposed_rules(
     bounds: Sequence[int],
 ) -> list[Tensor]:
     """As `strided_rules`, for ``output = stride * input + dilation * tap - padding``."""
-    axes = [
-        _Axis(s, 1, [fine_from_coarse(0, tap, s, p, d) for tap in range(k)], k)
-        for k, s, p, d in zip(kernel_size, stride, padding, dilation, strict=True)
-    ]
-    return _rules_to_reached(coordinates, axes, bounds)
+    geometry = tuple(zip(kernel_size, stride, padding, dilation, strict=True))
+    return _rules_to_reached(coordinates, _kept(_transposed, kernel_size)(geometry), bounds)
 
 
 class _Axis(NamedTuple):
@@ -325,20 +330,57 @@ class _Axis(NamedTuple):
         return ends[0] // self.divide, ends[1] // self.divide
 
 
-def _rules_to_reached(coordinates: Array, axes: list[_Axis], bounds: Sequence[int]) -> list[Tensor]:
-    count = len(coordinates)
+class _Window(NamedTuple):
+    """The geometry of a strided or transposed layer, made once: its axes, with the batch as the first; the shifts of
+    each as quotients and remainders; and ``choices`` ``[V, 1 + D]``, the line of all shifts that each tap adds on each
+    axis. Nobody may write to the arrays, which all rulebooks of one geometry share."""
+
+    axes: list[_Axis]
+    shifts: list[Array]
+    choices: Array
+
+    @classmethod
+    def of(cls, spatial: list[_Axis]) -> _Window:
+        """The window of these axes."""
+        axes = [_Axis(1, 1, [0], 1), *spatial]
+        shifts = [np.stack(np.divmod(np.array(axis.shifts), axis.divide), 1) for axis in axes]
+        ends = itertools.accumulate(map(len, shifts))
+        lines = [range(end - len(some), end) for end, some in zip(ends, shifts, strict=True)]
+        return cls(axes, shifts, np.array(list(itertools.product(*lines)), np.int64))
+
+
+Geometry = tuple[tuple[int, int, int, int], ...]
+"""Kernel size, stride, padding and dilation of every axis."""
+
+
+@lru_cache(64)
+def _strided(geometry: Geometry) -> _Window:
+    return _Window.of(
+        [
+            _Axis(1, s, [-fine_from_coarse(0, tap, s, p, d) for tap in range(k)], math.ceil(k / (s // math.gcd(s, d))))
+            for k, s, p, d in geometry
+        ]
+    )
+
+
+@lru_cache(64)
+def _transposed(geometry: Geometry) -> _Window:
+    return _Window.of(
+        [_Axis(s, 1, [fine_from_coarse(0, tap, s, p, d) for tap in range(k)], k) for k, s, p, d in geometry]
+    )
+
+
+def _rules_to_reached(coordinates: Array, window: _Window, bounds: Sequence[int]) -> list[Tensor]:
+    count, (_, *axes) = len(coordinates), window.axes
     _, rows, _ = ranked(coordinates, [0] * (1 + len(axes)))
     low, high = _reached_limits(coordinates, axes, bounds)
     radix = radix_of(low, [max(pair) for pair in zip(low, high, strict=True)], [0] * len(low))
-    lines, choices = 0, []
-    digits = np.empty((1 + sum(len(axis.shifts) for axis in axes), count), np.int64)
-    for column, axis in enumerate([_Axis(1, 1, [0], 1), *axes]):
-        choices.append(range(lines, lines + len(axis.shifts)))
-        shifts = np.stack(np.divmod(np.array(axis.shifts), axis.divide), 1)
+    lines, taps = 0, window.choices
+    digits = np.empty((sum(map(len, window.shifts)), count), np.int64)
+    for column, (axis, shifts) in enumerate(zip(window.axes, window.shifts, strict=True)):
         geometry = axis.multiply, axis.divide, shifts, low[column], high[column], radix[column]
         _digits(coordinates[:, column], rows, *geometry, digits[lines : lines + len(shifts)])
         lines += len(shifts)
-    taps = np.array(list(itertools.product(*choices)), np.int64)
     counts = np.empty(len(taps), np.int64)
     capacity = count * math.prod(axis.most for axis in axes)
     keys, ranks = np.empty(capacity, np.int64), np.empty(capacity, np.int32)

@@ -52,6 +52,25 @@ def test_taps_searched_in_slabs_give_the_same_rules(
         assert len(sites.submanifold_rules(places[:count], kernel, (1,) * len(kernel))[0]) == count
 
 
+def test_geometry_is_kept_per_layer_unless_it_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = random_sites(50, size=5).numpy()
+    builds = {
+        sites._offsets: lambda: sites.submanifold_rules(places, (3, 3, 3), (1, 1, 1)),
+        sites._strided: lambda: sites.strided_rules(places, (2, 2, 2), (2, 2, 2), (0, 0, 0), (1, 1, 1), ()),
+        sites._transposed: lambda: sites.transposed_rules(places, (2, 2, 2), (2, 2, 2), (0, 0, 0), (1, 1, 1), ()),
+    }
+    for kept, build in builds.items():
+        kept.cache_clear()
+        first, again = build(), build()
+        assert (kept.cache_info().hits, kept.cache_info().misses) == (1, 1)
+        assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
+        monkeypatch.setattr(sites, "KEPT", 7)
+        large = build()
+        assert (kept.cache_info().hits, kept.cache_info().misses) == (1, 1)
+        assert all(torch.equal(one, two) for one, two in zip(first, large, strict=True))
+        monkeypatch.undo()
+
+
 @pytest.mark.parametrize("kernel", [(3, 3, 3), (2, 3, 4), (3, 3, 2)])
 def test_threads_share_the_search_of_rules_and_find_the_same(
     kernel: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
