@@ -15,7 +15,8 @@ from sscn_triton.study.training.metrics import constant_answer
 
 CONTROL = "control"
 """The names of its trainings begin with this."""
-DEFINITIONS = ("slides", "attached")
+NAMES = {"slides": "the labels of the slides", "attached": "attached labels"}
+DEFINITIONS = tuple(NAMES)
 Record = Mapping[str, Any]
 
 
@@ -115,7 +116,7 @@ def verdict(record: Record, definition: str = "slides") -> str:
     mean, spread, number = baseline(record, definition), chance(record, definition), len(controls(record))
     place = 1 + record["classes"].index("Michel")
     told = (
-        f"By {definition} labels, the control labels {mean[place]:.1f} % of the Michel voxels of an event and "
+        f"By {NAMES[definition]}, the control labels {mean[place]:.1f} % of the Michel voxels of an event and "
         f"{mean[0]:.1f} % of all voxels"
     )
     if number > 1:
