@@ -68,11 +68,13 @@ def source(name: str, record: dict[str, Any]) -> str:
 
 def measured(record: dict[str, Any]) -> list[str]:
     """Accuracies as a table, what its columns mean, and the figure."""
+    several = len(report.seeds(record)) > 1
+    over = f"mean over {report.seeds_text(record)} (lowest to highest)" if several else "one seed"
     return [
         shown(report.accuracy_rows(record)),
         "Accuracy is the nonzero accuracy of the slides, the mean over events. Training: the last tenth of the steps. "
-        f"Training and held out: mean over {report.seeds_text(record)} (lowest to highest); classes: the same mean, "
-        "held out, statistics of the batch; CPU minutes: of a training, median over seeds. Held-out crops are "
+        f"Training and held out: {over}; classes: likewise, held out, statistics of the batch; CPU minutes: of a "
+        "training, median over seeds. Held-out crops are "
         "judged twice. Statistics of the batch: the norms "
         f"take them from the {record['setting']['images']} crops that are read together, as in training; the dense "
         "network of 2018 always worked like this. Running statistics: means over training batches, one crop at a time, "

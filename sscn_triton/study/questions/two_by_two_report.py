@@ -234,7 +234,15 @@ def goal_sentence(record: Record) -> str:
     """Whether the dense twin passes GOAL on held-out crops, and when it does so on the training crops."""
     measure, values = better(record, DENSE)
     passed, number = int((values > 100 * GOAL).sum()), len(values)
-    with_seeds = "every seed" if passed == number else f"{passed} of {number} seeds" if passed else "no seed"
+    with_seeds = (
+        "its one seed"
+        if passed == number == 1
+        else "every seed"
+        if passed == number
+        else f"{passed} of {number} seeds"
+        if passed
+        else "no seed"
+    )
     curves = [one["curve"] for one in runs(record, DENSE)]
     mean = np.mean([one["accuracy"] for one in curves], axis=0)
     above = np.flatnonzero(mean > GOAL)
