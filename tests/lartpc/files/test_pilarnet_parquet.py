@@ -54,6 +54,7 @@ def test_labels_are_shapes_by_the_conventions_of_pilarnet(tmp_path: Path) -> Non
     large = np.concatenate([points[:2], many, points[5:]]), clusters, extra
     (event,) = open_events(write_parquet(tmp_path / "a.parquet", [public_rows(3), large]), conventions="pilarnet-m")
     assert event.label_names == numbering.SHAPE_NAMES
+    assert event.labels[0] == numbering.LOW_ENERGY
     assert len(event) == 1203, "without the voxel of 0.1 MeV, and without the event of 7 points"
 
 
