@@ -105,7 +105,7 @@ def change(record: Record, name: str, definition: str = "slides") -> str:
     others = {one: points[1 + i] for i, one in enumerate(record["classes"]) if one != "Michel"}
     worst = min(others, key=lambda one: others[one])
     michel, limit = points[1 + record["classes"].index("Michel")], chance(record, definition)
-    lost = f"{worst} loses most ({signed(others[worst])})" if others[worst] < 0 else "no other class loses"
+    lost = f"{worst} loses most ({signed(others[worst])})" if round(others[worst], 1) < 0 else "no other class loses"
     within = abs(michel) <= limit[1 + record["classes"].index("Michel")]
     told = ", no more than the trainings of the control differ" if within and len(controls(record)) > 1 else ""
     return f"{name}: Michel {signed(michel)} points{told}, all voxels {signed(points[0])}, {lost}"
@@ -137,8 +137,8 @@ def limits(record: Record) -> str:
         f"The efficiencies rest on {number} true Michel electrons: the standard error of that of the control is "
         f"{error} (binomial; all networks are judged on the same events). Every training but the control was done "
         "once. The trainings of the control start from the same weights and see the same events, so they differ in "
-        "the order of the events, their shifts and their symmetries only. What changes the result of a short last "
-        "stage need not change that of a whole training."
+        "the order of the events, their shifts and their symmetries only, and a few of them show the size of chance "
+        "only roughly. What changes the result of a short last stage need not change that of a whole training."
     )
 
 

@@ -136,7 +136,7 @@ def record(**others: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_verdict_compares_with_the_mean_and_the_spread_of_the_control() -> None:
-    made = record(better=cell(0.93, [0.81, 0.85, 0.70]), same=cell(0.91, [0.85, 0.91, 0.55]))
+    made = record(better=cell(0.93, [0.81, 0.85, 0.70]), same=cell(0.91, [0.85, 0.8998, 0.55]))
     said = report.verdict(made)
     assert said.startswith("By the labels of the slides, the control")
     assert "the control labels 52.0 % of the Michel voxels of an event and 91.0 % of all voxels" in said
