@@ -21,6 +21,8 @@ from sscn_triton.study.training.metrics import constant_answer
 SIZE = 192
 MARGIN = 0.05
 """A network has begun to learn if it is better than the best constant answer by this much."""
+SEEDS = 3
+"""Least number of seeds of a two-by-two that decides a claim: the interval of two is too wide for any decision."""
 CLOSE = 1.15
 """Factor within which two costs count as agreeing."""
 
@@ -70,7 +72,7 @@ def _dense(
     record: Mapping[str, Any] | None, separated: Mapping[str, Any] | None, longer: Mapping[str, Any] | None = None
 ) -> list[str]:
     """record: of the laptop's ten minutes; separated: of the two-by-two, whose networks learn longer; longer: of its
-    sparse network and dense twin alone, which learn longest. The verdict is that of the longest one with several seeds.
+    sparse network and dense twin alone, which learn longest. The verdict is that of the longest one with SEEDS.
     """
     claim = (
         f"The dense network reaches {percent(slides.TRAINING_ACCURACY['dense'])} in training after 11 days, so the "
@@ -78,7 +80,7 @@ def _dense(
     )
     kept = [one for one in (separated, longer) if one is not None and factors.seeds(one) and factors.learnt(one)]
     if kept:
-        decisive = max(kept, key=lambda one: (len(factors.seeds(one)) > 1, one["setting"]["steps"]))
+        decisive = max(kept, key=lambda one: (len(factors.seeds(one)) >= SEEDS, one["setting"]["steps"]))
         told = "; ".join(_compared(one) for one in [decisive, *(one for one in kept if one is not decisive)])
         return [claim, told, _verdict(decisive)]
     if record is None:
