@@ -263,14 +263,22 @@ def batch_norm(features: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: 
     return result
 
 
+def in_order(values: list[float]) -> float:
+    """The sum, rounded after each addition; from Python 3.12 on, `sum` makes up for the rounding of floats."""
+    total = 0.0
+    for value in values:
+        total += value
+    return total
+
+
 def reduce_duplicates(coordinates: np.ndarray, features: np.ndarray, how: str) -> tuple[list[Site], np.ndarray]:
     """One row per site, in order of first appearance, with duplicates reduced."""
     rows_at: dict[Site, list[int]] = {}
     for row, site in enumerate(as_sites(coordinates)):
         rows_at.setdefault(site, []).append(row)
     join = {
-        "sum": sum,
-        "mean": lambda values: sum(values) / len(values),
+        "sum": in_order,
+        "mean": lambda values: in_order(values) / len(values),
         "max": max,
         "first": lambda values: values[0],
         "last": lambda values: values[-1],
