@@ -236,6 +236,16 @@ def test_the_longer_training_decides_if_it_has_three_seeds(seeds, verdict, first
     assert "4,000 steps, one seed, held out: sparse 80.0 %, dense twin 70.0 % by" in row[1] or seeds > 1
 
 
+def test_the_verdict_begins_with_equal_time_where_it_was_measured():
+    low, high = (0.70, 0.71, 0.69), (0.80, 0.82, 0.79)
+    record = compared({report.SPARSE: high, report.DENSE: high}, 0, 4000, 3, [report.SPARSE, report.DENSE])
+    for seed, value in enumerate(low):
+        cell = record["cells"][f"seed {seed}: {report.DENSE}"]
+        record["cells"][report.timed_name(seed)] = cell | {"batch_scores": {"nonzero_accuracy": value}}
+    verdict = claims._dense(None, record)[2]
+    assert verdict.startswith("after equal CPU time, each at its best: confirmed, +10.3 ± 1.4 points; not confirmed")
+
+
 @pytest.mark.parametrize("path", sorted(RESULTS.glob(two_by_two.LONG)), ids=lambda path: path.stem)
 def test_the_longer_two_by_two_is_shown_with_its_numbers(path):
     record = json.loads(path.read_text())
