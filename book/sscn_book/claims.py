@@ -25,10 +25,19 @@ SEEDS = 3
 """Least number of seeds of a two-by-two that decides a claim: the interval of two is too wide for any decision."""
 CLOSE = 1.15
 """Factor within which two costs count as agreeing."""
+SUBJECTS = (
+    "the accuracy of the sparse network", "the accuracies by class", "sparse against dense", "the cost of the sparse "
+    "network", "the cost of the dense network", "the growth of the costs", "Michel electrons",
+)  # fmt: skip
+"""What the claims are about, in their order."""
+HOLD = ("reached", "confirmed", "memory agrees")
+FAIL = ("not reached", "reached for no class", "refuted")
+"""Beginnings of verdicts by which a claim holds or does not hold. By every other one it holds in part or is open: "not
+confirmed" means that the seeds decide neither way."""
 
 
 def text(results: Path) -> str:
-    """Return the table of claims, evidence and verdicts."""
+    """Return the answer of the page, and the table of claims, evidence and verdicts."""
     training, longer, separated, laptop, scaling = (
         (newest(results, pattern) or ("", None))[1]
         for pattern in (
@@ -37,7 +46,25 @@ def text(results: Path) -> str:
     )  # fmt: skip
     dense = _dense(laptop, separated, longer)
     rows = [_sparse(training), _classes(training), dense, *_costs(scaling), _michel(training)]
-    return shown(Table(["the slides of 2018", "evidence here", "verdict"], rows))
+    table = shown(Table(["the slides of 2018", "evidence here", "verdict"], rows))
+    return f"{answer([verdict for *_, verdict in rows])}\n\n{table}"
+
+
+def answer(verdicts: list[str]) -> str:
+    """Whether the study is replicated: how many of the claims hold, by their verdicts in order, and which."""
+    fail = [v.startswith(FAIL) for v in verdicts]
+    hold = [v.startswith(HOLD) and not v.startswith(("reached for", *FAIL)) for v in verdicts]
+    kinds = ["holds" if h else "fails" if f else "open" for h, f in zip(hold, fail, strict=True)]
+    told = []
+    for kind, one, several in (
+        ("holds", "holds here", "hold here"),
+        ("fails", "does not hold here", "do not hold here"),
+        ("open", "holds in part or is open", "hold in part or are open"),
+    ):
+        about = [subject for subject, found in zip(SUBJECTS, kinds, strict=True) if found == kind]
+        told.append(f"{len(about)} {one if len(about) == 1 else several}" + (f" ({', '.join(about)})" if about else ""))
+    word = "Yes" if all(hold) else "Not as a whole"
+    return f"**Is the study replicated?** {word}. Of its {len(verdicts)} claims, {told[0]}, {told[1]}, and {told[2]}."
 
 
 def _sparse(record: Mapping[str, Any] | None) -> list[str]:

@@ -42,6 +42,7 @@ def long_text(results: Path) -> str:
     if found is None:
         return "**Not measured yet.**"
     name, record = found
+    shorter = newest(results, PATTERN)
     return "\n\n".join([
         source(name, record),
         what(record),
@@ -51,6 +52,7 @@ def long_text(results: Path) -> str:
         differences(record),
         *(report.verdict(record, measure) for measure in get_args(report.Measure)),
         report.measures_sentence(record),
+        *([] if shorter is None else [report.longer_sentence(shorter[1], record)]),
         report.time_sentence(record),
         report.limits(record),
         *chosen(record),

@@ -78,18 +78,33 @@ def test_a_missing_result_is_reported_as_not_measured(tmp_path):
 
 
 def test_the_page_on_the_study_gives_every_claim_a_verdict():
-    rows = claims.text(ROOT / "book" / "results").splitlines()[2:]
+    first, _, *rows = claims.text(ROOT / "book" / "results").splitlines()
+    assert first.startswith("**Is the study replicated?** ")
+    rows = rows[2:]
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     assert len(cells) == 7
     assert all(len(row) == 3 and all(row) for row in cells)
 
 
 def test_without_results_every_claim_is_open(tmp_path):
-    rows = claims.text(tmp_path).splitlines()[2:]
+    first, _, *rows = claims.text(tmp_path).splitlines()
+    assert "claims, 0 hold here, 0 do not hold here, and 7 hold in part or are open (" in first
+    rows = rows[2:]
     assert len(rows) == 7
     assert all(row.endswith("| open |") for row in rows)
     sections = [one.text(tmp_path) for one in (long_training, michel_trials, recipe, two_by_two)]
     assert [*sections, two_by_two.long_text(tmp_path)] == ["**Not measured yet.**"] * 5
+
+
+def test_the_answer_counts_the_claims_that_hold():
+    held = ["reached", "reached", "confirmed for the dense twin", "memory agrees, if", "memory agrees, if"]
+    assert claims.answer([*held, "confirmed", "reached"]).startswith("**Is the study replicated?** Yes. ")
+    mixed = ["not reached: 2.8 times", "reached for no class", "not confirmed for", "memory 0.47", "memory agrees"]
+    said = claims.answer([*mixed, "dense: power; see", "efficiency reached, purity not reached"])
+    assert "Not as a whole. Of its 7 claims, 1 holds here (the cost of the dense network), 2 do not hold here (" in said
+    assert "and 4 hold in part or are open (sparse against dense, the cost of the sparse network, the growth" in said
+    failed = claims.answer(["not reached", "reached for delta", "refuted", *["open"] * 4])
+    assert "0 hold here, 2 do not hold here (the accuracy of the sparse network, sparse against dense), and 5" in failed
 
 
 def trained(accuracy, classes=(0.9, 0.9, 0.9, 0.9, 0.9)):

@@ -10,7 +10,7 @@ import numpy as np
 
 from sscn_triton.common.table import Table
 from sscn_triton.common.units import percent
-from sscn_triton.study.questions.recipe_report import signed
+from sscn_triton.study.questions.recipe_report import LEVEL, prediction, signed
 from sscn_triton.study.training.metrics import constant_answer
 
 CONTROL = "control"
@@ -49,9 +49,8 @@ def baseline(record: Record, definition: str = "slides") -> np.ndarray:
 
 
 def chance(record: Record, definition: str = "slides") -> np.ndarray:
-    """The difference between the highest and the lowest training of the control; infinite for a single one."""
-    found = np.array([values(record, name, definition) for name in controls(record)])
-    return np.ptp(found, axis=0) if len(found) > 1 else np.full(found.shape[1], math.inf)
+    """How far one more training of the control may lie from `baseline`, in points; infinite for a single one."""
+    return prediction(np.array([values(record, name, definition) for name in controls(record)]))
 
 
 def michel_voxels(record: Record, name: str) -> tuple[float, float]:
@@ -104,16 +103,27 @@ def change(record: Record, name: str, definition: str = "slides") -> str:
     points = values(record, name, definition) - baseline(record, definition)
     others = {one: points[1 + i] for i, one in enumerate(record["classes"]) if one != "Michel"}
     worst = min(others, key=lambda one: others[one])
-    michel, limit = points[1 + record["classes"].index("Michel")], chance(record, definition)
+    michel = points[1 + record["classes"].index("Michel")]
     lost = f"{worst} loses most ({signed(others[worst])})" if round(others[worst], 1) < 0 else "no other class loses"
-    within = abs(michel) <= limit[1 + record["classes"].index("Michel")]
-    told = ", no more than the trainings of the control differ" if within and len(controls(record)) > 1 else ""
-    return f"{name}: Michel {signed(michel)} points{told}, all voxels {signed(points[0])}, {lost}"
+    return f"{name}: Michel {signed(michel)} points, all voxels {signed(points[0])}, {lost}"
+
+
+def beyond(record: Record, definition: str = "slides") -> list[str]:
+    """The differences from the control that exceed `chance`, by training, of all voxels and of each class."""
+    mean, limit, told = baseline(record, definition), chance(record, definition), []
+    for name in names(record):
+        if name in controls(record):
+            continue
+        points = values(record, name, definition) - mean
+        for what, point, most in zip(("all voxels", *record["classes"]), points, limit, strict=True):
+            if round(abs(point), 1) > round(most, 1):  # as shown; two trainings may agree by chance
+                told.append(f"{name}, {what} {signed(point)} (limit {most:.1f})")
+    return told
 
 
 def verdict(record: Record, definition: str = "slides") -> str:
-    """What every other training changes against the control."""
-    mean, spread, number = baseline(record, definition), chance(record, definition), len(controls(record))
+    """What every other training changes against the control, and which changes exceed those of chance."""
+    mean, limit, number = baseline(record, definition), chance(record, definition), len(controls(record))
     place = 1 + record["classes"].index("Michel")
     told = (
         f"By {NAMES[definition]}, the control labels {mean[place]:.1f} % of the Michel voxels of an event and "
@@ -121,11 +131,18 @@ def verdict(record: Record, definition: str = "slides") -> str:
     )
     if number > 1:
         told += (
-            f", on average over {number} trainings that differ by {spread[place]:.1f} and {spread[0]:.1f} points. "
-            "Such a difference, or a smaller one, means nothing"
+            f", on average over {number} trainings. One more training of the control would lie within "
+            f"{limit[place]:.1f} and {limit[0]:.1f} points of these means with a probability of {100 * LEVEL:g} %, so "
+            "a difference below such a limit may be chance"
         )
     others = [change(record, name, definition) for name in names(record) if name not in controls(record)]
-    return f"{told}. {'; '.join(others)}." if others else f"{told}."
+    if not others:
+        return f"{told}."
+    told += f". {'; '.join(others)}."
+    if number == 1:
+        return f"{told} One training of the control does not show which differences are chance."
+    listed = "; ".join(beyond(record, definition))
+    return f"{told} Differences beyond the limits, which every class has: {listed or 'none'}."
 
 
 def limits(record: Record) -> str:
@@ -138,7 +155,8 @@ def limits(record: Record) -> str:
         f"{error} (binomial; all networks are judged on the same events). Every training but the control was done "
         "once. The trainings of the control start from the same weights and see the same events, so they differ in "
         "the order of the events, their shifts and their symmetries only, and a few of them show the size of chance "
-        "only roughly. What changes the result of a short last stage need not change that of a whole training."
+        "only roughly; about one in twenty differences exceeds its limit by chance. What changes the result of a short "
+        "last stage need not change that of a whole training."
     )
 
 

@@ -26,17 +26,23 @@ def basic(record: Record) -> np.ndarray:
     return 100 * np.array([one["scores"]["nonzero_accuracy"] for one in found])
 
 
-def chance(record: Record) -> float:
-    """How far one more training of the basic recipe may lie from the mean of those that were done, in points: half the
-    width of Student's prediction interval at LEVEL, t * s * sqrt(1 + 1/n); infinite for one training.
+def prediction(values: np.ndarray) -> np.ndarray:
+    """How far one more training may lie from the mean of these, by column: half the width of Student's prediction
+    interval at LEVEL, t * s * sqrt(1 + 1/n); infinite for one training.
 
+    values: one row per training.
     Formula: https://en.wikipedia.org/wiki/Prediction_interval, unknown mean and variance.
     """
-    values = basic(record)
     number = len(values)
     if number < 2:
-        return math.inf
-    return float(student.ppf((1 + LEVEL) / 2, number - 1) * values.std(ddof=1) * math.sqrt(1 + 1 / number))
+        return np.full(values.shape[1:], math.inf)
+    scale = student.ppf((1 + LEVEL) / 2, number - 1) * math.sqrt(1 + 1 / number)
+    return np.asarray(scale * values.std(axis=0, ddof=1))
+
+
+def chance(record: Record) -> float:
+    """How far one more training of the basic recipe may lie from the mean of those that were done, in points."""
+    return float(prediction(basic(record)))
 
 
 def differences(record: Record) -> dict[str, float]:

@@ -175,8 +175,18 @@ def test_effects_are_the_differences_computed_by_hand() -> None:
 @pytest.mark.parametrize(
     ("norms", "sites", "both", "expected"),
     [
-        ([60, 61, 59], [50, 53, 48], [61, 62, 60], "the difference comes from the norms"),
-        ([51, 49, 50], [60, 61, 59], [61, 62, 60], "the difference comes from the convolutions"),
+        (
+            [60, 61, 59],
+            [50, 53, 48],
+            [61, 62, 60],
+            "the norms contribute; these seeds do not tell whether the convolutions do, too",
+        ),
+        (
+            [51, 49, 50],
+            [60, 61, 59],
+            [61, 62, 60],
+            "the convolutions contribute; these seeds do not tell whether the norms do, too",
+        ),
         ([55, 56, 55], [56, 57, 55], [61, 62, 60], "both contribute"),
         ([40, 41, 39], [70, 71, 69], [61, 62, 60], "-9.5 come with the norms and +20.5 with the convolutions."),
         ([60, 45, 50], [45, 62, 50], [61, 62, 60], "do not tell the two apart"),
@@ -195,6 +205,8 @@ def test_the_verdict_names_the_factor_that_seeds_agree_on(
     made |= {"classes": ["HIP", "MIP", "shower", "delta", "Michel"]}
     assert expected in verdict(made)
     assert ("all four" in verdict(made)) is (min(norms + sites + both) > 41)
+    assert "not what it has learnt" not in verdict(made)
+    assert "Worse than MIP everywhere, on average: norms over all voxels, dense convolution" in verdict(made, "scores")
 
 
 def test_the_rate_of_a_cell_is_the_most_accurate_of_its_trials() -> None:
@@ -293,3 +305,29 @@ def test_the_page_says_whether_the_dense_twin_has_learnt_enough(dense: list[floa
     assert expected in said
     assert ("passes this level at step 20" in said) is bool(np.mean(dense) > 0.8)
     assert ("its highest value is 75.0 %" in said) is bool(np.mean(dense) < 0.8)
+
+
+@pytest.mark.parametrize(
+    ("longer", "expected"),
+    [
+        ([0.60, 0.62, 0.61], "is +10.0 ± 0.0 points after 9 steps: the longer training confirms its sign."),
+        ([0.52, 0.49, 0.51], "points after 9 steps: the longer training does not confirm it."),
+    ],
+)
+def test_a_longer_training_confirms_a_difference_or_does_not(longer: list[float], expected: str) -> None:
+    dense, sparse = CELLS[0].name, CELLS[3].name
+    names = {"cells": [dense, sparse]}
+    short = record({dense: [0.50, 0.52, 0.51], sparse: [0.60, 0.61, 0.62]}) | {"setting": names | {"steps": 3}}
+    made = record({dense: [0.50, 0.52, 0.51], sparse: longer}) | {"setting": names | {"steps": 9}}
+    assert expected in two_by_two_report.longer_sentence(short, made)
+
+
+def test_a_rate_that_was_chosen_by_the_measure_that_suits_the_dense_twin_less_is_named_so() -> None:
+    dense = CELLS[0].name
+    made = record({cell.name: [0.5] for cell in CELLS})  # by running statistics, a tenth of it
+    made["setting"] = {"rates": [0.1], "trial_steps": 5, "choosing": 7}
+    trial = {"cell": dense, "learning_rate": 0.1, "scores": {"nonzero_accuracy": 0.4}}
+    made["cells"][f"rate 0.1: {dense}"] = trial | {"batch_scores": {"nonzero_accuracy": 0.5}}
+    assert "does better by statistics of the batch, which did not choose its rate" in rate_sentence(made)
+    made["setting"]["choose_by"] = ["scores", "batch_scores"]
+    assert "did not choose" not in rate_sentence(made)
