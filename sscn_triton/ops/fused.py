@@ -214,12 +214,13 @@ def _fused_gradients_cpu(
     by_norm: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     x, norm = for_loops(features, Norm(mean, variance, norm_weight, norm_bias, eps, leakiness, moving))
+    wide = of_type(grad_output, x.dtype)  # the steps share buffers, so all of them must have the type of the rows
     forwards = as_rules(rules)
     steps: list[Step] = []
     slope = partial = sums = rows = None
     if by_features or by_norm:
         rounded = weight if weight.dtype is grad_output.dtype else weight.to(grad_output.dtype)
-        rising, steps = cpu.input_gradient(grad_output, rounded, forwards, x.shape[0])
+        rising, steps = cpu.input_gradient(wide, rounded, forwards, x.shape[0])
         rows = torch.empty_like(x) if by_weight else None
         sums, more = normalization.rising(rising, x, norm, into=rising, normalized=rows)
         steps += more
@@ -230,7 +231,7 @@ def _fused_gradients_cpu(
     if by_weight:
         if rows is None:
             rows, steps = normalization.normalize(x, norm)
-        partial, more = cpu.weight_sums(rows, grad_output, forwards, weight.shape[1])
+        partial, more = cpu.weight_sums(rows, wide, forwards, weight.shape[1])
         steps += more
     cpu.run_rules(steps)
     return (

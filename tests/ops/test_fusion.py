@@ -161,6 +161,29 @@ def test_one_operator_gives_the_gradients_that_separate_ones_give(
         torch.library.opcheck(fused_gradients, (g, x, w, list(rules), *norm, 1e-3, 0.1, True, *needed))
 
 
+@pytest.mark.parametrize(
+    ("rows", "products"),
+    [
+        (torch.float64, torch.bfloat16),  # a float64 network's features under autocast
+        (torch.float64, torch.float32),
+        (torch.float32, torch.float64),
+    ],
+)
+def test_rows_may_be_wider_or_narrower_than_the_products(rows: torch.dtype, products: torch.dtype) -> None:
+    """The steps of the CPU engine hand each other addresses of buffers, which no kernel can ask for their type."""
+    book = rules_of("submanifold", 60, contextlib.nullcontext)
+    x, w, _, r, v, k = (t.detach() for t in tensors(book, (2, 3, 4), torch.float64))
+    mean, variance, g = x.mean(0), x.var(0, correction=0), torch.cos(r)
+    arguments = book.rules, mean, variance, v, k, 1e-3, 0.1, True, True, True, True
+    wanted = fused_gradients(g, x, w, *arguments)
+    stored = torch.float32 if products is torch.bfloat16 else products
+    found = fused_gradients(g.to(products), x.to(rows), w.to(stored), *arguments)
+    assert [t.dtype for t in found] == [rows, stored, rows]
+    for mine, right in zip(found, wanted, strict=True):
+        error = float((mine.double() - right).norm())
+        assert error <= (2e-2 if products is torch.bfloat16 else 1e-5) * float(right.norm())
+
+
 @pytest.mark.parametrize("kind", ["few taps", "strided"])
 def test_a_convolution_adds_bias_and_residual_itself(kind: str) -> None:
     """On every engine, with first and second derivatives."""
