@@ -154,6 +154,8 @@ def explain_numbers(wanted: Sequence[float], got: Any, by_hand: bool = False) ->
             note = ""
             if by_hand and off <= tolerance(right):
                 note = " by less than half a percent: it is a whole number, so be exact"
+            elif by_hand and not whole and off <= 10 * tolerance(right):
+                note = " by less than five percent: give three digits"
             return f"    number {place}, {given}, is too {size}{note}"
     return ""
 

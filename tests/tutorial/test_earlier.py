@@ -46,3 +46,17 @@ def test_in_a_students_notebook_it_is_the_students(earlier, monkeypatch, tmp_pat
         earlier.own("03", "later")
     with pytest.raises(ValueError, match=r"no cell of 03\.ipynb defines other"):
         earlier.own("03", "other")
+
+
+def test_an_answer_takes_the_functions_and_imports_that_it_uses(earlier, monkeypatch, tmp_path):
+    """Those of other cells, as in the notebook; a cell that Python cannot read, or that fails, does not matter."""
+    sources = [
+        "%matplotlib inline\nx = 1", "from math import isqrt\nimport no_such_module", "raise ValueError",
+        "def mine(x):\n    raise NotImplementedError", "def root(x):\n    return isqrt(x)",
+        "def mine(x):\n    return half(root(x))", "def half(x):\n    return x / 2",
+    ]  # fmt: skip
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "03.ipynb")
+    monkeypatch.setattr(earlier, "HERE", tmp_path)
+    monkeypatch.delenv("SSCN_ANSWERS", raising=False)
+    assert earlier.own("03", "mine")(16) == 2

@@ -183,6 +183,9 @@ def test_numbers_reckoned_by_hand_may_be_rounded_and_stand_in_a_list(exercise, c
         assert capsys.readouterr().out.startswith("[ok] ")
     check(exercise, lambda: [1.01 * number + 0.01 for number in numbers])
     assert "too large" in capsys.readouterr().out
+    broken = [number for number in numbers if not float(number).is_integer() and abs(number) < 0.9]
+    check(exercise, lambda: [number + 0.01 * abs(number) * (number in broken) for number in numbers])
+    assert ("by less than five percent: give three digits" in capsys.readouterr().out) is bool(broken)
 
 
 class Unprintable:
