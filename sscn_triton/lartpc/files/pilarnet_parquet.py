@@ -101,9 +101,10 @@ class Columns:
     def row(self, name: str, number: int) -> np.ndarray:
         """The numbers of one event. Raises ValueError if there is none, or a null among them."""
         group = bisect_right(self._ends, number)
-        if self._decoded.get(name, (-1, None))[0] != group:
-            self._decoded[name] = group, self._read(name, group)
-        rows = self._decoded[name][1]
+        kept, rows = self._decoded.get(name, (-1, None))  # at once: another thread may replace them
+        if kept != group:
+            rows = self._read(name, group)
+            self._decoded[name] = group, rows
         place = number - (self._ends[group] - len(rows))
         values = rows[place].values
         if values is None or values.null_count:

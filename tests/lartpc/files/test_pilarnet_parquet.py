@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,6 +73,27 @@ def test_events_in_order_decode_each_row_group_once(tmp_path: Path, monkeypatch:
         assert len(list(events)) == 5
     columns = ("point", "cluster", "cluster_extra")
     assert sorted(read) == sorted((group, column) for group in range(3) for column in columns)
+
+
+class _Shared(dict):
+    """The row groups in memory, where another thread reads the last event when one looks for the points of its own."""
+
+    busy = False
+
+    def get(self, name: str, default: Any) -> Any:
+        found = super().get(name, default)
+        if name == "point" and not self.busy:
+            self.busy = True
+            self.other()
+            self.busy = False
+        return found
+
+
+def test_threads_that_share_a_file_read_their_own_events(tmp_path: Path) -> None:
+    events = open_events(write_parquet(tmp_path / "a.parquet", different(3)))
+    shared = events.handle._decoded = _Shared()
+    shared.other = lambda: events[4]
+    assert [events[number].energy[0] for number in (0, 1, 0)] == [1, 2, 1]
 
 
 def test_the_column_of_counts_saves_reading_the_points(tmp_path: Path) -> None:
