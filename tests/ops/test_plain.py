@@ -108,11 +108,14 @@ def test_tensors_that_are_not_plain_are_dispatched(kind: str, dispatched: list[s
         assert torch.equal(y, -torch.ops.sscn.convolution(features, weight, rules, count))
 
 
-def test_rules_that_are_not_on_the_cpu_are_dispatched(dispatched: list[str]) -> None:
+def test_rules_that_are_not_plain_tensors_on_the_cpu_are_dispatched(dispatched: list[str]) -> None:
     features, weight, rules, count = given()
     dispatched.clear()
     direct(convolution)(features, weight, [rule.to("meta") for rule in rules], count)
     assert dispatched == ["convolution"]
+    dispatched.clear()
+    direct(convolution)(features, weight, [rule.as_subclass(_Own) for rule in rules], count)
+    assert "convolution" in dispatched
 
 
 def test_transforms_and_traces_see_the_operators(dispatched: list[str]) -> None:
