@@ -148,18 +148,22 @@ def _compared(record: Mapping[str, Any]) -> str:
 
 def _verdict(record: Mapping[str, Any]) -> str:
     """Whether the sparse network learns more than its dense twin."""
-    both, at_best = factors.difference(record), factors.at_best(record)
-    alike, best = _decided(both), _decided(at_best)
-    verdict = f"{alike} for the dense twin, after equal steps: {both.text()} points"
-    if alike != best:
-        verdict = (
-            f"depends on the norms in use, after equal steps: {alike} if sparse network and dense twin both take "
-            f"statistics of the batch ({both.text()} points), {best} if each takes what suits it "
-            f"({at_best.text()} points)"
-        )
-    if (timed := factors.timed_best(record)) is not None:  # the slides speak of time
-        verdict = f"after equal CPU time, each at its best: {_decided(timed)}, {timed.text()} points; {verdict}"
+    verdict = _of_pair("after equal steps", factors.difference(record), factors.at_best(record))
+    timed, timed_at_best = factors.timed_difference(record), factors.timed_best(record)
+    if timed is not None and timed_at_best is not None:  # the slides speak of time
+        verdict = f"{_of_pair('after equal CPU time', timed, timed_at_best)}; {verdict}"
     return f"{verdict}; the network of 2018 itself is not tested"
+
+
+def _of_pair(when: str, both: factors.Effect, at_best: factors.Effect) -> str:
+    """The verdict by statistics of the batch for both networks, and by what suits each if that is another one."""
+    alike, best = _decided(both), _decided(at_best)
+    if alike == best:
+        return f"{alike} for the dense twin, {when}: {both.text()} points"
+    return (
+        f"depends on the norms in use, {when}: {alike} if sparse network and dense twin both take "
+        f"statistics of the batch ({both.text()} points), {best} if each takes what suits it ({at_best.text()} points)"
+    )
 
 
 def _decided(effect: factors.Effect) -> str:

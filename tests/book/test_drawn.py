@@ -258,7 +258,9 @@ def test_the_verdict_begins_with_equal_time_where_it_was_measured():
         cell = record["cells"][f"seed {seed}: {report.DENSE}"]
         record["cells"][report.timed_name(seed)] = cell | {"batch_scores": {"nonzero_accuracy": value}}
     verdict = claims._dense(None, record)[2]
-    assert verdict.startswith("after equal CPU time, each at its best: confirmed, +10.3 ± 1.4 points; not confirmed")
+    assert verdict.startswith(
+        "confirmed for the dense twin, after equal CPU time: +10.3 ± 1.4 points; not confirmed for"
+    )
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob(two_by_two.LONG)), ids=lambda path: path.stem)

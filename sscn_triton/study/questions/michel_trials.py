@@ -76,6 +76,7 @@ ARMS = (
     Arm(f"{CONTROL}, seed 0"),
     Arm("Michel events first", enriched=0.4),
     Arm(f"{CONTROL}, seed 1", seed=1),
+    Arm(f"{CONTROL}, seed 2", seed=2),
     Arm("class weights balanced", {"class_weights": "balanced"}),
     Arm("class weights none", {"class_weights": "none"}),
     Arm("attached labels", {"labels": "attached"}),

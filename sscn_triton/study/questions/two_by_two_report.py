@@ -190,24 +190,35 @@ def at_best(record: Record) -> Effect:
 def timed_best(record: Record) -> Effect | None:
     """Sparse minus dense after equal CPU time, each judged by the measure by which it does better; None without such
     trainings."""
-    shorter = timed(record)
-    if not shorter:
+    if not (pairs := _timed_pairs(record)):
         return None
+    sparse, dense = (max(values, key=np.mean) for values in zip(*pairs.values(), strict=True))
+    return effect("sparse minus dense after equal CPU time, each at its best", sparse - dense)
+
+
+def timed_difference(record: Record, measure: Measure = "batch_scores") -> Effect | None:
+    """The same, both judged by one measure."""
+    if not (pairs := _timed_pairs(record)):
+        return None
+    sparse, dense = pairs[measure]
+    return effect("sparse minus dense after equal CPU time", sparse - dense)
+
+
+def _timed_pairs(record: Record) -> dict[Measure, tuple[np.ndarray, np.ndarray]]:
+    """By measure: the accuracies of the sparse network and of its dense twin after equal CPU time; empty without such
+    trainings."""
+    shorter = timed(record)
     sparse = [record["cells"][f"seed {one['seed']}: {SPARSE}"] for one in shorter]
-    best = [max((of_runs(some, one) for one in get_args(Measure)), key=np.mean) for some in (sparse, shorter)]
-    return effect("sparse minus dense after equal CPU time, each at its best", best[0] - best[1])
+    return {one: (of_runs(sparse, one), of_runs(shorter, one)) for one in get_args(Measure)} if shorter else {}
 
 
 def time_sentence(record: Record) -> str:
     """The sparse network against its dense twin after equal CPU time, by both measures and at their best."""
-    at_their_best, shorter, found = timed_best(record), timed(record), {}
+    at_their_best, shorter = timed_best(record), timed(record)
     if at_their_best is None:
         return _time_by_curves(record)
-    sparse = [record["cells"][f"seed {one['seed']}: {SPARSE}"] for one in shorter]
-    for measure, name in MEASURES.items():
-        dense = of_runs(shorter, measure)  # type: ignore[arg-type]
-        found[name] = effect("", of_runs(sparse, measure) - dense)  # type: ignore[arg-type]
-    told = "; ".join(f"{one.text()} points by {name}, {_judged(one)}" for name, one in found.items())
+    found = {MEASURES[one]: timed_difference(record, one) for one in get_args(Measure)}
+    told = "; ".join(f"{one.text()} points by {name}, {_judged(one)}" for name, one in found.items() if one is not None)
     return (
         f"After equal CPU time ({shorter[0]['steps']:,} steps of the dense twin, with a schedule of this length, "
         f"against {record['setting']['steps']:,} of the sparse network), the sparse network minus its dense twin is "
