@@ -167,7 +167,7 @@ def submanifold_rules(
 
 
 def _kept(function: Any, kernel_size: Sequence[int]) -> Any:
-    """The function that keeps its results or, for so many taps that they are large, the one that does not."""
+    """The function that keeps its results; for kernels of many taps, whose results are large, the one that does not."""
     return function if math.prod(kernel_size) <= KEPT else function.__wrapped__
 
 
