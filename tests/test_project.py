@@ -9,8 +9,10 @@ import json
 import re
 import subprocess
 import sys
+import types
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -22,6 +24,7 @@ else:
 
 import sscn_triton
 from sscn_triton.common.units import percent
+from tests import conftest
 from tests.conftest import COSTLY
 
 ROOT = Path(__file__).parents[1]
@@ -83,6 +86,13 @@ def test_the_reference_imports_without_torch(tmp_path):
 
 def test_the_files_whose_tests_run_first_exist():
     assert [path for path in COSTLY if not (ROOT / path).is_file()] == []
+
+
+def test_these_files_run_first_and_the_scheduler_is_that_of_the_command_line():
+    items: list[Any] = [types.SimpleNamespace(nodeid=f"{path}::test") for path in ("tests/a.py", COSTLY[1], COSTLY[0])]
+    conftest.pytest_collection_modifyitems(items)
+    assert [item.nodeid for item in items] == [f"{path}::test" for path in (COSTLY[0], COSTLY[1], "tests/a.py")]
+    assert not hasattr(conftest, "pytest_xdist_make_scheduler")  # it would replace the one that --dist names
 
 
 def test_no_folder_contains_more_than_18_files():
