@@ -63,7 +63,7 @@ or `sscn predict events.root --checkpoint {name}`; `sscn train --start {name}` c
 
 Options that a line does not name have the defaults of `sscn train`; `trained_on` and the learning curve are in the
 record `{record}.json`. A stage after the first starts from the averaged weights of the one before it, with a new
-optimiser. The hours are wall time.
+optimiser; a stage with `start` begins with the weights of that network, in half precision. The hours are wall time.
 
 ## Accuracy
 

@@ -7,6 +7,9 @@ of the one before (`--start`). SCORES are files that `sscn evaluate --out` wrote
 command writes NAME.json, with the options, the times and one learning curve of all stages, and the folder NAME (or
 that of `--network`) with the final network in half precision and its model card, for `sscn predict --checkpoint
 NAME`.
+
+With `--continues RECORD.json`, the first stage started from the network that belongs to this earlier record, and the
+stages of that record, whose folders are not needed, come before the new ones.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import datetime
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ from sscn_triton.common.options import check_suffix
 from sscn_triton.common.output import as_json
 from sscn_triton.common.results import commit
 from sscn_triton.lartpc import open_events
+from sscn_triton.models.pretrained import folder_of, read_folder
 from sscn_triton.study.data.identity import simulations
 from sscn_triton.study.training.checkpoint import Checkpoint, load_checkpoint, network_of, training_options
 from sscn_triton.study.training.config import FINAL, LAST, STEPS
@@ -77,85 +81,161 @@ def simulated(folders: Sequence[Path]) -> list[dict[str, Any]]:
     return found
 
 
-def curve(stages: Sequence[tuple[Stage, list[dict[str, str]]]], classes: Sequence[str]) -> list[dict[str, float]]:
-    """The learning curve: means over equal numbers of passes, at most POINTS of them, of all stages in their order.
+@dataclass(frozen=True)
+class Point:
+    """A point of a learning curve.
 
-    passes: number of passes at the end of the bin; learning_rate: that of its last step; loss, nonzero_accuracy and
-    accuracy_CLASS: means over its steps, before the weights changed (nan if no event had the class).
+    end: passes at its end; weight: passes that its values are means over; values: of `learning_rate`, the last one, and
+    of each quantity of the curve, nan if unknown
     """
-    names = ("loss", "nonzero_accuracy", *(f"accuracy_{name}" for name in classes))
-    total = sum(stage.passes for stage, _ in stages)
-    width = max(1, math.ceil(total / POINTS))
-    bins: dict[int, list[dict[str, str]]] = {}
-    ends: dict[int, int] = {}
-    passes = 0
+
+    end: float
+    weight: float
+    values: dict[str, float]
+
+
+def quantities(classes: Sequence[str]) -> tuple[str, ...]:
+    """The names of the quantities of a learning curve."""
+    return ("loss", "nonzero_accuracy", *(f"accuracy_{name}" for name in classes))
+
+
+def step_points(
+    stages: Sequence[tuple[Stage, list[dict[str, str]]]], classes: Sequence[str], passes: float = 0
+) -> Iterable[Point]:
+    """A point for each step of the stages, the first of which follows on `passes` earlier ones."""
     for stage, rows in stages:
         each = stage.passes // max(1, stage.steps)
         for row in rows:
             passes += each
-            bins.setdefault((passes - 1) // width, []).append(row)
-            ends[(passes - 1) // width] = passes
-    points = []
-    for number, rows in bins.items():
-        point = {"passes": float(ends[number]), "learning_rate": float(rows[-1]["learning_rate"])}
-        points.append(point | {name: _mean([float(row[name]) for row in rows]) for name in names})
-    return points
+            yield Point(passes, each, {name: float(row[name]) for name in ("learning_rate", *quantities(classes))})
 
 
-def _mean(values: list[float]) -> float:
-    known = [value for value in values if value == value]
-    return sum(known) / len(known) if known else math.nan
+def recorded_points(record: dict[str, Any]) -> Iterable[Point]:
+    """The points of the learning curve of a record."""
+    before = 0.0
+    for point in record["curve"]:
+        values = {name: math.nan if value is None else float(value) for name, value in point.items()}
+        yield Point(values["passes"], values.pop("passes") - before, values)
+        before = point["passes"]
 
 
-def record(folders: Sequence[Path], scores: Sequence[Path]) -> dict[str, Any]:
+def curve(points: Iterable[Point], total: int, classes: Sequence[str]) -> list[dict[str, float]]:
+    """A learning curve of at most POINTS points: means over equal numbers of passes.
+
+    points: of steps or of an earlier curve, in their order; one belongs to the bin in which it ends. total: all passes.
+
+    passes: number of passes at the end of the bin; learning_rate: that of its last step; loss, nonzero_accuracy and
+    accuracy_CLASS: means over its passes, before the weights changed (nan if no event had the class).
+    """
+    width = max(1, math.ceil(total / POINTS))
+    bins: dict[int, list[Point]] = {}
+    for point in points:
+        bins.setdefault((int(point.end) - 1) // width, []).append(point)
+    return [
+        {"passes": members[-1].end, "learning_rate": members[-1].values["learning_rate"]}
+        | {name: _mean([(point.values[name], point.weight) for point in members]) for name in quantities(classes)}
+        for members in bins.values()
+    ]
+
+
+def _mean(values: Sequence[tuple[float, float]]) -> float:
+    """The mean of the known values, each with its weight."""
+    known = [(value, weight) for value, weight in values if value == value]
+    return sum(value * weight for value, weight in known) / sum(weight for _, weight in known) if known else math.nan
+
+
+def record(folders: Sequence[Path], scores: Sequence[Path], earlier: Path | None = None) -> dict[str, Any]:
     """The record of a training in stages, with the scores of its network.
 
-    Raises as `read_stage` does, and ValueError if a stage has another network than the first or did not start from the
-    one before it, or if a file of scores is unreadable or belongs to another step.
+    earlier: the record that the stages continue, or None.
+
+    Raises as `read_stage` and `read_record` do, and ValueError if a stage has another network than the first or did not
+    start from the one before it, or if a file of scores is unreadable or belongs to another step.
     """
+    before = None if earlier is None else read_record(earlier)
     stages = [read_stage(folder) for folder in folders]
     checkpoints = [load_checkpoint(folder / LAST) for folder in folders]
     classes = checkpoints[0].classes
     for folder, checkpoint in zip(folders, checkpoints, strict=True):
         if (checkpoint.classes, checkpoint.network) != (classes, checkpoints[0].network):
             raise ValueError(f"{folder} has another network than {folders[0]}: they are not stages of one training")
-    _check_order(folders, checkpoints)
-    found = []
-    for path in scores:
-        try:
-            judged = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path}: not a file of `sscn evaluate --out` ({error})") from error
-        if judged.get("step") != checkpoints[-1].step:
-            raise ValueError(
-                f"{path}: is of step {judged.get('step')}, not of step {checkpoints[-1].step}, the last one"
-            )
-        found.append(judged)
-    return {
+    if earlier is not None and before is not None:
+        _check_continues(folders[0], checkpoints[0], earlier, before)
+    _check_order(folders, checkpoints, before is not None)
+    passes = sum(stage.passes for stage, _ in stages)
+    found = {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),
         "machine": machine.describe(),
         "network": asdict(checkpoints[0].network),
         "parameters": sum(value.numel() for value in network_of(checkpoints[0]).parameters()),
         "classes": list(classes),
-        "passes": sum(stage.passes for stage, _ in stages),
+        "passes": passes,
         "seconds": sum(stage.seconds for stage, _ in stages),
         "simulations": simulated(folders),
         "stages": [asdict(stage) for stage, _ in stages],
-        "curve": curve(stages, classes),
-        "scores": found,
+        "scores": [_scores(path, checkpoints[-1].step) for path in scores],
     }
+    if before is None:
+        return found | {"curve": curve(step_points(stages, classes), passes, classes)}
+    start = training_options(checkpoints[0], folders[0] / LAST).start
+    found["stages"][0]["options"]["start"] = Path(str(start)).name
+    for name in ("passes", "seconds", "stages"):
+        found[name] = before[name] + found[name]
+    found["simulations"] = before["simulations"] + [
+        one for one in found["simulations"] if one not in before["simulations"]
+    ]
+    points = [*recorded_points(before), *step_points(stages, classes, before["passes"])]
+    return found | {"curve": curve(points, found["passes"], classes)}
 
 
-def _check_order(folders: Sequence[Path], checkpoints: Sequence[Checkpoint]) -> None:
+def _scores(path: Path, step: int) -> Any:
+    """A file of scores. Raises ValueError if it is unreadable or belongs to another step."""
+    try:
+        judged = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not a file of `sscn evaluate --out` ({error})") from error
+    if judged.get("step") != step:
+        raise ValueError(f"{path}: is of step {judged.get('step')}, not of step {step}, the last one")
+    return judged
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A record that this command wrote. Raises OSError, and ValueError naming the file if it is another one."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not a record of {PROGRAM} ({error})") from error
+    needed = ("network", "classes", "passes", "seconds", "simulations", "stages", "curve")
+    missing = [name for name in needed if name not in found] if isinstance(found, dict) else needed
+    if missing:
+        raise ValueError(f"{path}: not a record of {PROGRAM}: it has no {', '.join(missing)}")
+    return dict(found)
+
+
+def _check_continues(folder: Path, checkpoint: Checkpoint, earlier: Path, before: dict[str, Any]) -> None:
+    """Raise ValueError unless the stage started from the network that belongs to the record `before`, the file
+    `earlier`, and has the same network and classes."""
+    if (asdict(checkpoint.network), list(checkpoint.classes)) != (before["network"], before["classes"]):
+        raise ValueError(f"{folder} has another network than {earlier}: it does not continue this training")
+    start = training_options(checkpoint, folder / LAST).start
+    about = {} if start is None or Path(start).suffix else read_folder(folder_of(start)).about
+    last = before["stages"][-1]
+    trained = (about.get("training", {}).get("step"), about.get("training", {}).get("samples"))
+    if about.get("record") != earlier.stem or trained != (last["steps"], last["passes"]):
+        raise ValueError(f"{folder} started from {start or 'random weights'}, not from the network of {earlier}")
+
+
+def _check_order(folders: Sequence[Path], checkpoints: Sequence[Checkpoint], continued: bool) -> None:
     """Raise ValueError unless every stage started from the last or the final checkpoint of the one before it, whose
-    weights are the same, and the first from none. Folders are compared by name, because they may have been moved."""
+    weights are the same, and the first from none, unless it continues an earlier record. Folders are compared by name,
+    because they may have been moved."""
     before: Path | None = None
     for folder, checkpoint in zip(folders, checkpoints, strict=True):
         start = training_options(checkpoint, folder / LAST).start
         given = None if start is None else Path(start).absolute()
         allowed = [(before.absolute().name, name) for name in (LAST, FINAL)] if before else [None]
-        if (given and (given.parent.name, given.name)) not in allowed:
+        if not (continued and before is None) and (given and (given.parent.name, given.name)) not in allowed:
             wanted = "random weights" if before is None else f"{before / LAST}"
             raise ValueError(
                 f"{folder} started from {start or 'random weights'}, not from {wanted}: give all stages in order"
@@ -170,6 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="STAGE", help="folder of a stage, in order")
     parser.add_argument("--scores", nargs="+", type=Path, default=[], help="files of `sscn evaluate --out`")
+    parser.add_argument("--continues", type=Path, metavar="RECORD.json", help="record of the stages before the first")
     parser.add_argument("--out", required=True, metavar="NAME.json", help="new JSON file")
     parser.add_argument("--network", metavar="FOLDER", help="new folder; NAME if omitted")
     parser.add_argument(
@@ -177,7 +258,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        print(join(options.folders, options.scores, options.out, options.network, options.overwrite == "true"))
+        overwrite = options.overwrite == "true"
+        print(join(options.folders, options.scores, options.out, options.network, overwrite, options.continues))
     except (ValueError, OSError) as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 2
@@ -185,9 +267,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def join(
-    folders: Sequence[Path], scores: Sequence[Path], out: str, network: str | None = None, overwrite: bool = False
+    folders: Sequence[Path],
+    scores: Sequence[Path],
+    out: str,
+    network: str | None = None,
+    overwrite: bool = False,
+    continues: Path | None = None,
 ) -> str:
     """Write the record and the network's folder; returns a line that describes them.
+
+    continues: the record of the stages before the first, or None.
 
     Raises as `record` does, and ValueError if a file exists, unless ``overwrite``, or if the final network is of
     another step than the last checkpoint.
@@ -196,7 +285,7 @@ def join(
     check_new("out", out, overwrite)
     folder = Path(out).with_suffix("") if network is None else Path(network)
     check_new_network(folder, overwrite)
-    found = record(folders, scores)
+    found = record(folders, scores, continues)
     path, steps = folders[-1] / FINAL, found["stages"][-1]["steps"]
     final = load_checkpoint(path)
     if final.step != steps:

@@ -21,7 +21,7 @@ from sscn_triton.study.training.config import EvaluateConfig, TrainConfig
 from sscn_triton.study.training.evaluation import evaluate
 from sscn_triton.study.training.model_card import training_events
 from sscn_triton.study.training.networks import voxel_logits
-from sscn_triton.study.training.stages import curve, main, read_stage, record
+from sscn_triton.study.training.stages import curve, main, read_stage, record, recorded_points, step_points
 from sscn_triton.study.training.trainer import train
 
 OPTIONS = {"filters": 2, "depth": 2, "repetitions": 1, "average": 0.9, "tensorboard": False, "checkpoint_every": 1}
@@ -120,12 +120,85 @@ def test_the_curve_averages_equal_numbers_of_passes_over_the_stages(
 ) -> None:
     monkeypatch.setattr("sscn_triton.study.training.stages.POINTS", 3)  # bins of 5 passes
     read = [read_stage(folder) for folder in stages[:2]]
-    points = curve(read, ["HIP", "Michel"])
+    points = curve(step_points(read, ["HIP", "Michel"]), 14, ["HIP", "Michel"])
     assert [point["passes"] for point in points] == [4, 8, 14]
     losses = [[float(row["loss"]) for row in rows] for _, rows in read]
     expected = [np.mean(losses[0][:2]), np.mean(losses[0][2:]), np.mean(losses[1])]
     assert [point["loss"] for point in points] == pytest.approx(expected)
     assert points[-1]["learning_rate"] == float(read[1][1][-1]["learning_rate"])
+
+
+def test_a_point_of_an_earlier_curve_weighs_as_many_passes_as_it_covers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sscn_triton.study.training.stages.POINTS", 1)
+    names = ("loss", "nonzero_accuracy", "accuracy_HIP", "accuracy_Michel")
+    rows = [(10, [1.0, 0.0, 0.5, None]), (40, [2.0, 1.0, 0.5, 0.25])]
+    earlier = [{"passes": p, "learning_rate": p / 100} | dict(zip(names, values, strict=True)) for p, values in rows]
+    (point,) = curve(recorded_points({"curve": earlier}), 40, ["HIP", "Michel"])
+    expected = {"passes": 40, "learning_rate": 0.4, "loss": 1.75, "nonzero_accuracy": 0.75}
+    assert point == expected | {"accuracy_HIP": 0.5, "accuracy_Michel": 0.25}
+
+
+@pytest.fixture(scope="module")
+def continued(stages: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """The record of both stages, a third stage that started from its network, and one that started from random
+    weights."""
+    folder = tmp_path_factory.mktemp("continued")
+    network = folder / "net"
+    assert main([*map(str, stages[:2]), "--out", str(folder / "training.json"), "--network", str(network)]) == 0
+    path = stages[1] / "last.ckpt"
+    third = replace(training_options(load_checkpoint(path), path), steps=3, schedule="constant", start=str(network))
+    train(replace(third, out=str(folder / "third")))
+    train(replace(third, out=str(folder / "fresh"), start=None, steps=1))
+    return folder / "training.json", folder / "third", folder / "fresh"
+
+
+def test_a_record_is_continued_without_the_folders_of_its_stages(
+    stages: list[Path], continued: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    earlier, third, _ = continued
+    assert main([str(third), "--continues", str(earlier), "--out", str(tmp_path / "longer.json")]) == 0
+    found, before = json.loads((tmp_path / "longer.json").read_text()), json.loads(earlier.read_text())
+    assert found["passes"] == before["passes"] + 3 * 3
+    assert [stage["passes"] for stage in found["stages"]] == [8, 6, 9]
+    assert found["stages"][:2] == before["stages"]
+    assert found["stages"][2]["options"]["start"] == "net"
+    assert found["seconds"] == pytest.approx(before["seconds"] + found["stages"][2]["seconds"])
+    assert found["simulations"] == before["simulations"]  # the same file
+    assert found["curve"][: len(before["curve"])] == before["curve"]
+    assert [point["passes"] for point in found["curve"][-3:]] == [17, 20, 23]
+    assert "start=net" in (tmp_path / "longer" / "README.md").read_text()
+
+
+def test_a_record_is_continued_only_from_its_network(
+    stages: list[Path], continued: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    earlier, third, fresh = continued
+
+    def refused(folder: Path, path: Path, message: str) -> None:
+        assert main([str(folder), "--continues", str(path), "--out", str(tmp_path / "longer.json")]) == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "longer.json").exists()
+
+    found = json.loads(earlier.read_text())
+    refused(fresh, earlier, f"{fresh} started from random weights, not from the network of {earlier}")
+    refused(stages[1], earlier, f"first/last.ckpt, not from the network of {earlier}")
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(found))
+    refused(third, other, f"net, not from the network of {other}")
+    same = tmp_path / "training.json"
+    found["stages"][-1]["steps"] += 1
+    same.write_text(json.dumps(found))
+    refused(third, same, f"net, not from the network of {same}")
+    found["stages"][-1]["steps"] -= 1
+    found["network"]["filters"] = 3
+    same.write_text(json.dumps(found))
+    refused(third, same, f"{third} has another network than {same}: it does not continue this training")
+    same.write_text("[]")
+    refused(
+        third, same, "training.json: not a record of python -m sscn_triton.study.training.stages: it has no network"
+    )
+    same.write_text("no JSON")
+    refused(third, same, "training.json: not a record of python -m sscn_triton.study.training.stages (")
 
 
 def test_steps_after_the_last_checkpoint_do_not_count_and_missing_rows_are_refused(
