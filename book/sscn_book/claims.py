@@ -15,7 +15,9 @@ from sscn_book.tables import shown
 from sscn_triton.common.table import Table
 from sscn_triton.common.units import memory, percent, seconds
 from sscn_triton.study import published as slides
-from sscn_triton.study.questions import two_by_two_report as factors
+from sscn_triton.study.questions import two_by_two_effects as effects
+from sscn_triton.study.questions import two_by_two_record as factors
+from sscn_triton.study.questions import two_by_two_report as report
 from sscn_triton.study.training.metrics import constant_answer
 
 SIZE = 192
@@ -134,28 +136,28 @@ def _compared(record: Mapping[str, Any]) -> str:
     """Evidence of a two-by-two: the sparse network and its dense twin after equal numbers of steps."""
     setting, (name, share) = record["setting"], factors.constant(record)
     pair = (factors.SPARSE, factors.DENSE)
-    sparse, dense = (factors.spread(factors.accuracies(record, cell)) for cell in pair)
-    one_by_one = [factors.spread(factors.accuracies(record, cell, "scores")) for cell in pair]
+    sparse, dense = (report.spread(factors.accuracies(record, cell)) for cell in pair)
+    one_by_one = [report.spread(factors.accuracies(record, cell, "scores")) for cell in pair]
     evidence = (
-        f"two-dimensional crops of {setting['size']} px, {setting['steps']:,} steps, {factors.seeds_text(record)}, "
+        f"two-dimensional crops of {setting['size']} px, {setting['steps']:,} steps, {report.seeds_text(record)}, "
         f"held out: sparse {sparse}, dense twin {dense} by statistics of the batch; {one_by_one[0]} and "
         f"{one_by_one[1]} by running statistics; {name} everywhere {percent(share)}"
     )
-    if (found := factors.timed_best(record)) is not None:
+    if (found := effects.timed_best(record)) is not None:
         evidence += f"; sparse minus dense after equal CPU time, each at its best: {found.text()} points"
     return evidence
 
 
 def _verdict(record: Mapping[str, Any]) -> str:
     """Whether the sparse network learns more than its dense twin."""
-    verdict = _of_pair("after equal steps", factors.difference(record), factors.at_best(record))
-    timed, timed_at_best = factors.timed_difference(record), factors.timed_best(record)
+    verdict = _of_pair("after equal steps", effects.difference(record), effects.at_best(record))
+    timed, timed_at_best = effects.timed_difference(record), effects.timed_best(record)
     if timed is not None and timed_at_best is not None:  # the slides speak of time
         verdict = f"{_of_pair('after equal CPU time', timed, timed_at_best)}; {verdict}"
     return f"{verdict}; the network of 2018 itself is not tested"
 
 
-def _of_pair(when: str, both: factors.Effect, at_best: factors.Effect) -> str:
+def _of_pair(when: str, both: effects.Effect, at_best: effects.Effect) -> str:
     """The verdict by statistics of the batch for both networks, and by what suits each if that is another one."""
     alike, best = _decided(both), _decided(at_best)
     if alike == best:
@@ -166,7 +168,7 @@ def _of_pair(when: str, both: factors.Effect, at_best: factors.Effect) -> str:
     )
 
 
-def _decided(effect: factors.Effect) -> str:
+def _decided(effect: effects.Effect) -> str:
     if not effect.clear:
         return "not confirmed"
     return "confirmed" if effect.mean > 0 else "refuted"

@@ -10,6 +10,7 @@ from sscn_book import study
 from sscn_book.records import newest
 from sscn_book.tables import shown
 from sscn_triton.common.units import percent
+from sscn_triton.study.questions import two_by_two_record as factors
 from sscn_triton.study.questions import two_by_two_report as report
 
 PATTERN = "*-two-by-two.json"
@@ -27,9 +28,9 @@ def text(results: Path) -> str:
         source(name, record),
         what(record),
         *measured(record),
-        *(shown(report.effect_rows(record, measure)) for measure in get_args(report.Measure)),
+        *(shown(report.effect_rows(record, measure)) for measure in get_args(factors.Measure)),
         differences(record),
-        *(report.verdict(record, measure) for measure in get_args(report.Measure)),
+        *(report.verdict(record, measure) for measure in get_args(factors.Measure)),
         report.measures_sentence(record),
         report.limits(record),
         *chosen(record),
@@ -48,9 +49,9 @@ def long_text(results: Path) -> str:
         what(record),
         *measured(record),
         report.goal_sentence(record),
-        *(shown(report.effect_rows(record, measure)) for measure in get_args(report.Measure)),
+        *(shown(report.effect_rows(record, measure)) for measure in get_args(factors.Measure)),
         differences(record),
-        *(report.verdict(record, measure) for measure in get_args(report.Measure)),
+        *(report.verdict(record, measure) for measure in get_args(factors.Measure)),
         report.measures_sentence(record),
         *([] if shorter is None else [report.longer_sentence(shorter[1], record)]),
         report.time_sentence(record),
@@ -61,7 +62,7 @@ def long_text(results: Path) -> str:
 
 def source(name: str, record: dict[str, Any]) -> str:
     """The file, the machine and the time that the record took."""
-    machine, (cpu, _) = record["machine"], report.cost(record)
+    machine, (cpu, _) = record["machine"], factors.cost(record)
     return (
         f"From `results/{name}`. {machine['processor']}, torch {machine['torch']}, {record['date'][:10]}; "
         f"{cpu / 60:.0f} minutes of one thread in total, learning rates included."
@@ -70,7 +71,7 @@ def source(name: str, record: dict[str, Any]) -> str:
 
 def measured(record: dict[str, Any]) -> list[str]:
     """Accuracies as a table, what its columns mean, and the figure."""
-    several = len(report.seeds(record)) > 1
+    several = len(factors.seeds(record)) > 1
     over = f"mean over {report.seeds_text(record)} (lowest to highest)" if several else "one seed"
     return [
         shown(report.accuracy_rows(record)),
@@ -93,11 +94,11 @@ def measured(record: dict[str, Any]) -> list[str]:
 
 def differences(record: dict[str, Any]) -> str:
     """What the differences of the tables are taken between."""
-    if len(report.seeds(record)) == 1:
+    if len(factors.seeds(record)) == 1:
         return "The difference is between two trainings that share seed, initial weights and crops: it has no interval."
     return (
         "Each difference is between trainings that share seed, initial weights and crops. The interval is Student's "
-        f"for the mean of {len(report.seeds(record))} seeds; it does not contain the choice of the judging crops, "
+        f"for the mean of {len(factors.seeds(record))} seeds; it does not contain the choice of the judging crops, "
         "which all trainings share."
     )
 
@@ -112,7 +113,7 @@ def chosen(record: dict[str, Any]) -> list[str]:
 def what(record: dict[str, Any]) -> str:
     """What was trained, on what, and why in two dimensions."""
     s = record["setting"]
-    number, seeds = len(report.runs(record, report.BACKGROUND)), len(report.seeds(record))
+    number, seeds = len(factors.runs(record, factors.BACKGROUND)), len(factors.seeds(record))
     only = (
         "" if number == seeds else f", trained with {number} of the {seeds} seeds," if number else ", only tried out,"
     )
@@ -125,6 +126,6 @@ def what(record: dict[str, Any]) -> str:
         f"side of a level, and learns for {s['steps']:,} steps of {s['images']} crops of {s['size']} px of "
         f"{s['events']:,} simulated events; one crop each of {s['judging']} other events judges it. The events are "
         "projected to one plane of wires, because a dense step in three dimensions takes several times as long and the "
-        f"networks would hardly learn in the available time. {percent(report.active_share(record))} of the pixels of "
+        f"networks would hardly learn in the available time. {percent(factors.active_share(record))} of the pixels of "
         "these crops are active. The loss of these networks is over active voxels only, as in the study."
-    ) + (fifth if report.rates(record, report.BACKGROUND) else "")
+    ) + (fifth if factors.rates(record, factors.BACKGROUND) else "")

@@ -15,6 +15,7 @@ from sscn_ref import active_growth, convolve, submanifold_rulebook
 from sscn_triton.common.units import percent
 from sscn_triton.lartpc import CLASS_NAMES
 from sscn_triton.study.questions import recipe_report
+from sscn_triton.study.questions import two_by_two_record as factors
 from sscn_triton.study.questions import two_by_two_report as report
 from tests.compat.spconv import foreign_networks
 
@@ -163,11 +164,11 @@ def test_the_newest_record_is_read_with_undefined_numbers_as_nan(tmp_path):
 def test_the_page_shows_every_network_of_the_newest_two_by_two():
     _, record = newest(RESULTS, two_by_two.PATTERN)
     shown = two_by_two.text(RESULTS).replace("\N{NO-BREAK SPACE}", " ")
-    assert all(report.NAMES[cell] in shown for cell in report.FOUR)
-    assert len(report.seeds(record)) == 3
-    for cell in report.trained(record):
-        for measure in report.MEASURES:
-            assert report.spread(report.accuracies(record, cell, measure)) in shown
+    assert all(factors.NAMES[cell] in shown for cell in factors.FOUR)
+    assert len(factors.seeds(record)) == 3
+    for cell in factors.trained(record):
+        for measure in factors.MEASURES:
+            assert report.spread(factors.accuracies(record, cell, measure)) in shown
     assert "nan" not in shown.split("```{raw} html")[0]
 
 
@@ -199,7 +200,7 @@ def compared(accuracies, better=0, steps=1000, seeds=3, chosen=None):
             "cell": cell,
             "seed": seed,
             "scores": {
-                "nonzero_accuracy": values[seed] + better if better and cell == report.SPARSE else 0.2,
+                "nonzero_accuracy": values[seed] + better if better and cell == factors.SPARSE else 0.2,
                 "class_share": [0.1, 0.5, 0.2, 0.1, 0.1],
             },
             "batch_scores": {"nonzero_accuracy": values[seed]},
@@ -222,8 +223,8 @@ def compared(accuracies, better=0, steps=1000, seeds=3, chosen=None):
     ],
 )
 def test_the_two_by_two_decides_on_sparse_against_dense_once_its_networks_have_learnt(sparse, dense, better, verdict):
-    others = {"norms active, sites all": sparse, "norms all, sites active": sparse, report.BACKGROUND: (0.4, 0.4, 0.4)}
-    record = compared({**others, report.SPARSE: sparse, report.DENSE: dense}, better)
+    others = {"norms active, sites all": sparse, "norms all, sites active": sparse, factors.BACKGROUND: (0.4, 0.4, 0.4)}
+    record = compared({**others, factors.SPARSE: sparse, factors.DENSE: dense}, better)
     row = claims._dense(None, record)
     if verdict is None:
         assert row[1:] == ["not measured yet", "open"]
@@ -243,8 +244,8 @@ def test_the_two_by_two_decides_on_sparse_against_dense_once_its_networks_have_l
 )
 def test_the_longer_training_decides_if_it_has_three_seeds(seeds, verdict, first):
     low, high, same = (0.70, 0.71, 0.69), (0.80, 0.82, 0.79), (0.75, 0.75, 0.75)
-    short = compared(dict.fromkeys(report.FOUR, same) | {report.SPARSE: low, report.DENSE: high})
-    longer = compared({report.SPARSE: high, report.DENSE: low}, 0, 4000, seeds, [report.SPARSE, report.DENSE])
+    short = compared(dict.fromkeys(factors.FOUR, same) | {factors.SPARSE: low, factors.DENSE: high})
+    longer = compared({factors.SPARSE: high, factors.DENSE: low}, 0, 4000, seeds, [factors.SPARSE, factors.DENSE])
     row = claims._dense(None, short, longer)
     assert row[2].startswith(verdict)
     assert row[1].startswith(f"two-dimensional crops of 64 px, {first}, held out: ")
@@ -253,10 +254,10 @@ def test_the_longer_training_decides_if_it_has_three_seeds(seeds, verdict, first
 
 def test_the_verdict_begins_with_equal_time_where_it_was_measured():
     low, high = (0.70, 0.71, 0.69), (0.80, 0.82, 0.79)
-    record = compared({report.SPARSE: high, report.DENSE: high}, 0, 4000, 3, [report.SPARSE, report.DENSE])
+    record = compared({factors.SPARSE: high, factors.DENSE: high}, 0, 4000, 3, [factors.SPARSE, factors.DENSE])
     for seed, value in enumerate(low):
-        cell = record["cells"][f"seed {seed}: {report.DENSE}"]
-        record["cells"][report.timed_name(seed)] = cell | {"batch_scores": {"nonzero_accuracy": value}}
+        cell = record["cells"][f"seed {seed}: {factors.DENSE}"]
+        record["cells"][factors.timed_name(seed)] = cell | {"batch_scores": {"nonzero_accuracy": value}}
     verdict = claims._dense(None, record)[2]
     assert verdict.startswith(
         "confirmed for the dense twin, after equal CPU time: +10.3 ± 1.4 points; not confirmed for"
@@ -267,9 +268,9 @@ def test_the_verdict_begins_with_equal_time_where_it_was_measured():
 def test_the_longer_two_by_two_is_shown_with_its_numbers(path):
     record = json.loads(path.read_text())
     shown = two_by_two.long_text(RESULTS).replace("\N{NO-BREAK SPACE}", " ")
-    for cell in (report.SPARSE, report.DENSE):
-        for measure in report.MEASURES:
-            assert report.spread(report.accuracies(record, cell, measure)) in shown
+    for cell in (factors.SPARSE, factors.DENSE):
+        for measure in factors.MEASURES:
+            assert report.spread(factors.accuracies(record, cell, measure)) in shown
     assert report.goal_sentence(record) in shown
     assert report.time_sentence(record) in shown
     assert "nan" not in shown.split("```{raw} html")[0]

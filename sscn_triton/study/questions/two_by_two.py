@@ -42,15 +42,8 @@ from sscn_triton.lartpc import CLASS_NAMES, Event, project
 from sscn_triton.study.analysis.judging import judge, judge_batches
 from sscn_triton.study.data.batches import Batch, random_crop, simulated, training_crops
 from sscn_triton.study.questions.active_set import Respect, dense_network, sparse_network
-from sscn_triton.study.questions.two_by_two_report import (
-    DENSE,
-    SPARSE,
-    Measure,
-    cpu_seconds,
-    rate,
-    summary_text,
-    timed_name,
-)
+from sscn_triton.study.questions.two_by_two_record import DENSE, SPARSE, Measure, cpu_seconds, rate, timed_name
+from sscn_triton.study.questions.two_by_two_report import summary_text
 from sscn_triton.study.runs.curves import curve, last_tenth
 from sscn_triton.study.runs.run import STATISTICS_BATCHES
 from sscn_triton.study.training.loop import Limit, estimate_statistics, train_module

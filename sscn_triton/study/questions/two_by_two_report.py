@@ -1,30 +1,53 @@
-"""Effects, tables and figure of the two-by-two of norms and convolutions, from the record that `two_by_two` writes."""
+"""Tables, sentences and figure of the two-by-two of norms and convolutions, from the record of `two_by_two`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from typing import get_args
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.stats import t as student
 
 from sscn_triton.common.table import Table
 from sscn_triton.common.units import percent
-from sscn_triton.study.training.metrics import constant_answer
+from sscn_triton.study.questions.two_by_two_effects import (
+    LEVEL,
+    Effect,
+    at_best,
+    difference,
+    effect,
+    effects,
+    timed_best,
+    timed_difference,
+)
+from sscn_triton.study.questions.two_by_two_record import (
+    BACKGROUND,
+    DENSE,
+    FOUR,
+    MARGIN,
+    MEASURES,
+    NAMES,
+    SPARSE,
+    Measure,
+    Record,
+    accuracies,
+    better,
+    constant,
+    cpu_seconds,
+    crossed,
+    learnt,
+    of_runs,
+    rate,
+    rates,
+    runs,
+    seeds,
+    timed,
+    trained,
+)
 
 GOAL = 0.8
 """The accuracy that the dense twin must pass before a comparison with it says much."""
 EQUAL_TIME = "for the CPU time of the sparse network"
-LEVEL = 0.95
-"""Confidence level of the intervals."""
-MARGIN = 0.05
-"""A network has begun to learn if it is better than the best constant answer by this much."""
-FACTORS = ("all", "active")
-DENSE, SPARSE = "norms all, sites all", "norms active, sites active"
-BACKGROUND = f"{DENSE}, background"
 COLORS = {
     "norms all, sites all": "#C8553D",
     "norms active, sites all": "#D9A441",
@@ -32,184 +55,13 @@ COLORS = {
     "norms active, sites active": "#0B6E99",
     BACKGROUND: "#8A8A8A",
 }
-NAMES = {
-    "norms all, sites all": "norms over all voxels, dense convolution (the dense twin)",
-    "norms active, sites all": "norms over active voxels, dense convolution",
-    "norms all, sites active": "norms over all voxels, submanifold convolution",
-    "norms active, sites active": "norms over active voxels, submanifold convolution (the sparse network)",
-    BACKGROUND: "the dense twin that also learns the background",
-}
-FOUR = [cell for cell in NAMES if cell != BACKGROUND]
 FOUR_OF_THEM = "all four networks", "not all of the four networks"
-MEASURES = {"batch_scores": "statistics of the batch", "scores": "running statistics"}
-"""Ways of judging the held-out crops, by the statistics that the norms use."""
-Record = Mapping[str, Any]
-Measure = Literal["batch_scores", "scores"]
-
-
-def rates(record: Record, cell: str) -> dict[float, float]:
-    """Accuracy on the crops for choosing, by learning rate that was tried: the better one of those that count."""
-    tried = [one for name, one in record["cells"].items() if name.startswith("rate ") and one["cell"] == cell]
-    measures = record["setting"].get("choose_by", ["scores"])  # older records have no such setting
-    return {one["learning_rate"]: max(one[measure]["nonzero_accuracy"] for measure in measures) for one in tried}
-
-
-def rate(record: Record, cell: str) -> float:
-    """The learning rate of a cell: the most accurate one of its trials."""
-    found = rates(record, cell)
-    return max(found, key=lambda peak: found[peak])
-
-
-def crossed(record: Record) -> list[str]:
-    """The cells of the two-by-two that the setting asks for: all four in an older record, which does not name them."""
-    chosen = record.get("setting", {}).get("cells", FOUR)
-    return [cell for cell in FOUR if cell in chosen]
-
-
-def seeds(record: Record) -> list[int]:
-    """The seeds with which all these networks were trained: a command that was stopped leaves others."""
-    done = {(one["seed"], one["cell"]) for name, one in record["cells"].items() if name.startswith("seed ")}
-    cells = crossed(record)
-    return [seed for seed in sorted({seed for seed, _ in done}) if all((seed, cell) in done for cell in cells)]
-
-
-def timed_name(seed: int) -> str:
-    """The name of the training in which the dense twin learns for the CPU time of the sparse network."""
-    return f"equal time, seed {seed}: {DENSE}"
-
-
-def timed(record: Record) -> list[dict[str, Any]]:
-    """These trainings, for those of `seeds` that have one."""
-    names = [timed_name(seed) for seed in seeds(record)]
-    return [record["cells"][name] for name in names if name in record["cells"]]
 
 
 def seeds_text(record: Record) -> str:
     """Their number in words."""
     number = len(seeds(record))
     return "one seed" if number == 1 else f"{number} seeds"
-
-
-def runs(record: Record, cell: str) -> list[dict[str, Any]]:
-    """The trainings of a cell with these seeds, in their order; there may be fewer of the fifth network."""
-    names = [f"seed {seed}: {cell}" for seed in seeds(record)]
-    return [record["cells"][name] for name in names if name in record["cells"]]
-
-
-def trained(record: Record) -> list[str]:
-    """The cells that have trainings."""
-    return [cell for cell in NAMES if runs(record, cell)]
-
-
-def active_share(record: Record) -> float:
-    """The share of active pixels in the crops for judging; those of unknown label do not count."""
-    scores = runs(record, DENSE)[0]["scores"]
-    return float(scores["voxels"] / (scores["events"] * record["setting"]["size"] ** 2))
-
-
-def accuracies(record: Record, cell: str, measure: Measure = "batch_scores") -> np.ndarray:
-    """Held-out nonzero accuracy in percent, by seed."""
-    return of_runs(runs(record, cell), measure)
-
-
-def of_runs(trainings: list[dict[str, Any]], measure: Measure) -> np.ndarray:
-    """Held-out nonzero accuracy of these trainings in percent."""
-    return 100 * np.array([one[measure]["nonzero_accuracy"] for one in trainings])
-
-
-class Effect(NamedTuple):
-    """A difference of accuracies in percentage points, one per seed, and the half width of its interval."""
-
-    name: str
-    values: np.ndarray
-    half: float
-
-    @property
-    def mean(self) -> float:
-        return float(self.values.mean())
-
-    @property
-    def clear(self) -> bool:
-        """Whether the interval excludes 0 and all seeds agree in sign."""
-        return abs(self.mean) > self.half and len({bool(value > 0) for value in self.values}) == 1
-
-    def text(self) -> str:
-        """The mean and the interval, which a single seed does not have."""
-        if len(self.values) == 1:
-            return f"{self.mean:+.1f} (one seed)"
-        return f"{self.mean:+.1f} ± {self.half:.1f}"
-
-
-def effect(name: str, values: np.ndarray) -> Effect:
-    """The interval is Student's, for the mean of independent seeds."""
-    number = len(values)
-    half = math.inf
-    if number > 1:
-        half = float(student.ppf((1 + LEVEL) / 2, number - 1) * values.std(ddof=1) / math.sqrt(number))
-    return Effect(name, values, half)
-
-
-def difference(record: Record, measure: Measure = "batch_scores") -> Effect:
-    """The sparse network minus its dense twin."""
-    return effect("both: sparse minus dense", accuracies(record, SPARSE, measure) - accuracies(record, DENSE, measure))
-
-
-def effects(record: Record, measure: Measure = "batch_scores") -> list[Effect]:
-    """Main effects, interaction, the whole difference, and the effect of the background class; the whole difference
-    alone if the setting has no other cells. Differences are between trainings of one seed, which share initial weights
-    and crops."""
-    if len(crossed(record)) < len(FOUR):
-        return [difference(record, measure)]
-    a = {(n, s): accuracies(record, f"norms {n}, sites {s}", measure) for n in FACTORS for s in FACTORS}
-    both, neither = a["active", "active"], a["all", "all"]
-    norms, sites = a["active", "all"], a["all", "active"]
-    found = [
-        effect("norms over active voxels, mean over both convolutions", (both - sites + norms - neither) / 2),
-        effect("submanifold convolution, mean over both norms", (both - norms + sites - neither) / 2),
-        effect("interaction: what the norms do more if the convolution is submanifold", both - sites - norms + neither),
-        difference(record, measure),
-    ]
-    background = accuracies(record, BACKGROUND, measure)
-    if len(background):
-        found.append(effect("background class in the dense twin", background - neither[: len(background)]))
-    return found
-
-
-def better(record: Record, cell: str) -> tuple[Measure, np.ndarray]:
-    """The measure by which the network does better on average, and its accuracies."""
-    found = {measure: accuracies(record, cell, measure) for measure in get_args(Measure)}
-    best = max(found, key=lambda measure: found[measure].mean())
-    return best, found[best]
-
-
-def at_best(record: Record) -> Effect:
-    """Sparse minus dense, each judged by the measure by which it does better."""
-    return effect("sparse minus dense, each at its best", better(record, SPARSE)[1] - better(record, DENSE)[1])
-
-
-def timed_best(record: Record) -> Effect | None:
-    """Sparse minus dense after equal CPU time, each judged by the measure by which it does better; None without such
-    trainings."""
-    if not (pairs := _timed_pairs(record)):
-        return None
-    sparse, dense = (max(values, key=np.mean) for values in zip(*pairs.values(), strict=True))
-    return effect("sparse minus dense after equal CPU time, each at its best", sparse - dense)
-
-
-def timed_difference(record: Record, measure: Measure = "batch_scores") -> Effect | None:
-    """The same, both judged by one measure."""
-    if not (pairs := _timed_pairs(record)):
-        return None
-    sparse, dense = pairs[measure]
-    return effect("sparse minus dense after equal CPU time", sparse - dense)
-
-
-def _timed_pairs(record: Record) -> dict[Measure, tuple[np.ndarray, np.ndarray]]:
-    """By measure: the accuracies of the sparse network and of its dense twin after equal CPU time; empty without such
-    trainings."""
-    shorter = timed(record)
-    sparse = [record["cells"][f"seed {one['seed']}: {SPARSE}"] for one in shorter]
-    return {one: (of_runs(sparse, one), of_runs(shorter, one)) for one in get_args(Measure)} if shorter else {}
 
 
 def time_sentence(record: Record) -> str:
@@ -297,12 +149,6 @@ def longer_sentence(shorter: Record, record: Record) -> str:
     if before.clear and before.mean * after.mean > 0:
         return f"{told}: the longer training confirms its sign."
     return f"{told}."
-
-
-def constant(record: Record) -> tuple[str, float]:
-    """The most frequent class of the crops for judging, and the accuracy of giving it to every voxel."""
-    shares = runs(record, DENSE)[0]["scores"]["class_share"]
-    return constant_answer(record["classes"], shares[: len(record["classes"])])
 
 
 def spread(values: np.ndarray) -> str:
@@ -401,12 +247,6 @@ def _source(norms: Effect, sites: Effect, both: Effect) -> str:
     return f"{told} convolutions: the {name} contribute; these seeds do not tell whether the {other} do, too."
 
 
-def learnt(record: Record, measure: Measure = "batch_scores") -> bool:
-    """Whether each network of the two-by-two is better than the best constant answer by MARGIN, for every seed."""
-    worst = min(accuracies(record, cell, measure).min() for cell in crossed(record))
-    return bool(worst > 100 * (constant(record)[1] + MARGIN))
-
-
 def limits(record: Record) -> str:
     """What the experiment does not show, and what may change its result."""
     setting = record["setting"]
@@ -447,17 +287,6 @@ def rate_sentence(record: Record) -> str:
             "suit it better."
         )
     return text
-
-
-def cpu_seconds(record: Record, cell: str) -> float:
-    """CPU seconds of a training of the cell: the median over seeds."""
-    return float(np.median([one["cpu_seconds"] for one in runs(record, cell)]))
-
-
-def cost(record: Record) -> tuple[float, float]:
-    """CPU seconds and wall seconds of all trainings."""
-    cells = record["cells"].values()
-    return sum(one["cpu_seconds"] for one in cells), sum(one["wall_seconds"] for one in cells)
 
 
 def cost_sentence(record: Record) -> str:

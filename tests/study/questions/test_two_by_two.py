@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from sscn_triton.study.data.batches import training_crops
-from sscn_triton.study.questions import two_by_two, two_by_two_report
+from sscn_triton.study.questions import two_by_two, two_by_two_record, two_by_two_report
 from sscn_triton.study.questions.two_by_two import (
     CELLS,
     Data,
@@ -25,15 +25,9 @@ from sscn_triton.study.questions.two_by_two import (
     run,
     train_and_judge,
 )
-from sscn_triton.study.questions.two_by_two_report import (
-    at_best,
-    effects,
-    measures_sentence,
-    rate,
-    rate_sentence,
-    seeds,
-    verdict,
-)
+from sscn_triton.study.questions.two_by_two_effects import at_best, effects
+from sscn_triton.study.questions.two_by_two_record import rate, seeds
+from sscn_triton.study.questions.two_by_two_report import measures_sentence, rate_sentence, verdict
 from sscn_triton.study.training.loop import estimate_statistics
 
 TINY = Setting(
@@ -84,8 +78,8 @@ def test_the_sparse_network_and_its_dense_twin_alone_also_learn_for_equal_cpu_ti
     setting = replace(TINY, cells=tuple(pair), equal_time=True, choose_by=("scores", "batch_scores"))
     made = run(setting, str(tmp_path / "pair.json"))
     assert {one["cell"] for one in made["cells"].values()} == set(pair)
-    assert [one["steps"] for one in two_by_two_report.timed(made)] == [2, 2]  # 3 steps * 20 s / 30 s
-    assert [one["seed"] for one in two_by_two_report.timed(made)] == [0, 1]
+    assert [one["steps"] for one in two_by_two_record.timed(made)] == [2, 2]  # 3 steps * 20 s / 30 s
+    assert [one["seed"] for one in two_by_two_record.timed(made)] == [0, 1]
     shown = two_by_two_report.accuracy_rows(made).rows
     assert [row[0] for row in shown][2].endswith("for the CPU time of the sparse network")
     assert [row[2:4] for row in shown[:3]] == [["3", "0.5"], ["3", "0.3"], ["2", "0.5"]]
