@@ -43,7 +43,7 @@ settings.load_profile("default")
 
 
 @pytest.fixture(scope="session")
-def real_file() -> Path:
+def pilarnet_file() -> Path:
     """The five PILArNet events; the environment variable SSCN_DATA names their folder."""
     folder = os.environ.get("SSCN_DATA")
     if not folder:

@@ -203,8 +203,8 @@ def within(values: np.ndarray, low: float, high: float) -> bool:
     return bool(((values >= low) & (values <= high)).all())
 
 
-def test_real_events_fall_into_the_published_ranges(real_file: Path) -> None:
-    rows = statistics(read_larcv(real_file))
+def test_events_of_pilarnet_fall_into_the_published_ranges(pilarnet_file: Path) -> None:
+    rows = statistics(read_larcv(pilarnet_file))
     assert within(rows["voxels"], 1671, 13672)
     assert within(rows["occupancy"], 0.00023, 0.00194)
     assert within(rows["minimum_voxel"], 0.010, 0.0101)
@@ -219,7 +219,7 @@ def test_real_events_fall_into_the_published_ranges(real_file: Path) -> None:
         sites = left
 
 
-def test_simulated_events_fall_into_the_ranges_of_real_ones() -> None:
+def test_our_simulated_events_fall_into_the_ranges_of_pilarnet() -> None:
     rows = statistics([simulate(1, index) for index in range(150)])
     assert 15.0 <= np.median(rows["neighbours"]) <= 16.4
     assert 0.010 <= rows["minimum_voxel"].min() <= rows["minimum_voxel"].max() < 0.011

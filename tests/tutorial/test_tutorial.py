@@ -299,9 +299,9 @@ def test_the_drawing_marks_missing_and_excess_sites(check_reached, capsys):
     assert "    o x\n" in shown
 
 
-def test_the_growth_quoted_for_events_of_pilarnet_is_theirs(real_file):
+def test_the_growth_quoted_for_events_of_pilarnet_is_theirs(pilarnet_file):
     growth = []
-    for event in read_larcv(real_file):
+    for event in read_larcv(pilarnet_file):
         active = np.zeros((194,) * 3, bool)  # an image of 192 and its border
         active[tuple(event.coordinates.T + 1)] = True
         counts = [len(event)]
@@ -317,9 +317,9 @@ def test_the_growth_quoted_for_events_of_pilarnet_is_theirs(real_file):
     assert quoted + f"{lowest[2]:.0f} to {highest[2]:.0f} after three" in text
 
 
-def test_the_sparsity_quoted_for_events_of_pilarnet_is_theirs(real_file):
+def test_the_sparsity_quoted_for_events_of_pilarnet_is_theirs(pilarnet_file):
     voxels, around, dimensions = [], [], []
-    for event in read_larcv(real_file):
+    for event in read_larcv(pilarnet_file):
         sites = np.pad(event.coordinates, ((0, 0), (1, 0)))
         voxels.append(len(sites))
         around.append(submanifold_rulebook(sites, 3).number_of_rules / len(sites))
@@ -332,10 +332,10 @@ def test_the_sparsity_quoted_for_events_of_pilarnet_is_theirs(real_file):
     assert f"For the five events of PILArNet it is {min(dimensions):.2f} to {max(dimensions):.2f}." in text
 
 
-def test_the_waste_quoted_for_events_of_pilarnet_is_theirs(real_file):
+def test_the_waste_quoted_for_events_of_pilarnet_is_theirs(pilarnet_file):
     """For tiles of 32 rows, in the order of reading and sorted by the rank of their masks in a Gray code."""
     before, after = [], []
-    for event in read_larcv(real_file):
+    for event in read_larcv(pilarnet_file):
         book = submanifold_rulebook(np.pad(event.coordinates, ((0, 0), (1, 0))), 3)
         masks = np.zeros(len(event), np.int64)
         for tap, (_, rows) in enumerate(book.rules):

@@ -16,7 +16,7 @@ from sscn_triton.study.training.metrics import constant_answer
 WEAK = 0.8
 """A class whose accuracy is lower is listed among the limits."""
 
-REAL = "small_192px.root"
+PILARNET = "small_192px.root"
 """Public events of the data set of the study, beside which simulation and training were developed."""
 
 CARD = """\
@@ -162,11 +162,11 @@ def _training(record: dict[str, Any], version: str) -> str:
 
 
 def _judged(score: dict[str, Any], record: dict[str, Any]) -> str:
-    if score["data"] == REAL:
+    if score["data"] == PILARNET:
         return (
-            f"`{REAL}` has {score['events']} events of PILArNet, the public data set of the study (arXiv:2006.01993). "
-            "They are few, and they were looked at while simulation and training were developed, so they are no "
-            "independent test."
+            f"`{PILARNET}` has {score['events']} events of PILArNet, the public data set of the study "
+            "(arXiv:2006.01993). They are few, and they were looked at while simulation and training were developed, "
+            "so they are no independent test."
         )
     seeds = {one["seed"] for one in score.get("simulations", [])}
     if seeds & {one["seed"] for one in record["simulations"]}:

@@ -84,11 +84,11 @@ def test_larcv2_is_read_event_by_event(tmp_path: Path) -> None:
         assert events[1].particles["pdg"].tolist() == [2212, -13, 11]
 
 
-def test_the_real_events_pass_through_our_file_unchanged(real_file: Path, tmp_path: Path) -> None:
-    with create_events(tmp_path / "real.h5") as writer, open_events(real_file) as events:
+def test_the_events_of_pilarnet_pass_through_our_file_unchanged(pilarnet_file: Path, tmp_path: Path) -> None:
+    with create_events(tmp_path / "pilarnet.h5") as writer, open_events(pilarnet_file) as events:
         for event in events:
             writer.append(event)
-    with open_events(real_file) as events, open_events(writer.path) as copies:
+    with open_events(pilarnet_file) as events, open_events(writer.path) as copies:
         for event, copy in zip(events, copies, strict=True):
             assert same_event(event, copy)
 

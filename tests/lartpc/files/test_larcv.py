@@ -90,8 +90,8 @@ def test_labels_and_particles_are_optional(tmp_path: Path) -> None:
     assert len(event.particles) == 0
 
 
-def test_the_real_events_are_read(real_file: Path) -> None:
-    events = read_larcv(real_file)
+def test_the_events_of_pilarnet_are_read(pilarnet_file: Path) -> None:
+    events = read_larcv(pilarnet_file)
     assert [len(event) for event in events] == [3827, 1671, 4061, 13672, 4151]
     assert {event.spatial_shape for event in events} == {(192, 192, 192)}
     assert {event.voxel_size for event in events} == {3.0}
@@ -103,9 +103,9 @@ def test_the_real_events_are_read(real_file: Path) -> None:
     np.testing.assert_allclose(shares, [0.2415, 0.1988, 0.5388, 0.0209, 0.0], atol=1e-4)
 
 
-def test_voxels_of_a_real_proton_lie_on_its_path(real_file: Path) -> None:
+def test_voxels_of_a_proton_of_pilarnet_lie_on_its_path(pilarnet_file: Path) -> None:
     """This fails if a voxel's number has its axes in another order."""
-    (event,) = read_larcv(real_file, entries=[0])
+    (event,) = read_larcv(pilarnet_file, entries=[0])
     proton = event.particles[0]
     assert (proton["pdg"], proton["process"], proton["label"]) == (2212, "primary", 0)
     inside = event.positions[event.labels == 0]
@@ -249,8 +249,8 @@ def test_a_file_cut_short_is_refused(tmp_path: Path, share: float) -> None:
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
-def test_a_real_file_cut_short_is_refused(real_file: Path, tmp_path: Path, share: float) -> None:
-    content = real_file.read_bytes()
+def test_a_file_of_pilarnet_cut_short_is_refused(pilarnet_file: Path, tmp_path: Path, share: float) -> None:
+    content = pilarnet_file.read_bytes()
     path = tmp_path / "cut.root"
     path.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(LarcvError, match=r"cut\.root: "):

@@ -1,4 +1,4 @@
-"""The statistics that compare simulated events with real ones, and the ranges of the real ones."""
+"""The statistics that compare our simulated events with those of PILArNet, and the ranges of the latter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sscn_triton.lartpc.numbers.track_shapes import track_shapes
 from sscn_triton.lartpc.simulation.imaging import make_image
 from sscn_triton.lartpc.simulation.world import DEPOSIT
 
-REAL = {  # medians of simulated events must lie inside
+PILARNET = {  # medians of our events must lie inside
     "median_voxel": (0.0427, 0.0523),
     "neighbours": (15.0, 16.4),
     "track_voxels": (7.8, 8.5),
@@ -68,53 +68,53 @@ def test_short_bent_and_unlabelled_clusters_are_not_tracks() -> None:
     assert track_shapes(event.replace(clusters=np.full(len(event), -1), particles=no_particles())) == []
 
 
-def test_tracks_of_real_events_are_those_of_the_field_notes(real_file: Path) -> None:
-    (proton,), (pion,) = (track_shapes(read_larcv(real_file)[number]) for number in (0, 1))
+def test_tracks_of_pilarnet_are_those_of_the_field_notes(pilarnet_file: Path) -> None:
+    (proton,), (pion,) = (track_shapes(read_larcv(pilarnet_file)[number]) for number in (0, 1))
     assert (proton.pdg, pion.pdg) == (2212, 211)
     assert pion.energy / pion.length / 0.3 == pytest.approx(2.3, abs=0.15)
     assert 7.8 < pion.voxels / pion.length < 8.5
 
 
 @pytest.mark.deep
-def test_simulated_events_are_like_real_ones() -> None:
-    """A thousand events: their medians lie inside the range of real ones, and class shares and occupancy equal the
+def test_simulated_events_are_like_those_of_pilarnet() -> None:
+    """A thousand events: their medians lie inside the range of PILArNet's, and class shares and occupancy equal the
     slides'."""
     found = statistics([simulate(5, index, 192) for index in range(1000)])
     assert (np.round(found["minimum_voxel"], 6) >= 0.01).all()
-    for name, (low, high) in REAL.items():
+    for name, (low, high) in PILARNET.items():
         assert low <= np.nanmedian(found[name]) <= high, name
-    for level, real in enumerate(HALVINGS, start=1):
-        assert np.nanmedian(found[f"halving_{level}"]) == pytest.approx(real, rel=0.08)
-    for name, real in SHARES.items():
+    for level, theirs in enumerate(HALVINGS, start=1):
+        assert np.nanmedian(found[f"halving_{level}"]) == pytest.approx(theirs, rel=0.08)
+    for name, theirs in SHARES.items():
         share = np.nanmean(found[f"share_{name}"])
-        assert real / 1.5 <= share <= real * 1.5, name
-        assert abs(share - real) < 0.04, name
+        assert theirs / 1.5 <= share <= theirs * 1.5, name
+        assert abs(share - theirs) < 0.04, name
     assert 0.0003 < found["occupancy"].mean() < 0.001
     larger = [simulate(5, index, 512) for index in range(60)]
     assert np.mean([len(event) for event in larger]) / 512**3 == pytest.approx(1e-4, rel=0.5)
 
 
-def test_the_page_contains_both_columns_and_is_self_contained(real_file: Path) -> None:
+def test_the_page_contains_both_columns_and_is_self_contained(pilarnet_file: Path) -> None:
     simulated = [simulate(5, index, 64) for index in range(12)]
-    page = statistics_page({"simulated": simulated, "real": read_larcv(real_file)[:2]})
+    page = statistics_page({"simulated": simulated, "PILArNet": read_larcv(pilarnet_file)[:2]})
     for words in ("active voxels", "after halving 3", "pions, energy", *(f"{name}, share" for name in CLASS_NAMES)):
         assert words in page
-    assert page.count("<td>2.23</td>") == 4  # the real pion's mean, median, least and largest
+    assert page.count("<td>2.23</td>") == 4  # the pion of PILArNet: its mean, median, least and largest
     assert "http" not in page
     assert page.count("<svg") >= 6
     with pytest.raises(ValueError, match="two lists of events"):
         statistics_page({})
 
 
-def test_the_command_writes_the_page(real_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_the_page(pilarnet_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "statistics.html"
     with pytest.raises(SystemExit) as end:
-        cli.main(["statistics", str(real_file), "--events", "5", "--size", "48", "--out", str(out)])
+        cli.main(["statistics", str(pilarnet_file), "--events", "5", "--size", "48", "--out", str(out)])
     assert end.value.code == 0
     assert f"page: {out}" in capsys.readouterr().out
     assert "5 events" in out.read_text()
     for wrong, words in (("--events=0", "events must be at least 1"), ("--size=4", "size must be 8 to 4096 voxels")):
         with pytest.raises(SystemExit) as end:
-            cli.main(["statistics", str(real_file), wrong])
+            cli.main(["statistics", str(pilarnet_file), wrong])
         assert end.value.code == 2
         assert words in capsys.readouterr().err

@@ -289,9 +289,9 @@ def test_a_deposit_is_smeared_by_its_gaussian() -> None:
     assert pytest.approx(0.5 / 1.5) == SMEARING**2
 
 
-def test_the_smearing_is_that_of_isolated_deposits_in_real_events(real_file: Path) -> None:
+def test_the_smearing_is_that_of_isolated_deposits_in_events_of_pilarnet(pilarnet_file: Path) -> None:
     """Seven and nineteen voxels around one deposit: the centre, the faces, the edges."""
-    event = read_larcv(real_file)[0]
+    event = read_larcv(pilarnet_file)[0]
     image = np.zeros(np.add(event.spatial_shape, 4))
     image[tuple(event.coordinates.T + 2)] = event.energy
     ratios = []

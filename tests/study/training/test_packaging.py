@@ -76,15 +76,15 @@ def test_the_packaged_network_is_that_of_its_record(name: str) -> None:
     assert checkpoint.data == record["stages"][-1]["trained_on"]  # type: ignore[index]
 
 
-def test_half_precision_changes_one_label_in_a_thousand_at_most(real_file: Path) -> None:
+def test_half_precision_changes_one_label_in_a_thousand_at_most(pilarnet_file: Path) -> None:
     """The record counts the labels that the weights in full precision gave. Seven of 27,382 voxels differed when the
     network was packaged."""
     network = SparseUResNet.from_pretrained(NAME)
     counts = np.zeros((5, 5), int)
-    for event in open_events(real_file):
+    for event in open_events(pilarnet_file):
         known = event.labels >= 0
         np.add.at(counts, (event.labels[known], labels(network, event)[known]), 1)
-    (score,) = (one for one in record_of(NAME)["scores"] if one["data"] == real_file.name)  # type: ignore[attr-defined]
+    (score,) = (one for one in record_of(NAME)["scores"] if one["data"] == pilarnet_file.name)  # type: ignore[attr-defined]
     assert counts.sum(1).tolist() == np.sum(score["confusion"], 1).tolist()
     assert np.abs(counts - score["confusion"]).sum() / 2 <= counts.sum() / 1000
 

@@ -1,4 +1,4 @@
-"""Real particles, simulated again from their start and momentum, deposit the energy that they really deposited.
+"""Particles of PILArNet, simulated again from their start and momentum, deposit the energy that they have there.
 
 The tests use only events 0 and 1. The loss of a track depends on its energy, and each of these events has one track
 that can be measured, so the test compares it with the same particle and not with an average.
@@ -22,7 +22,7 @@ PROTON, PION, ELECTRON = (0, 2212), (1, -211), (1, 11)
 SIZE, EDGE = 192, 57.6
 
 
-def real_particle(path: Path, which: tuple[int, int]) -> tuple[Event, np.void]:
+def pilarnet_particle(path: Path, which: tuple[int, int]) -> tuple[Event, np.void]:
     """The event, and its only particle of that kind that deposited energy in the image."""
     event = read_larcv(path)[which[0]]
     (row,) = np.flatnonzero((event.particles["pdg"] == which[1]) & (event.particles["num_voxels"] > 0))
@@ -30,7 +30,7 @@ def real_particle(path: Path, which: tuple[int, int]) -> tuple[Event, np.void]:
 
 
 def again(event: Event, particle: np.void, count: int) -> list[Event]:
-    """The particle alone, `count` times, at its real place in the image."""
+    """The particle alone, `count` times, at its own place in the image."""
     kind = world.PDG.index(int(particle["pdg"]))
     kinetic = float(particle["energy_init"] - world.MASSES[kind])
     place = (particle["start"] - event.origin) / 10
@@ -54,34 +54,35 @@ def again(event: Event, particle: np.void, count: int) -> list[Event]:
 
 
 @pytest.mark.parametrize("which", [PROTON, PION])
-def test_a_simulated_track_loses_as_much_energy_as_the_real_one(real_file: Path, which: tuple[int, int]) -> None:
-    """MeV/cm along tracks of at least half the length of the real one. The median is within 5 % of the real loss, and
+def test_a_simulated_track_loses_as_much_energy_as_that_of_pilarnet(
+    pilarnet_file: Path, which: tuple[int, int]
+) -> None:
+    """MeV/cm along tracks of at least half the length of PILArNet's. The median is within 5 % of the loss there, and
     the median of voxels per length within 10 %."""
-    event, particle = real_particle(real_file, which)
-    (real,) = (shape for shape in track_shapes(event) if shape.pdg == abs(which[1]))
+    event, particle = pilarnet_particle(pilarnet_file, which)
+    (theirs,) = (shape for shape in track_shapes(event) if shape.pdg == abs(which[1]))
     tracks = [shape for other in again(event, particle, 100) for shape in track_shapes(other)]
-    tracks = [shape for shape in tracks if shape.length > 0.5 * real.length]
+    tracks = [shape for shape in tracks if shape.length > 0.5 * theirs.length]
     assert len(tracks) > 50
     losses = np.array([shape.energy / shape.length for shape in tracks]) / 0.3
-    print(
-        f"\nreal {real.energy / real.length / 0.3:.2f} MeV/cm, simulated {np.percentile(losses, [16, 50, 84]).round(2)}"
-    )
-    assert np.median(losses) == pytest.approx(real.energy / real.length / 0.3, rel=0.05)
+    spread = np.percentile(losses, [16, 50, 84]).round(2)
+    print(f"\nPILArNet {theirs.energy / theirs.length / 0.3:.2f} MeV/cm, ours {spread}")
+    assert np.median(losses) == pytest.approx(theirs.energy / theirs.length / 0.3, rel=0.05)
     assert np.median([shape.voxels / shape.length for shape in tracks]) == pytest.approx(
-        real.voxels / real.length, rel=0.1
+        theirs.voxels / theirs.length, rel=0.1
     )
 
 
-def test_a_simulated_electron_starts_with_the_energy_loss_of_the_real_one(real_file: Path) -> None:
-    """The energy that it deposits in its first two and next two cm lies in the central nine tenths of simulated ones.
-    Otherwise a network could learn to distinguish electrons from muons by a loss that real ones do not have."""
-    event, particle = real_particle(real_file, ELECTRON)
-    real = beginning(event, particle)
+def test_a_simulated_electron_starts_with_the_energy_loss_of_that_of_pilarnet(pilarnet_file: Path) -> None:
+    """The energy that it deposits in its first two and next two cm lies in the central nine tenths of ours. Otherwise
+    a network could learn to distinguish electrons from muons by a loss that electrons of PILArNet do not have."""
+    event, particle = pilarnet_particle(pilarnet_file, ELECTRON)
+    theirs = beginning(event, particle)
     simulated = np.array([beginning(other, particle) for other in again(event, particle, 300)])
     low, middle, high = np.percentile(simulated, [5, 50, 95], axis=0)
-    print(f"\nreal {real.round(2)} MeV/cm, simulated {low.round(2)} to {high.round(2)}, median {middle.round(2)}")
-    assert (low < real).all()
-    assert (real < high).all()
+    print(f"\nPILArNet {theirs.round(2)} MeV/cm, ours {low.round(2)} to {high.round(2)}, median {middle.round(2)}")
+    assert (low < theirs).all()
+    assert (theirs < high).all()
 
 
 def beginning(event: Event, particle: np.void) -> np.ndarray:
