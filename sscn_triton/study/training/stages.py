@@ -163,7 +163,7 @@ def record(folders: Sequence[Path], scores: Sequence[Path], earlier: Path | None
         _check_continues(folders[0], checkpoints[0], earlier, before)
     _check_order(folders, checkpoints, before is not None)
     passes = sum(stage.passes for stage, _ in stages)
-    found = {
+    found: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),
         "machine": machine.describe(),
