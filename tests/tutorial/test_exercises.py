@@ -181,11 +181,88 @@ def test_numbers_reckoned_by_hand_may_be_rounded_and_stand_in_a_list(exercise, c
     for given in (list(numbers), rounded, np.array(numbers, float), tuple(map(np.float32, rounded))):
         check(exercise, lambda given=given: given)
         assert capsys.readouterr().out.startswith("[ok] ")
+    if any(isinstance(number, bool) for number in wanted_by(exercise)):
+        return
     check(exercise, lambda: [1.01 * number + 0.01 for number in numbers])
     assert "too large" in capsys.readouterr().out
     broken = [number for number in numbers if not float(number).is_integer() and abs(number) < 0.9]
     check(exercise, lambda: [number + 0.01 * abs(number) * (number in broken) for number in numbers])
     assert ("by less than five percent: give three digits" in capsys.readouterr().out) is bool(broken)
+
+
+def wanted_by(exercise: Exercise) -> list[float]:
+    """The numbers that the checker of an exercise by hand wants."""
+    module = importlib.import_module(f"exercises.{exercise.notebook.partition('_')[2]}")
+    wanted: list[float] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "check_numbers", lambda answer, numbers: wanted.extend(numbers))
+        getattr(module, f"check_{exercise.function}")(None)
+    return wanted
+
+
+@ONE_BY_ONE
+def test_a_share_in_percent_and_points_in_hundredths_are_named(exercise, capsys):
+    from checker import Points, Share
+
+    for place, right in enumerate(wanted_by(exercise) if (exercise.notebook, exercise.function) in by_hand() else []):
+        unit = Share if isinstance(right, Share) else Points if isinstance(right, Points) else None
+        assert unit or not 0 < right < 1, f"number {place + 1}: is it a share or in percentage points?"
+        if unit is None:
+            continue
+        for given in (100 * right, 60.0) if unit is Share else (right / 100,):
+            numbers = [*wanted_by(exercise)[:place], given, *wanted_by(exercise)[place + 1 :]]
+            check(exercise, lambda numbers=numbers: numbers)
+            hint = (
+                "a share between 0 and 1, not a percentage"
+                if unit is Share
+                else "percentage points, 1 for one hundredth"
+            )
+            assert f": give {hint}\n" in capsys.readouterr().out or given == right
+
+
+def test_truth_values_may_be_given_as_1_and_0(capsys):
+    question = next(e for e in EXERCISES if (e.notebook, e.function) == ("14_uresnet", "guessed"))
+    for given in ((True, False), (1, 0), [np.True_, np.False_], (1.0, 0.0), np.array([True, False])):
+        check(question, lambda given=given: given)
+        assert capsys.readouterr().out.startswith("[ok] ")
+    for given, complaint in (((True, True), "2 should not be True"), ((2, 0), "1 should be True or False, not 2")):
+        check(question, lambda given=given: given)
+        assert complaint in capsys.readouterr().out
+
+
+def in_numpy(value: Any) -> Any:
+    """A result with NumPy's numbers in place of Python's."""
+    if type(value) in (bool, int, float):
+        return {bool: np.bool_, int: np.int64, float: np.float64}[type(value)](value)
+    if type(value) in (list, tuple, set, frozenset):
+        return type(value)(map(in_numpy, value))
+    return value
+
+
+@ONE_BY_ONE
+def test_numbers_of_numpy_are_taken_and_shown_like_those_of_python(exercise, capsys):
+    if "@triton.jit" in source(exercise) or (exercise.notebook, exercise.function) == ("11_numba", "scattered"):
+        return
+    answers = [(written(exercise, source(exercise)), "[ok] ")]
+    for kind, verdict in (("wrong", "[wrong] "), ("right", "[ok] ")):
+        same = (e for e in exercises(kind) if e[:2] == exercise[:2])
+        answers += [(answered(one, name), verdict) for one in same for name in one.answers]
+    verdict = "[" if exercise.function == "failing" else "[wrong] "  # sites of -77 may well be an answer there
+    for count in range(1, 7):
+        answers += [(lambda value=value, **case: value, verdict) for value in odd_numbers(count)]
+    for answer, verdict in answers:
+        given = functools.wraps(answer)(lambda *args, answer=answer, **case: in_numpy(answer(*args, **case)))
+        check(exercise, given)
+        shown = capsys.readouterr().out
+        assert shown.startswith(verdict)
+        assert not re.search(r"\bnp\.\w+\(", shown), shown
+
+
+def odd_numbers(count: int) -> Iterator[Any]:
+    """Numbers of NumPy that hardly answer an exercise, alone and in containers of some length."""
+    for number in (np.int64(-77), np.float32(0.1), np.True_, np.str_("a"), KeyError):
+        many = tuple(number for _ in range(count))
+        yield from (many, list(many), {number: number}, [many] * count, {(number, i) for i in range(count)})
 
 
 class Unprintable:
@@ -216,6 +293,60 @@ def test_no_returned_value_crashes_a_checker(exercise, capsys):
         check(exercise, lambda *args, value=value, **case: value)
         shown = capsys.readouterr().out
         assert shown.startswith("[wrong] ") or value is None, shown
+
+
+class Unspeakable(BaseException):
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+ERRORS = (
+    (Unspeakable(), "Unspeakable"),
+    (GeneratorExit(), "GeneratorExit"),
+    (SystemExit(3), "SystemExit: 3"),
+    (KeyError(np.int64(3)), "KeyError: 3"),
+    (KeyError("a\nb"), r"KeyError: 'a\nb'"),
+    (ValueError("x" * 3000), f"ValueError: {'x' * 1000} ..."),
+)
+
+
+@pytest.mark.parametrize(("error", "shown"), ERRORS, ids=[type(error).__name__ for error, _ in ERRORS])
+def test_any_error_of_an_answer_is_named_on_its_line(error, shown, capsys):
+    def raising(points, edge):
+        raise error
+
+    check(next(e for e in EXERCISES if e.function == "boxes"), raising)
+    assert capsys.readouterr().out == f"[wrong] raising(points=[(0, 0)], edge=1) raised {shown}\n"
+
+
+@ONE_BY_ONE
+def test_a_mask_does_not_hide_wrong_numbers(exercise, capsys):
+    solve = written(exercise, source(exercise))
+    if "@triton.jit" in source(exercise) or (exercise.notebook, exercise.function) == ("11_numba", "scattered"):
+        return
+
+    def hidden(*args, **case):
+        right = solve(*args, **case)
+        shape = right.shape if isinstance(right, np.ndarray) else (3,)
+        return np.ma.array(np.full(shape, -77.0), mask=True)
+
+    check(exercise, hidden)
+    assert capsys.readouterr().out.startswith("[wrong] ")
+
+
+@ONE_BY_ONE
+def test_an_endless_generator_is_no_answer(exercise, capsys, monkeypatch):
+    if "@triton.jit" in source(exercise):
+        return
+    monkeypatch.setattr("checker.STEPS", 1000)
+
+    def endless():
+        while True:
+            yield 1
+
+    for value in (endless(), [endless()] * 3, itertools.count()):
+        check(exercise, lambda *args, value=value, **case: value)
+        assert capsys.readouterr().out.startswith("[wrong] ")
 
 
 @ONE_BY_ONE

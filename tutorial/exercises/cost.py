@@ -14,12 +14,12 @@ from sscn_ref import (
     submanifold_rulebook,
 )
 
-from checker import Case, check, check_numbers, explain_array
+from checker import Case, Share, check, check_numbers, explain_array
 
 
 def check_guessed(answer: Callable[[], tuple[float, ...]]) -> None:
     """Check the numbers that are predicted before they are computed."""
-    check_numbers(answer, (4746, 1 - 4746 / 76150))
+    check_numbers(answer, (4746, Share(1 - 4746 / 76150)))
 
 
 def check_counted(answer: Callable[[], tuple[float, ...]]) -> None:

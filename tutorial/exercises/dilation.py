@@ -9,7 +9,7 @@ import numpy as np
 
 from sscn_ref import active_growth, strided_rulebook, submanifold_rulebook
 
-from checker import Case, check, check_numbers, is_number
+from checker import Case, check, check_numbers, is_number, shown
 
 Site = tuple[int, int]
 
@@ -78,11 +78,12 @@ def explain(wanted: set[Site], got: Any) -> str:
         return ""
     if not all(isinstance(site, tuple) and len(site) == 2 for site in got):
         odd = next(s for s in got if not (isinstance(s, tuple) and len(s) == 2))
-        return f"    should contain pairs (u, v), not {odd!r}"
+        return f"    should contain pairs (u, v), not {shown(odd)}"
     for site in sorted(got, key=str):
         for name, place in zip("uv", site, strict=True):
             if not is_number(place) or place != int(place):
-                return f"    {name} = {place!r} of {site} is not a whole number"
+                number = f"{name} = {shown(place)} of {shown(site)}"
+                return f"    {number} is not a whole number"
     got = {(int(u), int(v)) for u, v in got}
     return (
         f"    wanted {sorted(wanted)}\n    got    {sorted(got)}\n{drawing(wanted, got)}"

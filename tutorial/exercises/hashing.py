@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from checker import Case, check, check_numbers, explain_array, is_whole
+from checker import Case, check, check_numbers, explain_array, is_whole, shown
 
 
 def check_guessed(answer: Callable[[], tuple[float, ...]]) -> None:
@@ -115,5 +115,5 @@ def fill(keys: np.ndarray, homes: np.ndarray, capacity: int) -> np.ndarray:
 def explain_row(wanted: int, got: Any) -> str:
     """Say what is wrong with a row number; "" for the right one."""
     if not is_whole(got):
-        return f"    should return a row number, not {got!r}"
-    return "" if got == wanted else f"    wanted row {wanted}, got {got}"
+        return f"    should return a row number, not {shown(got)}"
+    return "" if int(got) == wanted else f"    wanted row {wanted}, got {got}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from sscn_ref import unique_sites
 
-from checker import check, check_numbers, explain_numbers, is_whole
+from checker import Share, check, check_numbers, explain_numbers, is_whole, shown
 
 
 def check_guessed(answer: Callable[[], tuple[float, ...]]) -> None:
@@ -21,7 +21,8 @@ def check_estimated(answer: Callable[[], tuple[float, ...]]) -> None:
     """Check the five numbers of exercise 1."""
     active = 192**3 / 2000
     grown = active * 4**1.4
-    check_numbers(answer, (768**3 * 4, active, grown, grown / 768**3, 16))
+    occupancy = Share(grown / 768**3)
+    check_numbers(answer, (768**3 * 4, active, grown, occupancy, 16))
 
 
 def check_boxes(answer: Callable[..., int]) -> None:
@@ -65,5 +66,5 @@ def check_dimension(answer: Callable[..., float]) -> None:
 def explain_count(wanted: int, got: Any) -> str:
     """Say what is wrong with a number of boxes; "" for the right one."""
     if not is_whole(got):
-        return f"    should return a number of boxes, not {got!r}"
-    return "" if got == wanted else f"    wanted {wanted} boxes, got {got}"
+        return f"    should return a number of boxes, not {shown(got)}"
+    return "" if int(got) == wanted else f"    wanted {wanted} boxes, got {got}"

@@ -98,7 +98,8 @@ def check_failing(answer: Callable[..., Any]) -> None:
     """Check a student's `failing(suspect)`: a kernel that is converted wrongly."""
 
     def explain(example: Any, got: Any) -> str:
-        size = tuple(got)
+        many = isinstance(got, (tuple, list, np.ndarray))
+        size = tuple(got) if many else ()
         if len(size) != 3 or not all(is_whole(k) and 1 <= k <= 5 for k in size):
             return f"    should return three sizes from 1 to 5, not {shown(got)}"
         weight = np.arange(float(np.prod(size))).reshape(-1, 1, 1)

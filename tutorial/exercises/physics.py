@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from checker import Case, check, check_numbers, explain_array, shown
+from checker import Case, Share, check, check_numbers, explain_array, shown
 
 Curve = Callable[[np.ndarray], np.ndarray]
 
@@ -21,7 +21,7 @@ def check_guessed(answer: Callable[[], tuple[float, ...]]) -> None:
 def check_reckoned(answer: Callable[[], tuple[float, ...]]) -> None:
     """Check the five numbers of exercise 1."""
     ratio = 938.27 / 105.66
-    check_numbers(answer, (2.0, 100 * ratio, ratio, 0.7 * 52.83, 3 / 16))
+    check_numbers(answer, (2.0, 100 * ratio, ratio, 0.7 * 52.83, Share(3 / 16)))
 
 
 def check_lengths(answer: Callable[..., np.ndarray]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from meter import metered
+from meter import Meter, metered
 from sscn_ref import submanifold_rulebook
 
 from checker import Case, check, check_numbers, explain_array, named
@@ -49,7 +49,7 @@ def judge(
             except Exception as error:  # the interpreter wraps exceptions of a kernel
                 raise error.__cause__ or error from None
         moved.append(meter.loads + meter.stores)
-        touched.append(faults(meter, h, **given))
+        touched.append(overwritten(meter, given) or faults(meter, h, **given))
         return h.numpy()
 
     answer.__name__ = named(kernel)
@@ -68,6 +68,15 @@ def judge(
         hint = ": is a number loaded but not used, or stored and loaded again?"
         note = hint if moved[-1] > fewest else ""
         print(f"     score: {moved[-1]} numbers moved, at least {fewest}{note}")
+
+
+def overwritten(meter: Meter, given: Case) -> str:
+    """Say which input was written to; "" if none was."""
+    for name, value in given.items():
+        count = isinstance(value, torch.Tensor) and (meter.stored(value) > 0).sum()
+        if count:
+            return f"    the kernel overwrites {count} numbers of its input {name}"
+    return ""
 
 
 def programs(rows: int) -> tuple[int]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sscn_ref import average_pool, batch_norm, batch_statistics, strided_rulebook
 
-from checker import Case, check, check_numbers, explain_array, is_whole
+from checker import Case, check, check_numbers, explain_array, is_whole, shown
 
 Site = tuple[int, int]
 
@@ -90,5 +90,5 @@ def check_meeting(answer: Callable[..., int | None]) -> None:
 def explain_layers(wanted: int | None, got: Any) -> str:
     """Say what is wrong with a number of layers; "" for the right one."""
     if wanted is None or not is_whole(got):
-        return "" if got is wanted else f"    wanted {wanted}, got {got!r}"
-    return "" if got == wanted else f"    wanted {wanted} layers, got {got}"
+        return "" if got is wanted else f"    wanted {wanted}, got {shown(got)}"
+    return "" if int(got) == wanted else f"    wanted {wanted} layers, got {got}"

@@ -123,9 +123,9 @@ def explain(wanted: list[Pairs], got: Any) -> str:
         return f"    wanted {len(wanted)} taps, got {len(got)}"
     for pair in (pair for pairs in got for pair in pairs):
         if not isinstance(pair, lists) or len(pair) != 2:
-            return f"    a pair should be (input row, output row), not {pair!r}"
+            return f"    a pair should be (input row, output row), not {shown(pair)}"
         if not all(is_whole(row) for row in pair):
-            return f"    a pair should consist of two row numbers, not {pair!r}"
+            return f"    a pair should consist of two row numbers, not {shown(pair)}"
     got = [[(int(i), int(o)) for i, o in pairs] for pairs in got]
     edge = round(len(wanted) ** 0.5)
     for tap, right, given in zip(taps((edge, edge)), wanted, got, strict=True):

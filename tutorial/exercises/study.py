@@ -10,20 +10,20 @@ import torch
 
 from sscn_triton.study.training.metrics import event_accuracies
 
-from checker import Case, check, check_numbers, explain_numbers
+from checker import Case, Points, Share, check, check_numbers, explain_numbers
 
 Cluster = set[int]
 
 
 def check_guessed(answer: Callable[[], tuple[float, ...]]) -> None:
     """Check the numbers that are predicted before they are computed."""
-    check_numbers(answer, (0.628, 11.808))
+    check_numbers(answer, (Points(0.628), Points(11.808)))
 
 
 def check_judged(answer: Callable[[], tuple[float, ...]]) -> None:
     """Check the five numbers of exercise 1."""
     growth = 512 / 192
-    wanted = 1 - 3500 / 192**3, 0, growth**3, growth**1.4, 0.75
+    wanted = Share(1 - 3500 / 192**3), Share(0), growth**3, growth**1.4, Share(0.75)
     check_numbers(answer, wanted)
 
 
@@ -36,7 +36,7 @@ def check_accuracy(answer: Callable[..., float]) -> None:
         logits = torch.nn.functional.one_hot(torch.from_numpy(predicted), 6)
         about = torch.from_numpy(labels), torch.from_numpy(events)
         number = int(events.max()) + 1
-        return float(event_accuracies(logits, *about, number)[0].nanmean())
+        return Share(event_accuracies(logits, *about, number)[0].nanmean())
 
     check(answer, expected, rows(), lambda w, g: explain_numbers((w,), (g,)))
 
@@ -83,6 +83,7 @@ def check_matched(answer: Callable[..., tuple[float, ...]]) -> None:
         ([{1, 2, 3, 4}], [{1}]),
         ([{1}], [{1, 2, 3, 4}]),
         ([{1, 2}, {5, 6}], [{1, 2}]),
+        ([{1, 2, 3, 4, 5, 6, 7, 8}, {9, 10}], [{1, 2, 3, 9, 10}]),
         ([{1, 2}], [{8, 9}, {1, 2}]),
         ([{1, 2, 3, 4, 5}], [{1, 2, 7}, {4, 5, 8, 9}]),
         ([{1}, {2, 3, 4}, {5, 6}], [{1, 2, 3}, {5, 7, 8, 9}, {10}]),
@@ -94,7 +95,7 @@ def check_matched(answer: Callable[..., tuple[float, ...]]) -> None:
 def explain_shares(wanted: tuple[float, ...], got: Any) -> str:
     """Say which of the four is wrong; "" for the right ones."""
     names = "efficiency", "purity", "clustering efficiency", "clustering purity"
-    complaint = explain_numbers(wanted, got)
+    complaint = explain_numbers([Share(value) for value in wanted], got)
     if complaint and isinstance(got, tuple) and len(got) == 4:
         right = ", ".join(
             f"{name} {value:.3g}" for name, value in zip(names, wanted, strict=True)

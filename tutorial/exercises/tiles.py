@@ -12,7 +12,7 @@ import torch
 from meter import Meter
 from sscn_ref import submanifold_rulebook
 
-from checker import check, check_numbers
+from checker import Share, check, check_numbers
 from exercises.puzzles import BLOCK, judge, numbers, programs
 
 LINE = (0, 2, 3, 4, 6, 8, 9, 11)
@@ -33,7 +33,7 @@ def check_reckoned(answer: Callable[[], tuple[float, ...]]) -> None:
     best = rows_multiplied(masks[np.argsort(masks)], 4)
     parts = sum(-(-int(count) // 2) for count in rules.sum(axis=1))
     total = int(rules.sum())
-    wanted = total, table.size, sum(walked), best, 1 - total / best, parts
+    wanted = total, table.size, sum(walked), best, Share(1 - total / best), parts
     check_numbers(answer, wanted)
 
 

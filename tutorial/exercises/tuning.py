@@ -107,7 +107,9 @@ class Clock:
     def __call__(self, tile: str) -> float:
         error, milliseconds = self.tiles[tile]
         if not is_right(error):
-            self.complaint = f"the clock was asked about {tile!r}, which is not right"
+            self.complaint = (
+                f"the clock was asked about {shown(tile)}, which is not right"
+            )
             raise ValueError(self.complaint)
         return milliseconds
 

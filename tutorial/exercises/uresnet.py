@@ -15,12 +15,12 @@ from sscn_triton.models.uresnet import ResidualBlock
 from sscn_triton.nn import InverseConv, SparseConv
 from sscn_triton.study.training.metrics import event_accuracies
 
-from checker import Case, check, check_numbers, explain_array
+from checker import Case, Share, check, check_numbers, explain_array, short, shown
 
 
 def check_guessed(answer: Callable[[], tuple[float, ...]]) -> None:
     """Check the numbers that are predicted before they are computed."""
-    check_numbers(answer, (1, 0))
+    check_numbers(answer, (True, False))
 
 
 def check_tallied(answer: Callable[[], tuple[float, ...]]) -> None:
@@ -36,7 +36,7 @@ def check_tallied(answer: Callable[[], tuple[float, ...]]) -> None:
     logits = torch.nn.functional.one_hot(right, 2)
     accuracy = event_accuracies(logits, torch.ones(1000, dtype=torch.int64), events, 2)
     blocks = count(ResidualBlock(16, 16, 3)), count(ResidualBlock(32, 16, 3))
-    numbers = *blocks, count(down, up), math.log(5), float(accuracy[0].mean())
+    numbers = *blocks, count(down, up), math.log(5), Share(accuracy[0].mean())
     check_numbers(answer, numbers)
 
 
@@ -77,7 +77,9 @@ def check_through(answer: Callable[..., Any]) -> None:
 
 def explain_way(wanted: str, got: Any) -> str:
     """Show the wanted structure and the one received; "" if they are equal."""
-    return "" if got == wanted else f"    wanted {wanted}\n    got    {got}"
+    if not isinstance(got, str):
+        return f"    wanted {wanted}\n    got    {shown(got)}"
+    return "" if str(got) == wanted else f"    wanted {wanted}\n    got    {short(got)}"
 
 
 def check_masked(answer: Callable[..., np.ndarray]) -> None:

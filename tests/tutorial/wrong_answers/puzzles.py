@@ -8,6 +8,11 @@ WRONG = {
         "one past the end": "return 2, 10",
     },
     "doubled": {
+        "the input overwritten": (
+            "tl.store(h + i, 2 * tl.load(f + i, mask=inside), mask=inside)",
+            "tl.store(f + i, 2 * tl.load(f + i, mask=inside), mask=inside)\n"
+            "    tl.store(h + i, tl.load(f + i, mask=inside), mask=inside)",
+        ),
         "missing mask of the load": ("tl.load(f + i, mask=inside)", "tl.load(f + i)"),
         "missing mask of the store": (", mask=inside)\n    ###", ")\n    ###"),
         "every program the first block": ("tl.program_id(0) * BLOCK + ", ""),

@@ -46,6 +46,10 @@ WRONG = {
         "an electron found twice": ("len(seen) / len(true)", "len(purities) / len(true)"),
         "every candidate matched": ("len(purities) / len(found)", "len(found) / len(found)"),
         "the first cluster touched": ("int(np.argmax(shared))", "int(np.argmax(np.array(shared) > 0))"),
+        "the best overlap over both": (
+            "best = int(np.argmax(shared))",
+            "best = int(np.argmax([len(candidate & c) / len(candidate | c) for c in true]))",
+        ),
         "over both": ("shared[best] / len(candidate)", "shared[best] / len(candidate | true[best])"),
         "without a match counted as 0": (
             "continue\n        seen",
