@@ -12,11 +12,13 @@ from matplotlib.figure import Figure
 from sscn_book import study
 from sscn_book.records import newest
 from sscn_book.tables import shown
-from sscn_triton.common.units import percent
+from sscn_triton.common.table import Table
+from sscn_triton.common.units import percent, significant
 from sscn_triton.models.pretrained import folder_of, packaged, read_folder
 from sscn_triton.study import published as slides
 from sscn_triton.study.analysis.causes import SMALL, WHOLE
 from sscn_triton.study.analysis.mistakes_report import cause_rows
+from sscn_triton.study.analysis.progress import LEVEL, Law, fit, judged_alike, needed
 from sscn_triton.study.training.metrics import constant_answer
 from sscn_triton.study.training.model_card import class_rows, stage_rows, training_events
 
@@ -43,8 +45,10 @@ def text(results: Path) -> str:
             learning_curve,
             record,
             "Share of wrong voxels during training, the mean over events, against the number of events seen. Points: "
-            "the trained network on held-out events. Both axes are logarithmic.",
+            "the trained network on held-out events; circles: earlier networks of this training, on the same events; "
+            "dotted: the law fitted to all of them. Both axes are logarithmic.",
         ),
+        *_slope(record),
         "**Where the wrong voxels are**",
         shown(cause_rows(mistakes, record["classes"])),
         "Every wrong voxel of the simulated held-out events counts once, in the first line that applies. Boundary: one "
@@ -78,6 +82,51 @@ def sentence(record: dict[str, Any]) -> str:
     )
 
 
+def law(record: dict[str, Any]) -> Law | None:
+    """The law of the error, from all networks of the training that were judged on the same events."""
+    alike = judged_alike(record)
+    return fit([one["passes"] for one in alike], [1 - one["nonzero_accuracy"] for one in alike])
+
+
+def _slope(record: dict[str, Any]) -> list[str]:
+    """How the error fell from one network of the training to the next, and what that means for the slides' accuracy."""
+    alike, found = judged_alike(record), law(record)
+    if found is None:
+        return []
+    rows = []
+    for one in alike:
+        events = one["training_events"] or training_events(record)
+        right = one["nonzero_accuracy"]
+        different = "unknown" if events is None else f"{events:,}"
+        rows.append([f"{one['passes']:,}", different, percent(right), percent(1 - right, 2)])
+    told = (
+        "Each row is a network with which the training stopped at that time, its learning rate at zero; "
+        f"all were judged on the same {alike[-1]['events']:,} events. The law wrong = a · (events seen)^(-b) fits with "
+        f"b = {found.exponent:.2f} ({found.low:.2f} to {found.high:.2f} at {percent(LEVEL, 0)}, from {len(alike)} "
+        "networks). "
+    )
+    return [
+        "**What more events give**",
+        shown(Table(["events seen", "different events", "right", "wrong"], rows)),
+        told + _outlook(found),
+    ]
+
+
+def _outlook(found: Law) -> str:
+    """What the law means for the slides' accuracy."""
+    if found.low <= 0:
+        return "This interval contains 0, so these networks do not show that more events help."
+    theirs = {n.size: n for n in slides.NETWORKS if n.name == "sparse"}[192].nonzero_accuracy
+    best, low, high = needed(found, 1 - theirs)
+    end = "no limit that these networks give" if high is None else significant(high)
+    return (
+        f"If it went on, the slides' {percent(theirs)} would need about {significant(best)} events seen "
+        f"({significant(low)} to {end}), {significant(best / max(found.passes))} times as many as now. That is an "
+        "extrapolation, and because the number of different events grew together with the number of events seen, these "
+        "networks do not tell which of the two helped."
+    )
+
+
 def learning_curve(record: dict[str, Any]) -> Figure:
     """Wrong voxels against passes; lines for the slides and for the trivial answer; points for held-out events."""
     drawn, axes = plt.subplots(figsize=(7.0, 3.8))
@@ -87,6 +136,15 @@ def learning_curve(record: dict[str, Any]) -> Figure:
     for score, marker in zip(record["scores"], "os^D", strict=False):
         height = 100 * (1 - score["nonzero_accuracy"])
         axes.plot(passes[-1], height, marker, color="#C8553D", label=f"held out: {score['data']}")
+    earlier, found = judged_alike(record)[:-1], law(record)
+    if earlier:
+        heights = [100 * (1 - one["nonzero_accuracy"]) for one in earlier]
+        axes.plot(
+            [one["passes"] for one in earlier], heights, "o", mfc="none", color="#C8553D", label="earlier networks"
+        )
+    if found is not None:
+        ends = [min(found.passes), 10 * max(found.passes)]
+        axes.plot(ends, [100 * found.factor * end**-found.exponent for end in ends], ":", color="#C8553D", lw=1.2)
     best, share = constant_answer(record["classes"], record["scores"][0]["class_share"])
     theirs = {n.size: n for n in slides.NETWORKS if n.name == "sparse"}[192]
     for value, style, name in (

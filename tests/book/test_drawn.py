@@ -305,6 +305,28 @@ def test_the_long_training_is_shown_with_its_numbers(path):
     assert shown.count("<svg") == 1
 
 
+def test_the_long_training_says_what_more_events_would_give(tmp_path):
+    _, record = newest(RESULTS, long_training.PATTERN)
+    judged = record["scores"][0]
+
+    def page(*wrong):
+        networks = [(50_000 * 2**step, share) for step, share in enumerate(wrong)]
+        record["milestones"] = [
+            {"passes": passes, "training_events": 10_000, "scores": [judged | {"nonzero_accuracy": 1 - share}]}
+            for passes, share in networks[:-1]
+        ]
+        record["passes"], judged["nonzero_accuracy"] = networks[-1][0], 1 - networks[-1][1]
+        (tmp_path / "2026-12-01-training-192.json").write_text(json.dumps(record))
+        return long_training.text(tmp_path)
+
+    falling = page(0.16, 0.08, 0.04, 0.02)  # half as much at every doubling: wrong = 8000 / passes
+    assert "b = 1.00 (1.00 to 1.00 at 95 %, from 4 networks)" in falling.replace("\N{NO-BREAK SPACE}", " ")
+    assert "would need about 400,000 events seen" in falling  # for the slides' 98 %
+    assert "1 times as many as now" in falling
+    assert "do not show that more events help" in page(0.08, 0.09, 0.08, 0.09)
+    assert "What more events give" not in page(0.16, 0.08, 0.04)
+
+
 def test_the_page_on_the_long_training_names_its_network(tmp_path):
     record = RESULTS / "2026-11-29-training-192.json"
     shutil.copy(record, tmp_path)

@@ -31,9 +31,11 @@ from sscn_triton.common.output import as_json
 from sscn_triton.common.results import commit
 from sscn_triton.lartpc import open_events
 from sscn_triton.models.pretrained import folder_of, read_folder
+from sscn_triton.study.analysis.progress import summary
 from sscn_triton.study.data.identity import simulations
 from sscn_triton.study.training.checkpoint import Checkpoint, load_checkpoint, network_of, training_options
 from sscn_triton.study.training.config import FINAL, LAST, STEPS
+from sscn_triton.study.training.model_card import training_events
 from sscn_triton.study.training.packaging import changed_options, check_new_network, package
 from sscn_triton.study.training.steplog import read_rows
 
@@ -147,7 +149,7 @@ def _mean(values: Sequence[tuple[float, float]]) -> float:
 def record(folders: Sequence[Path], scores: Sequence[Path], earlier: Path | None = None) -> dict[str, Any]:
     """The record of a training in stages, with the scores of its network.
 
-    earlier: the record that the stages continue, or None.
+    earlier: the record that the stages continue, or None. Its passes and scores are kept as a milestone.
 
     Raises as `read_stage` and `read_record` do, and ValueError if a stage has another network than the first or did not
     start from the one before it, or if a file of scores is unreadable or belongs to another step.
@@ -185,6 +187,7 @@ def record(folders: Sequence[Path], scores: Sequence[Path], earlier: Path | None
     found["simulations"] = before["simulations"] + [
         one for one in found["simulations"] if one not in before["simulations"]
     ]
+    found["milestones"] = [*before.get("milestones", []), summary(before, training_events(before))]
     points = [*recorded_points(before), *step_points(stages, classes, before["passes"])]
     return found | {"curve": curve(points, found["passes"], classes)}
 
@@ -206,7 +209,7 @@ def read_record(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path}: not a record of {PROGRAM} ({error})") from error
-    needed = ("network", "classes", "passes", "seconds", "simulations", "stages", "curve")
+    needed = ("commit", "network", "classes", "passes", "seconds", "simulations", "stages", "curve", "scores")
     missing = [name for name in needed if name not in found] if isinstance(found, dict) else needed
     if missing:
         raise ValueError(f"{path}: not a record of {PROGRAM}: it has no {', '.join(missing)}")

@@ -144,7 +144,8 @@ def continued(stages: list[Path], tmp_path_factory: pytest.TempPathFactory) -> t
     weights."""
     folder = tmp_path_factory.mktemp("continued")
     network = folder / "net"
-    assert main([*map(str, stages[:2]), "--out", str(folder / "training.json"), "--network", str(network)]) == 0
+    options = ["--scores", str(stages[2]), "--out", str(folder / "training.json"), "--network", str(network)]
+    assert main([*map(str, stages[:2]), *options]) == 0
     path = stages[1] / "last.ckpt"
     third = replace(training_options(load_checkpoint(path), path), steps=3, schedule="constant", start=str(network))
     train(replace(third, out=str(folder / "third")))
@@ -166,6 +167,10 @@ def test_a_record_is_continued_without_the_folders_of_its_stages(
     assert found["simulations"] == before["simulations"]  # the same file
     assert found["curve"][: len(before["curve"])] == before["curve"]
     assert [point["passes"] for point in found["curve"][-3:]] == [17, 20, 23]
+    (milestone,) = found["milestones"]
+    assert (milestone["passes"], milestone["training_events"]) == (14, 4)
+    assert milestone["scores"][0]["nonzero_accuracy"] == before["scores"][0]["nonzero_accuracy"]
+    assert "confusion" not in milestone["scores"][0]
     assert "start=net" in (tmp_path / "longer" / "README.md").read_text()
 
 
@@ -195,7 +200,9 @@ def test_a_record_is_continued_only_from_its_network(
     refused(third, same, f"{third} has another network than {same}: it does not continue this training")
     same.write_text("[]")
     refused(
-        third, same, "training.json: not a record of python -m sscn_triton.study.training.stages: it has no network"
+        third,
+        same,
+        "training.json: not a record of python -m sscn_triton.study.training.stages: it has no commit, network",
     )
     same.write_text("no JSON")
     refused(third, same, "training.json: not a record of python -m sscn_triton.study.training.stages (")
