@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -94,36 +95,44 @@ def _slope(record: dict[str, Any]) -> list[str]:
     if found is None:
         return []
     rows = []
-    for one in alike:
+    for before, one in zip([None, *alike], alike, strict=False):
         events = one["training_events"] or training_events(record)
         right = one["nonzero_accuracy"]
         different = "unknown" if events is None else f"{events:,}"
-        rows.append([f"{one['passes']:,}", different, percent(right), percent(1 - right, 2)])
+        rows.append([f"{one['passes']:,}", different, percent(right), percent(1 - right, 2), _since(before, one)])
     told = (
-        "Each row is a network with which the training stopped at that time, its learning rate at zero; "
-        f"all were judged on the same {alike[-1]['events']:,} events. The law wrong = a · (events seen)^(-b) fits with "
-        f"b = {found.exponent:.2f} ({found.low:.2f} to {found.high:.2f} at {percent(LEVEL, 0)}, from {len(alike)} "
-        "networks). "
+        "Each row is a network with which the training stopped at that time, its learning rate at zero; all were judged "
+        f"on the same {alike[-1]['events']:,} events. The law wrong = a · (events seen)^(-b) fits with b = "
+        f"{found.exponent:.2f} ({found.low:.2f} to {found.high:.2f} at {percent(LEVEL, 0)}, from {len(alike)} networks). "
+        "The last column is b from one row to the next; where the number of different events grew, too, it is the effect "
+        "of both. "
     )
     return [
         "**What more events give**",
-        shown(Table(["events seen", "different events", "right", "wrong"], rows)),
+        shown(Table(["events seen", "different events", "right", "wrong", "b since the row above"], rows)),
         told + _outlook(found),
     ]
+
+
+def _since(before: dict[str, Any] | None, one: dict[str, Any]) -> str:
+    """The exponent between two networks."""
+    if before is None:
+        return ""
+    wrong = (1 - before["nonzero_accuracy"]) / (1 - one["nonzero_accuracy"])
+    return f"{math.log(wrong) / math.log(one['passes'] / before['passes']):.2f}"
 
 
 def _outlook(found: Law) -> str:
     """What the law means for the slides' accuracy."""
     if found.low <= 0:
-        return "This interval contains 0, so these networks do not show that more events help."
+        return "The interval contains 0, so these networks do not tell how many events the slides' accuracy would need."
     theirs = {n.size: n for n in slides.NETWORKS if n.name == "sparse"}[192].nonzero_accuracy
     best, low, high = needed(found, 1 - theirs)
     end = "no limit that these networks give" if high is None else significant(high)
     return (
         f"If it went on, the slides' {percent(theirs)} would need about {significant(best)} events seen "
         f"({significant(low)} to {end}), {significant(best / max(found.passes))} times as many as now. That is an "
-        "extrapolation, and because the number of different events grew together with the number of events seen, these "
-        "networks do not tell which of the two helped."
+        "extrapolation."
     )
 
 

@@ -323,7 +323,8 @@ def test_the_long_training_says_what_more_events_would_give(tmp_path):
     assert "b = 1.00 (1.00 to 1.00 at 95 %, from 4 networks)" in falling.replace("\N{NO-BREAK SPACE}", " ")
     assert "would need about 400,000 events seen" in falling  # for the slides' 98 %
     assert "1 times as many as now" in falling
-    assert "do not show that more events help" in page(0.08, 0.09, 0.08, 0.09)
+    assert falling.count("1.00") == 3 + 3  # of the law, and from each row to the next
+    assert "do not tell how many events" in page(0.08, 0.09, 0.08, 0.09)
     assert "What more events give" not in page(0.16, 0.08, 0.04)
 
 

@@ -43,7 +43,7 @@ def fit(passes: Sequence[float], wrong: Sequence[float]) -> Law | None:
     if len(passes) < LEAST:
         return None
     found = stats.linregress(np.log(passes), np.log(wrong))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, len(passes) - 2)) * found.stderr
+    half = float(stats.t.ppf((1 + LEVEL) / 2, len(passes) - 2)) * float(found.stderr)
     exponent = -float(found.slope)
     return Law(exponent, exponent - half, exponent + half, math.exp(found.intercept), tuple(passes), tuple(wrong))
 
