@@ -101,11 +101,11 @@ def _slope(record: dict[str, Any]) -> list[str]:
         different = "unknown" if events is None else f"{events:,}"
         rows.append([f"{one['passes']:,}", different, percent(right), percent(1 - right, 2), _since(before, one)])
     told = (
-        "Each row is a network with which the training stopped at that time, its learning rate at zero; all were judged "
-        f"on the same {alike[-1]['events']:,} events. The law wrong = a · (events seen)^(-b) fits with b = "
-        f"{found.exponent:.2f} ({found.low:.2f} to {found.high:.2f} at {percent(LEVEL, 0)}, from {len(alike)} networks). "
-        "The last column is b from one row to the next; where the number of different events grew, too, it is the effect "
-        "of both. "
+        "Each row is a network with which the training stopped at that time, its learning rate at zero; all were "
+        f"judged on the same {alike[-1]['events']:,} events. The law wrong = a · (events seen)^(-b) fits with b = "
+        f"{found.exponent:.2f} ({found.low:.2f} to {found.high:.2f} at {percent(LEVEL, 0)}, from {len(alike)} "
+        "networks). The last column is b from one row to the next; where the number of different events grew, too, it "
+        "is the effect of both. "
     )
     return [
         "**What more events give**",
