@@ -93,7 +93,7 @@ BAD = {
     "no steps": (["study", "--steps", "0"], "sscn study: steps must be at least 1, got 0"),
     "two limits": (
         ["study", "--steps", "5", "--minutes", "1"],
-        "sscn study: give minutes or steps, not both; got 1.0 and 5",
+        "sscn study: give minutes or steps, not both, got minutes=1.0 and steps=5",
     ),
     "small image": (
         ["study", "--image", "48"],
@@ -101,7 +101,7 @@ BAD = {
     ),
     "useless option": (
         ["study", "--data", "a.root", "--image", "96"],
-        "sscn study: image is for simulated events; with data=a.root leave it out",
+        "sscn study: image applies only to simulated events: leave it out with data=a.root",
     ),
     "missing file": (["study", "--data", "a.root"], "sscn study: a.root: no such file"),
     "foreign file": (["study", "--data", "text.txt"], "sscn study: text.txt: "),

@@ -31,8 +31,8 @@ class ConvertCheckpoint:
     state dictionary.
 
     Args:
-        source: a file of `torch.save`: a state dictionary, or a checkpoint that contains one. Only tensors and plain
-            containers are read; no code in it can run.
+        source: a file that `torch.save` wrote: a state dictionary, or a checkpoint that contains one. The command reads
+            only tensors and plain containers; no code in the file can run.
         target: new file to write.
         source_engine: sscn, sparseconvnet, spconv (2.x), spconv1 (1.x), minkowski or torchsparse (2.x).
         target_engine: sscn, or, if source_engine is sscn, one of the others.

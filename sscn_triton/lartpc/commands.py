@@ -93,7 +93,7 @@ def _kept(options: Simulate) -> str:
 class Statistics(ReadingOptions):
     """Compare simulated events with those of a file, in numbers.
 
-    Writes a page that compares voxels, occupancy, texture, class shares and tracks, with mean and median.
+    The command writes a page that compares voxels, occupancy, texture, class shares and tracks, with mean and median.
 
     Args:
         file: event file, in any format that `sscn inspect` reads, such as one of PILArNet's.
@@ -133,7 +133,7 @@ def statistics(options: Statistics) -> None:
 class Inspect(ReadingOptions):
     """Summarise an event file: counts, occupancy, class shares, energies.
 
-    Reads larcv2 ROOT, larcv3 HDF5, PILArNet-M HDF5 and Parquet, npz and CSV.
+    The command reads larcv2 ROOT, larcv3 HDF5, PILArNet-M HDF5 and Parquet, npz and CSV.
 
     Args:
         file: the event file.
@@ -217,7 +217,7 @@ def display(options: Display) -> None:
     if options.color is not None:
         color = options.color
     if event.prediction is None and color in ("prediction", "difference"):
-        raise ValueError(f"color={color} needs a file labelled by sscn predict, without another projection")
+        raise ValueError(f"color={color} needs a file labelled by `sscn predict`, shown without `project`")
     out = Path(options.out)
     if out.suffix.lower() == ".png":
         write_png(draw_event(event, color), out, overwrite=options.overwrite)

@@ -103,13 +103,13 @@ class StudyConfig(ReadingOptions):
     def _refuse_useless(self) -> None:
         """Refuse options that would be ignored."""
         if self.scale == "laptop" and self.toy:
-            raise ValueError("toy goes with scale=gpu; leave it out")
+            raise ValueError("toy=true needs scale=gpu, got scale=laptop")
         if self.scale == "gpu":
             given = [f.name for f in fields(self) if f.name not in AT_SCALE and getattr(self, f.name) != f.default]
             if given:
-                raise ValueError(f"scale=gpu takes out, minutes, seed and toy, not {given[0]}: leave it out")
+                raise ValueError(f"scale=gpu accepts only out, minutes, seed and toy: leave out {given[0]}")
         self.refuse_without_file(self.data)
         if self.data is not None and self.image is not None:
-            raise ValueError(f"image is for simulated events; with data={self.data} leave it out")
+            raise ValueError(f"image applies only to simulated events: leave it out with data={self.data}")
         if self.steps is not None and self.minutes is not None:
-            raise ValueError(f"give minutes or steps, not both; got {self.minutes} and {self.steps}")
+            raise ValueError(f"give minutes or steps, not both, got minutes={self.minutes} and steps={self.steps}")

@@ -299,7 +299,10 @@ BAD = {
     "no file": (["inspect"], "sscn inspect: the following arguments are required: file"),
     "no files": (["convert"], "sscn convert: the following arguments are required: source, target"),
     "missing": (["inspect", "none.h5"], "sscn inspect: none.h5: no such file"),
-    "foreign": (["inspect", "text.txt"], "sscn inspect: text.txt: not an event file: neither larcv2 ROOT, larcv3 HDF5"),
+    "foreign": (
+        ["inspect", "text.txt"],
+        "sscn inspect: text.txt: not an event file: the content is not that of larcv2 ROOT, larcv3 HDF5",
+    ),
     "page": (["inspect", "three.h5", "--out", "page.pdf"], "sscn inspect: out must end with .html, got page.pdf"),
     "color": (["display", "three.h5", "--color", "red"], "sscn display: color must be energy, label, pred"),
     "event": (

@@ -141,6 +141,10 @@ class ChangedEvents(EventFile):
         self.events.close()
 
 
+def _in_words(predicted: tuple[str, ...] | None) -> str:
+    return "no prediction" if predicted is None else f"a prediction of {', '.join(predicted)}"
+
+
 class EventWriter(ABC):
     """Writes events one by one, in a `with` block: the file gets its name only when it is complete.
 
@@ -163,7 +167,10 @@ class EventWriter(ABC):
         if self.count == 0:
             self._predicted = names
         if names != self._predicted:
-            raise ValueError("either all events of a file have a prediction of the same classes, or none has one")
+            raise ValueError(
+                "either all events of a file have predictions of the same classes, or none has: got "
+                f"{_in_words(names)} after {_in_words(self._predicted)}"
+            )
         self._append(event)
         self.count += 1
 
@@ -219,7 +226,7 @@ def voxel_labels(
     """
     if not np.array_equal(label_ids, ids):
         other = len(np.setxor1d(label_ids, ids))
-        raise error(f"{where[0]}: the labels are for other voxels than the data ({other} occur in only one of them)")
+        raise error(f"{where[0]}: labels and data have different voxels ({other} occur in only one of the two)")
     wrong = (values != np.round(values)) | (values < 0) | (values >= len(names))
     if wrong.any():
         hint = "" if len(names) > len(CLASS_NAMES) else "; truth_means (--truth_means) says what others mean"

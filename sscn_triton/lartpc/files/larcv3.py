@@ -203,7 +203,8 @@ class Larcv3Events(EventFile):
         limit = int(np.prod(shape, dtype=object))
         if count and (len(rows) != count or int(ids.max()) >= limit or int(ids.min()) < 0):
             raise EventFileError(
-                f"{where}: {len(rows)} voxels, the largest number is {ids.max()}; expected {count} voxels below {limit}"
+                f"{where}: {len(rows)} voxels with numbers up to {ids.max()}; "
+                f"expected {count} voxels with numbers below {limit}"
             )
         if not np.isfinite(values).all():
             raise EventFileError(f"{where}: value {values[~np.isfinite(values)][0]} is not a finite number")
@@ -223,8 +224,8 @@ def _choose(path: str, sparse: list[str], energies: str | None, truth: str | Non
         candidates = others if len(others) == 1 else named
         if len(candidates) != 1:
             raise EventFileError(
-                f"{path}: Data must contain one sparse group of energies, or one of data; it has {sparse}; pass the "
-                "name of one as energies (--energies NAME)"
+                f"{path}: the names do not show which sparse group of Data contains the energies; it has {sparse}: "
+                "pass the name of one as energies (--energies NAME)"
             )
         data = candidates[0]
     if labels is None and truth is None:
@@ -232,7 +233,8 @@ def _choose(path: str, sparse: list[str], energies: str | None, truth: str | Non
         labels = fivetypes if fivetypes in sparse else None
     if labels is not None and labels.split("_")[0] != data.split("_")[0]:
         raise EventFileError(
-            f"{path}: labels of {labels} and energies of {data} differ in dimension: choose groups of the same"
+            f"{path}: the labels in {labels} and the energies in {data} have different dimensions"
+            ": choose groups of the same dimension"
         )
     return data, labels
 
@@ -251,7 +253,7 @@ def _check_runs(where: str, extents: np.ndarray, length: int) -> None:
     firsts, counts = extents["first"].astype(np.int64), extents["N"].astype(np.int64)
     ends = np.cumsum(counts)
     if not np.array_equal(firsts, ends - counts) or (ends[-1] if len(ends) else 0) != length:
-        raise EventFileError(f"{where}: extents have gaps, or do not end with the {length} rows")
+        raise EventFileError(f"{where}: the extents have gaps, or do not end at row {length}, the last one")
 
 
 def _meta(

@@ -409,7 +409,7 @@ def _event(
     axes = [columns[axis] for axis in AXES if axis in columns]
     lengths = {field: values.shape for field, values in columns.items()}
     if any(len(shape) != 1 for shape in lengths.values()) or len(set(lengths.values())) != 1:
-        raise ValueError(f"columns of different lengths, or not columns: {lengths}")
+        raise ValueError(f"columns must be one-dimensional and equally long, got {lengths}")
     for axis, values in zip(AXES, axes, strict=False):
         _check_whole(axis, values, "a voxel number")
         if len(values) and not (values.min() >= 0 and values.max() < LARGEST_AXIS):
@@ -419,7 +419,9 @@ def _event(
     if shape is None:
         shape = coordinates.max(0) + 1 if len(coordinates) else np.ones(len(axes), np.int64)
     if len(np.ravel(shape)) != len(axes) or np.max(shape) > LARGEST_AXIS:
-        raise ValueError(f"spatial_shape: {np.ravel(shape).tolist()} for {len(axes)} axes of at most {LARGEST_AXIS}")
+        raise ValueError(
+            f"spatial_shape must be {len(axes)} numbers of at most {LARGEST_AXIS}, got {np.ravel(shape).tolist()}"
+        )
     labels = columns.get("label", np.full(len(coordinates), UNKNOWN_LABEL))
     _check_whole("label", labels, "a label number")
     size, origin, recorded = image.get("voxel_size"), image.get("origin"), image.get("name")

@@ -122,7 +122,9 @@ def open_events(
     if conventions is not None:
         check_conventions(conventions)
         if labels != "slides":
-            raise ValueError(f"labels={labels} needs the five types, but conventions={conventions} makes labels shapes")
+            raise ValueError(
+                f"labels={labels} needs the five types, but conventions={conventions} turns the labels into shapes"
+            )
     if plane is not None:
         changes.append(partial(project, plane=check_plane(plane)))
     options: dict[str, Any] = {"energies": energies, "truth": truth, "truth_means": truth_means, "particles": particles}
@@ -181,7 +183,7 @@ def find_format(path: Path) -> Format:
     if not found:
         size = "an empty file" if not start else "not an event file"
         known = ", ".join(dict.fromkeys(kind.name for kind in FORMATS if kind.magic))
-        raise EventFileError(f"{path}: {size}: neither {known} by its content, nor .csv by its name")
+        raise EventFileError(f"{path}: {size}: the content is not that of {known}, and the name does not end with .csv")
     groups = _groups(path) if len(found) > 1 else []
     return next(kind for kind in found if not kind.group or kind.group in groups)
 

@@ -52,7 +52,7 @@ class PilarnetEvents(EventFile):
 
     def __init__(self, path: str | os.PathLike[str], truth_means: str | None = None) -> None:
         if truth_means == "numbers":
-            raise ValueError(f"{path}: labels of PILArNet-M have a meaning: truth_means must be five-types or shapes")
+            raise ValueError(f"{path}: truth_means must be five-types or shapes for PILArNet-M, got numbers")
         self._names = MEANINGS["five-types" if truth_means is None else check_meaning(truth_means)]
         super().__init__(path)
 
@@ -145,9 +145,14 @@ class PilarnetEvents(EventFile):
         except (OSError, EOFError, ValueError) as error:
             raise EventFileError(f"{path}: cannot be read ({first_line(error)})") from error
         if counts.shape != (len(self),) or counts.dtype.kind not in "iu":
-            raise EventFileError(f"{path}: {counts.dtype} of {counts.shape}; expected {len(self)} numbers of points")
+            raise EventFileError(
+                f"{path}: expected {len(self)} integers, the numbers of points of the events, "
+                f"got {counts.dtype} of {counts.shape}"
+            )
         if (counts < 0).any():
-            raise EventFileError(f"{path}: event {int((counts < 0).argmax())} has {counts.min()} points")
+            raise EventFileError(
+                f"{path}: event {int((counts < 0).argmax())} has {counts.min()} points; expected 0 or more"
+            )
         return counts
 
     def _read(self, number: int) -> Event:

@@ -59,7 +59,9 @@ def make_panels(event: Event, color: str | Sequence[str], prediction: np.ndarray
         colors = ("label", "prediction")
     needs = "prediction" in colors or "difference" in colors
     if prediction is not None and not needs:
-        raise ValueError(f"color={color!r} does not show the given prediction")
+        raise ValueError(
+            f"a prediction was given, but color={color!r} does not show it: add prediction or difference to color"
+        )
     names, guess = find_prediction(event, prediction)
     if needs and guess is None:
         raise ValueError(f"color={color!r} needs a prediction")

@@ -175,7 +175,7 @@ def simulate_folder(
     given = {"events": events, "workers": workers, "seed": seed, "part": part}
     check_least(given, events=1, workers=1, seed=0, part=1)
     if events % part:
-        raise ValueError(f"events must be a multiple of part, got {events} and {part}")
+        raise ValueError(f"events must be a multiple of part, got events={events} and part={part}")
     end, folder, recipe = time.monotonic() + seconds, Path(path), Recipe()
     simulate(seed, 0, size, recipe=recipe)
     folder.mkdir(parents=True, exist_ok=True)

@@ -94,7 +94,7 @@ def simulate(
         if len(image.voxels) >= minimum_voxels:
             return _event(world, image, size, f"{seed}:{index}")
     raise ValueError(
-        f"event {index} of seed {seed}: none of {_ATTEMPTS} attempts has minimum_voxels={minimum_voxels} active voxels"
+        f"event {index} of seed {seed}: none of {_ATTEMPTS} attempts has the required minimum_voxels={minimum_voxels}"
     )
 
 

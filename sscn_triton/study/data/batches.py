@@ -132,7 +132,7 @@ def simulated(seed: int, number: int, size: int, recipe: Recipe | None = None) -
                 progress.to(len(events))
             if len(events) == number:
                 return events
-    raise ValueError(f"image must be large enough to hold {LEAST_VOXELS} voxels of most events, got {size}")
+    raise ValueError(f"image must be large enough that most events have {LEAST_VOXELS} voxels in it, got {size}")
 
 
 @dataclass(frozen=True)

@@ -205,7 +205,7 @@ def run(setting: Setting, start: str, data: str, held_out: str, out: str) -> dic
     told |= {"learnt": described(data), "judged": described(held_out)}
     for name, value in told.items():
         if results.record.get(name, value) != value:
-            raise ValueError(f"{out} has other values of {name}, {results.record[name]}: name a new file")
+            raise ValueError(f"{out} was written with {name}={results.record[name]}, not {value}: choose another out")
     missing = [arm for arm in ARMS if arm.name not in results]
     with open_events(data) as events, open_events(held_out) as others:
         _check_number(events, setting.passes)

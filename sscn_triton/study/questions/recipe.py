@@ -159,7 +159,7 @@ def run(setting: Setting, data: str, held_out: str, out: str) -> dict[str, Any]:
     events = {"learnt": described(data), "judged": described(held_out)}
     for name, value in {**told, **events}.items():
         if results.record.get(name, value) != value:
-            raise ValueError(f"{out} has other values of {name}, {results.record[name]}: name a new file")
+            raise ValueError(f"{out} was written with {name}={results.record[name]}, not {value}: choose another out")
     results.note(**told, **events, classes=list(CLASS_NAMES))
     for variation in VARIATIONS:
         if variation.name in results:

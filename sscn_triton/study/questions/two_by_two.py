@@ -244,7 +244,7 @@ def run(setting: Setting, out: str) -> dict[str, Any]:
     numba.set_num_threads(1)
     results = Results(Path(out), about("cpu"))
     if results.record.get("setting", setting.record()) != setting.record():
-        raise ValueError(f"{out} has another setting, {results.record['setting']}: name a new file")
+        raise ValueError(f"{out} was written with other options, {results.record['setting']}: choose another out")
     results.note(setting=setting.record(), classes=list(CLASS_NAMES))
     data = Data(setting)
 

@@ -60,7 +60,7 @@ def read_trained(folder: Path) -> Trained:
     if not (folder / FINAL).exists() or not (folder / SCORES).exists():
         if (folder / LAST).exists():
             raise ValueError(f"{folder}: the training is not finished; the same `sscn train` continues it")
-        raise FileNotFoundError(f"{folder}: not the folder of a training by `sscn train`")
+        raise FileNotFoundError(f"{folder}: not a folder that `sscn train` has written")
     checkpoint = load_checkpoint(folder / FINAL)
     config = training_options(checkpoint, folder / FINAL)
     scores = _scores(folder / SCORES, checkpoint.classes)
@@ -77,7 +77,7 @@ def _scores(path: Path, classes: tuple[str, ...]) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError):
         is_whole = False
     if not is_whole or tuple(scores["classes"]) != classes:
-        raise ValueError(f"{path}: not the scores of the network in {FINAL}")
+        raise ValueError(f"{path}: does not contain the scores of the network in {FINAL}")
     return scores
 
 

@@ -52,7 +52,7 @@ class Scaling(ReadingOptions):
         self.refuse_without_file(self.data)
         check_least(self, events=1, seed=0, filters=1, depth=1, threads=1)
         if self.data is not None and self.image is not None:
-            raise ValueError(f"image is for simulated events; with data={self.data} leave it out")
+            raise ValueError(f"image applies only to simulated events: leave it out with data={self.data}")
         if self.image is not None and not 32 <= self.image <= 4096:
             raise ValueError(f"image must be 32 to 4096 voxels, got {self.image}")
         check_positive(self, "minutes")

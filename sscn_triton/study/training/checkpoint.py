@@ -116,7 +116,9 @@ def _from_folder(folder: Path) -> Checkpoint:
         raise ValueError(f"{path}: describes a {stored.architecture}, which no command of sscn can use")
     absent = [name for name in ("classes", "energy_unit") if name not in about]
     if absent:
-        raise ValueError(f"{path}: about has no {' and no '.join(absent)}, see SparseUResNet.save_pretrained")
+        raise ValueError(
+            f"{path}: about has no {' and no '.join(absent)}: SparseUResNet.save_pretrained says how to give it"
+        )
     arguments = {name: value for name, value in stored.arguments.items() if name != "architecture"}
     network = read_options(NetworkSettings, {**arguments, "kind": kind}, f"{path}: network")
     values: dict[str, Any] = {"settings": _settings(network, about["classes"]), "step": 0, "samples": 0, "sscn": ""}
@@ -125,7 +127,9 @@ def _from_folder(folder: Path) -> Checkpoint:
     values |= {"classes": about["classes"], "energy_unit": unit, "weights": stored.weights}
     unknown = values.keys() - {field.name for field in fields(Checkpoint)}
     if unknown:
-        raise ValueError(f"{path}: this version of sscn does not know about.training.{min(unknown)}")
+        raise ValueError(
+            f"{path}: unknown entry about.training.{min(unknown)}; a newer version of sscn may have written it"
+        )
     _check_kinds({"data": None, **values, "network": {}, "optimizer": {}, "averaged": None}, path)
     checkpoint = Checkpoint(**{**values, "network": network, "optimizer": {}})
     _check_weights(checkpoint, folder / WEIGHTS)
@@ -187,7 +191,7 @@ def training_options(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Tr
     pairs["classes"] = class_names(options.classes), tuple(checkpoint.classes)
     for name, (setting, found) in pairs.items():
         if setting != found:
-            raise ValueError(f"{path}: settings say {name}={setting}, the network in the same file has {found}")
+            raise ValueError(f"{path}: settings say {name}={setting}, but the network in the same file has {found}")
     return options
 
 

@@ -83,7 +83,7 @@ class TrainConfig(ReadingOptions):
         augment: rotate and mirror every image by a random symmetry of the cube.
         shift: move every image by 0 to this many voxels along each axis, at random, so that the strided layers see it
             in every position relative to their grids. The image becomes larger by the same number of voxels, so a dense
-            network takes only multiples of the number that must divide its image sizes.
+            network needs a multiple of the number that must divide its image sizes.
         network: sparse, matched (the same layers, dense) or study (the dense network of 2018).
         filters: channels of the first level.
         depth: number of levels (number of halvings for network=study).
@@ -204,8 +204,8 @@ class TrainConfig(ReadingOptions):
     def _check_shift(self) -> None:
         if self.shift and not self.network_settings().halvings:
             raise ValueError(
-                f"shift is for networks with strided layers; network={self.network} of depth {self.depth} has none: "
-                "leave it out"
+                f"shift needs a network with strided layers, but network={self.network} of depth {self.depth} has none"
+                ": leave it out"
             )
         self._check_divisible("shift", self.shift)
 
@@ -213,11 +213,11 @@ class TrainConfig(ReadingOptions):
         self.refuse_without_file(self.data if self.held_out is None else self.held_out)
         for name in ("events", "image"):
             if self.data is not None and getattr(self, name) is not None:
-                raise ValueError(f"{name} is for simulated events; with data={self.data} leave it out")
+                raise ValueError(f"{name} applies only to simulated events: leave it out with data={self.data}")
         if self.stream and self.data is not None:
-            raise ValueError(f"stream is for simulated events; with data={self.data} leave it out")
+            raise ValueError(f"stream applies only to simulated events: leave it out with data={self.data}")
         if self.held_out is not None and self.data is None and not self.stream:
-            raise ValueError(f"held_out goes with data or stream; without them, leave out held_out={self.held_out}")
+            raise ValueError(f"held_out={self.held_out} needs data or stream=true: give one of them, or leave it out")
 
 
 @dataclass(frozen=True)
@@ -260,7 +260,7 @@ class EvaluateConfig(ReadingOptions):
     voxels to the nearest voxel of another class, and how well the network finds Michel electrons.
 
     With conventions, the classes are PILArNet-M's: shower, track, Michel, delta, low-energy deposit. A network of the
-    five types is judged too: HIP and MIP are track, and it never answers low-energy deposit. It is then judged by the
+    five types is judged too: HIP and MIP are track, and it never predicts low-energy deposit. It is then judged by the
     labels of the file, even if it was trained with attached labels.
 
     Args:

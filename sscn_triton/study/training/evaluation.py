@@ -95,8 +95,8 @@ def _shape_answer(checkpoint: Checkpoint, config: EvaluateConfig) -> Callable[[t
     """
     if tuple(checkpoint.classes) != CLASS_NAMES:
         raise ValueError(
-            f"{config.checkpoint}: labels {', '.join(checkpoint.classes)}, which conventions={config.conventions} "
-            "cannot judge: take a network of classes five or shapes"
+            f"{config.checkpoint}: the classes are {', '.join(checkpoint.classes)}, "
+            f"which conventions={config.conventions} cannot judge: use a network with classes=five or classes=shapes"
         )
 
     def answer(network: torch.nn.Module, batch: Batch) -> torch.Tensor:

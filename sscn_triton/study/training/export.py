@@ -49,7 +49,7 @@ def export(options: Export) -> None:
     network, settings = network_of(checkpoint), checkpoint.network
     if isinstance(network, DenseUResNet):
         raise ValueError(
-            f"{options.checkpoint}: a dense network, which reads no rulebooks; torch.export.export takes it as it is"
+            f"{options.checkpoint}: a dense network, which uses no rulebooks: torch.export.export exports it directly"
         )
     apart = 2 ** min(settings.depth, 24)  # so that no grid has a single site, which Inductor would take for a constant
     voxels = (apart * torch.arange(8, dtype=torch.int32))[:, None].expand(-1, settings.ndim)

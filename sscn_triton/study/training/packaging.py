@@ -81,7 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         stored = read_folder(options.folder)
         if stored.about.get("record") != options.record.stem:
-            raise ValueError(f"{options.folder}: belongs to the record {stored.about.get('record')}")
+            raise ValueError(
+                f"{options.folder}: belongs to the record {stored.about.get('record')}, not to {options.record.stem}"
+            )
         record = json.loads(options.record.read_text(encoding="utf-8"))
         card = model_card(options.folder.resolve().name, record, stored)
         write_whole(options.folder / CARD, card, overwrite=True)

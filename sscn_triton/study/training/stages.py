@@ -66,7 +66,10 @@ def read_stage(folder: Path) -> tuple[Stage, list[dict[str, str]]]:
     config = training_options(checkpoint, path)
     rows = [row for row in read_rows(folder / STEPS) if int(row["step"]) <= checkpoint.step]
     if [int(row["step"]) for row in rows] != list(range(1, checkpoint.step + 1)):
-        raise ValueError(f"{folder / STEPS}: has {len(rows)} rows of the {checkpoint.step} steps of {path}")
+        raise ValueError(
+            f"{folder / STEPS}: has {len(rows)} rows for the {checkpoint.step} steps of {path}; "
+            "expected one row per step"
+        )
     seconds = float(rows[-1]["wall"]) if rows else 0.0
     return Stage(changed_options(config), checkpoint.step, checkpoint.samples, seconds, checkpoint.data), rows
 

@@ -64,7 +64,7 @@ def train(config: TrainConfig, seconds: float = math.inf) -> Path | None:
     """
     end = time.monotonic() + seconds
     if config.processes > 1 and seconds < math.inf:
-        raise ValueError(f"seconds is for one process, got devices * nodes = {config.processes}")
+        raise ValueError(f"seconds needs a training with one process, got devices * nodes = {config.processes}")
     device = machine.device_name(config.device)
     _check_devices(config, device)
     _check_tensorboard(config)

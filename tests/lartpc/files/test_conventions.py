@@ -38,7 +38,7 @@ def test_the_index_of_a_public_file_saves_counting(tmp_path: Path) -> None:
     np.save(tmp_path / "public_points.npy", np.array([5, 1030]))
     assert [event.name for event in open_events(path, conventions="pilarnet-m")] == ["public.h5:1"]
     np.save(tmp_path / "public_points.npy", np.array([5]))
-    with pytest.raises(EventFileError, match=r"public_points\.npy: int64 of \(1,\); expected 2 numbers of points"):
+    with pytest.raises(EventFileError, match=r"public_points\.npy: expected 2 integers, .* got int64 of \(1,\)"):
         open_events(path, conventions="pilarnet-m")
     for content in (b"text", b"", b"PK\x05\x06" + bytes(18)):  # the last is an empty npz
         (tmp_path / "public_points.npy").write_bytes(content)
@@ -83,7 +83,7 @@ def test_labels_without_a_meaning_and_unknown_conventions_are_refused(tmp_path: 
         events[0]
     with pytest.raises(ValueError, match="conventions must be pilarnet-m, got 'mine'"):
         open_events(tmp_path / "a.npz", conventions="mine")
-    with pytest.raises(ValueError, match="labels=attached needs the five types, but conventions=pilarnet-m makes"):
+    with pytest.raises(ValueError, match="labels=attached needs the five types, but conventions=pilarnet-m turns"):
         open_events(tmp_path / "a.npz", labels="attached", conventions="pilarnet-m")
 
 

@@ -166,7 +166,7 @@ def test_larcv3_groups_are_chosen_or_named(tmp_path: Path) -> None:
     images = [[(EVENTS[0], EVENTS[0].energy)]]
     groups = {f"sparse3d_{name}_group": images for name in ("one", "two")}
     path = write_larcv3(tmp_path / "larcv3.h5", groups)
-    with pytest.raises(EventFileError, match=r"Data must contain one sparse group .*'sparse3d_two_group'"):
+    with pytest.raises(EventFileError, match=r"names do not show which sparse group .*'sparse3d_two_group'"):
         open_events(path)
     assert len(Larcv3Events(path, energies="sparse3d_two_group")) == 1
     with pytest.raises(EventFileError, match="no sparse group sparse3d_three_group"):
@@ -202,8 +202,8 @@ def test_plain_npz_columns_are_an_event(tmp_path: Path) -> None:
 
 BAD_COLUMNS = {
     "none": ({"y": None}, "event 0: no array y"),
-    "short": ({"x": np.array([1])}, "event 0: columns of different lengths"),
-    "table": ({"x": np.ones((2, 2), int)}, "event 0: columns of different lengths, or not columns"),
+    "short": ({"x": np.array([1])}, "event 0: columns must be one-dimensional and equally long"),
+    "table": ({"x": np.ones((2, 2), int)}, "event 0: columns must be one-dimensional"),
     "fraction": ({"x": np.array([0.5, 1])}, "event 0: x: 0.5 in row 0 is not a voxel number"),
     "negative": ({"z": np.array([-1, 1])}, "event 0: z: -1 to 1; the allowed range is 0 to 1048575"),
     "huge": ({"z": np.array([1, 2**40])}, "event 0: z: 1 to 1099511627776"),

@@ -164,7 +164,7 @@ DAMAGE = {
     "huge voxel": (_set(DATA, VOXELS[0], 1, -1, 2**63), "entry 1: .*_id: voxel 9223372036854775808 lies outside"),
     "other voxels": (
         _shorten(LABELS, VOXELS, 2),
-        r"entry 2: .*the labels are for other voxels than the data \(1 occur in",
+        r"entry 2: .*labels and data have different voxels \(1 occur in",
     ),
     "unknown label": (_set(LABELS, VOXELS[1], 0, 3, 5), r"entry 0: .*_value: label 5\.0; the allowed range is 0 to 4"),
     "half a label": (_set(LABELS, VOXELS[1], 0, 3, 1.5), "entry 0: .*_value: label 1.5"),
@@ -174,7 +174,7 @@ DAMAGE = {
     "no voxels an axis": (_every(DATA, "_meta._xnum", np.uint64(0)), r"entry 0: .*_meta._xnum.*\(0, 11, 5\)"),
     "no labels of an entry": (
         lambda trees: unfill(trees, 1, (LABELS,)),
-        "entry 1: .*labels are for other voxels .*40 occur in",
+        "entry 1: .*labels and data have different voxels .*40 occur in",
     ),
     "flat voxels": (_every(DATA, "_meta._zlen", 0.0), r"entry 0: .*_meta._xlen.* cubes"),
     "unequal edges": (_every(DATA, "_meta._zlen", 0.4), r"entry 0: .*_meta._xlen.* cubes"),

@@ -249,9 +249,7 @@ def test_labels_of_a_public_file_are_shapes_on_request(tmp_path: Path) -> None:
     assert event.label_names == numbering.SHAPE_NAMES
     assert event.labels.tolist() == [4, 4, 1, 1, 1, 0, 1], "also tracks whose particle version 1 does not know"
     assert event.particles["label"].tolist() == [1, 0, 1]
-    with pytest.raises(
-        ValueError, match=r"public\.h5: labels of PILArNet-M have a meaning: truth_means must be five-ty"
-    ):
+    with pytest.raises(ValueError, match=r"public\.h5: truth_means must be five-types or shapes for PIL"):
         open_events(path, truth_means="numbers")
 
 

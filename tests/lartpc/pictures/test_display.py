@@ -112,7 +112,7 @@ def test_invalid_arguments_of_drawing_are_refused(event: Event, draw: object) ->
         draw(small, ())
     with pytest.raises(ValueError, match="color='difference' needs a prediction"):
         draw(small, "difference")
-    with pytest.raises(ValueError, match="color='energy' does not show the given prediction"):
+    with pytest.raises(ValueError, match="a prediction was given, but color='energy' does not show it"):
         draw(small, "energy", labels)
     with pytest.raises(ValueError, match=r"prediction must be \[\d+\] integers"):
         draw(small, "label", labels[1:])

@@ -348,7 +348,7 @@ def test_deposits_outside_smear_into_the_image_only_at_the_border() -> None:
 def test_every_event_has_enough_voxels() -> None:
     assert min(len(simulate(10, index, 16, minimum_voxels=150)) for index in range(20)) >= 150
     with pytest.raises(
-        ValueError, match=r"event 0 of seed 1: none of 100 attempts has minimum_voxels=600 active voxels"
+        ValueError, match=r"event 0 of seed 1: none of 100 attempts has the required minimum_voxels=600"
     ):
         simulate(1, 0, 8, minimum_voxels=600)
 

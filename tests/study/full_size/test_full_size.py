@@ -139,9 +139,9 @@ def test_a_study_with_another_seed_or_scale_is_not_continued(tmp_path: Path) -> 
 def test_options_of_the_other_scale_are_refused() -> None:
     assert StudyConfig(scale="gpu").out == "study-gpu"
     assert StudyConfig().out == "study"
-    with pytest.raises(ValueError, match="scale=gpu takes out, minutes, seed and toy, not size"):
+    with pytest.raises(ValueError, match="scale=gpu accepts only out, minutes, seed and toy: leave out size"):
         StudyConfig(scale="gpu", size=32)
-    with pytest.raises(ValueError, match="toy goes with scale=gpu"):
+    with pytest.raises(ValueError, match="toy=true needs scale=gpu, got scale=laptop"):
         StudyConfig(toy=True)
 
 

@@ -60,7 +60,7 @@ def test_a_run_that_was_stopped_continues_with_what_is_missing(tmp_path: Path, m
     assert (
         again["cells"][last]["scores"]["confusion"] == record["cells"][last]["scores"]["confusion"]
     )  # every training is repeatable
-    with pytest.raises(ValueError, match="has another setting"):
+    with pytest.raises(ValueError, match="was written with other options"):
         run(replace(TINY, steps=4), out)
 
 

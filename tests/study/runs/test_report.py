@@ -115,15 +115,24 @@ def test_a_training_of_two_classes_in_two_dimensions_has_a_page(
 
 
 BROKEN = {
-    "nothing": (lambda folder: shutil.rmtree(folder), "not the folder of a training by `sscn train`"),
+    "nothing": (lambda folder: shutil.rmtree(folder), "not a folder that `sscn train` has written"),
     "unfinished": (lambda folder: (folder / "scores.json").unlink(), "the training is not finished"),
     "no steps": (lambda folder: (folder / "steps.csv").unlink(), "steps.csv: no such file"),
     "cut": (lambda folder: cut(folder / "steps.csv", 400), "expected one per step of final.ckpt, 30"),
     "words": (lambda folder: (folder / "steps.csv").write_text("step,memory\na,b\n"), "steps.csv: not the steps of"),
-    "json": (lambda folder: cut(folder / "scores.json", 50), "scores.json: not the scores of the network in"),
-    "list": (lambda folder: (folder / "scores.json").write_text("[]"), "scores.json: not the scores of the network"),
-    "other": (lambda folder: edit(folder / "scores.json", classes=["a"] * 5), "scores.json: not the scores of"),
-    "null": (lambda folder: edit(folder / "scores.json", loss=None), "scores.json: not the scores of"),
+    "json": (
+        lambda folder: cut(folder / "scores.json", 50),
+        "scores.json: does not contain the scores of the network in",
+    ),
+    "list": (
+        lambda folder: (folder / "scores.json").write_text("[]"),
+        "scores.json: does not contain the scores of the network",
+    ),
+    "other": (
+        lambda folder: edit(folder / "scores.json", classes=["a"] * 5),
+        "scores.json: does not contain the scores of",
+    ),
+    "null": (lambda folder: edit(folder / "scores.json", loss=None), "scores.json: does not contain the scores of"),
     "network": (lambda folder: cut(folder / "final.ckpt", 99), "final.ckpt: not a checkpoint, or a damaged one"),
 }
 

@@ -66,6 +66,6 @@ def test_a_network_of_two_classes_cannot_be_judged_in_shapes(events: Path, tmp_p
     network(numbering.TWO_CLASSES, tmp_path / "made")
     options = EvaluateConfig(str(tmp_path / "made"), str(events), conventions="pilarnet-m", device="cpu")
     with pytest.raises(
-        ValueError, match=r"made: labels track, shower, which conventions=pilarnet-m cannot judge: take"
+        ValueError, match=r"made: the classes are track, shower, which conventions=pilarnet-m cannot judge: use"
     ):
         evaluate(options)

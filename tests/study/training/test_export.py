@@ -45,5 +45,5 @@ def test_a_dense_network_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
     network.save_pretrained(tmp_path / "network", ABOUT)
     with pytest.raises(SystemExit, match=r"^2$"):
         cli.main(["export", "--checkpoint", str(tmp_path / "network"), "--out", str(tmp_path / "network.pt2")])
-    assert "a dense network, which reads no rulebooks" in capsys.readouterr().err
+    assert "a dense network, which uses no rulebooks" in capsys.readouterr().err
     assert not (tmp_path / "network.pt2").exists()

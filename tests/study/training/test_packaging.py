@@ -128,7 +128,7 @@ def test_commands_read_a_folder_that_says_enough(
     assert event.ndim == 2
     assert event.prediction.names == ("track", "shower")
     for wrong, message in [
-        ({"classes": ["a", "b"]}, "config.json: about has no energy_unit, see SparseUResNet.save_pretrained"),
+        ({"classes": ["a", "b"]}, "config.json: about has no energy_unit: SparseUResNet.save_pretrained says"),
         ({}, "config.json: about has no classes and no energy_unit"),
         ({**about, "classes": ["a"]}, "model.safetensors: 1 classes for a network of 2 outputs"),
         (
@@ -139,7 +139,7 @@ def test_commands_read_a_folder_that_says_enough(
         ({**about, "classes": 5}, "config.json: not a checkpoint of this package: classes is int"),
         ({**about, "energy_unit": "MeV"}, "config.json: not a checkpoint of this package: energy_unit is str"),
         ({**about, "training": 3}, "config.json: not a checkpoint of this package: settings is int"),
-        ({**about, "training": {"speed": 3}}, "config.json: this version of sscn does not know about.training.speed"),
+        ({**about, "training": {"speed": 3}}, "config.json: unknown entry about.training.speed"),
     ]:
         network.save_pretrained("mine", wrong, overwrite=True)
         code, _, told = sscn(capsys, "predict", events, "--checkpoint", "mine", "--out", "new.npz")
@@ -180,7 +180,7 @@ def test_the_command_writes_the_model_card_again(
     other = tmp_path / "other.json"
     other.write_text(record.read_text())
     assert packaging.main([str(other), str(folder)]) == 2
-    assert f"{folder}: belongs to the record {record.stem}" in capsys.readouterr().err
+    assert f"{folder}: belongs to the record {record.stem}, not to other" in capsys.readouterr().err
 
 
 def test_every_option_for_a_checkpoint_says_what_it_accepts() -> None:

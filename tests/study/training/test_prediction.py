@@ -148,8 +148,13 @@ def test_a_file_contains_predictions_of_all_events_or_of_no_event(tmp_path: Path
     plain, scores = random_event(0), np.full((60, 5), 0.2)
     labelled = plain.replace(prediction=Prediction(np.zeros(60, int), scores))
     two = plain.replace(prediction=Prediction(np.zeros(60, int), scores[:, :2], numbering.TWO_CLASSES))
-    for first, second in ((plain, labelled), (labelled, plain), (labelled, two)):
-        with pytest.raises(ValueError, match="either all events of a file have a prediction of the same classes, or"):
+    five = "a prediction of HIP, MIP, shower, delta, Michel"
+    for first, second, words in (
+        (plain, labelled, f"got {five} after no prediction"),
+        (labelled, plain, f"got no prediction after {five}"),
+        (labelled, two, f"got a prediction of track, shower after {five}"),
+    ):
+        with pytest.raises(ValueError, match=f"predictions of the same classes, or none has: {words}"):
             write(tmp_path / f"a{suffix}", [first, second])
     assert list(tmp_path.iterdir()) == []
 

@@ -217,7 +217,7 @@ def test_steps_after_the_last_checkpoint_do_not_count_and_missing_rows_are_refus
     log.write_text("\n".join([header, *lines, lines[-1].replace("4,", "5,", 1)]) + "\n")
     assert len(read_stage(tmp_path / "stage")[1]) == 4
     log.write_text("\n".join([header, *lines[:-1]]) + "\n")
-    with pytest.raises(ValueError, match=r"steps\.csv: has 3 rows of the 4 steps"):
+    with pytest.raises(ValueError, match=r"steps\.csv: has 3 rows for the 4 steps"):
         read_stage(tmp_path / "stage")
 
 

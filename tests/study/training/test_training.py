@@ -350,9 +350,12 @@ BAD = {
     "dense": ({"network": "matched", "image": 42, "depth": 3}, "image must be divisible by 4 for network=matched"),
     "study": ({"network": "study", "crop": 20, "depth": 3}, "crop must be divisible by 8 for network=study of depth 3"),
     "bottom": ({"network": "study", "crop": 8, "depth": 3}, "crop must be more than 8 for network=study of depth 3"),
-    "events": ({"data": "a.h5", "events": 3}, "events is for simulated events; with data=a.h5 leave it out"),
-    "held out": ({"held_out": "a.h5"}, "held_out goes with data"),
-    "flat": ({"shift": 3, "depth": 1}, "shift is for networks with strided layers; network=sparse of depth 1 has none"),
+    "events": ({"data": "a.h5", "events": 3}, "events applies only to simulated events: leave it out with data=a.h5"),
+    "held out": ({"held_out": "a.h5"}, "held_out=a.h5 needs data or stream=true"),
+    "flat": (
+        {"shift": 3, "depth": 1},
+        "shift needs a network with strided layers, but network=sparse of depth 1 has none",
+    ),
     "shift": (
         {"shift": 6, "network": "matched", "depth": 3},
         "shift must be divisible by 4 for network=matched of depth 3, got 6",
