@@ -24,6 +24,7 @@ sys.path.append(str(ROOT / "book"))
 from sscn_book import (  # noqa: E402
     claims,
     front,
+    image_edge,
     long_training,
     michel_trials,
     migration,
@@ -93,8 +94,8 @@ def test_without_results_every_claim_is_open(tmp_path):
     rows = rows[2:]
     assert len(rows) == 7
     assert all(row.endswith("| open |") for row in rows)
-    sections = [one.text(tmp_path) for one in (long_training, michel_trials, recipe, two_by_two)]
-    assert [*sections, two_by_two.long_text(tmp_path)] == ["**Not measured yet.**"] * 5
+    sections = [one.text(tmp_path) for one in (long_training, image_edge, michel_trials, recipe, two_by_two)]
+    assert [*sections, two_by_two.long_text(tmp_path)] == ["**Not measured yet.**"] * 6
 
 
 def test_the_answer_counts_the_claims_that_hold():
@@ -375,3 +376,20 @@ def test_the_page_on_spconv_shows_every_network_compared_within_1e_5():
         assert 0 < outputs <= 1e-5
         assert 0 < gradients <= 1e-5
     assert migration.networks(ROOT / "tests") == "**Public networks have not been compared yet.**"
+
+
+@pytest.mark.parametrize(
+    ("gain", "told"),
+    [
+        ([0.02, 0.005, 400], "mends 40 % of the mistakes (20 % to 60 %). 3.0 % of the voxels stay wrong"),
+        ([0.02, 0.015, 400], "does not help this network by more than chance."),
+    ],
+)
+def test_the_gain_beyond_the_edge_is_compared_with_its_error_and_with_the_slides(gain, told):
+    record = {"gain": {"nonzero": gain}, "setting": {"whole": 384}}
+    record |= {"window": {"nonzero_accuracy": 0.95}, "whole": {"nonzero_accuracy": 0.97}}
+    found = image_edge.verdict(record).replace("\N{NO-BREAK SPACE}", " ")
+    assert told in found
+    assert "so the edge does not explain the distance" in found
+    record["whole"]["nonzero_accuracy"] = 0.981
+    assert "so the edge explains the distance" in image_edge.verdict(record)
