@@ -87,7 +87,7 @@ def measure(network: torch.nn.Module, setting: Setting) -> dict[str, Any]:
             window, inside = middle(event, setting.window)
             tried += 1
             if len(window) < setting.minimum_voxels:
-                if tried == TRIES:
+                if tried >= TRIES:
                     least = setting.minimum_voxels
                     raise ValueError(f"of {tried} windows in a row, none has minimum_voxels={least} active voxels")
                 continue
