@@ -51,6 +51,7 @@ def draw(app: Sphinx, config: object) -> None:
         "claims.txt": claims.text(book / "results"),
         "long_training.txt": long_training.text(book / "results"),
         "model_cards.txt": pretrained.cards(),
+        "conventions.txt": pretrained.by_conventions(book / "results"),
         "study.txt": study.text(book / "results"),
         "two_by_two.txt": two_by_two.text(book / "results"),
         "two_by_two_long.txt": two_by_two.long_text(book / "results"),

@@ -393,3 +393,24 @@ def test_the_gain_beyond_the_edge_is_compared_with_its_error_and_with_the_slides
     assert "so the edge does not explain the distance" in found
     record["whole"]["nonzero_accuracy"] = 0.981
     assert "so the edge explains the distance" in image_edge.verdict(record)
+
+
+def test_the_scores_by_pilarnet_conventions_leave_out_classes_without_voxels(tmp_path):
+    assert pretrained.by_conventions(tmp_path) == "**Not measured yet.**"
+    measures = {
+        "precision": [0.5, None, 0.1],
+        "recall": [0.25, None, 1.0],
+        "f1": [0.3, None, 0.2],
+        "iou": [0.2, None, 0.1],
+    }
+    scores = {"confusion": [[5, 0, 1], [0, 0, 0], [0, 0, 4000]], "events": 1700}
+    scores["voxel_metrics"] = measures | {"mean_f1": 0.25, "mean_iou": 0.15}
+    record = {"date": "2026-12-01T00:00", "checkpoint": "net", "data": "a.h5", "classes": ["shower", "LED", "track"]}
+    record |= {"simulations": [{"seed": 900}], "counted": scores, "all": scores}
+    (tmp_path / "2026-12-01-conventions.json").write_text(json.dumps(record))
+    found = pretrained.by_conventions(tmp_path)
+    assert "`net` on the 1,700 events of `a.h5`, simulated with seed 900 that have" in found
+    assert "| shower | 6 | 0.500 | 0.250 | 0.300 | 0.200 | 0.500 |" in found
+    assert "| track | 4,000 |" in found
+    assert "LED" not in found
+    assert "over 2 classes" in found

@@ -24,7 +24,7 @@ from sscn_triton.study.data.tiling import covering
 from sscn_triton.study.training.checkpoint import Checkpoint, load_checkpoint, network_of, training_options
 from sscn_triton.study.training.config import EvaluateConfig, TrainConfig
 from sscn_triton.study.training.metrics import Scores, voxel_metrics
-from sscn_triton.study.training.networks import voxel_logits
+from sscn_triton.study.training.networks import shape_logits, voxel_logits
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
@@ -88,24 +88,13 @@ def _images(
 
 
 def _shape_answer(checkpoint: Checkpoint, config: EvaluateConfig) -> Callable[[torch.nn.Module, Batch], torch.Tensor]:
-    """The logits of a network of the five types for PILArNet-M's classes: track has the probability of HIP and MIP,
-    low-energy deposit none, so that the loss is infinite where one occurs.
-
-    Raises ValueError for other networks.
-    """
+    """Gives the logits of a network of the five types as `shape_logits`. Raises ValueError for other networks."""
     if tuple(checkpoint.classes) != CLASS_NAMES:
         raise ValueError(
             f"{config.checkpoint}: the classes are {', '.join(checkpoint.classes)}, "
             f"which conventions={config.conventions} cannot judge: use a network with classes=five or classes=shapes"
         )
-
-    def answer(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        logits = voxel_logits(network, batch)
-        hip, mip, shower, delta, michel = logits.unbind(1)
-        nothing = torch.full_like(shower, -torch.inf)
-        return torch.stack([shower, torch.logaddexp(hip, mip), michel, delta, nothing], 1)
-
-    return answer
+    return lambda network, batch: shape_logits(voxel_logits(network, batch))
 
 
 def scores_record(scores: Scores, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -83,3 +83,11 @@ def voxel_logits(network: nn.Module, batch: Batch) -> Tensor:
         return network(tensor).features
     logits = network(tensor.dense())
     return logits.movedim(1, -1)[batch.coordinates.long().unbind(1)]
+
+
+def shape_logits(logits: Tensor) -> Tensor:
+    """Logits [N, 5] of the five types as those of PILArNet-M's classes: track has the probability of HIP and MIP,
+    low-energy deposit none, so that the loss is infinite where one occurs."""
+    hip, mip, shower, delta, michel = logits.unbind(1)
+    nothing = torch.full_like(shower, -torch.inf)
+    return torch.stack([shower, torch.logaddexp(hip, mip), michel, delta, nothing], 1)
