@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import sys
 import sysconfig
@@ -74,7 +75,10 @@ def check(
         except BaseException as error:  # a student's code may raise anything
             print(f"[wrong] {call} raised {raised(error)}")
             return
-        complaint = explained(explain, wanted, got)
+        if inspect.isgenerator(got):
+            complaint = "    should return its result: replace yield by return"
+        else:
+            complaint = explained(explain, wanted, got)
         if complaint:
             print(f"[wrong] {call}\n{complaint}")
             return
@@ -140,7 +144,7 @@ def shown(value: Any) -> str:
     if isinstance(value, np.ndarray) and value.size > LARGE:
         return f"<{value.dtype} {value.shape}>"
     try:
-        return short(getattr(value, "__name__", None) or plain(value))
+        return short(plain(value))
     except Exception:  # a student's class may have any __repr__
         return f"<{type(value).__name__}>"
 
@@ -152,7 +156,9 @@ def short(text: str) -> str:
 
 
 def plain(value: Any) -> str:
-    """Like `repr`, but a NumPy number is 1, not np.int64(1)."""
+    """Like `repr`, but a NumPy number is 1, not np.int64(1), a function its name."""
+    if callable(value) and hasattr(value, "__name__"):
+        return str(value.__name__)
     if isinstance(value, (np.str_, np.bytes_)):
         return repr(value.item())
     if isinstance(value, np.generic):

@@ -374,6 +374,18 @@ def test_a_failing_case_is_printed_on_one_readable_line(capsys):
     assert first == f"[wrong] <lambda>({given})"
 
 
+def test_functions_are_shown_by_name_and_a_generator_is_named(capsys):
+    from checker import check as check_all
+
+    def yielding(curves):
+        yield 1
+
+    check_all(yielding, lambda curves: 1, [{"curves": {"muon": np.sum, "pion": [Unprintable]}}], lambda wanted, got: "")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "[wrong] yielding(curves={'muon': sum, 'pion': [Unprintable]})"
+    assert second == "    should return its result: replace yield by return"
+
+
 def test_an_answer_that_had_to_be_stopped_names_its_case(capsys):
     from checker import check as check_all
 
