@@ -86,6 +86,10 @@ class TestNotebook:
         first = next(text for text in texts if re.search(r"^## (Exercise|Puzzle) 1", text, re.MULTILINE))
         assert "`make exercises` writes that folder and `make notebooks` starts JupyterLab" in first
 
+    def test_printed_numbers_do_not_name_numpy(self, path):
+        texts = [str(output.get("text", output.get("data", {}).get("text/plain", ""))) for output in outputs(path)]
+        assert [text for text in texts if re.search(r"\bnp\.\w+\(", text)] == []
+
     def test_metadata_do_not_describe_the_machine_that_ran_it(self, path):
         notebook = nbformat.read(path, as_version=4)
         assert set(notebook.metadata) == {"kernelspec", "language_info"}

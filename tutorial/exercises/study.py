@@ -96,7 +96,7 @@ def explain_shares(wanted: tuple[float, ...], got: Any) -> str:
     """Say which of the four is wrong; "" for the right ones."""
     names = "efficiency", "purity", "clustering efficiency", "clustering purity"
     complaint = explain_numbers([Share(value) for value in wanted], got)
-    if complaint and isinstance(got, tuple) and len(got) == 4:
+    if complaint and isinstance(got, (tuple, list, np.ndarray)) and len(got) == 4:
         right = ", ".join(
             f"{name} {value:.3g}" for name, value in zip(names, wanted, strict=True)
         )
