@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support.browser import SETTINGS, open_chromium, visit
+from tests.support.browser import SETTINGS, open_chromium
 
 
 class Seen(NamedTuple):
@@ -37,7 +37,7 @@ def pages(book, setting) -> dict[str, Seen]:
         for path in sorted(book.rglob("*.html")):
             name = path.relative_to(book).with_suffix("").as_posix()
             if not name.startswith("_static"):
-                with visit(browser, path, setting) as page:
+                with browser.visit(path, setting) as page:
                     page.keep(setting, name)
                     seen[name] = Seen(page.outside(), page.failed, page.complaints, page.look())
     return seen

@@ -23,7 +23,7 @@ from sscn_ref import (
     unique_sites,
 )
 from sscn_triton.lartpc import open_events
-from tests.support.browser import open_chromium, visit
+from tests.support.browser import Chromium, open_chromium
 
 ROOT = Path(__file__).parents[2]
 PIXELS = np.array([(0, 1), (1, 1), (1, 2), (2, 3), (3, 3), (4, 3), (4, 4), (5, 0)])
@@ -36,7 +36,7 @@ BOOKS = [
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
+def chromium() -> Iterator[Chromium]:
     with open_chromium() as browser:
         yield browser
 
@@ -44,7 +44,7 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture(params=["desktop", pytest.param("dark", marks=pytest.mark.deep), "phone"])
 def page(request, chromium, book) -> Iterator[Any]:
     """The page with the widgets; checks at the end that it made no outside request and logged no error."""
-    with visit(chromium, book / "interactive.html", request.param) as seen:
+    with chromium.visit(book / "interactive.html", request.param) as seen:
         yield seen.page
         seen.keep(request.param, f"interactive-{request.node.originalname}")
         assert (seen.outside(), seen.failed, seen.complaints) == ([], [], [])
@@ -339,7 +339,7 @@ def from_gray(code: int) -> int:
 @pytest.mark.parametrize("way", ["print", "no scripts"])
 @pytest.mark.parametrize(("name", "count"), [("interactive", 5), ("relation", 1)])
 def test_a_still_picture_replaces_the_widget_in_print_and_without_javascript(chromium, book, way, name, count):
-    with visit(chromium, book / f"{name}.html", java_script_enabled=way == "print") as seen:
+    with chromium.visit(book / f"{name}.html", scripts=way == "print") as seen:
         if way == "print":
             seen.page.emulate_media(media="print")
         assert seen.page.locator("figure.widget").count() == count
@@ -357,7 +357,7 @@ def test_on_a_screen_the_widget_replaces_the_still_picture(page):
 @pytest.fixture(params=["desktop", pytest.param("dark", marks=pytest.mark.deep), "phone"])
 def relation_page(request, chromium, book) -> Iterator[Any]:
     """The page on the one relation, with the same checks at the end as `page`."""
-    with visit(chromium, book / "relation.html", request.param) as seen:
+    with chromium.visit(book / "relation.html", request.param) as seen:
         yield seen.page
         seen.keep(request.param, f"relation-{request.node.originalname}")
         assert (seen.outside(), seen.failed, seen.complaints) == ([], [], [])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from sscn_triton.common.page import heading, page, paragraph, picture
 from sscn_triton.common.table import Table
 from sscn_triton.lartpc import create_events, project, simulate
 from sscn_triton.lartpc.event import Prediction
-from tests.support.browser import check_head, open_chromium, visit
+from tests.support.browser import Chromium, check_head, open_chromium
 
 PAGES = ("labelled", "difference", "energy", "plane", "plain", "inspected", "statistics", "report")
 
@@ -58,7 +57,7 @@ def test_a_page_has_language_title_and_viewport(folder: Path, name: str) -> None
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
+def chromium() -> Iterator[Chromium]:
     with open_chromium() as browser:
         yield browser
 
@@ -74,8 +73,8 @@ QUICK = {("labelled", "desktop"), *((name, "phone") for name in ("labelled", "pl
         for setting in ("phone", "desktop")
     ],
 )
-def test_pages_fit_into_the_window(chromium: Any, folder: Path, name: str, setting: str) -> None:
-    with visit(chromium, folder / f"{name}.html", setting) as seen:
+def test_pages_fit_into_the_window(chromium: Chromium, folder: Path, name: str, setting: str) -> None:
+    with chromium.visit(folder / f"{name}.html", setting) as seen:
         there = seen.look()
         width = seen.page.viewport_size["width"]
         boxes = seen.page.evaluate(PARTS)
@@ -94,6 +93,33 @@ def test_pages_fit_into_the_window(chromium: Any, folder: Path, name: str, setti
         for left, right in boxes["headings"] + boxes["legend"]:
             assert left >= 0
             assert right <= width + 1
+
+
+LEAVING = """<!doctype html><title>leaving</title><p style="height: 9000px">text
+<img src="missing.png"><script>localStorage.kept = 1; console.error("wrong"); setInterval(() => console.error("late"));
+undefinedFunction()</script>"""
+STAYING = """<!doctype html><title>staying</title><script>document.title = JSON.stringify([
+  localStorage.length, matchMedia("print").matches])</script>"""
+
+
+def test_a_visit_sees_its_own_page_and_nothing_of_the_visit_before(chromium: Chromium, tmp_path: Path) -> None:
+    leaving, staying = tmp_path / "leaving.html", tmp_path / "staying.html"
+    leaving.write_text(LEAVING)
+    staying.write_text(STAYING)
+    for _ in range(2):  # the second time, no place of scrolling is restored
+        with chromium.visit(leaving) as seen:
+            assert seen.outside() == []
+            assert len(seen.failed) == 1
+            assert "wrong" in seen.complaints
+            assert any("undefinedFunction" in text for text in seen.complaints)
+            assert seen.page.evaluate("scrollY") == 0
+            seen.page.evaluate("scrollTo(0, 5000)")
+            seen.page.emulate_media(media="print")
+    with chromium.visit(staying) as after:
+        assert after.page.title() == "[0,false]"
+    assert (after.failed, after.complaints) == ([], [])
+    for one, names in ((seen, ["leaving.html", "missing.png"]), (after, ["staying.html"])):
+        assert [path.rpartition("/")[2] for path in one.requested] == names
 
 
 PARTS = """() => {

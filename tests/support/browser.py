@@ -39,25 +39,6 @@ PICTURES = os.environ.get("SSCN_PICTURES")
 LOOK = (Path(__file__).parent / "look.js").read_text()
 
 
-@contextmanager
-def open_chromium() -> Iterator[Any]:
-    """A running browser of playwright. Without one, the test is skipped, or fails if SSCN_CHROMIUM is set."""
-    named = os.environ.get("SSCN_CHROMIUM")
-    program = shutil.which(named) if named else next(filter(None, map(shutil.which, NAMES)), None)
-    missing = [] if program else [f"no {named or ' or '.join(NAMES)} is installed"]
-    if not importlib.util.find_spec("playwright"):
-        missing.append("playwright cannot be imported")
-    if missing:
-        give_up = pytest.fail if named else pytest.skip
-        give_up(f"the book is not opened in Chromium: {', '.join(missing)}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @dataclass
 class Visit:
     """An open page, its requests and its errors."""
@@ -85,21 +66,65 @@ class Visit:
         self.page.screenshot(path=path, full_page=True, clip=clip)
 
 
+class Chromium:
+    """A running browser. It keeps one tab per setting: a new one would load and compile MathJax again for every page,
+    which took two thirds of the time."""
+
+    def __init__(self, browser: Any) -> None:
+        self.browser = browser
+        self.tabs: dict[tuple[str, bool], Any] = {}
+
+    @contextmanager
+    def visit(self, path: Path, setting: str = "desktop", scripts: bool = True) -> Iterator[Visit]:
+        """Open one page without network, and wait until its formulas are typeset. What the visit left in the tab, such
+        as the place of the mouse, is gone at the end."""
+        tab = self.tabs.pop((setting, scripts), None) or self.new_tab(setting, scripts)
+        seen = Visit(tab)
+        listeners = {
+            "request": lambda request: seen.requested.append(request.url),
+            "requestfailed": lambda request: seen.failed.append(f"{request.url}: {request.failure}"),
+            "console": lambda message: seen.complaints.append(message.text) if message.type == "error" else None,
+            "pageerror": lambda error: seen.complaints.append(str(error)),
+        }
+        for event, listener in listeners.items():
+            tab.on(event, listener)
+        tab.goto(path.resolve().as_uri(), timeout=0)  # scenes in 3D are slow to draw on a busy machine
+        if scripts:
+            tab.evaluate("window.MathJax?.startup?.promise.then(() => true)")
+        yield seen
+        for event, listener in listeners.items():
+            tab.remove_listener(event, listener)
+        tab.emulate_media(media="null")
+        tab.mouse.move(0, 0)
+        if scripts:
+            tab.evaluate("localStorage.clear(), sessionStorage.clear()")
+        tab.goto("about:blank")  # ends the scripts of the page before the next visit listens
+        self.tabs[setting, scripts] = tab  # not after an error, which may have left it in any state
+
+    def new_tab(self, setting: str, scripts: bool) -> Any:
+        """A tab in a context of its own, without a network."""
+        look = SETTINGS[setting]
+        context = self.browser.new_context(**look, java_script_enabled=scripts, offline=True, reduced_motion="reduce")
+        return context.new_page()
+
+
 @contextmanager
-def visit(browser: Any, path: Path, setting: str = "desktop", **more: Any) -> Iterator[Visit]:
-    """Open one page in a separate context without network, and wait until its formulas are typeset."""
-    context = browser.new_context(**SETTINGS[setting], offline=True, reduced_motion="reduce", **more)
-    seen = Visit(context.new_page())
-    page = seen.page
-    page.on("request", lambda request: seen.requested.append(request.url))
-    page.on("requestfailed", lambda request: seen.failed.append(f"{request.url}: {request.failure}"))
-    page.on("console", lambda message: seen.complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-    page.goto(path.resolve().as_uri(), timeout=0)  # scenes in 3D are slow to draw on a busy machine
-    if more.get("java_script_enabled", True):
-        page.evaluate("window.MathJax?.startup?.promise.then(() => true)")
-    yield seen
-    context.close()
+def open_chromium() -> Iterator[Chromium]:
+    """A running browser of playwright. Without one, the test is skipped, or fails if SSCN_CHROMIUM is set."""
+    named = os.environ.get("SSCN_CHROMIUM")
+    program = shutil.which(named) if named else next(filter(None, map(shutil.which, NAMES)), None)
+    missing = [] if program else [f"no {named or ' or '.join(NAMES)} is installed"]
+    if not importlib.util.find_spec("playwright"):
+        missing.append("playwright cannot be imported")
+    if missing:
+        give_up = pytest.fail if named else pytest.skip
+        give_up(f"the book is not opened in Chromium: {', '.join(missing)}")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield Chromium(browser)
+        browser.close()
 
 
 def check_head(text: str) -> None:
