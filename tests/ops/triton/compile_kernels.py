@@ -3,11 +3,8 @@
 A program, since a process that interprets kernels cannot compile them:
 
     python -m tests.ops.triton.compile_kernels cuda80 cuda90  print what was found, as JSON: target, variant, numbers
-    python -m tests.ops.triton.compile_kernels --part cuda90  the same for the variants of the default run alone
-    python -m tests.ops.triton.compile_kernels --names  print the names of all variants, compiling none
+    python -m tests.ops.triton.compile_kernels --quick  print what the default run of the tests needs, see `quick`
     python -m tests.ops.triton.compile_kernels --write  measure every target, or those named, and write the budget
-    python -m tests.ops.triton.compile_kernels --count  print how often sizes alone made kernels compile again
-    python -m tests.ops.triton.compile_kernels --kernels  print the names of all kernels
 
 Kernels are met as users meet them: the engine runs on CPU tensors, Triton specialises and compiles for a target that
 a stand-in for the driver names, and instead of a launch everything the kernel was given is set to zero.
@@ -186,13 +183,14 @@ LAYERS = {  # groups, channels in and out of each, rows
 DIVIDING = {"search_kernel", "fill_kernel", "transpose_kernel", "reach_kernel"}  # each place of a table by its rows
 GATHERING = {"convolution_kernel", "weight_gradient_kernel", "depthwise_kernel"}
 PLAIN = ("1>16", "5>5", "depthwise 32")  # in float32, only the others are compiled with everything that can be fused
-PART = {  # variants of the default run: every kernel, and the widest and the narrowest of each kind of product
-    "float32 16": None,
-    "bfloat16": ("16>16", "80>80 small", "160>128", "depthwise 32"),
+QUICK = {  # variants of the default run: every kernel, and the widest and the narrowest of each kind of product
+    "float32 16": (),
+    "bfloat16": ("16>16", "160>128", "depthwise 32"),
     "float32 ieee": ("5>5",),
     "float32 tf32": ("16>16",),
 }
-ALL = {  # variants of the deep run on cuda 90, besides the norms; other targets have those of PART
+PART = {**QUICK, "bfloat16": ("16>16", "80>80 small", "160>128", "depthwise 32")}  # of targets other than cuda 90
+ALL = {  # variants of the deep run on cuda 90, besides the norms
     "bfloat16": tuple(LAYERS),
     "float16": ("64>64",),
     "float32 ieee": ("5>5", "64>64"),
@@ -211,10 +209,13 @@ def set_precision(name: str) -> None:
     torch.backends.cuda.matmul.fp32_precision = new
 
 
-def variants(target: str, part: bool = False, compiled: bool = True) -> Iterator[tuple[str, Met]]:
-    """A name for every kernel that this library launches, and its binary; only those of `PART` if ``part``."""
-    part = part or target != "cuda90"
-    layers: Mapping[str, Any] = PART if part else ALL
+def variants(
+    target: str, chosen: Mapping[str, tuple[str, ...]] | None = None, compiled: bool = True
+) -> Iterator[tuple[str, Met]]:
+    """A name for every kernel that this library launches, and its binary; ``chosen`` is `QUICK`, or those of the deep
+    run."""
+    layers = chosen or (ALL if target == "cuda90" else PART)
+    part = layers is not ALL
     with compiling(TARGETS[target], compiled) as met:
         build_rulebooks()
         yield from ((f"rulebook {one.kernel}", one) for one in met)
@@ -226,7 +227,7 @@ def variants(target: str, part: bool = False, compiled: bool = True) -> Iterator
             yield from ((f"{str(dtype)[6:]} {one.kernel}", one) for one in met)
         for dtype, channels in NORMS:
             label = f"{str(dtype)[6:]} {channels}"
-            if part and label not in PART:
+            if part and label not in layers:
                 continue
             met.clear()
             normalize(dtype, channels)
@@ -294,11 +295,11 @@ def measure(met: Met) -> dict[str, float]:
     return found
 
 
-def survey(target: str, part: bool = False) -> dict[str, dict[str, float]]:
+def survey(target: str, chosen: Mapping[str, tuple[str, ...]] | None = None) -> dict[str, dict[str, float]]:
     """The numbers of every variant; the largest if a name covers several binaries."""
     found: dict[str, dict[str, float]] = {}
     seen: dict[str, dict[str, float]] = {}
-    for name, met in variants(target, part):
+    for name, met in variants(target, chosen):
         if met.binary.hash not in seen:
             seen[met.binary.hash] = measure(met)
         numbers, before = seen[met.binary.hash], found.get(name, {})
@@ -343,20 +344,23 @@ def kernels() -> set[str]:
     return {name for name in found if name.endswith("_kernel")}
 
 
+def quick() -> dict[str, Any]:
+    """All names of kernels, of variants by target, the numbers of the variants `QUICK` on cuda 90, and how often sizes
+    alone made each kernel compile again."""
+    once, more = recompilations([17]), recompilations([0, 1, 15, 16, 17, 1000])
+    return {
+        "kernels": sorted(kernels()),
+        "names": {target: sorted({name for name, _ in variants(target, compiled=False)}) for target in TARGETS},
+        "again": {name: more[name] - once[name] for name in once},
+        "cuda90": survey("cuda90", QUICK),
+    }
+
+
 def main(arguments: list[str]) -> None:
-    if arguments == ["--kernels"]:
-        print(json.dumps(sorted(kernels())))
-    elif arguments == ["--names"]:
-        named = {target: variants(target, compiled=False) for target in TARGETS}
-        print(json.dumps({target: sorted({name for name, _ in found}) for target, found in named.items()}))
-    elif arguments == ["--count"]:
-        once, more = recompilations([17]), recompilations([0, 1, 15, 16, 17, 1000])
-        print(json.dumps({name: more[name] - once[name] for name in once}))
-    elif arguments[0] == "--write":
+    if arguments[0] == "--write":
         write_budget(arguments[1:] or list(TARGETS))
     else:
-        part = arguments[0] == "--part"
-        print(json.dumps({target: survey(target, part) for target in arguments[part:]}))
+        print(json.dumps(quick() if arguments == ["--quick"] else {target: survey(target) for target in arguments}))
 
 
 if __name__ == "__main__":
