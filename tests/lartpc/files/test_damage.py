@@ -22,7 +22,7 @@ from tests.support.events.formats import FORMATS, name_of  # noqa: E402
 
 WITHOUT_CHECKSUMS = ("public.h5", "PILArNet-M.parquet", "plain.csv")
 FILES = tuple(dict.fromkeys((*map(name_of, FORMATS), *WITHOUT_CHECKSUMS)))
-CASES = 60  # per file
+CASES = 30  # per file
 
 Cases = list[dict[str, str]]
 
