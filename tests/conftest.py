@@ -1,4 +1,5 @@
 """Hypothesis profiles: "default" draws the same cases every time; "deep" (`make test-deep`) draws many more, new ones.
+Both draw fewer for interpreted kernels.
 
 The file also provides the folder of the PILArNet events and a build of the book. It makes the settings that Triton and
 PyTorch need before they are imported: Triton interprets kernels, and waiting threads sleep."""
@@ -6,11 +7,12 @@ PyTorch need before they are imported: Triton interprets kernels, and waiting th
 import os
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from tests.support.interpreter import replace_the_language_once
 
@@ -40,6 +42,9 @@ settings.register_profile(
 )
 settings.register_profile("deep", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
+
+FEWER = 4
+"""Hypothesis draws so many times fewer cases for interpreted kernels, each of which takes a hundred times as long."""
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +95,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         engine = getattr(item, "callspec", None) and item.callspec.params.get("engine")
         if getattr(engine, "name", "") == "triton" and item.path.name != "test_triton.py":
+            item.add_marker("interpreted")
             item.add_marker("deep")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Draw fewer cases if the test runs interpreted kernels. A test's settings are an attribute of its function, which
+    the tests of all engines share."""
+    test = getattr(item, "obj", None)
+    if not (item.get_closest_marker("interpreted") and is_hypothesis_test(test)):
+        return (yield)
+    usual = test._hypothesis_internal_use_settings
+    test._hypothesis_internal_use_settings = settings(usual, max_examples=usual.max_examples // FEWER)
+    try:
+        return (yield)
+    finally:
+        test._hypothesis_internal_use_settings = usual
 
 
 def pytest_runtest_setup() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import sscn_ref
 from tests.support import oracle
 from tests.support.cases import KINDS, NAMED, Case, block, expected, line
-from tests.support.engines import ENGINES, Engine, Rules, every_engine, every_reference
+from tests.support.engines import ENGINES, ON_GPU, Engine, Rules, every_engine, every_reference
 from tests.support.strategies import cases, groups, seeds, values
 
 TIGHT = {"rtol": 1e-10, "atol": 1e-10}  # float64 sums of a few hundred terms, in any order
@@ -147,7 +147,8 @@ def test_convolution_is_right_with_thousands_of_rules_per_tap(engine: Engine, dt
 
 @every_engine
 def test_more_rules_of_one_tap_than_are_summed_at_once(engine: Engine) -> None:
-    track = line(400_000, ndim=1)
+    """The interpreted kernel adds the parts of the sum 8 at a time, and has 79 of them in a fiftieth of the sites."""
+    track = line(20_000 if engine.name == "triton" and not ON_GPU else 400_000, ndim=1)
     check_against_float64(engine, Case("submanifold", track, (2,), (1,), (0,), (1,)), np.float32, 1, 3, 2, slack=30)
 
 

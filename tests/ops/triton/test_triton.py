@@ -22,6 +22,7 @@ from sscn_triton.ops.triton import events as reductions
 from sscn_triton.ops.triton import launch, statistics
 from sscn_triton.ops.triton import weight_gradient as backward
 from sscn_triton.ops.triton.interpreted import interpreted
+from tests.conftest import FEWER
 from tests.support.cases import NAMED, Case, block
 from tests.support.engines import ENGINES
 from tests.support.strategies import cases, values
@@ -99,7 +100,18 @@ def test_chosen_cases_are_right_in_every_type(name: str, dtype: torch.dtype) -> 
     check(*built(NAMED[name]), (2, 3, 5), dtype)
 
 
-@settings(max_examples=settings.default.max_examples // 3)
+USUAL = settings.default.max_examples
+drawn: list[int] = []
+
+
+@pytest.mark.interpreted
+@given(number=st.integers())
+def test_hypothesis_draws_fewer_cases_for_interpreted_kernels(number: int) -> None:
+    drawn.append(number)
+    assert len(drawn) <= USUAL // FEWER
+
+
+@pytest.mark.interpreted
 @given(
     case=cases(at_most=10),
     dtype=st.sampled_from([torch.float32, torch.float16, torch.bfloat16]),
