@@ -4,9 +4,9 @@
 
 Events are simulated in images that are larger than those of the training. The network labels the window in the middle
 twice: once from the window alone, as it reads an image of that size, and once from the whole image, where it also sees
-what the window cuts off. Only voxels of the window count, by the same truth. The gain is therefore what a network of
-these weights loses at the edge: a lower bound of what could be gained by seeing more, because the network was never
-trained on images of the larger size.
+what the window cuts off. Only voxels of the window count, by the same truth. Only events with their vertex in the
+window are used, because every image of the training has one. The gain is what a network of these weights loses at the
+edge; one that was trained on images of the larger size could gain more.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SEEN = ("window", "whole")
 
 
 TRIES = 1000
-"""Number of windows in a row with too few voxels after which there are taken to be none with more."""
+"""Number of windows with a vertex in a row with too few voxels after which there are taken to be none with more."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,13 @@ def middle(event: Event, size: int) -> tuple[Event, np.ndarray]:
     return crop(event, size, corner=corner.tolist()), inside
 
 
+def has_vertex(event: Event, size: int) -> bool:
+    """Whether the vertex of a simulated event, where its first particle starts, is in the window of `middle`."""
+    place = event.particles["start"][0] / event.voxel_size
+    corner = (np.array(event.spatial_shape) - size) // 2
+    return bool(((place >= corner) & (place < corner + size)).all())
+
+
 def logits_of(network: torch.nn.Module, event: Event) -> torch.Tensor:
     """The logits [N, classes] of the event's voxels."""
     with torch.no_grad():
@@ -84,6 +91,8 @@ def measure(network: torch.nn.Module, setting: Setting) -> dict[str, Any]:
         while done < setting.events:
             event = simulate(setting.seed, index, setting.whole)
             index += 1
+            if not has_vertex(event, setting.window):
+                continue
             window, inside = middle(event, setting.window)
             tried += 1
             if len(window) < setting.minimum_voxels:

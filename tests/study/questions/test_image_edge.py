@@ -20,6 +20,22 @@ from sscn_triton.study.training.networks import NetworkSettings, make_network
 TINY = ["--window", "32", "--whole", "64", "--events", "2", "--seed", "3"]
 
 
+def vertex(index: int) -> bool:
+    """Whether the first particle of event `index` of seed 3 starts in the middle half of the image of 64 voxels."""
+    start = simulate(3, index, 64).particles["start"][0] / 3  # voxels of 3 mm
+    return bool(((start >= 16) & (start < 48)).all())
+
+
+def test_only_events_with_their_vertex_in_the_window_are_judged() -> None:
+    network = make_network(NetworkSettings("sparse", filters=1, depth=2, repetitions=1), 0).eval()
+    having = [index for index in range(100) if vertex(index)]
+    assert 5 < len(having) < 30  # about an eighth
+    found = measure(network, Setting(32, 64, 4, 3, 10))
+    assert found["simulated"] == having[3] + 1
+    windows = [middle(simulate(3, index, 64), 32)[0] for index in having[:4]]
+    assert found["window"]["voxels"] == sum(map(len, windows))
+
+
 def test_the_window_is_the_middle_of_the_image_with_its_own_voxels() -> None:
     event = simulate(3, 1, 64)
     window, inside = middle(event, 32)
@@ -52,14 +68,15 @@ def test_a_network_that_sees_no_neighbours_gains_nothing_and_a_unet_reads_the_su
 
 def test_windows_with_few_voxels_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     network = make_network(NetworkSettings("sparse", filters=1, depth=2, repetitions=1), 0).eval()
-    lengths = [len(middle(simulate(3, index, 64), 32)[0]) for index in range(12)]
-    least = sorted(lengths)[6]
+    having = [index for index in range(100) if vertex(index)]
+    lengths = [len(middle(simulate(3, index, 64), 32)[0]) for index in having]
+    least = sorted(lengths)[len(lengths) // 2]
     used = [index for index, length in enumerate(lengths) if length >= least]
     longest = max(second - first for first, second in zip([-1, *used], used, strict=False))
     assert longest < used[-1]
     monkeypatch.setattr(image_edge, "TRIES", longest)  # more than the few in a row, less than all of them
     found = measure(network, Setting(32, 64, len(used), 3, least))
-    assert found["simulated"] == used[-1] + 1
+    assert found["simulated"] == having[used[-1]] + 1
     assert found["window"]["voxels"] <= sum(lengths[index] for index in used)
 
 
