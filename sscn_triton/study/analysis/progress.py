@@ -15,6 +15,8 @@ LEVEL = 0.95
 LEAST = 4
 """Number of networks below which nothing is fitted: two points always lie on a line, and three leave one degree of
 freedom, whose interval is too wide to be of use."""
+JUDGED = ("data", "events", "crop", "conventions", "simulations")
+"""What tells the events of two scores apart; older milestones have only the first two."""
 FARTHEST = 1000
 """Passes are not extrapolated beyond this multiple of those that were made."""
 
@@ -24,7 +26,7 @@ class Law:
     """wrong = factor * passes ** -exponent, fitted to the logarithms by least squares.
 
     low, high: the interval of the exponent at LEVEL, by Student's distribution, if the networks scatter independently
-    about the law. One chain's do not, quite: each continues the one before.
+    about the law. Those of one training do not, quite: they share stages.
     """
 
     exponent: float
@@ -36,11 +38,12 @@ class Law:
 
 
 def fit(passes: Sequence[float], wrong: Sequence[float]) -> Law | None:
-    """The law through networks judged on the same events; None for fewer than LEAST.
+    """The law through networks judged on the same events; None for fewer than LEAST different numbers of passes, and if
+    a share is 0, whose logarithm is infinite.
 
-    passes: events seen; wrong: shares of wrong voxels, above 0
+    passes: events seen, above 0; wrong: shares of wrong voxels
     """
-    if len(passes) < LEAST:
+    if len(set(passes)) < LEAST or not min(wrong) > 0:
         return None
     found = stats.linregress(np.log(passes), np.log(wrong))
     half = float(stats.t.ppf((1 + LEVEL) / 2, len(passes) - 2)) * float(found.stderr)
@@ -51,8 +54,8 @@ def fit(passes: Sequence[float], wrong: Sequence[float]) -> Law | None:
 def needed(law: Law, wrong: float) -> tuple[float, float, float | None]:
     """Passes at which the law reaches this share of wrong voxels: the best value, and the interval at LEVEL.
 
-    The interval ends where the lower and the upper edge of the line's confidence band reach the share. The lower end is
-    inf and the upper one None if its edge has not reached it at FARTHEST times the passes made.
+    The interval ends where the lower and the upper edge of the line's confidence band reach the share, at or after the
+    passes made. The lower end is inf and the upper one None if its edge has not reached it at FARTHEST times as many.
     """
     best = (law.factor / wrong) ** (1 / law.exponent) if law.exponent > 0 else math.inf
     at = np.geomspace(max(law.passes), FARTHEST * max(law.passes), 10_000)
@@ -74,7 +77,10 @@ def summary(record: dict[str, Any], events: int | None) -> dict[str, Any]:
     record: as `stages.record` makes it; events: the number of different training events, if it is known
     """
     kept = ("data", "events", "nonzero_accuracy", "class_accuracy")
-    scores = [{name: score[name] for name in kept} for score in record["scores"]]
+    scores = [
+        {name: value for name, value in score.items() if name in JUDGED} | {name: score[name] for name in kept}
+        for score in record["scores"]
+    ]
     return {"passes": record["passes"], "training_events": events, "commit": record["commit"], "scores": scores}
 
 
@@ -87,7 +93,7 @@ def judged_alike(record: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for network in [*record.get("milestones", []), summary(record, None)]:
         for score in network["scores"]:
-            if (score["data"], score["events"]) == (last["data"], last["events"]):
+            if all(score.get(name, last.get(name)) == last.get(name) for name in JUDGED):
                 rows.append({name: network[name] for name in ("passes", "training_events")} | score)
                 break
     return rows

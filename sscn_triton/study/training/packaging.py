@@ -70,6 +70,13 @@ def package(
     write_whole(folder / CARD, card, overwrite=overwrite)
 
 
+def belongs(about: dict[str, Any], record: dict[str, Any], name: str) -> bool:
+    """Whether a network with this `about` is that of the record of this name: an older record may have had its name."""
+    last, training = record["stages"][-1], about.get("training", {})
+    found = (about.get("record"), training.get("step"), training.get("samples"))
+    return found == (name, last["steps"], last["passes"])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Exit code: 0, or 2 if the input is bad or nothing can be written."""
     parser = argparse.ArgumentParser(
@@ -80,11 +87,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         stored = read_folder(options.folder)
-        if stored.about.get("record") != options.record.stem:
-            raise ValueError(
-                f"{options.folder}: belongs to the record {stored.about.get('record')}, not to {options.record.stem}"
-            )
         record = json.loads(options.record.read_text(encoding="utf-8"))
+        if not belongs(stored.about, record, options.record.stem):
+            raise ValueError(
+                f"{options.folder}: belongs to the record {stored.about.get('record')} of another network than that of "
+                f"{options.record}"
+            )
         card = model_card(options.folder.resolve().name, record, stored)
         write_whole(options.folder / CARD, card, overwrite=True)
     except (ValueError, OSError) as error:

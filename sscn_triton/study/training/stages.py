@@ -18,6 +18,7 @@ import argparse
 import datetime
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from sscn_triton.common import machine
-from sscn_triton.common.files import check_new, write_whole
+from sscn_triton.common.errors import first_line
+from sscn_triton.common.files import WholeFile, check_new
 from sscn_triton.common.options import check_suffix
 from sscn_triton.common.output import as_json
 from sscn_triton.common.results import commit
@@ -36,7 +38,7 @@ from sscn_triton.study.data.identity import simulations
 from sscn_triton.study.training.checkpoint import Checkpoint, load_checkpoint, network_of, training_options
 from sscn_triton.study.training.config import FINAL, LAST, STEPS
 from sscn_triton.study.training.model_card import training_events
-from sscn_triton.study.training.packaging import changed_options, check_new_network, package
+from sscn_triton.study.training.packaging import belongs, changed_options, check_new_network, package
 from sscn_triton.study.training.steplog import read_rows
 
 PROGRAM = "python -m sscn_triton.study.training.stages"
@@ -179,7 +181,7 @@ def record(folders: Sequence[Path], scores: Sequence[Path], earlier: Path | None
         "seconds": sum(stage.seconds for stage, _ in stages),
         "simulations": simulated(folders),
         "stages": [asdict(stage) for stage, _ in stages],
-        "scores": [_scores(path, checkpoints[-1].step) for path in scores],
+        "scores": [_scores(path, checkpoints[-1].step, classes) for path in scores],
     }
     if before is None:
         return found | {"curve": curve(step_points(stages, classes), passes, classes)}
@@ -195,19 +197,23 @@ def record(folders: Sequence[Path], scores: Sequence[Path], earlier: Path | None
     return found | {"curve": curve(points, found["passes"], classes)}
 
 
-def _scores(path: Path, step: int) -> Any:
-    """A file of scores. Raises ValueError if it is unreadable or belongs to another step."""
+def _scores(path: Path, step: int, classes: Sequence[str]) -> Any:
+    """A file of scores. Raises ValueError if it is unreadable or belongs to another step or other classes."""
     try:
         judged = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path}: not a file of `sscn evaluate --out` ({error})") from error
-    if judged.get("step") != step:
-        raise ValueError(f"{path}: is of step {judged.get('step')}, not of step {step}, the last one")
+    if not isinstance(judged, dict) or "step" not in judged:
+        raise ValueError(f"{path}: not a file of `sscn evaluate --out`: it has no step")
+    if judged["step"] != step:
+        raise ValueError(f"{path}: is of step {judged['step']}, not of step {step}, the last one")
+    if judged.get("classes") != list(classes):
+        raise ValueError(f"{path}: has other classes than the network, {', '.join(classes)}")
     return judged
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """A record that this command wrote. Raises OSError, and ValueError naming the file if it is another one."""
+    """A record that this command wrote. Raises OSError, and ValueError naming the file if it is another or damaged."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -216,6 +222,15 @@ def read_record(path: Path) -> dict[str, Any]:
     missing = [name for name in needed if name not in found] if isinstance(found, dict) else needed
     if missing:
         raise ValueError(f"{path}: not a record of {PROGRAM}: it has no {', '.join(missing)}")
+    try:
+        passes = sum(Stage(**stage).passes for stage in found["stages"])
+        curve(recorded_points(found), found["passes"], found["classes"])
+        summary(found, training_events(found))
+        damage = "" if passes == found["passes"] > 0 else f"passes={found['passes']}, its stages have {passes}"
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        damage = f"{type(error).__name__}: {first_line(error, 80)}"
+    if damage:
+        raise ValueError(f"{path}: a damaged record of {PROGRAM} ({damage})")
     return dict(found)
 
 
@@ -225,10 +240,8 @@ def _check_continues(folder: Path, checkpoint: Checkpoint, earlier: Path, before
     if (asdict(checkpoint.network), list(checkpoint.classes)) != (before["network"], before["classes"]):
         raise ValueError(f"{folder} has another network than {earlier}: it does not continue this training")
     start = training_options(checkpoint, folder / LAST).start
-    about = {} if start is None or Path(start).suffix else read_folder(folder_of(start)).about
-    last = before["stages"][-1]
-    trained = (about.get("training", {}).get("step"), about.get("training", {}).get("samples"))
-    if about.get("record") != earlier.stem or trained != (last["steps"], last["passes"]):
+    trained = start is not None and Path(start).suffix not in (".ckpt", ".pt", ".pth")
+    if not trained or not belongs(read_folder(folder_of(str(start))).about, before, earlier.stem):
         raise ValueError(f"{folder} started from {start or 'random weights'}, not from the network of {earlier}")
 
 
@@ -296,8 +309,11 @@ def join(
     final = load_checkpoint(path)
     if final.step != steps:
         raise ValueError(f"{path}: is of step {final.step}, not of step {steps} as {folders[-1] / LAST}")
-    package(final, found, Path(out).stem, folder, overwrite=overwrite)
-    write_whole(out, f"{as_json(found)}\n", overwrite=overwrite)
+    with WholeFile(out, overwrite=overwrite) as file:  # it gets its name after the network has been written
+        file.write(f"{as_json(found)}\n".encode())
+        file.flush()
+        os.fsync(file.fileno())  # a full disk must stop it before the network is replaced
+        package(final, found, Path(out).stem, folder, overwrite=overwrite)
     return f"{found['passes']:,} passes in {found['seconds'] / 3600:.1f} h: {out}, {folder}"
 
 

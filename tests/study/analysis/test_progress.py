@@ -60,6 +60,11 @@ def test_an_exponent_that_may_be_zero_gives_no_upper_limit() -> None:
 def test_three_networks_are_too_few() -> None:
     assert fit(PASSES[:3], wrong()[:3]) is None
     assert fit(PASSES[:4], wrong()[:4]) is not None
+    assert fit([*PASSES[:3], PASSES[2]], wrong()[:4]) is None
+
+
+def test_a_network_without_mistakes_has_no_law() -> None:
+    assert fit(PASSES, [*wrong()[:4], 0.0]) is None
 
 
 def score(data: str, events: int, accuracy: float) -> dict[str, Any]:
@@ -79,3 +84,13 @@ def test_only_networks_judged_on_the_same_events_are_compared() -> None:
         (30, None, 0.8),
     ]
     assert judged_alike({**last, "scores": []}) == []
+
+
+@pytest.mark.parametrize("other", [{"crop": 96}, {"conventions": "pilarnet-m"}, {"simulations": [{"seed": 7}]}])
+def test_scores_of_crops_or_of_another_file_of_the_same_name_are_not_compared(other: dict[str, Any]) -> None:
+    whole = {"crop": None, "conventions": None, "simulations": [{"seed": 900}]}
+    first = {"passes": 10, "commit": "a", "scores": [score("large", 9, 0.6) | whole | other]}
+    old = {"passes": 20, "commit": "b", "scores": [score("large", 9, 0.7)]}  # knows neither
+    last = {"passes": 30, "commit": "c", "scores": [score("large", 9, 0.8) | whole]}
+    found = judged_alike({**last, "milestones": [summary(first, 5), summary(old, 5)]})
+    assert [one["passes"] for one in found] == [20, 30]

@@ -180,7 +180,7 @@ def test_the_command_writes_the_model_card_again(
     other = tmp_path / "other.json"
     other.write_text(record.read_text())
     assert packaging.main([str(other), str(folder)]) == 2
-    assert f"{folder}: belongs to the record {record.stem}, not to other" in capsys.readouterr().err
+    assert f"{folder}: belongs to the record {record.stem} of another network than" in capsys.readouterr().err
 
 
 def test_every_option_for_a_checkpoint_says_what_it_accepts() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ import torch
 
 from sscn_triton.lartpc import simulate
 from sscn_triton.lartpc.files.pilarnet_writer import PilarnetWriter
+from sscn_triton.lartpc.numbering import PILARNET_CLASSES
 from sscn_triton.study.data.batches import as_batch
 from sscn_triton.study.training.checkpoint import load_checkpoint, load_network, save_checkpoint, training_options
 from sscn_triton.study.training.config import EvaluateConfig, TrainConfig
@@ -198,6 +201,19 @@ def test_a_record_is_continued_only_from_its_network(
     found["network"]["filters"] = 3
     same.write_text(json.dumps(found))
     refused(third, same, f"{third} has another network than {same}: it does not continue this training")
+    found["network"]["filters"] = 2
+    for damage in (
+        {"stages": []},
+        {"stages": found["stages"][1:]},
+        {"stages": [{"passes": 14}]},
+        {"stages": "none"},
+        {"curve": [{"passes": 14}]},
+        {"curve": [None]},
+        {"scores": [{}]},
+        {"passes": None},
+    ):
+        same.write_text(json.dumps(found | damage))
+        refused(third, same, "training.json: a damaged record of python -m sscn_triton.study.training.stages (")
     same.write_text("[]")
     refused(
         third,
@@ -206,6 +222,39 @@ def test_a_record_is_continued_only_from_its_network(
     )
     same.write_text("no JSON")
     refused(third, same, "training.json: not a record of python -m sscn_triton.study.training.stages (")
+
+
+def test_a_record_that_cannot_be_written_keeps_the_earlier_network(
+    continued: tuple[Path, Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    earlier, third, _ = continued
+    network = shutil.copytree(earlier.parent / "net", tmp_path / "net")
+    kept = {path.name: path.read_bytes() for path in network.iterdir()}
+    arguments = [str(third), "--continues", str(earlier), "--out", str(tmp_path / "longer.json")]
+    arguments += ["--network", str(network), "--overwrite", "true"]
+    monkeypatch.setattr(os, "fsync", full)
+    assert main(arguments) == 2
+    assert f"{tmp_path / 'longer.json'}: cannot be written" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in network.iterdir()} == kept
+    assert [path.name for path in tmp_path.iterdir()] == ["net"]
+    monkeypatch.undo()
+    assert main(arguments) == 0
+
+
+def test_a_folder_with_a_dot_in_its_name_is_a_network(continued: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    earlier, third, _ = continued
+    network = shutil.copytree(earlier.parent / "net", tmp_path / "net.2")
+    shutil.copytree(third, tmp_path / "third")
+    path = tmp_path / "third" / "last.ckpt"
+    checkpoint = load_checkpoint(path)
+    save_checkpoint(replace(checkpoint, settings={**checkpoint.settings, "start": str(network)}), path)
+    assert record([path.parent], [], earlier)["stages"][2]["options"]["start"] == "net.2"
 
 
 def test_steps_after_the_last_checkpoint_do_not_count_and_missing_rows_are_refused(
@@ -227,6 +276,13 @@ def test_scores_of_another_network_are_refused(stages: list[Path], tmp_path: Pat
     (tmp_path / "a.json").write_text("no JSON")
     with pytest.raises(ValueError, match=r"a\.json: not a file of `sscn evaluate --out`"):
         record(stages[:1], [tmp_path / "a.json"])
+    (tmp_path / "a.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"a\.json: not a file of `sscn evaluate --out`: it has no step"):
+        record(stages[:1], [tmp_path / "a.json"])
+    shapes = json.loads(stages[2].read_text()) | {"classes": list(PILARNET_CLASSES)}  # by --conventions pilarnet-m
+    (tmp_path / "a.json").write_text(json.dumps(shapes))
+    with pytest.raises(ValueError, match=r"a\.json: has other classes than the network, HIP, MIP"):
+        record(stages[:2], [tmp_path / "a.json"])
 
 
 def test_stages_must_be_complete_and_in_order(stages: list[Path], tmp_path: Path) -> None:
