@@ -14,7 +14,7 @@ from sscn_triton.study import published as slides
 
 PATTERN = "*-image-edge.json"
 SURE = 1.96
-"""Standard errors beyond which a gain is taken for one: an interval of 95 % for a mean over many events."""
+"""Half an interval of 95 %, in standard errors of a mean over many events."""
 
 
 def text(results: Path) -> str:
@@ -26,11 +26,12 @@ def text(results: Path) -> str:
     machine, setting, network = record["machine"], record["setting"], record["network"]
     return "\n\n".join([
         f"From `results/{name}`. {machine['processor']}, torch {machine['torch']}, {record['date'][:10]}.",
-        f"{setting['events']:,} events were simulated in images of {setting['whole']} px (seed {setting['seed']}). The "
-        f"network `{network['checkpoint']}` labels the {setting['window']} px in the middle twice: from this window "
-        "alone, and from the whole image. The same voxels count by the same truth.",
+        f"Events were simulated in images of {setting['whole']} px (seed {setting['seed']}) until "
+        f"{setting['events']:,} had their vertex in the {setting['window']} px in the middle and at least "
+        f"{setting['minimum_voxels']:,} voxels there. The network `{network['checkpoint']}` labels this window twice: "
+        "from the window alone, and from the whole image. The same voxels count by the same truth.",
         shown(accuracy_rows(record)),
-        "Accuracies are means over events; a gain is in points, with its standard error. ",
+        "Accuracies are means over events; a gain is in points, with its standard error.",
         shown(cause_rows(record)),
         verdict(record),
     ])  # fmt: skip
@@ -47,7 +48,7 @@ def accuracy_rows(record: dict[str, Any]) -> Table:
         rows.append([
             "all voxels" if name == "nonzero" else name,
             *(percent(value) for value in accuracies),
-            f"{100 * mean:+.2f} ± {100 * error:.2f}",
+            (f"{100 * mean:+.2f}" if events else "none") + (f" ± {100 * error:.2f}" if events > 1 else ""),
             f"{events:,}",
         ])  # fmt: skip
     return Table(["class", "window alone", "whole image", "gain", "events"], rows)
@@ -67,18 +68,22 @@ def _by_cause(scores: dict[str, Any]) -> dict[str, int]:
 
 
 def verdict(record: dict[str, Any]) -> str:
-    """Whether the edge explains the distance from the slides' accuracy."""
+    """What the gain means for the mistakes, and what it leaves of the distance from the slides' accuracy."""
     mean, error, _ = record["gain"]["nonzero"]
     alone, whole = (record[seen]["nonzero_accuracy"] for seen in ("window", "whole"))
-    theirs = {n.size: n for n in slides.NETWORKS if n.name == "sparse"}[192].nonzero_accuracy
-    if mean < SURE * error:
-        told = "Seeing what the window cuts off does not help this network by more than chance."
-    else:
-        told = (
-            f"Seeing what the window cuts off mends {percent(mean / (1 - alone), 0)} of the mistakes "
-            f"({percent((mean - SURE * error) / (1 - alone), 0)} to {percent((mean + SURE * error) / (1 - alone), 0)})."
-        )
-    told += f" {percent(1 - whole)} of the voxels stay wrong, and the slides' network has {percent(1 - theirs)} wrong, "
-    told += "so the edge does not explain the distance." if whole < theirs else "so the edge explains the distance."
-    size = record["setting"]["whole"]
-    return f"{told} The gain is a lower bound, because the network was not trained on images of {size} px."
+    low, high = mean - SURE * error, mean + SURE * error
+    told = "What the window cuts off changes the accuracy of this network by no more than chance"
+    if low > 0:
+        told = f"Seeing what the window cuts off mends {percent(mean / (1 - alone), 0)} of the mistakes"
+    elif high < 0:
+        told = "This network makes more mistakes when it sees what the window cuts off"
+    told += f": the gain is {100 * mean:+.2f} points ({100 * low:+.2f} to {100 * high:+.2f} at 95 %). "
+    window, size = record["setting"]["window"], record["setting"]["whole"]
+    theirs = {n.size: n for n in slides.NETWORKS if n.name == "sparse"}.get(window)
+    if theirs is not None:
+        told += f"From the whole image, {percent(1 - whole)} of the voxels are wrong; the slides report "
+        told += f"{percent(1 - theirs.nonzero_accuracy)} for their images of {window} px, which have edges, too. "
+        if alone < theirs.nonzero_accuracy:
+            part = "less than" if whole < theirs.nonzero_accuracy else "at least"
+            told += f"Seeing the whole image gains {part} the distance from the slides' accuracy. "
+    return f"{told}A network that was trained on images of {size} px could gain more."

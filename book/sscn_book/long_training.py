@@ -19,9 +19,10 @@ from sscn_triton.models.pretrained import folder_of, packaged, read_folder
 from sscn_triton.study import published as slides
 from sscn_triton.study.analysis.causes import SMALL, WHOLE
 from sscn_triton.study.analysis.mistakes_report import cause_rows
-from sscn_triton.study.analysis.progress import LEVEL, Law, fit, judged_alike, needed
+from sscn_triton.study.analysis.progress import FARTHEST, LEVEL, Law, fit, judged_alike, needed
 from sscn_triton.study.training.metrics import constant_answer
-from sscn_triton.study.training.model_card import class_rows, stage_rows, training_events
+from sscn_triton.study.training.model_card import PILARNET, class_rows, stage_rows, training_events
+from sscn_triton.study.training.packaging import belongs
 
 PATTERN = study.LONG
 
@@ -35,19 +36,21 @@ def text(results: Path) -> str:
     judged = record["scores"][0]
     mistakes = judged["mistakes"]
     machine = record["machine"]
+    few = (
+        f"The events of `{PILARNET}` belong to the data set of the study. They are few, and they were looked at while "
+        "simulation and training were developed, so they are no independent test."
+    )
     return "\n\n".join([
-        f"From `results/{name}`{_network(Path(name).stem)}. {machine['processor']}, torch {machine['torch']}, "
+        f"From `results/{name}`{_network(record, Path(name).stem)}. {machine['processor']}, torch {machine['torch']}, "
         f"{record['date'][:10]}.",
         sentence(record),
         shown(class_rows(record)),
-        "The events of `small_192px.root` belong to the data set of the study. They are few, and they were looked at "
-        "while simulation and training were developed, so they are no independent test.",
+        *[few for score in record["scores"] if score["data"] == PILARNET],
         study.drawn(
             learning_curve,
             record,
             "Share of wrong voxels during training, the mean over events, against the number of events seen. Points: "
-            "the trained network on held-out events; circles: earlier networks of this training, on the same events; "
-            "dotted: the law fitted to all of them. Both axes are logarithmic.",
+            f"the trained network on held-out events.{_marks(record)} Both axes are logarithmic.",
         ),
         *_slope(record),
         "**Where the wrong voxels are**",
@@ -62,9 +65,9 @@ def text(results: Path) -> str:
     ])  # fmt: skip
 
 
-def _network(stem: str) -> str:
+def _network(record: dict[str, Any], stem: str) -> str:
     """Where the network of this record is; nothing if it is not in the package."""
-    names = [name for name in packaged() if read_folder(folder_of(name)).about.get("record") == stem]
+    names = [name for name in packaged() if belongs(read_folder(folder_of(name)).about, record, stem)]
     return f"; the network is in the package: [`{names[0]}`](pretrained.md)" if names else ""
 
 
@@ -89,6 +92,12 @@ def law(record: dict[str, Any]) -> Law | None:
     return fit([one["passes"] for one in alike], [1 - one["nonzero_accuracy"] for one in alike])
 
 
+def _marks(record: dict[str, Any]) -> str:
+    """What the marks of earlier networks and of the law mean, if the figure has them."""
+    told = " Circles: earlier networks of this training, on the same events." if judged_alike(record)[:-1] else ""
+    return told + (" Red and dotted: the law fitted to all of them." if law(record) else "")
+
+
 def _slope(record: dict[str, Any]) -> list[str]:
     """How the error fell from one network of the training to the next, and what that means for the slides' accuracy."""
     alike, found = judged_alike(record), law(record)
@@ -96,16 +105,17 @@ def _slope(record: dict[str, Any]) -> list[str]:
         return []
     rows = []
     for before, one in zip([None, *alike], alike, strict=False):
-        events = one["training_events"] or training_events(record)
+        events = training_events(record) if one is alike[-1] else one["training_events"]
         right = one["nonzero_accuracy"]
         different = "unknown" if events is None else f"{events:,}"
         rows.append([f"{one['passes']:,}", different, percent(right), percent(1 - right, 2), _since(before, one)])
     told = (
-        "Each row is a network with which the training stopped at that time, its learning rate at zero; all were "
-        f"judged on the same {alike[-1]['events']:,} events. The law wrong = a · (events seen)^(-b) fits with b = "
-        f"{found.exponent:.2f} ({found.low:.2f} to {found.high:.2f} at {percent(LEVEL, 0)}, from {len(alike)} "
-        "networks). The last column is b from one row to the next; where the number of different events grew, too, it "
-        "is the effect of both. "
+        f"Each row is a network of this training; all were judged on the same {alike[-1]['events']:,} events. A "
+        "network may end with a stage that lowers the learning rate and that later networks do not contain. The law "
+        f"wrong = a · (events seen)^(-b) fits with b = {found.exponent:.2f} ({found.low:.2f} to {found.high:.2f} at "
+        f"{percent(LEVEL, 0)}, from {len(alike)} networks). The interval takes the networks as independent; they are "
+        "not quite, because they share stages. The last column is b from one row to the next. Where the number of "
+        "different events grew, too, b is the effect of both. "
     )
     return [
         "**What more events give**",
@@ -118,21 +128,31 @@ def _since(before: dict[str, Any] | None, one: dict[str, Any]) -> str:
     """The exponent between two networks."""
     if before is None:
         return ""
+    if before["passes"] == one["passes"]:
+        return "none"
     wrong = (1 - before["nonzero_accuracy"]) / (1 - one["nonzero_accuracy"])
     return f"{math.log(wrong) / math.log(one['passes'] / before['passes']):.2f}"
 
 
 def _outlook(found: Law) -> str:
     """What the law means for the slides' accuracy."""
+    theirs = {n.size: n for n in slides.NETWORKS if n.name == "sparse"}[192].nonzero_accuracy
+    if found.wrong[-1] <= 1 - theirs:
+        return f"The last network has reached the slides' {percent(theirs)}."
+    if found.high < 0:
+        return "The error grew, so these networks do not tell how many events the slides' accuracy would need."
     if found.low <= 0:
         return "The interval contains 0, so these networks do not tell how many events the slides' accuracy would need."
-    theirs = {n.size: n for n in slides.NETWORKS if n.name == "sparse"}[192].nonzero_accuracy
     best, low, high = needed(found, 1 - theirs)
-    end = "no limit that these networks give" if high is None else significant(high)
+    now = max(found.passes)
+    far = f"more than {significant(FARTHEST * now)}"
+    if low > FARTHEST * now:
+        return f"If it went on in this way, the slides' {percent(theirs)} would need {far} events seen."
+    about = far if best > FARTHEST * now else f"about {significant(max(best, now))}"
     return (
-        f"If it went on, the slides' {percent(theirs)} would need about {significant(best)} events seen "
-        f"({significant(low)} to {end}), {significant(best / max(found.passes))} times as many as now. That is an "
-        "extrapolation."
+        f"If it went on in this way, the slides' {percent(theirs)} would need {about} events seen "
+        f"({significant(low)} to {far if high is None else significant(high)}); this training has seen {now:,}. "
+        "That is an extrapolation."
     )
 
 

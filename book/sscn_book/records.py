@@ -8,9 +8,13 @@ from typing import Any
 
 
 def newest(results: Path, pattern: str) -> tuple[str, dict[str, Any]] | None:
-    """The name and the record of the newest file of a kind; None if there is none. Names begin with the date."""
-    paths = sorted(results.glob(pattern))
-    return (paths[-1].name, read(paths[-1])) if paths else None
+    """The name and the record of the newest file of a kind; None if there is none. Names begin with the date. A record
+    of a training whose network was not judged, with an empty list of scores, does not count."""
+    for path in sorted(results.glob(pattern), reverse=True):
+        record = read(path)
+        if record.get("scores") != []:
+            return path.name, record
+    return None
 
 
 def read(path: Path) -> dict[str, Any]:
