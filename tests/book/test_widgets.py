@@ -70,6 +70,7 @@ def press(page, widget, name: str) -> None:
     (button.tap if page.evaluate("navigator.maxTouchPoints") else button.click)()
 
 
+@ON_A_DESKTOP
 def test_the_slider_shows_as_many_active_sites_as_the_reference_counts(page, event):
     window = event[:, :3] - np.array([0, 96, 48])
     active, _ = unique_sites(window[((window[:, 1:] >= 0) & (window[:, 1:] < 96)).all(axis=1)])
@@ -95,7 +96,11 @@ def test_the_slider_shows_as_many_active_sites_as_the_reference_counts(page, eve
         assert [sum(paths) for paths in drawn] == [len(active), first]
 
 
-@pytest.mark.parametrize("choice", range(3))
+ALWAYS = [("desktop", 0), ("desktop", 1), ("desktop", 2), ("phone", 0)]
+LATER = [pytest.param(way, choice, marks=pytest.mark.deep) for way in ("dark", "phone") for choice in (1, 2)]
+
+
+@pytest.mark.parametrize(("page", "choice"), [*ALWAYS, *LATER], indirect=["page"])
 def test_the_rules_of_the_selected_site_or_tap_are_highlighted(page, choice):
     kernel, book = BOOKS[choice]
     rules = [(tap, i, o) for tap, (ins, outs) in enumerate(book.rules) for i, o in zip(ins, outs, strict=True)]
@@ -241,6 +246,7 @@ def test_the_strided_layer_follows_the_numbers_and_an_invalid_number_is_named(pa
     assert status.inner_text().startswith("At the five pixels")
 
 
+@ON_A_DESKTOP
 def test_keys_are_inserted_and_looked_up_as_by_the_reference(page):
     keys = [int(key) for key in pack_keys(SITES, np.zeros(3, np.int64), np.array([1, 6, 6]))]
     table = HashTable(16)
