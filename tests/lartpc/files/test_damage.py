@@ -90,6 +90,6 @@ def test_most_damage_is_detected(cases: Cases) -> None:
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("seed", range(2, 6))
+@pytest.mark.parametrize("seed", [2, 3])
 def test_many_more_mutations(tmp_path: Path, seed: int) -> None:
     check(run(tmp_path, seed, 1000), many=True)
