@@ -12,11 +12,13 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
 import numba
 import pytest
+from numba.core import event, types
 from numba.core.caching import IndexDataCacheFile, NullCache
 
 import sscn_ref
@@ -81,6 +83,19 @@ def test_every_cached_function_works_without_a_cache_folder():
         assert isinstance(kept._cache, package._Cache), function
 
 
+class Listener(event.Listener):
+    """Calls a function at the start of each event."""
+
+    def __init__(self, called: Callable[..., None]) -> None:
+        self.called = called
+
+    def on_start(self, event: object) -> None:
+        self.called(event)
+
+    def on_end(self, event: object) -> None:
+        pass
+
+
 USE = """
 import warnings
 with warnings.catch_warnings(record=True) as told:
@@ -113,6 +128,30 @@ def test_without_a_writable_cache_both_packages_work_and_warn_once(tmp_path):
     assert sorted(line.partition(". ")[2].split()[0] for line in told) == ["sscn_ref", "sscn_triton"]
     for line in told:
         assert line.startswith("RuntimeWarning there is no folder for compiled code, neither beside ")
+
+
+def test_the_garbage_collector_waits_for_the_compiler() -> None:
+    """It took a tenth of the compile time of the first training step."""
+    during: list[bool] = []
+
+    def listen(*_: object) -> None:
+        during.append(gc.isenabled())
+
+    def twice(x: int) -> int:
+        return 2 * x
+
+    with event.install_listener("numba:compile", Listener(listen)):
+        assert numba_cache.njit()(twice)(2) == 4
+        numba_cache.cfunc(types.int64(types.int64))(twice)
+    assert gc.isenabled()
+    assert during
+    assert not any(during)
+    gc.disable()
+    try:
+        numba_cache.njit()(twice)(3)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 SOURCE = """

@@ -20,13 +20,29 @@ from torch import Tensor
 
 from sscn_triton.common.numba_cache import fingerprint
 from sscn_triton.ops.checks import foreign_rows
-from sscn_triton.ops.cpu import jobs, microkernel, products
-from sscn_triton.ops.cpu.jobs import REAL, Step, array_at, inlined, inner, job, layout, run
-from sscn_triton.ops.cpu.products import Array, Rules, add_outer, multiply
+from sscn_triton.ops.cpu import jobs, microkernel, products, ranges
+from sscn_triton.ops.cpu.jobs import (
+    NO_MEMORY,
+    REAL,
+    Step,
+    array_at,
+    beyond,
+    claim,
+    inner,
+    is_missing,
+    job,
+    layout,
+    release,
+    run,
+)
+from sscn_triton.ops.cpu.microkernel import STRIPS, write_outer_strips, write_product_strips
+from sscn_triton.ops.cpu.products import Array, add_outer, multiply
+from sscn_triton.ops.cpu.ranges import are_spans, first_at_least, from_to, split_row
 from sscn_triton.ops.dtypes import of_type, sum_type
 from sscn_triton.ops.rules import Rules as TensorRules
 from sscn_triton.ops.rules import SortedRules
 
+WORD, LINE = 8, 64  # bytes of an int64, and of a line of the cache
 CHUNK = 512  # output rows processed together
 SEGMENT = 1 << 17  # minimum number of rules in a partial weight gradient
 MAX_SEGMENTS = 16
@@ -34,68 +50,18 @@ UNIT_ROWS = 16  # rows of the weight in one unit of its gradient
 
 
 @inner
-def _from_to(rows: Array, start: int, stop: int, low: int, high: int) -> bool:
-    """Whether all of the rows start:stop are from low to high - 1.
-
-    The unsigned loop variable spares Numba the test for negative indices, so that the loop becomes vector code.
-    """
-    reach, furthest = np.uint32(high - low), np.uint32(0)
-    for place in range(np.uint64(start), np.uint64(stop)):
-        furthest = max(furthest, np.uint32(rows[place] - np.int32(low)))
-    return furthest < reach
-
-
-@inner
-def _are_spans(spans: Array, rules: int) -> bool:
-    """Whether the spans cut `rules` rules into consecutive parts."""
-    cut = True
-    for start, stop in spans:
-        cut &= 0 <= start <= stop <= rules
-    return cut
-
-
-@inner
-def _first_at_least(rows: Array, start: int, stop: int, bound: int) -> int:
-    """The first position in the ascending rows start:stop with a row of at least ``bound``."""
-    while start < stop:
-        middle = (start + stop) // 2
-        if rows[middle] < bound:
-            start = middle + 1
-        else:
-            stop = middle
-    return start
-
-
-@inner
-def _split_row(outputs: Array, spans: Array, row_count: int, part: int, parts: int) -> int:
-    """The row where a part begins if all parts have about the same number of rules."""
-    if part == parts:
-        return row_count
-    low, high = 0, row_count
-    while low < high:
-        middle = (low + high) // 2
-        below = 0
-        for start, stop in spans:
-            below += _first_at_least(outputs, start, stop, middle) - start
-        if below * parts < len(outputs) * part:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@inlined
 def _convolve_rows(
-    x: Array, w: Array, y: Array, rules: Rules, spans: Array, first: Array, residual: Array, low: int, high: int
-) -> bool:
+    strips: Array, x: Array, w: Array, y: Array, inputs: Array, outputs: Array, spans: Array, position: Array,
+    first: Array, residual: Array, low: int, high: int,
+) -> bool:  # fmt: skip
     """Compute output rows low:high; each starts as its row of the residual plus `first`, if these are not empty.
 
-    Returns whether the rules are valid: all rows exist, and outputs are in ascending order.
+    ``position`` has room for a number per tap. Returns whether the rules are valid: all rows exist, and outputs are in
+    ascending order.
     """
-    outputs, taps, groups = rules[1], len(spans), x.shape[1] // w.shape[1]
-    position = np.empty(taps, np.int64)
+    taps, groups = len(spans), x.shape[1] // w.shape[1]
     for tap in range(taps):
-        position[tap] = _first_at_least(outputs, spans[tap, 0], spans[tap, 1], low)
+        position[tap] = first_at_least(outputs, spans[tap, 0], spans[tap, 1], low)
     for base in range(low, high, CHUNK):
         top = min(base + CHUNK, high)
         for row in range(base, top):
@@ -105,14 +71,15 @@ def _convolve_rows(
                 y[row, column] += first[column]
         for tap in range(taps):
             start = position[tap]
-            stop = _first_at_least(outputs, start, min(spans[tap, 1], start + top - base), top)
+            stop = first_at_least(outputs, start, min(spans[tap, 1], start + top - base), top)
             position[tap] = stop
             if start < stop:
-                if not _from_to(rules[0], start, stop, 0, len(x)) or not _from_to(outputs, start, stop, base, top):
+                if not from_to(inputs, start, stop, 0, len(x)) or not from_to(outputs, start, stop, base, top):
                     return False
                 for group in range(groups):
                     block = tap * groups + group
-                    multiply(x, group * w.shape[1], w, block, y, group * w.shape[2], rules, start, stop)
+                    column, into = group * w.shape[1], group * w.shape[2]
+                    multiply(strips, x, column, w, block, y, into, inputs, outputs, start, stop)
     if high == len(y):
         for tap in range(taps):
             if position[tap] < spans[tap, 1]:
@@ -121,25 +88,13 @@ def _convolve_rows(
 
 
 @inner
-def _transposed(blocks: Array) -> Array:
-    """A copy of the blocks with rows and columns exchanged."""
+def _transpose(blocks: Array, into: Array) -> None:
+    """Copy the blocks with rows and columns exchanged."""
     count, rows, columns = blocks.shape
-    copy = np.empty((count, columns, rows), blocks.dtype)
     for block in range(count):
         for row in range(rows):
             for column in range(columns):
-                copy[block, column, row] = blocks[block, row, column]
-    return copy
-
-
-@inner
-def _reversed(spans: Array) -> Array:
-    """A copy of the spans in reverse order."""
-    copy = np.empty(spans.shape, spans.dtype)
-    for tap in range(len(spans)):
-        for end in range(2):
-            copy[len(spans) - 1 - tap, end] = spans[tap, end]
-    return copy
+                into[block, column, row] = blocks[block, row, column]
 
 
 class _Convolution(NamedTuple):
@@ -171,7 +126,8 @@ class _Convolution(NamedTuple):
 @cache
 def _convolve_job(kind: torch.dtype) -> Any:
     """The job of `convolve` for one type of features."""
-    sources, real, arguments = fingerprint(jobs, microkernel, products), REAL[kind], layout(_Convolution)
+    sources, arguments = fingerprint(jobs, microkernel, products, ranges), layout(_Convolution)
+    real, item, strip_count = REAL[kind], kind.itemsize, len(STRIPS)
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
@@ -186,35 +142,46 @@ def _convolve_job(kind: torch.dtype) -> Any:
         inputs = array_at(a.input_rows, (a.rule_count,), np.int32)
         outputs = array_at(a.output_rows, (a.rule_count,), np.int32)
         spans = array_at(a.spans, (a.taps, 2), np.int64)
-        if not _are_spans(spans, a.rule_count):
+        if not are_spans(spans, a.rule_count):
             a.failed = 1
             return
+        own = (WORD * (strip_count + 3 * a.taps) + LINE - 1) // LINE * LINE
+        memory = claim(own + (blocks * a.channels_in * a.channels_out * item if a.transposed else 0))
+        if is_missing(memory):
+            a.failed = NO_MEMORY
+            return
+        strips = array_at(memory, (strip_count,), np.int64)
+        write_product_strips(strips, real)
+        position = array_at(beyond(memory, WORD * strip_count), (a.taps,), np.int64)
         if a.mirrored:
-            spans = _reversed(spans)
+            backwards = array_at(beyond(memory, WORD * (strip_count + a.taps)), (a.taps, 2), np.int64)
+            for tap in range(a.taps):
+                backwards[a.taps - 1 - tap, 0], backwards[a.taps - 1 - tap, 1] = spans[tap, 0], spans[tap, 1]
+            spans = backwards
         if a.transposed:
-            w = _transposed(array_at(a.weight, (blocks, a.channels_out, a.channels_in), real))
-        low = _split_row(outputs, spans, len(y), part, parts)
-        high = _split_row(outputs, spans, len(y), part + 1, parts)
-        if not _convolve_rows(x, w, y, (inputs, outputs), spans, first, residual, low, high):
+            w = array_at(beyond(memory, own), (blocks, a.channels_in, a.channels_out), real)
+            _transpose(array_at(a.weight, (blocks, a.channels_out, a.channels_in), real), w)
+        low = split_row(outputs, spans, len(y), part, parts)
+        high = split_row(outputs, spans, len(y), part + 1, parts)
+        if not _convolve_rows(strips, x, w, y, inputs, outputs, spans, position, first, residual, low, high):
             a.failed = 1
+        release(memory)
 
     return work
 
 
 @inner
-def _unit_costs(outputs: Array, spans: Array, row_count: int, segments: int, units: int) -> Array:
-    """Rules of each unit of a weight gradient: segments times taps times ``units``."""
-    costs = np.empty(segments * len(spans) * units, np.int64)
+def _unit_costs(outputs: Array, spans: Array, row_count: int, segments: int, units: int, costs: Array) -> None:
+    """Write the number of rules of each unit of a weight gradient: segments times taps times ``units``."""
     unit = 0
     for segment in range(segments):
         low, high = segment * row_count // segments, (segment + 1) * row_count // segments
         for start, stop in spans:
-            first = _first_at_least(outputs, start, stop, low)
-            last = _first_at_least(outputs, first, stop, high)
+            first = first_at_least(outputs, start, stop, low)
+            last = first_at_least(outputs, first, stop, high)
             for _ in range(units):
                 costs[unit] = last - first
                 unit += 1
-    return costs
 
 
 @inner
@@ -234,36 +201,39 @@ def _split_unit(costs: Array, part: int, parts: int) -> int:
     return unit
 
 
-@inlined
+@inner
 def _weight_units(
-    x: Array, g: Array, w: Array, rules: Rules, spans: Array, low: int, high: int, first: int, last: int
-) -> bool:
+    strips: Array, x: Array, g: Array, w: Array, inputs: Array, outputs: Array, spans: Array, position: Array,
+    low: int, high: int, first: int, last: int,
+) -> bool:  # fmt: skip
     """Compute units first:last of one segment, which is the output rows low:high.
 
-    A unit is UNIT_ROWS rows of a block of the weight. Returns whether the rules are valid, as `_convolve_rows` does.
+    A unit is UNIT_ROWS rows of a block of the weight. ``position`` and the result are as in `_convolve_rows`.
     """
-    outputs, groups = rules[1], x.shape[1] // w.shape[1]
-    strips = (w.shape[1] + UNIT_ROWS - 1) // UNIT_ROWS
-    units = groups * strips
+    groups = x.shape[1] // w.shape[1]
+    height = (w.shape[1] + UNIT_ROWS - 1) // UNIT_ROWS  # of a block, in units
+    units = groups * height
     for unit in range(first, last):
-        begin = unit % strips * UNIT_ROWS
-        w[unit // strips, begin : min(begin + UNIT_ROWS, w.shape[1])] = 0
-    position = np.empty(len(spans), np.int64)
+        begin = unit % height * UNIT_ROWS
+        for row in range(begin, min(begin + UNIT_ROWS, w.shape[1])):
+            for column in range(w.shape[2]):
+                w[unit // height, row, column] = 0
     for tap in range(len(spans)):
-        position[tap] = _first_at_least(outputs, spans[tap, 0], spans[tap, 1], low)
+        position[tap] = first_at_least(outputs, spans[tap, 0], spans[tap, 1], low)
     for base in range(low, high, CHUNK):
         top = min(base + CHUNK, high)
         for tap in range(first // units, (last + units - 1) // units):
             start = position[tap]
-            stop = _first_at_least(outputs, start, min(spans[tap, 1], start + top - base), top)
+            stop = first_at_least(outputs, start, min(spans[tap, 1], start + top - base), top)
             position[tap] = stop
             if start < stop:
-                if not _from_to(rules[0], start, stop, 0, len(x)) or not _from_to(outputs, start, stop, base, top):
+                if not from_to(inputs, start, stop, 0, len(x)) or not from_to(outputs, start, stop, base, top):
                     return False
                 for unit in range(max(first, tap * units), min(last, (tap + 1) * units)):
-                    group, row = unit // strips % groups, unit % strips * UNIT_ROWS
+                    group, row = unit // height % groups, unit % height * UNIT_ROWS
                     end, block = min(row + UNIT_ROWS, w.shape[1]), tap * groups + group
-                    add_outer(x, group * w.shape[1], g, group * w.shape[2], w, block, row, end, rules, start, stop)
+                    column, of = group * w.shape[1], group * w.shape[2]
+                    add_outer(strips, x, column, g, of, w, block, row, end, inputs, outputs, start, stop)
     return True
 
 
@@ -290,7 +260,8 @@ class _WeightGradient(NamedTuple):
 @cache
 def _weight_job(kind: torch.dtype) -> Any:
     """The job of `weight_gradient` for one type of features."""
-    sources, real, arguments = fingerprint(jobs, microkernel, products), REAL[kind], layout(_WeightGradient)
+    sources, arguments = fingerprint(jobs, microkernel, products, ranges), layout(_WeightGradient)
+    real, strip_count = REAL[kind], len(STRIPS)
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
@@ -303,18 +274,29 @@ def _weight_job(kind: torch.dtype) -> Any:
         inputs = array_at(a.input_rows, (a.rule_count,), np.int32)
         outputs = array_at(a.output_rows, (a.rule_count,), np.int32)
         spans = array_at(a.spans, (a.taps, 2), np.int64)
-        if not _are_spans(spans, a.rule_count):
+        if not are_spans(spans, a.rule_count):
             a.failed = 1
             return
         units = a.groups * ((a.channels_in + UNIT_ROWS - 1) // UNIT_ROWS)
-        costs = _unit_costs(outputs, spans, len(g), a.segments, units)
+        cost_count = a.segments * a.taps * units
+        memory = claim(WORD * (strip_count + a.taps + cost_count))
+        if is_missing(memory):
+            a.failed = NO_MEMORY
+            return
+        strips = array_at(memory, (strip_count,), np.int64)
+        write_outer_strips(strips, real)
+        position = array_at(beyond(memory, WORD * strip_count), (a.taps,), np.int64)
+        costs = array_at(beyond(memory, WORD * (strip_count + a.taps)), (cost_count,), np.int64)
+        _unit_costs(outputs, spans, len(g), a.segments, units, costs)
         first, last = _split_unit(costs, part, parts), _split_unit(costs, part + 1, parts)
         units *= len(spans)
         for segment in range(first // units, (last + units - 1) // units):
             low, high = segment * len(g) // a.segments, (segment + 1) * len(g) // a.segments
             begin, end = max(first - segment * units, 0), min(last - segment * units, units)
-            if not _weight_units(x, g, partial[segment], (inputs, outputs), spans, low, high, begin, end):
+            w = partial[segment]
+            if not _weight_units(strips, x, g, w, inputs, outputs, spans, position, low, high, begin, end):
                 a.failed = 1
+        release(memory)
 
     return work
 

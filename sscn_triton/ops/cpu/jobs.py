@@ -30,13 +30,14 @@ from sscn_triton.common.numba_cache import cfunc, njit
 
 MIN_OPERATIONS = 1_000_000  # about ten microseconds on one core; less work does not justify a second thread
 JOB = types.void(types.voidptr, types.intp, types.intp)
+NO_MEMORY = -1  # `failed` of a kernel for which there is no memory
 REAL: dict[Any, Any] = {torch.float32: types.float32, torch.float64: types.float64}
 
-_options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
-inner: Any = njit(**_options)
-inlined: Any = njit(inline="always", **_options)
-compiled: Any = njit(nogil=True, cache=True, error_model="numpy")
-job: Any = cfunc(JOB, cache=True, error_model="numpy")
+# With _nrt, Numba would count the references to every array, and LLVM would have to remove the counting again.
+_options: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+inner: Any = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_options)
+compiled: Any = njit(nogil=True, cache=True, error_model="numpy", no_cfunc_wrapper=True)
+job: Any = cfunc(JOB, cache=True, **_options)
 
 STEP = (
     3  # words before the arguments of each step: the address of the kernel, the number of parts, the words that follow
@@ -81,6 +82,63 @@ def _array_at(typingctx: Any, address: Any, shape: Any, dtype: Any) -> Any:
 
 
 array_at: Any = intrinsic(_array_at)
+
+
+_WORD, _BYTES = ir.IntType(64), ir.IntType(8).as_pointer()
+
+
+def _claim_bytes(typingctx: Any, size: Any) -> Any:
+    """So many bytes for a kernel's own arrays, at a multiple of 64, or a place that `is_missing`. The word before them
+    keeps what C's ``malloc`` returned. LLVM knows that nothing else lies there, so it does not compare addresses before
+    it runs a vectorised loop."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(_BYTES, [_WORD])
+        malloc = cgutils.get_or_insert_function(builder.module, kind, "malloc")
+        malloc.return_value.attributes.add("noalias")
+        memory = builder.call(malloc, [builder.add(args[0], _WORD(72))])
+        number = builder.ptrtoint(memory, _WORD)
+        start = builder.gep(memory, [builder.sub(_WORD(71), builder.and_(builder.add(number, _WORD(71)), _WORD(63)))])
+        with builder.if_then(builder.icmp_unsigned("!=", number, _WORD(0)), likely=True):
+            builder.store(memory, _before(builder, start))
+        return start
+
+    return types.voidptr(types.intp), generate
+
+
+def _before(builder: Any, start: Any) -> Any:
+    return builder.bitcast(builder.gep(start, [_WORD(-8)]), _BYTES.as_pointer())
+
+
+def _is_missing(typingctx: Any, start: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.icmp_unsigned("<", builder.ptrtoint(args[0], _WORD), _WORD(128))
+
+    return types.boolean(types.voidptr), generate
+
+
+def _release_bytes(typingctx: Any, start: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        free = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), [_BYTES]), "free")
+        builder.call(free, [builder.load(_before(builder, args[0]))])
+        return context.get_dummy_value()
+
+    return types.void(types.voidptr), generate
+
+
+def _beyond(typingctx: Any, start: Any, offset: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.gep(args[0], [args[1]])
+
+    return types.voidptr(types.voidptr, types.intp), generate
+
+
+claim: Any = intrinsic(_claim_bytes)
+is_missing: Any = intrinsic(_is_missing)
+beyond: Any = intrinsic(_beyond)
+release: Any = intrinsic(_release_bytes)
+"""The memory of a kernel's own arrays: `claim` it, stop if it `is_missing`, make an array `beyond` another, `release`
+it. NumPy's own functions that make arrays need the counting of references, which kernels do without."""
 
 
 def _call_address(typingctx: Any, kernel: Any, arguments: Any, part: Any, parts: Any) -> Any:
@@ -179,7 +237,7 @@ def run(*steps: Step) -> int:
     """Call kernels, one step after another, each once for each part of its work. The number of operations decides how
     many of PyTorch's threads run. One call for several steps costs the host less than one for each.
 
-    Returns what a kernel set as `failed`, which ends the run, or 0.
+    Returns what a kernel set as `failed`, which ends the run, or 0. Raises MemoryError if that is `NO_MEMORY`.
 
     A process that was forked from one with threads does not inherit them and runs all parts itself.
     """
@@ -193,11 +251,15 @@ def run(*steps: Step) -> int:
     packing.pack_into(words, 0, *numbers(threads, MIN_OPERATIONS, steps))
     where = words.buffer_info()[0]
     if threads == 1:
-        return int(_run_alone(where, len(steps)))
-    with _launch:
-        mask = numba.get_num_threads()
-        numba.set_num_threads(threads)
-        try:
-            return int(_run_together(where, len(steps)))
-        finally:
-            numba.set_num_threads(mask)
+        failed = int(_run_alone(where, len(steps)))
+    else:
+        with _launch:
+            mask = numba.get_num_threads()
+            numba.set_num_threads(threads)
+            try:
+                failed = int(_run_together(where, len(steps)))
+            finally:
+                numba.set_num_threads(mask)
+    if failed == NO_MEMORY:
+        raise MemoryError("there is no memory for the arrays of a kernel of the CPU engine")
+    return failed

@@ -24,12 +24,14 @@ def check_count(count: int) -> None:
 def limits(coordinates: Array) -> tuple[Array, Array]:
     """Least and greatest coordinate of every column; zeros if there is no site."""
     rows, columns = coordinates.shape
-    low, high = np.zeros(columns, np.int64), np.zeros(columns, np.int64)
+    low, high = np.empty(columns, np.int64), np.empty(columns, np.int64)
+    for column in range(columns):
+        low[column] = high[column] = coordinates[0, column] if rows else 0
     for row in range(rows):
         for column in range(columns):
             value = coordinates[row, column]
-            low[column] = value if row == 0 else min(low[column], value)
-            high[column] = value if row == 0 else max(high[column], value)
+            low[column] = min(low[column], value)
+            high[column] = max(high[column], value)
     return low, high
 
 
@@ -73,19 +75,21 @@ def radix_of(low: Sequence[int], high: Sequence[int], margin: Sequence[int]) -> 
 @compiled
 def sort_keys(keys: Array) -> tuple[Array, Array]:
     """The keys in ascending order and the rows they come from, by a radix sort; equal keys keep the order of rows."""
-    greatest = np.int64(0)
-    for key in keys:
-        greatest = max(greatest, key)
-    rows = np.arange(len(keys)).astype(np.int32)
-    spare_keys, spare_rows = np.empty_like(keys), np.empty_like(rows)
-    here, shift = keys.copy(), np.int64(0)
+    count, greatest = len(keys), np.int64(0)
+    here, spare_keys = np.empty(count, np.int64), np.empty(count, np.int64)
+    rows, spare_rows = np.empty(count, np.int32), np.empty(count, np.int32)
+    for row in range(count):
+        here[row], rows[row] = keys[row], row
+        greatest = max(greatest, keys[row])
+    ends, shift = np.empty((1 << DIGIT) + 1, np.int64), np.int64(0)
     while shift < 63 and greatest >> shift:  # a shift by 64 or more is not defined
-        ends = np.zeros((1 << DIGIT) + 1, np.int64)
+        for digit in range(len(ends)):
+            ends[digit] = 0
         for key in here:
             ends[((key >> shift) & ((1 << DIGIT) - 1)) + 1] += 1
         for digit in range(1 << DIGIT):
             ends[digit + 1] += ends[digit]
-        for i in range(len(here)):
+        for i in range(count):
             digit = (here[i] >> shift) & ((1 << DIGIT) - 1)
             spare_keys[ends[digit]], spare_rows[ends[digit]] = here[i], rows[i]
             ends[digit] += 1
@@ -111,7 +115,7 @@ def ranked(coordinates: Array, margin: Sequence[int]) -> tuple[Array, Array, Arr
 @compiled
 def distinct(keys: Array) -> Array:
     """The distinct keys among ascending keys."""
-    found, count = np.empty_like(keys), 0
+    found, count = np.empty(len(keys), np.int64), 0
     for i in range(len(keys)):
         if i == 0 or keys[i] != keys[i - 1]:
             found[count] = keys[i]

@@ -16,8 +16,20 @@ from torch import Tensor
 
 from sscn_triton.common.numba_cache import fingerprint
 from sscn_triton.ops.checks import HEAD
-from sscn_triton.ops.cpu import jobs
-from sscn_triton.ops.cpu.jobs import REAL, Step, array_at, inlined, inner, job, layout, run
+from sscn_triton.ops.cpu import jobs, periods
+from sscn_triton.ops.cpu.jobs import (
+    NO_MEMORY,
+    REAL,
+    Step,
+    array_at,
+    claim,
+    is_missing,
+    job,
+    layout,
+    release,
+    run,
+)
+from sscn_triton.ops.cpu.periods import fold, repeat, repeat_norm, set_to_zero
 from sscn_triton.ops.norm import Norm
 
 Array = np.ndarray
@@ -27,46 +39,6 @@ PERIOD = 512  # approximate length of the inner loops
 
 # LLVM compares a few addresses before it runs a vectorised loop. It does not vectorise a loop with more arrays, so the
 # loops below use few arrays each.
-
-
-@inner
-def _repeat(values: Array, otherwise: float, into: Array) -> None:
-    """Fill the rows of ``into`` with the values or, if there are none, with the number ``otherwise``."""
-    for row in range(into.shape[0]):
-        for channel in range(into.shape[1]):
-            into[row, channel] = values[channel] if len(values) else otherwise
-
-
-@inner
-def _fold(sums: Array) -> None:
-    """Add the other rows of `sums` to its first row."""
-    for row in range(1, sums.shape[0]):
-        for channel in range(sums.shape[1]):
-            sums[0, channel] += sums[row, channel]
-
-
-@inlined
-def _tile_moments(x: Array, sums: Array, mean: Array) -> None:
-    """Write each channel's mean over the rows of one tile into `mean`, and its sum of squared deviations into the first
-    row of `sums`. ``x`` contains the rows one after the other."""
-    flat, centre, channels = sums.reshape(-1), mean.reshape(-1), sums.shape[1]
-    rows = len(x) // channels
-    flat[:] = 0
-    for base in range(0, len(x), len(flat)):
-        block = x[base : min(base + len(flat), len(x))]
-        for place in range(len(block)):
-            flat[place] += block[place]
-    _fold(sums)
-    for row in range(mean.shape[0]):
-        for channel in range(channels):
-            mean[row, channel] = sums[0, channel] / rows
-    flat[:] = 0
-    for base in range(0, len(x), len(flat)):
-        block = x[base : min(base + len(flat), len(x))]
-        for place in range(len(block)):
-            distance = block[place] - centre[place]
-            flat[place] += distance * distance
-    _fold(sums)
 
 
 class _Moments(NamedTuple):
@@ -81,25 +53,45 @@ class _Moments(NamedTuple):
 
 @cache
 def _moments_job(kind: torch.dtype) -> Any:
-    sources, real, arguments, head = fingerprint(jobs), REAL[kind], layout(_Moments), HEAD
+    sources, real, item, arguments, head = fingerprint(jobs, periods), REAL[kind], kind.itemsize, layout(_Moments), HEAD
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
         a = array_at(words, (1,), arguments)[0]
-        channels = a.channels
-        x = array_at(a.x, (a.rows * channels,), real)
-        tiles = array_at(a.moments + head * x.itemsize, (a.tile_count, 2 * channels), real)
+        channels, period = a.channels, max(PERIOD // a.channels, 1)
+        length = period * channels
+        tiles = array_at(a.moments + head * item, (a.tile_count, 2 * channels), real)
         if part == 0:
             array_at(a.moments, (1,), real)[0] = TILE
-        repeated = np.empty((2, max(PERIOD // channels, 1), channels), x.dtype)
-        sums, mean = repeated[0], repeated[1]
-        for tile in range(part * len(tiles) // parts, (part + 1) * len(tiles) // parts):
-            low, high = tile * TILE * channels, min((tile + 1) * TILE * channels, len(x))
-            _tile_moments(x[low:high], sums, mean)
+        memory = claim(2 * length * item)
+        if is_missing(memory):
+            a.failed = NO_MEMORY
+            return
+        repeated, flat = array_at(memory, (2, period, channels), real), array_at(memory, (2, length), real)
+        sums, mean = flat[0], flat[1]
+        for tile in range(part * a.tile_count // parts, (part + 1) * a.tile_count // parts):
+            low, high = tile * TILE, min((tile + 1) * TILE, a.rows)
+            set_to_zero(sums)
+            for base in range(low * channels, high * channels, length):
+                block = array_at(a.x + base * item, (min(length, high * channels - base),), real)
+                for place in range(len(block)):
+                    sums[place] += block[place]
+            fold(repeated[0])
+            for row in range(period):
+                for channel in range(channels):
+                    repeated[1, row, channel] = sums[channel] / (high - low)
+            set_to_zero(sums)
+            for base in range(low * channels, high * channels, length):
+                block = array_at(a.x + base * item, (min(length, high * channels - base),), real)
+                for place in range(len(block)):
+                    distance = block[place] - mean[place]
+                    sums[place] += distance * distance
+            fold(repeated[0])
             for channel in range(channels):
-                tiles[tile, channel] = mean[0, channel]
-                tiles[tile, channels + channel] = sums[0, channel]
+                tiles[tile, channel] = mean[channel]
+                tiles[tile, channels + channel] = sums[channel]
+        release(memory)
 
     return work
 
@@ -121,7 +113,13 @@ class _Statistics(NamedTuple):
 @cache
 def _statistics_job(kind: torch.dtype) -> Any:
     """The job that combines the moments of tiles: Chan, Golub and LeVeque, The American Statistician 37 (1983) 242."""
-    sources, real, arguments, head = fingerprint(jobs), REAL[kind], layout(_Statistics), HEAD
+    sources, real, item, arguments, head = (
+        fingerprint(jobs, periods),
+        REAL[kind],
+        kind.itemsize,
+        layout(_Statistics),
+        HEAD,
+    )
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
@@ -129,12 +127,12 @@ def _statistics_job(kind: torch.dtype) -> Any:
         a = array_at(words, (1,), arguments)[0]
         rows, channels = a.rows, a.channels
         mean, variance = array_at(a.mean, (channels,), real), array_at(a.variance, (channels,), real)
-        tiles = array_at(a.moments + head * mean.itemsize, (a.tile_count, 2 * channels), real)
+        tiles = array_at(a.moments + head * item, (a.tile_count, 2 * channels), real)
         running = channels if a.running_mean else 0
         running_mean = array_at(a.running_mean, (running,), real)
         running_var = array_at(a.running_var, (running,), real)
-        mean[:] = 0
-        variance[:] = 0
+        set_to_zero(mean)
+        set_to_zero(variance)
         for tile in range(len(tiles)):
             share = min(TILE, rows - tile * TILE) / rows
             for channel in range(channels):
@@ -150,17 +148,6 @@ def _statistics_job(kind: torch.dtype) -> Any:
             running_var[channel] += a.step * (unbiased - running_var[channel])
 
     return work
-
-
-@inner
-def _norm(repeated: Array, mean: Array, variance: Array, weight: Array, eps: float) -> None:
-    """Fill ``repeated`` with the numbers to normalise by: rows of mean, reciprocal deviation and weight."""
-    _repeat(mean, 0.0, repeated[0])
-    _repeat(variance, 0.0, repeated[1])
-    for row in range(repeated.shape[1]):
-        for channel in range(repeated.shape[2]):
-            repeated[1, row, channel] = 1 / np.sqrt(repeated[1, row, channel] + eps)
-    _repeat(weight, 1.0, repeated[2])
 
 
 class _Normalize(NamedTuple):
@@ -181,36 +168,41 @@ class _Normalize(NamedTuple):
 
 @cache
 def _normalize_job(kind: torch.dtype) -> Any:
-    sources, real, arguments = fingerprint(jobs), REAL[kind], layout(_Normalize)
+    sources, real, item, arguments = fingerprint(jobs, periods), REAL[kind], kind.itemsize, layout(_Normalize)
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
         a = array_at(words, (1,), arguments)[0]
-        rows, channels = a.rows, a.channels
-        x, y = array_at(a.x, (rows * channels,), real), array_at(a.y, (rows * channels,), real)
+        rows, channels, period = a.rows, a.channels, max(PERIOD // a.channels, 1)
+        length = period * channels
         mean, variance = array_at(a.mean, (channels,), real), array_at(a.variance, (channels,), real)
         weight = array_at(a.weight, (channels if a.weight else 0,), real)
         bias = array_at(a.bias, (channels if a.bias else 0,), real)
-        residual = array_at(a.residual, (rows * channels if a.residual else 0,), real)
-        repeated = np.empty((4, max(PERIOD // channels, 1), channels), x.dtype)
-        _norm(repeated, mean, variance, weight, a.eps)
-        _repeat(bias, 0.0, repeated[3])
-        centre, scale, shift = repeated[0].reshape(-1), repeated[1].reshape(-1), repeated[3].reshape(-1)
-        scale *= repeated[2].reshape(-1)
-        leakiness = x.dtype.type(a.leakiness)
+        memory = claim(4 * length * item)
+        if is_missing(memory):
+            a.failed = NO_MEMORY
+            return
+        repeated, flat = array_at(memory, (4, period, channels), real), array_at(memory, (4, length), real)
+        centre, scale, factor, shift = flat[0], flat[1], flat[2], flat[3]
+        repeat_norm(repeated, mean, variance, weight, a.eps)
+        repeat(bias, 0.0, repeated[3])
+        for place in range(length):
+            scale[place] *= factor[place]
+        leakiness = real(a.leakiness)
         low, high = part * rows // parts * channels, (part + 1) * rows // parts * channels
-        for base in range(low, high, len(centre)):
-            top = min(base + len(centre), high)
-            block, result = x[base:top], y[base:top]
+        for base in range(low, high, length):
+            size = min(length, high - base)
+            block, result = array_at(a.x + base * item, (size,), real), array_at(a.y + base * item, (size,), real)
             for place in range(len(block)):
                 result[place] = (block[place] - centre[place]) * scale[place] + shift[place]
-            if len(residual):
-                added = residual[base:top]
+            if a.residual:
+                added = array_at(a.residual + base * item, (size,), real)
                 for place in range(len(block)):
                     result[place] += added[place]
             for place in range(len(block)):
                 result[place] = result[place] * leakiness if result[place] < 0 else result[place]
+        release(memory)
 
     return work
 
@@ -237,47 +229,47 @@ class _Rising(NamedTuple):
 
 @cache
 def _rising_job(kind: torch.dtype) -> Any:
-    sources, real, arguments = fingerprint(jobs), REAL[kind], layout(_Rising)
+    sources, real, item, arguments = fingerprint(jobs, periods), REAL[kind], kind.itemsize, layout(_Rising)
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
         a = array_at(words, (1,), arguments)[0]
-        rows, channels = a.rows, a.channels
-        grad, x = array_at(a.grad, (rows * channels,), real), array_at(a.x, (rows * channels,), real)
+        rows, channels, period = a.rows, a.channels, max(PERIOD // a.channels, 1)
+        length = period * channels
         mean, variance = array_at(a.mean, (channels,), real), array_at(a.variance, (channels,), real)
         weight = array_at(a.weight, (channels if a.weight else 0,), real)
         bias = array_at(a.bias, (channels if a.bias else 0,), real)
-        residual = array_at(a.residual, (rows * channels if a.residual else 0,), real)
-        rising = array_at(a.rising, (rows * channels if a.rising else 0,), real)
-        normalized = array_at(a.normalized, (rows * channels if a.normalized else 0,), real)
         tiles = array_at(a.tiles, (a.tile_count, 2 * channels), real)
-        repeated = np.empty((8, max(PERIOD // channels, 1), channels), x.dtype)
-        _norm(repeated, mean, variance, weight, a.eps)
-        _repeat(bias, 0.0, repeated[3])
-        centre, deviation, scale = repeated[0].reshape(-1), repeated[1].reshape(-1), repeated[2].reshape(-1)
-        shift, distance, value = repeated[3].reshape(-1), repeated[4].reshape(-1), repeated[5].reshape(-1)
-        slopes, products = repeated[6].reshape(-1), repeated[7].reshape(-1)
-        for place in range(len(scale)):
+        memory = claim(8 * length * item)
+        if is_missing(memory):
+            a.failed = NO_MEMORY
+            return
+        repeated, flat = array_at(memory, (8, period, channels), real), array_at(memory, (8, length), real)
+        centre, deviation, scale, shift = flat[0], flat[1], flat[2], flat[3]
+        distance, value, slopes, products = flat[4], flat[5], flat[6], flat[7]
+        repeat_norm(repeated, mean, variance, weight, a.eps)
+        repeat(bias, 0.0, repeated[3])
+        for place in range(length):
             scale[place] *= deviation[place]  # as in `normalize`, so that both take the same rows for negative
-        leakiness = x.dtype.type(a.leakiness)
-        for tile in range(part * len(tiles) // parts, (part + 1) * len(tiles) // parts):
-            low, high = tile * TILE * channels, min((tile + 1) * TILE * channels, len(x))
-            slopes[:] = 0
-            products[:] = 0
-            for base in range(low, high, len(centre)):
-                top = min(base + len(centre), high)
-                block, given = x[base:top], grad[base:top]
+        leakiness = real(a.leakiness)
+        for tile in range(part * a.tile_count // parts, (part + 1) * a.tile_count // parts):
+            low, high = tile * TILE * channels, min((tile + 1) * TILE, rows) * channels
+            set_to_zero(slopes)
+            set_to_zero(products)
+            for base in range(low, high, length):
+                size = min(length, high - base)
+                block, given = array_at(a.x + base * item, (size,), real), array_at(a.grad + base * item, (size,), real)
                 for place in range(len(block)):
                     distance[place] = (block[place] - centre[place]) * deviation[place]
                 for place in range(len(block)):
                     value[place] = (block[place] - centre[place]) * scale[place] + shift[place]
-                if len(residual):
-                    added = residual[base:top]
+                if a.residual:
+                    added = array_at(a.residual + base * item, (size,), real)
                     for place in range(len(block)):
                         value[place] += added[place]
-                if len(normalized):
-                    result = normalized[base:top]
+                if a.normalized:
+                    result = array_at(a.normalized + base * item, (size,), real)
                     for place in range(len(block)):
                         result[place] = value[place] * leakiness if value[place] < 0 else value[place]
                 for place in range(len(block)):
@@ -286,15 +278,16 @@ def _rising_job(kind: torch.dtype) -> Any:
                     slopes[place] += value[place]
                 for place in range(len(block)):
                     products[place] += value[place] * distance[place]
-                if len(rising):
-                    result = rising[base:top]
+                if a.rising:
+                    result = array_at(a.rising + base * item, (size,), real)
                     for place in range(len(block)):
                         result[place] = value[place]
-            _fold(repeated[6])
-            _fold(repeated[7])
+            fold(repeated[6])
+            fold(repeated[7])
             for channel in range(channels):
                 tiles[tile, channel] = slopes[channel]
                 tiles[tile, channels + channel] = products[channel]
+        release(memory)
 
     return work
 
@@ -309,13 +302,13 @@ class _Total(NamedTuple):
 
 @cache
 def _total_job(kind: torch.dtype) -> Any:
-    sources, real, arguments = fingerprint(jobs), REAL[kind], layout(_Total)
+    sources, real, arguments = fingerprint(jobs, periods), REAL[kind], layout(_Total)
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
         a = array_at(words, (1,), arguments)[0]
-        _fold(array_at(a.tiles, (a.tile_count, a.columns), real))
+        fold(array_at(a.tiles, (a.tile_count, a.columns), real))
 
     return work
 
@@ -338,35 +331,40 @@ class _Slope(NamedTuple):
 
 @cache
 def _slope_job(kind: torch.dtype) -> Any:
-    sources, real, arguments = fingerprint(jobs), REAL[kind], layout(_Slope)
+    sources, real, item, arguments = fingerprint(jobs, periods), REAL[kind], kind.itemsize, layout(_Slope)
 
     @job
     def work(words: Any, part: int, parts: int) -> None:
         _ = sources
         a = array_at(words, (1,), arguments)[0]
-        rows, channels = a.rows, a.channels
-        rising, x = array_at(a.rising, (rows * channels,), real), array_at(a.x, (rows * channels,), real)
-        y = array_at(a.y, (rows * channels,), real)
+        rows, channels, period = a.rows, a.channels, max(PERIOD // a.channels, 1)
+        length = period * channels
         mean, variance = array_at(a.mean, (channels,), real), array_at(a.variance, (channels,), real)
         weight = array_at(a.weight, (channels if a.weight else 0,), real)
-        sums = array_at(a.sums, (2 * channels if a.sums else 0,), real)
-        repeated = np.empty((5, max(PERIOD // channels, 1), channels), x.dtype)
-        _norm(repeated, mean, variance, weight, a.eps)
-        _repeat(sums[: len(sums) // 2], 0.0, repeated[3])
-        _repeat(sums[len(sums) // 2 :], 0.0, repeated[4])
-        centre, shift, factor = repeated[0].reshape(-1), repeated[3].reshape(-1), repeated[4].reshape(-1)
-        deviation, scale = repeated[1].reshape(-1), repeated[2].reshape(-1)
-        for place in range(len(centre)):
+        known = channels if a.sums else 0
+        slopes, products = array_at(a.sums, (known,), real), array_at(a.sums + known * item, (known,), real)
+        memory = claim(5 * length * item)
+        if is_missing(memory):
+            a.failed = NO_MEMORY
+            return
+        repeated, flat = array_at(memory, (5, period, channels), real), array_at(memory, (5, length), real)
+        centre, deviation, scale, shift, factor = flat[0], flat[1], flat[2], flat[3], flat[4]
+        repeat_norm(repeated, mean, variance, weight, a.eps)
+        repeat(slopes, 0.0, repeated[3])
+        repeat(products, 0.0, repeated[4])
+        for place in range(length):
             shift[place] /= a.norm_rows
             factor[place] *= deviation[place] / a.norm_rows
             scale[place] *= deviation[place]
         low, high = part * rows // parts * channels, (part + 1) * rows // parts * channels
-        for base in range(low, high, len(centre)):
-            top = min(base + len(centre), high)
-            block, given, result = x[base:top], rising[base:top], y[base:top]
+        for base in range(low, high, length):
+            size = min(length, high - base)
+            block, result = array_at(a.x + base * item, (size,), real), array_at(a.y + base * item, (size,), real)
+            given = array_at(a.rising + base * item, (size,), real)
             for place in range(len(block)):
                 moved = shift[place] + factor[place] * (block[place] - centre[place])
                 result[place] = (given[place] - moved) * scale[place]
+        release(memory)
 
     return work
 

@@ -132,8 +132,10 @@ def _spans(counts: Array) -> Array:
 @compiled
 def _sorted_by(rows: Array, others: Array, spans: Array, row_count: int) -> tuple[Array, Array]:
     """The rules, sorted by ``rows`` within each tap; a tap contains each of ``rows`` at most once."""
-    sorted_rows, sorted_others = np.empty_like(rows), np.empty_like(others)
-    other = np.full(row_count, -1, np.int32)
+    sorted_rows, sorted_others = np.empty(len(rows), np.int32), np.empty(len(rows), np.int32)
+    other = np.empty(row_count, np.int32)
+    for row in range(row_count):
+        other[row] = -1
     for start, stop in spans:
         ascending = True
         for rule in range(start, stop):

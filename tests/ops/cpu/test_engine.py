@@ -125,6 +125,38 @@ def test_a_kernel_reads_every_argument_by_its_name() -> None:
     assert totals.tolist() == [3.5, 0.0]
 
 
+class _Sizes(NamedTuple):
+    size: int
+    places: np.ndarray
+
+
+def test_a_kernel_claims_memory_of_its_own_and_stops_without_it() -> None:
+    arguments, none = jobs.layout(_Sizes), jobs.NO_MEMORY
+
+    @jobs.job
+    def kernel(words: Any, part: int, parts: int) -> None:
+        a = jobs.array_at(words, (1,), arguments)[0]
+        memory = jobs.claim(a.size)
+        if jobs.is_missing(memory):
+            a.failed = none
+            return
+        first, last = (
+            jobs.array_at(memory, (1,), np.int64),
+            jobs.array_at(jobs.beyond(memory, a.size - 8), (1,), np.int64),
+        )
+        first[0], last[0] = 3, 4
+        jobs.array_at(a.places, (2,), np.int64)[0] = first[0] + last[0]
+        jobs.release(memory)
+
+    places = np.zeros(2, np.int64)
+    for size in (16, 1000, 1 << 22):
+        places[:] = 0
+        assert jobs.run((kernel, 0, _Sizes(size, places))) == 0
+        assert places.tolist() == [7, 0]
+    with pytest.raises(MemoryError, match="CPU engine"):
+        jobs.run((kernel, 0, _Sizes(1 << 60, places)))
+
+
 class _Marks(NamedTuple):
     marks: np.ndarray
     step: int
@@ -277,9 +309,30 @@ def test_tiles_fit_the_registers() -> None:
         assert rows >= 1
         assert (rows + 1) * vectors + 1 <= microkernel.REGISTERS
         assert (microkernel.outer_rows(vectors) + 1) * vectors + 1 <= microkernel.REGISTERS
-    for tile in ("product", "outer"):
-        compiled = {getattr(products, f"_{tile}{vectors}") for vectors in range(1, 6)}
-        assert len(compiled) == microkernel.MAX_VECTORS
+
+
+@pytest.mark.parametrize("write", [microkernel.write_product_strips, microkernel.write_outer_strips])
+def test_strips_that_are_the_same_are_compiled_once(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on machines whose vectors are no wider than the narrow ones."""
+    monkeypatch.setattr(microkernel, "STRIPS", ((1, 0), (1, 16), (1, 16), (2, 16)))
+
+    @jobs.cfunc(jobs.JOB)
+    def kernel(words: Any, part: int, parts: int) -> None:
+        write(jobs.array_at(words, (4,), np.int64), np.float32)
+
+    addresses = np.zeros(4, np.int64)
+    kernel.ctypes(addresses.ctypes.data, 0, 1)
+    assert addresses.all()
+    assert [address == addresses[1] for address in addresses] == [False, True, True, False]
+
+
+@pytest.mark.parametrize("itemsize", [4, 8])
+def test_a_strip_that_is_chosen_is_compiled_and_as_wide_as_its_tile(itemsize: int) -> None:
+    for channels in range(1, 200):
+        place, width = products._strip.py_func(channels, itemsize)
+        vectors, nbytes = microkernel.STRIPS[place]
+        assert 1 <= width <= channels
+        assert width == max(1, vectors * nbytes // itemsize)
 
 
 def test_a_weight_gradient_summed_in_segments_keeps_its_precision() -> None:
