@@ -32,6 +32,14 @@ ENGINES: dict[str, Engines] = {}
 ON_CPU: dict[str, Callable[..., Any]] = {}
 """The engine that every operator runs on CPU tensors: `Engines.cpu`, or what `sscn_triton.ops.triton.interpreted` puts
 in its place."""
+_NUMBERS = {
+    "int": (int,),
+    "float": (float, int),
+    "bool": (bool,),
+    "Optional[float]": (float, int, type(None)),
+    "Optional[ScalarType]": (torch.dtype, type(None)),
+}
+"""The types that the engines take without PyTorch's conversions, by the type in an operator's schema."""
 _BEYOND = torch._C._after_ADInplaceOrView_keyset.raw_repr()
 _PLAIN = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU).raw_repr()
 """The dispatch keys of plain CPU tensors among those that come after autograd and version counters (`_BEYOND`)."""
@@ -165,12 +173,21 @@ def _direct(overload: Any, record: Callable[..., Any], mutates: tuple[str, ...])
     defaults, written = _defaults(overload), _places(overload, mutates)
     tensors = [place for place, one in enumerate(overload._schema.arguments) if "Tensor" in str(one.type)]
     find, count = itemgetter(*tensors, tensors[0]), len(defaults)  # the first twice, so that a single one is a tuple
+    numbers = {place: _NUMBERS.get(str(one.real_type)) for place, one in enumerate(overload._schema.arguments)}
+    allowed = {place: kinds for place, kinds in numbers.items() if kinds is not None}
+    read = itemgetter(*allowed, tensors[0]) if allowed else find
+    known: set[tuple[type, ...]] = set()  # kinds of numbers and of the first tensor that the engine has seen
 
     def call(*arguments: Any) -> Any:
         if torch.compiler.is_compiling():
             return overload(*arguments)
         if len(arguments) < count:
             arguments = (*arguments, *defaults[len(arguments) :])
+        kinds = tuple(map(type, read(arguments)))
+        if kinds not in known:
+            if not all(kind in fit for kind, fit in zip(kinds, allowed.values(), strict=False)):
+                return overload(*arguments)  # its error names the argument, even if there is nothing to compute
+            known.add(kinds)
         if not plain(find(arguments)):
             return overload(*arguments)
         try:
@@ -178,7 +195,7 @@ def _direct(overload: Any, record: Callable[..., Any], mutates: tuple[str, ...])
                 return record(*arguments, None)
             _count_versions(written, arguments)
             return ON_CPU[name](*arguments)
-        except struct.error:  # a number that is none: the dispatcher's error names the argument
+        except struct.error:  # an integer of more than 64 bits
             return overload(*arguments)
 
     return call

@@ -14,7 +14,9 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sscn_triton import functional, nn
-from sscn_triton.ops.convolution import convolution
+from sscn_triton.ops.convolution import convolution, weight_gradient
+from sscn_triton.ops.fused import fused_convolution
+from sscn_triton.ops.normalization import moments, normalize, slope, statistics
 from sscn_triton.ops.registration import direct
 from tests.support.clouds import random_cloud
 
@@ -148,7 +150,35 @@ def test_a_training_step_of_a_chain_dispatches_no_operator(dispatched: list[str]
     assert network[0].running_mean._version == before + 1
 
 
-def test_a_number_of_a_wrong_kind_is_named() -> None:
-    features, *_ = given()
-    with pytest.raises(RuntimeError, match="type 'float' for argument 'eps'"):
-        functional.batch_norm(features, None, None, None, None, True, 0.1, "small")  # type: ignore[arg-type]
+NORM = (None, None, None, None, 1e-5, 1.0, False)
+RUNS = (None, None, None, 0.1)
+NUMBERS: dict[str, Callable[[Any], Any]] = {
+    "eps": lambda x: functional.batch_norm(x, None, None, None, None, True, 0.1, "small"),  # type: ignore[arg-type]
+    "leakiness": lambda x: functional.batch_norm(x, None, None, None, None, True, 0.1, 1e-5, "none"),  # type: ignore[arg-type]
+    "momentum": lambda x: functional.batch_norm(x, None, None, None, None, True, "slow", 1e-5),  # type: ignore[arg-type]
+    "output_count": lambda x: direct(convolution)(x, torch.ones(1, 1, 4, 2), no_rules(), "all"),
+    "groups": lambda x: direct(weight_gradient)(x, x, no_rules(), "one"),
+    "with_moments": lambda x: direct(fused_convolution)(
+        x, torch.ones(1, 1, 4, 2), no_rules(), len(x), None, None, *NORM, "no"
+    ),
+    "dtype": lambda x: direct(weight_gradient)(x, x, no_rules(), 1, "float32"),
+    "moving": lambda x: direct(normalize)(x, *[torch.ones(4)] * 2, None, None, None, 1e-5, 1.0, "yes"),
+    "count": lambda x: direct(slope)(x, x, *[torch.ones(4)] * 2, None, None, None, None, "all", 1e-5, 1.0),
+    "rows": lambda x: direct(statistics)(direct(moments)(x), "all", 4, *RUNS),
+    "channels": lambda x: direct(statistics)(direct(moments)(x), len(x), "all", *RUNS),
+}
+"""Calls with a wrong kind of number, by its name."""
+
+
+def no_rules() -> list[torch.Tensor]:
+    rows = torch.zeros(0, dtype=torch.int32)
+    return [rows, rows, torch.zeros(1, 2, dtype=torch.int64)]
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_of_a_wrong_kind_is_named_also_where_nothing_is_computed(name: str, rows: int) -> None:
+    with pytest.raises(RuntimeError, match=f"for argument '{name}'"):
+        NUMBERS[name](torch.ones(rows, 4))
+    with pytest.raises(RuntimeError, match=f"for argument '{name}'"):
+        NUMBERS[name](torch.ones(rows, 4, requires_grad=True))
