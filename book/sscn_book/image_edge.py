@@ -6,15 +6,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from scipy import stats
+
 from sscn_book.records import newest
 from sscn_book.tables import shown
 from sscn_triton.common.table import Table
 from sscn_triton.common.units import percent
 from sscn_triton.study import published as slides
+from sscn_triton.study.analysis.progress import LEVEL
 
 PATTERN = "*-image-edge.json"
-SURE = 1.96
-"""Half an interval of 95 %, in standard errors of a mean over many events."""
 
 
 def text(results: Path) -> str:
@@ -69,21 +70,22 @@ def _by_cause(scores: dict[str, Any]) -> dict[str, int]:
 
 def verdict(record: dict[str, Any]) -> str:
     """What the gain means for the mistakes, and what it leaves of the distance from the slides' accuracy."""
-    mean, error, _ = record["gain"]["nonzero"]
+    mean, error, events = record["gain"]["nonzero"]
     alone, whole = (record[seen]["nonzero_accuracy"] for seen in ("window", "whole"))
-    low, high = mean - SURE * error, mean + SURE * error
+    half = float(stats.t.ppf((1 + LEVEL) / 2, events - 1)) * error
+    low, high = mean - half, mean + half
     told = "What the window cuts off changes the accuracy of this network by no more than chance"
     if low > 0:
         told = f"Seeing what the window cuts off mends {percent(mean / (1 - alone), 0)} of the mistakes"
     elif high < 0:
         told = "This network makes more mistakes when it sees what the window cuts off"
-    told += f": the gain is {100 * mean:+.2f} points ({100 * low:+.2f} to {100 * high:+.2f} at 95 %). "
+    told += f": the gain is {100 * mean:+.2f} points ({100 * low:+.2f} to {100 * high:+.2f} at {percent(LEVEL, 0)}). "
     window, size = record["setting"]["window"], record["setting"]["whole"]
     theirs = {n.size: n for n in slides.NETWORKS if n.name == "sparse"}.get(window)
     if theirs is not None:
         told += f"From the whole image, {percent(1 - whole)} of the voxels are wrong; the slides report "
         told += f"{percent(1 - theirs.nonzero_accuracy)} for their images of {window} px, which have edges, too. "
         if alone < theirs.nonzero_accuracy:
-            part = "less than" if whole < theirs.nonzero_accuracy else "at least"
-            told += f"Seeing the whole image gains {part} the distance from the slides' accuracy. "
+            closes = "does not close" if whole < theirs.nonzero_accuracy else "closes"
+            told += f"Seeing the whole image {closes} the distance from the slides' accuracy. "
     return f"{told}A network that was trained on images of {size} px could gain more."
