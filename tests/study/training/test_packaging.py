@@ -77,7 +77,7 @@ def test_the_packaged_network_is_that_of_its_record(name: str) -> None:
 
 
 def test_half_precision_changes_one_label_in_a_thousand_at_most(pilarnet_file: Path) -> None:
-    """The record counts the labels that the weights in full precision gave. Seven of 27,382 voxels differed when the
+    """The record counts the labels that the weights in full precision gave. Eight of 27,382 voxels differed when the
     network was packaged."""
     network = SparseUResNet.from_pretrained(NAME)
     counts = np.zeros((5, 5), int)
