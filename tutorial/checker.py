@@ -246,7 +246,9 @@ def explain_numbers(wanted: Sequence[float], got: Any, by_hand: bool = False) ->
 def in_other_unit(right: float, given: float) -> str:
     """Say that a share is wanted, or percentage points, if the other was given."""
     percent = abs(given - 100 * right) <= 100 * tolerance(right)
-    if isinstance(right, Share) and (not 0 <= given <= 1 or (percent and given)):
+    if isinstance(right, Share) and given < 0:
+        return ": give a share between 0 and 1"
+    if isinstance(right, Share) and (given > 1 or (percent and given)):
         return ": give a share between 0 and 1, not a percentage"
     if isinstance(right, Points) and abs(100 * given - right) <= tolerance(right):
         return ": give percentage points, 1 for one hundredth"

@@ -34,7 +34,7 @@ def by_conventions(results: Path) -> str:
     name, record = found
     counted, whole = (record[read]["voxel_metrics"] for read in ("counted", "all"))
     seeds = ", ".join(str(one["seed"]) for one in record["simulations"])
-    where = f"`{record['data']}`" + (f" (simulated, seed {seeds})" if seeds else "")
+    where = f"`{record['data']}`" + (f" (simulated, seed{'s' if ',' in seeds else ''} {seeds})" if seeds else "")
     judged = f"{record['counted']['events']:,} events of {where} that have at least {PILARNET_POINTS:,} points"
     means = [(one["mean_f1"], one["mean_iou"], sum(f1 == f1 for f1 in one["f1"])) for one in (counted, whole)]
     return "\n\n".join([

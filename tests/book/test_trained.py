@@ -182,4 +182,5 @@ def test_the_scores_by_pilarnet_conventions_leave_out_classes_without_voxels(tmp
     assert "It has not seen these events." in page(record | {"checkpoint": "lartpc-192"})
     assert "may have learnt from some" in page(record | {"checkpoint": "lartpc-192", "simulations": [{"seed": 1001}]})
     assert "seen" not in page(record | {"checkpoint": "lartpc-192", "simulations": []})
+    assert "(simulated, seeds 900, 901)" in page(record | {"simulations": [{"seed": 900}, {"seed": 901}]})
     assert "LED" not in found

@@ -219,6 +219,13 @@ def test_a_share_in_percent_and_points_in_hundredths_are_named(exercise, capsys)
             assert f": give {hint}\n" in capsys.readouterr().out or given == right
 
 
+def test_a_negative_share_is_not_called_a_percentage(capsys):
+    from checker import Share, check_numbers
+
+    check_numbers(lambda: (-0.25,), (Share(0.25),))
+    assert "-0.25, is too small: give a share between 0 and 1\n" in capsys.readouterr().out
+
+
 def test_truth_values_may_be_given_as_1_and_0(capsys):
     question = next(e for e in EXERCISES if (e.notebook, e.function) == ("14_uresnet", "guessed"))
     for given in ((True, False), (1, 0), [np.True_, np.False_], (1.0, 0.0), np.array([True, False])):

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sscn_triton.common.errors import first_line
 from sscn_triton.common.files import check_new, write_whole
 from sscn_triton.common.tensors import check_tensors
 from sscn_triton.models.pretrained import CONFIG, WEIGHTS, Stored, read_folder, write_folder
@@ -88,12 +89,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         stored = read_folder(options.folder)
         record = json.loads(options.record.read_text(encoding="utf-8"))
-        if not belongs(stored.about, record, options.record.stem):
+        try:
+            card = model_card(options.folder.resolve().name, record, stored)
+            same = belongs(stored.about, record, options.record.stem)
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            what = f"{type(error).__name__}: {first_line(error, 80)}"
+            raise ValueError(f"{options.record}: not a record of a training in stages ({what})") from error
+        if not same:
             raise ValueError(
                 f"{options.folder}: belongs to the record {stored.about.get('record')} of another network than that of "
                 f"{options.record}"
             )
-        card = model_card(options.folder.resolve().name, record, stored)
         write_whole(options.folder / CARD, card, overwrite=True)
     except (ValueError, OSError) as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)

@@ -181,6 +181,16 @@ def test_the_command_writes_the_model_card_again(
     other.write_text(record.read_text())
     assert packaging.main([str(other), str(folder)]) == 2
     assert f"{folder}: belongs to the record {record.stem} of another network than" in capsys.readouterr().err
+    older = json.loads(record.read_text())
+    older["stages"][-1]["passes"] -= 1
+    (tmp_path / record.name).write_text(json.dumps(older))  # another training had the same name
+    assert packaging.main([str(tmp_path / record.name), str(folder)]) == 2
+    assert "of another network than" in capsys.readouterr().err
+    for damaged in ([], {}, older | {"stages": []}, older | {"scores": [{}]}, older | {"network": None}):
+        other.write_text(json.dumps(damaged))
+        assert packaging.main([str(other), str(folder)]) == 2
+        assert f"{other}: not a record of a training in stages (" in capsys.readouterr().err
+    assert (folder / "README.md").read_text() == whole
 
 
 def test_every_option_for_a_checkpoint_says_what_it_accepts() -> None:
