@@ -22,6 +22,7 @@ from sscn_triton.lartpc import (
 )
 
 h5py = pytest.importorskip("h5py")
+from tests.support import forks  # noqa: E402
 from tests.support.events.files import public_rows, random_event, same_event, write_pilarnet  # noqa: E402
 
 
@@ -332,14 +333,15 @@ def _energies(events: PilarnetEvents) -> list[float]:
     return [float(event.energy.sum()) for event in events]
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_many_processes_read_one_file(written: Path, method: str) -> None:
-    """Forked processes inherit the open file; spawned ones get a pickled path."""
-    if method not in multiprocessing.get_all_start_methods():
-        pytest.skip(f"{method} is not to be had here")
+@pytest.mark.parametrize("inherited", [True, False])
+def test_many_processes_read_one_file(written: Path, inherited: bool) -> None:
+    """Processes forked from this one inherit the open file; others get a pickled path."""
+    if inherited and "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("fork is not to be had here")
+    context = multiprocessing.get_context("fork") if inherited else forks.context()
     events = open_events(written)
     expected = _energies(events)
-    with multiprocessing.get_context(method).Pool(2) as pool:
+    with context.Pool(2) as pool:
         assert pool.map(_energies, [events] * 4) == [expected] * 4
     assert _energies(pickle.loads(pickle.dumps(events))) == expected
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from sscn_triton.lartpc.simulation.cascade import follow
 from sscn_triton.lartpc.simulation.imaging import SMEARING, THRESHOLD, make_image
 from sscn_triton.lartpc.simulation.random_stream import new_rng, normal, uniform
 from sscn_triton.lartpc.simulation.world import DEPOSIT
+from tests.support import forks
 
 KINETIC = np.array([50.0, 100.0, 200.0, 500.0, 1000.0])
 MUON_RANGES, MUON_LOSSES = [10.8, 30.4, 76.1, 217, 442], [2.94, 2.33, 2.12, 2.16, 2.30]
@@ -231,7 +231,7 @@ def test_the_same_seed_and_index_give_the_same_event(size: int) -> None:
 
 def test_workers_and_order_do_not_change_events() -> None:
     alone = [digest_of(index) for index in range(6)]
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
+    with forks.context().Pool(2) as pool:  # they share no memory with this process
         assert pool.map(digest_of, [5, 4, 3, 2, 1, 0], chunksize=1) == alone[::-1]
 
 
