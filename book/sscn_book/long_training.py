@@ -76,10 +76,10 @@ def sentence(record: dict[str, Any]) -> str:
     network, judged = record["network"], record["scores"][0]
     name, share = constant_answer(record["classes"], judged["class_share"])
     events = training_events(record)
-    number = "" if events is None else f"{events:,} "
+    number = "" if events is None else f" ({events:,} different ones)"
     return (
         f"The study's sparse network ({network['filters']} filters, depth {network['depth']}, {record['parameters']:,} "
-        f"parameters) has seen {number}simulated events of 192 px {record['passes']:,} times in total, in "
+        f"parameters) has seen {record['passes']:,} simulated events of 192 px{number} in "
         f"{record['seconds'] / 3600:.1f} hours. It labels {percent(judged['nonzero_accuracy'])} of the nonzero voxels "
         f"of {judged['events']:,} held-out events (the mean over events); the answer {name} for every voxel would "
         f"label {percent(share)}."

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from sscn_triton.common.units import percent
+from sscn_triton.study.training.model_card import training_events
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "book"))
@@ -27,7 +28,10 @@ def test_the_long_training_is_shown_with_its_numbers(path):
     shown = long_training.text(RESULTS)
     for score in record["scores"]:
         assert percent(score["nonzero_accuracy"]).replace(" ", "\N{NO-BREAK SPACE}") in shown
-    assert f"{record['passes']:,}" in shown
+    events = training_events(record)
+    assert f"has seen {record['passes']:,} simulated events of 192 px ({events:,} different ones) in " in shown
+    unknown = record | {"stages": [stage | {"trained_on": None} for stage in record["stages"]]}
+    assert f"{record['passes']:,} simulated events of 192 px in " in long_training.sentence(unknown)
     assert shown.count("<svg") == 1
 
 
