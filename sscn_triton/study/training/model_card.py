@@ -153,11 +153,12 @@ def _training(record: dict[str, Any], version: str) -> str:
     seeds = ", ".join(str(one["seed"]) for one in record["simulations"])
     made = f" that `sscn simulate` made (seeds {seeds})" if seeds else ""
     start = record["stages"][0]["options"].get("seed", 0)
+    machine, hours = record["machine"], record["seconds"] / 3600
     return (
-        f"On {events}{made}, seen {record['passes']:,} times in total in {record['seconds'] / 3600:.1f} "
-        f"hours; seed {start} of `sscn train`; sscn {version}, torch {record['machine']['torch']}, "
-        f"{record['machine']['processor']}, {record['date'][:10]}. The loss is cross-entropy, the optimiser Adam; "
-        "images are rotated and mirrored by a random symmetry of the cube and moved by up to `shift` voxels."
+        f"On {events}{made}; counting repeats, the network saw {record['passes']:,} events in "
+        f"{hours:.1f} hours. Seed {start} of `sscn train`; sscn {version}, torch {machine['torch']}, "
+        f"{machine['processor']}, {record['date'][:10]}. The loss is cross-entropy, the optimiser Adam; images are "
+        "rotated and mirrored by a random symmetry of the cube and moved by up to `shift` voxels."
     )
 
 

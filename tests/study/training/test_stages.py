@@ -90,7 +90,7 @@ def test_the_network_in_half_precision_predicts_nearly_the_same(stages: list[Pat
     one, other = load_checkpoint(whole), load_checkpoint(half)
     for name in ("network", "step", "samples", "classes", "energy_unit", "data", "sscn"):
         assert as_plain(getattr(one, name)) == as_plain(getattr(other, name)), name
-    assert "14 times in total" in (half / "README.md").read_text()
+    assert "the network saw 14 events in" in (half / "README.md").read_text()
     assert training_options(other, half).schedule == "decay"
     assert training_options(other, half).data is None  # a path of this machine
     batch = as_batch([simulate(2, 0, size=16, minimum_voxels=20)])
