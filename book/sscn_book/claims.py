@@ -28,8 +28,8 @@ SEEDS = 3
 CLOSE = 1.15
 """Factor within which two costs count as agreeing."""
 SUBJECTS = (
-    "the accuracy of the sparse network", "the accuracies by class", "sparse against dense", "the cost of the sparse "
-    "network", "the cost of the dense network", "the growth of the costs", "Michel electrons",
+    "the accuracy of the sparse network", "the accuracies by class", "sparse against dense", "the memory of the "
+    "sparse network", "the memory of the dense network", "the growth of the costs", "Michel electrons",
 )  # fmt: skip
 """What the claims are about, in their order."""
 HOLD = ("reached", "confirmed", "memory agrees")
@@ -195,7 +195,7 @@ def _cost(record: Mapping[str, Any] | None, kind: str, name: str) -> list[str]:
                 if close
                 else f"{ratio:.2g} times the slides' memory; they do not say what it contains"
             )
-            return [claim, evidence, f"memory {verdict}; times of a CPU and of a GPU do not compare"]
+            return [claim, evidence, f"memory {verdict}; a CPU's times cannot be compared with a GPU's"]
     return [claim, f"not measured at {SIZE} px", "open"]
 
 
@@ -208,10 +208,10 @@ def _growth(record: Mapping[str, Any] | None) -> list[str]:
         if fit["ndim"] == 3 and fit["measure"] == "forward_seconds" and fit["against"] == "size" and fit["points"] > 2:
             name = {"sparse": "sparse", "matched": "dense twin", "study": "dense network of 2018"}[fit["kind"]]
             error = "" if fit["error"] is None or fit["error"] != fit["error"] else f" ± {fit['error']:.2f}"
-            told.append(f"{name}: exponent {fit['exponent']:.2f}{error} of {fit['points']} sizes")
+            told.append(f"{name}: exponent {fit['exponent']:.2f}{error} from {fit['points']} sizes")
             if fit["kind"] != "sparse" and fit["odds"] is not None:
-                laws.add("power" if fit["odds"] > 0 else "exponential")
-    evidence = "forward time in the image's edge, 3D; " + ("; ".join(told) or "too few sizes")
+                laws.add("a power law" if fit["odds"] > 0 else "an exponential")
+    evidence = "forward time as a power of the image's edge, 3D; " + ("; ".join(told) or "too few sizes")
     verdict = f"dense: {laws.pop()}" if len(laws) == 1 else "dense: open, too few sizes in 3D"
     return [claim, evidence, f"{verdict}; see [How costs grow](scaling.md)"]
 

@@ -80,9 +80,9 @@ def sentence(record: dict[str, Any]) -> str:
     return (
         f"The study's sparse network ({network['filters']} filters, depth {network['depth']}, {record['parameters']:,} "
         f"parameters) has seen {record['passes']:,} simulated events of 192 px{number} in "
-        f"{record['seconds'] / 3600:.1f} hours. It labels {percent(judged['nonzero_accuracy'])} of the nonzero voxels "
-        f"of {judged['events']:,} held-out events (the mean over events); the answer {name} for every voxel would "
-        f"label {percent(share)}."
+        f"{record['seconds'] / 3600:.1f} hours. It correctly labels {percent(judged['nonzero_accuracy'])} of the "
+        f"nonzero voxels of {judged['events']:,} held-out events (the mean over events); labelling every voxel {name} "
+        f"would be right for {percent(share)}."
     )
 
 

@@ -36,7 +36,7 @@ def text(results: Path) -> str:
         "By the labels of the slides:",
         shown(report.accuracy_rows(record, "slides")),
         report.verdict(record, "slides"),
-        "By attached labels, applied to truth and answer:",
+        "By attached labels, applied to the truth and to the predictions:",
         shown(report.accuracy_rows(record, "attached")),
         report.verdict(record, "attached"),
         "Michel electrons, found as in the paper:",

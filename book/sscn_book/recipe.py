@@ -29,8 +29,9 @@ def text(results: Path) -> str:
         f"{setting['held_out_events']:,} events of another seed. The basic recipe: {recipe['filters']} filters, depth "
         f"{recipe['depth']}, batches of {recipe['batch']}, a one-cycle schedule up to a learning rate of "
         f"{recipe['learning_rate']:g}, class weights `{recipe['class_weights']}`, random symmetries of the cube, and "
-        f"shifts by up to {recipe['shift']} voxels. Every other recipe differs in one point. Of the recipes that say "
-        "*equal time*, the numbers of events were chosen so that they take about as long.",
+        f"shifts by up to {recipe['shift']} voxels. Every other recipe differs in one point. For a recipe marked "
+        "*equal time*, the number of events was chosen beforehand so that it should take about as long as the basic "
+        "one; the table shows how long it took.",
         shown(report.recipe_rows(record)),
         "Points: difference from the mean of the basic recipe. Training: the last tenth of the steps. Classes: held "
         "out, means over events. CPU minutes include the evaluation.",

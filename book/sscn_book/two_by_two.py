@@ -76,8 +76,8 @@ def measured(record: dict[str, Any]) -> list[str]:
     return [
         shown(report.accuracy_rows(record)),
         "Accuracy is the nonzero accuracy of the slides, the mean over events. Training: the last tenth of the steps. "
-        f"Training and held out: {over}; classes: likewise, held out, statistics of the batch; CPU minutes: of a "
-        "training, median over seeds. Held-out crops are "
+        f"Training and held out: {over}; classes: the same, for held-out crops and statistics of the batch; CPU "
+        "minutes: of one training, median over seeds. Held-out crops are "
         "judged twice. Statistics of the batch: the norms "
         f"take them from the {record['setting']['images']} crops that are read together, as in training; the dense "
         "network of 2018 always worked like this. Running statistics: means over training batches, one crop at a time, "
@@ -124,8 +124,9 @@ def what(record: dict[str, Any]) -> str:
     return (
         f"Each network has {s['filters']} filters and depth {s['depth']}, with {s['repetitions']} residual block per "
         f"side of a level, and learns for {s['steps']:,} steps of {s['images']} crops of {s['size']} px of "
-        f"{s['events']:,} simulated events; one crop each of {s['judging']} other events judges it. The events are "
-        "projected to one plane of wires, because a dense step in three dimensions takes several times as long and the "
-        f"networks would hardly learn in the available time. {percent(factors.active_share(record))} of the pixels of "
-        "these crops are active. The loss of these networks is over active voxels only, as in the study."
+        f"{s['events']:,} simulated events; it is judged on one crop of each of {s['judging']} other events. The "
+        "events are projected to one plane of wires, because a dense step in three dimensions takes several times as "
+        "long and the networks would hardly learn in the available time. "
+        f"{percent(factors.active_share(record))} of the pixels of these crops are active. "
+        "The loss of these networks is over active voxels only, as in the study."
     ) + (fifth if factors.rates(record, factors.BACKGROUND) else "")

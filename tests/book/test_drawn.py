@@ -101,9 +101,9 @@ def test_the_answer_counts_the_claims_that_hold():
     held = ["reached", "reached", "confirmed for the dense twin", "memory agrees, if", "memory agrees, if"]
     assert claims.answer([*held, "confirmed", "reached"]).startswith("**Is the study replicated?** Yes. ")
     mixed = ["not reached: 2.8 times", "reached for no class", "not confirmed for", "memory 0.47", "memory agrees"]
-    said = claims.answer([*mixed, "dense: power; see", "efficiency reached, purity not reached"])
-    assert "Not as a whole. Of its 7 claims, 1 holds here (the cost of the dense network), 2 do not hold here (" in said
-    assert "and 4 hold in part or are open (sparse against dense, the cost of the sparse network, the growth" in said
+    said = claims.answer([*mixed, "dense: a power law; see", "efficiency reached, purity not reached"])
+    assert "Not as a whole. Of its 7 claims, 1 holds here (the memory of the dense network), 2 do not hold" in said
+    assert "and 4 hold in part or are open (sparse against dense, the memory of the sparse network, the growth" in said
     failed = claims.answer(["not reached", "reached for delta", "refuted", *["open"] * 4])
     assert "0 hold here, 2 do not hold here (the accuracy of the sparse network, sparse against dense), and 5" in failed
 

@@ -351,4 +351,4 @@ def test_the_waste_quoted_for_events_of_pilarnet_is_theirs(pilarnet_file):
             wastes.append(round(100 * (1 - book.number_of_rules / (32 * taps))))
     text = " ".join(cell.source for cell in nbformat.read(TUTORIAL / "13_tiles.ipynb", as_version=4).cells)
     ranges = [f"{min(wastes)} to {max(wastes)} %" for wastes in (before, after)]
-    assert f"tiles of 32 rows waste {ranges[0]} as read, and {ranges[1]} sorted" in text
+    assert f"tiles of 32 rows waste {ranges[0]} in the order of the file, and {ranges[1]} when sorted" in text

@@ -102,7 +102,7 @@ def sentences(record: dict[str, Any]) -> list[str]:
         f"The networks trained on the same {size} px crops for {seconds(sparse['training_seconds'])} (sparse), "
         f"{seconds(dense['training_seconds'])} (dense) and {seconds(large['training_seconds'])} (dense of 2018). Of "
         f"the nonzero voxels of held-out crops, the sparse network labels {accuracies[0]} correctly, its dense twin "
-        f"{accuracies[1]} and the dense network of 2018 {accuracies[2]}; the answer {best} for every voxel would be "
+        f"{accuracies[1]} and the dense network of 2018 {accuracies[2]}; labelling every voxel {best} would be "
         f"right for {percent(share)}.",
         f"A training step takes {seconds(sparse['step_seconds'])} (sparse), {seconds(dense['step_seconds'])} (dense, "
         f"{dense['step_seconds'] / sparse['step_seconds']:.1f} times as long) and {seconds(large['step_seconds'])} "

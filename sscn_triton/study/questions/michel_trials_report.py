@@ -142,7 +142,7 @@ def verdict(record: Record, definition: str = "slides") -> str:
     if number == 1:
         return f"{told} One training of the control does not show which differences are chance."
     listed = "; ".join(beyond(record, definition))
-    return f"{told} Differences beyond the limits, which every class has: {listed or 'none'}."
+    return f"{told} Every class has such a limit; the differences beyond their limits: {listed or 'none'}."
 
 
 def limits(record: Record) -> str:
@@ -151,12 +151,12 @@ def limits(record: Record) -> str:
     share, number = one["identification_efficiency"], one["true"]
     error = f"{100 * math.sqrt(share * (1 - share) / number):.1f} points" if number else "unknown"
     return (
-        f"The efficiencies rest on {number} true Michel electrons: the standard error of that of the control is "
+        f"The efficiencies rest on {number} true Michel electrons: the standard error of the control's efficiency is "
         f"{error} (binomial; all networks are judged on the same events). Every training but the control was done "
-        "once. The trainings of the control start from the same weights and see the same events, so they differ in "
-        "the order of the events, their shifts and their symmetries only, and a few of them show the size of chance "
-        "only roughly; about one in twenty differences exceeds its limit by chance. What changes the result of a short "
-        "last stage need not change that of a whole training."
+        "once. The trainings of the control start from the same weights and see the same events, so they differ "
+        "only in the order of the events, their shifts and their symmetries, and so few of them show the size of "
+        "chance only roughly; about one in twenty differences exceeds its limit by chance. What changes the result of "
+        "a short last stage need not change that of a whole training."
     )
 
 

@@ -226,8 +226,9 @@ def sentence(record: dict[str, Any]) -> str:
             parts.append(
                 f"{name}: {_exponent(f)}{fixed} ({better}, more likely by a factor of {likelier(abs(f['odds']))})"
             )
-    return "Exponents of the time of a training step in the edge of the image, or where stated in active voxels: " + (
-        "; ".join(parts) + "." if parts else "too few points in the available time."
+    return (
+        "Exponents of the time of a training step as a power of the image's edge or, where stated, of active voxels: "
+        + ("; ".join(parts) + "." if parts else "too few points in the available time.")
     )
 
 

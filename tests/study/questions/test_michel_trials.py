@@ -144,8 +144,8 @@ def test_the_verdict_compares_with_the_mean_and_the_spread_of_the_control() -> N
     assert "on average over 2 trainings. One more training of the control would lie within 44.0 and 22.0 points" in said
     assert "better: Michel +18.0 points, all voxels +2.0, MIP loses most (-5.0)" in said
     assert "same: Michel +3.0 points, all voxels" in said
-    assert "no other class loses." in said
-    assert said.endswith("Differences beyond the limits, which every class has: better, MIP -5.0 (limit 0.0).")
+    assert "no other class loses. Every class has such a limit; the differences beyond their limits: " in said
+    assert said.endswith(": better, MIP -5.0 (limit 0.0).")
     del made["cells"][f"{CONTROL}, seed 1"]
     assert report.verdict(made).endswith("does not show which differences are chance.")
 
@@ -159,14 +159,14 @@ def test_the_tables_have_every_training_and_the_best_constant_answer() -> None:
     found = report.michel_rows(made).rows
     assert found[4] == ["better", "slides", "100", "95.0 %", "80.0 %", "70.0 %", "60.0 %", "75.0 %", "71.4 %"]
     assert found[5][3:] == ["95.0 %", "80.0 %", "70.0 %", "60.0 %", "", ""]
-    assert "standard error of that of the control is 3.0 points" in report.limits(made)
+    assert "standard error of the control's efficiency is 3.0 points" in report.limits(made)
 
 
 def test_what_a_record_leaves_undefined_is_shown_as_undefined() -> None:
     made = record(none=cell(0.93, [0.81, 0.85, None], found=None))  # type: ignore[list-item,arg-type]
     assert report.accuracy_rows(made, "slides").rows[2][-1] == report.michel_rows(made).rows[4][3] == "none"
     made["cells"][f"{CONTROL}, seed 0"]["scores"]["michel"] |= {"true": 0, "identification_efficiency": None}
-    assert "0 true Michel electrons: the standard error of that of the control is unknown" in report.limits(made)
+    assert "0 true Michel electrons: the standard error of the control's efficiency is unknown" in report.limits(made)
 
 
 def test_bad_input_gets_one_error(files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
