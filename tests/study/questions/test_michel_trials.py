@@ -112,7 +112,7 @@ def test_a_run_that_was_stopped_continues_with_the_same_start_and_events(
     assert record["start"]["passes"] == 56
     assert Path(out).read_text() == as_json(record) + "\n"
     assert "enriched: Michel" in report.summary_text(record)
-    with pytest.raises(ValueError, match="other values of learnt"):
+    with pytest.raises(ValueError, match="was written with learnt="):
         run(TINY, files[0], files[2], files[2], out)
 
 

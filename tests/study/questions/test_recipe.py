@@ -53,9 +53,9 @@ def test_a_run_that_was_stopped_continues_and_refuses_other_events(
     assert cells["logarithm"]["scores"]["loss"] != cells[f"{BASIC}, seed 0"]["scores"]["loss"]
     assert record["learnt"] != record["judged"]
     assert json.loads(Path(out).read_text()) == json.loads(json.dumps(record))
-    with pytest.raises(ValueError, match="other values of learnt"):
+    with pytest.raises(ValueError, match="was written with learnt="):
         run(TINY, files[1], files[1], out)
-    with pytest.raises(ValueError, match="other values of setting"):
+    with pytest.raises(ValueError, match="was written with setting="):
         run(Setting(passes=17, held_out_events=1), *files, out)
 
 
