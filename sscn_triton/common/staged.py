@@ -27,15 +27,18 @@ class StagedFile(io.RawIOBase):
     HDF5 does not survive a full disk while it writes: it crashes when it closes the file. Here its writes
     cannot fail; `commit` can, outside of the library, with an OSError.
 
-    file: open for writing and reading, in binary, and used by nothing else. journal: path of a second file, for a file
-    that must survive its process: after the process is killed, `StagedFile(file, journal)` is as it was at the last
-    commit. New content goes to the end of the file; changes inside it go to the journal first, with checksums of the
-    whole file: a file that another program changed meanwhile raises ValueError.
+    file: open for writing and reading, in binary, and used by nothing else. Its buffer stays empty, because every later
+    call, the closing one included, would write again what a full disk has refused.
+    journal: path of a second file, for a file that must survive its process: after the process is killed,
+    `StagedFile(file, journal)` is as it was at the last commit. New content goes to the end of the file; changes inside
+    it go to the journal first, with checksums of the whole file: a file that another program changed meanwhile raises
+    ValueError.
     """
 
     def __init__(self, file: BinaryIO, journal: Path | None = None) -> None:
         super().__init__()
-        self._file, self._journal = file, journal
+        self._file: BinaryIO = getattr(file, "raw", file)
+        self._journal = journal
         self._place = 0
         self._pages: dict[int, bytearray] = {}  # changed pages of the part that existed at the last commit
         self._tail = bytearray()  # content beyond that part
@@ -62,8 +65,7 @@ class StagedFile(io.RawIOBase):
             )
         for start in range(0, len(pages), 8 + _PAGE):
             (number,) = struct.unpack_from("<Q", pages, start)
-            self._file.seek(number * _PAGE)
-            self._file.write(pages[start + 8 : start + 8 + _PAGE])
+            self._put(number * _PAGE, pages[start + 8 : start + 8 + _PAGE])
         self._file.truncate(size)
         self._file.seek(0)
         self._sums = list(struct.unpack_from(f"<{blocks}I", body, len(pages)))
@@ -78,8 +80,7 @@ class StagedFile(io.RawIOBase):
         self._tail.extend(bytes(max(0, self._size - self._base - len(self._tail))))
         for number in range(self._valid // _PAGE, -(-min(self._base, self._size) // _PAGE)):
             self._page(number)  # content that was truncated and extended again is zero
-        self._file.seek(self._base)
-        self._file.write(self._tail)
+        self._put(self._base, self._tail)
         self._sync()
         pages = {number: self._with_tail(number) for number in sorted(self._pages)}
         if self._journal is not None:
@@ -90,8 +91,7 @@ class StagedFile(io.RawIOBase):
             write_whole(self._journal, head + body, overwrite=True)
             self._safe, self._sums = self._size, sums
         for number, page in pages.items():
-            self._file.seek(number * _PAGE)
-            self._file.write(page)
+            self._put(number * _PAGE, page)
         self._file.truncate(self._size)
         self._sync()
         self._base = self._valid = self._safe = self._size
@@ -112,14 +112,19 @@ class StagedFile(io.RawIOBase):
 
     def rollback(self) -> None:
         """Release the space of uncommitted content. Only for the end: the file cannot be used afterwards."""
-        with contextlib.suppress(OSError):  # an earlier write failed
-            self._file.flush()
         self._file.truncate(self._safe)
 
     def _with_tail(self, number: int) -> bytes:
         """A changed page as it will be written; the last one includes the beginning of the tail."""
         inside = min(_PAGE, self._base - number * _PAGE)
         return bytes(self._pages[number][:inside] + self._tail[: _PAGE - inside]).ljust(_PAGE, b"\0")
+
+    def _put(self, place: int, content: bytes | bytearray) -> None:
+        """Write all of it; a raw file may take a part."""
+        self._file.seek(place)
+        left = memoryview(bytes(content))
+        while left:
+            left = left[self._file.write(left) :]
 
     def _sync(self) -> None:
         self._file.flush()

@@ -187,9 +187,12 @@ class Kept:
         module = importlib.util.module_from_spec(spec)
         warned = warnings.catch_warnings(record=True)
         here = mock.patch.object(numba.config, "CACHE_DIR", str(self.cache))
+        fresh = mock.patch.object(
+            sys, "dont_write_bytecode", True
+        )  # Python's cache knows a file by its second and size
         sys.modules[spec.name] = module  # Numba restores cached code in the module that it imports by name
         try:
-            with here, mock.patch.object(self.module, "_warned", False), warned as told:
+            with here, fresh, mock.patch.object(self.module, "_warned", False), warned as told:
                 warnings.simplefilter("always")
                 spec.loader.exec_module(module)
                 found = module.function.ctypes(1) if self.decorator == "cfunc" else module.function(1)

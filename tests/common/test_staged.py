@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 from sscn_triton.common import staged
 from sscn_triton.common.staged import StagedFile
 
+ROOM = 20
 PLACES = st.integers(0, 40)
 STEPS = st.one_of(
     st.tuples(st.just("write"), PLACES, st.binary(min_size=1, max_size=25)),
@@ -110,3 +114,44 @@ def test_a_commit_is_complete_or_has_no_effect(one: list, other: list, count: in
         again.commit()
         assert path.read_bytes() == found
         below.close()
+
+
+class Small(io.FileIO):
+    """A file on a disk with room for ROOM bytes, which takes what fits and refuses the rest."""
+
+    def write(self, data: Any) -> int:
+        fits = memoryview(data).cast("B")[: max(0, ROOM - self.tell())]
+        if not fits:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(fits)
+
+
+@pytest.mark.parametrize("first", [5, 40])
+def test_a_full_disk_leaves_the_last_commit_and_a_file_that_can_be_closed(tmp_path: Path, first: int) -> None:
+    path = tmp_path / "file"
+    with io.BufferedRandom(Small(path, "x+")) as below:
+        ours = StagedFile(below)
+        if first <= ROOM:
+            ours.write(b"a" * first)
+            ours.commit()
+        ours.write(b"b" * 40)
+        with pytest.raises(OSError, match="No space left"):
+            ours.commit()
+        ours.rollback()
+        assert path.read_bytes() == (b"a" * first if first <= ROOM else b"")
+    assert path.read_bytes() == (b"a" * first if first <= ROOM else b"")  # nor does closing write the rest
+
+
+def test_content_that_the_file_takes_in_parts_is_written_whole(tmp_path: Path) -> None:
+    class Slow(io.FileIO):
+        def write(self, data: Any) -> int:
+            return super().write(memoryview(data).cast("B")[:3])
+
+    with io.BufferedRandom(Slow(tmp_path / "file", "x+")) as below:
+        ours = StagedFile(below, tmp_path / "journal")
+        ours.write(bytes(range(40)))
+        ours.commit()
+        ours.seek(4)
+        ours.write(b"changed in the middle")
+        ours.commit()
+    assert (tmp_path / "file").read_bytes() == bytes(range(4)) + b"changed in the middle" + bytes(range(25, 40))

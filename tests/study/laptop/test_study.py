@@ -6,13 +6,13 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from sscn_triton.common import units
 from sscn_triton.common.errors import Interrupted
@@ -173,7 +173,7 @@ def test_the_summary_is_the_report_in_short(finished: Path) -> None:
         record["questions"]["particles"]
     )
     assert questions_report.weights_sentence(asked) == questions_report.weights_sentence(record["questions"])
-    assert short["versions"]["torch"] == torch.__version__
+    assert short["versions"]["torch"] == metadata.version("torch")
     assert report.main_rows(short)[0][:6] == report.main_rows(record)[0][:6]
     assert report.notes(short)[0] == report.notes(record)[0]
     assert report.class_rows(short)[1][4][2] == "none"

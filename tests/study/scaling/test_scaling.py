@@ -241,11 +241,11 @@ def test_the_measurements_in_the_book_equal_what_the_code_computes() -> None:
                 assert mine.keys() == theirs.keys()
                 for name, value in mine.items():
                     rounding = 1e-9 if name in ("power", "exponential") else None  # of a law through all points
-                    assert value == (
-                        pytest.approx(theirs[name], rel=1e-4, abs=rounding)
-                        if isinstance(value, float)
-                        else theirs[name]
-                    )
+                    computed = value if isinstance(value, list) else [value]
+                    if all(isinstance(one, float) for one in computed):  # the last digits differ between processors
+                        assert value == pytest.approx(theirs[name], rel=1e-4, abs=rounding)
+                    else:
+                        assert value == theirs[name]
 
 
 def test_a_dense_series_is_skipped_if_its_first_point_would_take_too_long(
