@@ -37,7 +37,7 @@ class StagedFile(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, journal: Path | None = None) -> None:
         super().__init__()
-        self._file: BinaryIO = getattr(file, "raw", file)
+        self._file: Any = file.raw if isinstance(file, io.BufferedRandom) else file
         self._journal = journal
         self._place = 0
         self._pages: dict[int, bytearray] = {}  # changed pages of the part that existed at the last commit
