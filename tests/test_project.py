@@ -32,7 +32,7 @@ README = (ROOT / "README.md").read_text()
 CHANGES = (ROOT / "CHANGELOG.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 HEAVY = (
     "safetensors",
     "huggingface_hub",
