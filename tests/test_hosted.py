@@ -49,6 +49,8 @@ def test_the_oldest_pytorch_that_the_project_allows_is_the_one_that_is_tested():
     (tested,) = re.findall(r'"torch==([\d.]+)\.\*"', " ".join(step.get("run", "") for step in job["steps"]))
     assert requirements("dependencies")["pytorch"] == f">={tested}"
     assert f"torch from {tested})" in (ROOT / "README.md").read_text()
+    unpinned = {word for step in job["steps"] for word in re.findall(r"'\^(\w+)=='", step.get("run", ""))}
+    assert unpinned == {"torch", "triton", "sympy"}  # torch 2.5 requires sympy 1.13.1, our pin is newer
 
 
 def test_the_recipe_requires_what_the_project_requires():
