@@ -74,8 +74,8 @@ def _without_collector() -> Iterator[None]:
     """Pause Python's garbage collector, which takes a tenth of the time of a compilation: the compiler makes many
     objects that live until its end, and each full collection walks through those of PyTorch too."""
     paused = gc.isenabled()
-    gc.disable()
     try:
+        gc.disable()  # here, because Ctrl-C may arrive at its end
         yield
     finally:
         if paused:

@@ -140,16 +140,43 @@ def test_the_garbage_collector_waits_for_the_compiler() -> None:
     def twice(x: int) -> int:
         return 2 * x
 
-    with event.install_listener("numba:compile", Listener(listen)):
-        assert numba_cache.njit()(twice)(2) == 4
-        numba_cache.cfunc(types.int64(types.int64))(twice)
-    assert gc.isenabled()
-    assert during
-    assert not any(during)
+    compilations: list[Callable[[], object]] = [
+        lambda: numba_cache.njit()(twice)(2),
+        lambda: numba_cache.cfunc(types.int64(types.int64))(twice),
+    ]
+    for compilation in compilations:
+        during.clear()
+        with event.install_listener("numba:run_pass", Listener(listen)):
+            compilation()
+        assert gc.isenabled()
+        assert during
+        assert not any(during)
     gc.disable()
     try:
         numba_cache.njit()(twice)(3)
         assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_an_interrupted_compiler_leaves_the_garbage_collector_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the signal arrives while the collector is paused."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def twice(x: int) -> int:
+        return 2 * x
+
+    with event.install_listener("numba:run_pass", Listener(interrupt)), pytest.raises(KeyboardInterrupt):
+        numba_cache.njit()(twice)(2)
+    assert gc.isenabled()
+    pause = gc.disable
+    monkeypatch.setattr(gc, "disable", lambda: interrupt(pause()))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            numba_cache.cfunc(types.int64(types.int64))(twice)
+        assert gc.isenabled()
     finally:
         gc.enable()
 

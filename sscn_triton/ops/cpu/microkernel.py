@@ -222,7 +222,7 @@ def _writer(strip: Any) -> Any:
             into = _Matrix(context, builder, signature.args[0], args[0])
             element = context.get_data_type(kind.dtype)
             for place, (count, nbytes) in enumerate(STRIPS):
-                name = f"{strip.__name__} {count} {nbytes}"
+                name = f"{strip.__name__} {element} {count} {nbytes}"
                 function = builder.module.globals.get(name)
                 if function is None:  # where vectors are narrow, two strips are the same
                     function = ir.Function(builder.module, _strip_type(strip, element), name)

@@ -133,7 +133,7 @@ class _Sizes(NamedTuple):
 def test_a_kernel_claims_memory_of_its_own_and_stops_without_it() -> None:
     arguments, none = jobs.layout(_Sizes), jobs.NO_MEMORY
 
-    @jobs.job
+    @jobs.cfunc(jobs.JOB, **jobs._options)  # not cached: what is kept on disk outlives a change of `jobs`
     def kernel(words: Any, part: int, parts: int) -> None:
         a = jobs.array_at(words, (1,), arguments)[0]
         memory = jobs.claim(a.size)
@@ -145,12 +145,13 @@ def test_a_kernel_claims_memory_of_its_own_and_stops_without_it() -> None:
             jobs.array_at(jobs.beyond(memory, a.size - 8), (1,), np.int64),
         )
         first[0], last[0] = 3, 4
-        jobs.array_at(a.places, (2,), np.int64)[0] = first[0] + last[0]
+        places = jobs.array_at(a.places, (2,), np.int64)
+        places[0], places[1] = first[0] + last[0], first.ctypes.data % 64
         jobs.release(memory)
 
     places = np.zeros(2, np.int64)
-    for size in (16, 1000, 1 << 22):
-        places[:] = 0
+    for size in (*range(16, 1000, 8), 1 << 22):
+        places[:] = -1
         assert jobs.run((kernel, 0, _Sizes(size, places))) == 0
         assert places.tolist() == [7, 0]
     with pytest.raises(MemoryError, match="CPU engine"):
@@ -318,12 +319,16 @@ def test_strips_that_are_the_same_are_compiled_once(write: Any, monkeypatch: pyt
 
     @jobs.cfunc(jobs.JOB)
     def kernel(words: Any, part: int, parts: int) -> None:
-        write(jobs.array_at(words, (4,), np.int64), np.float32)
+        both = jobs.array_at(words, (2, 4), np.int64)
+        write(both[0], np.float32)
+        write(both[1], np.float64)
 
-    addresses = np.zeros(4, np.int64)
+    addresses = np.zeros(8, np.int64)
     kernel.ctypes(addresses.ctypes.data, 0, 1)
     assert addresses.all()
-    assert [address == addresses[1] for address in addresses] == [False, True, True, False]
+    for some in (addresses[:4], addresses[4:]):
+        assert [address == some[1] for address in some] == [False, True, True, False]
+    assert len(set(addresses)) == 6, "each type has its own"
 
 
 @pytest.mark.parametrize("itemsize", [4, 8])
