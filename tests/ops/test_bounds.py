@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from torch import Tensor
 from sscn_triton.core.rulebook import Rulebook
 from sscn_triton.functional import strided_step
 from sscn_triton.ops import checks
+from sscn_triton.ops.checks import HEAD
 from sscn_triton.ops.registration import ENGINES
 from sscn_triton.ops.triton.interpreted import interpreted
 from tests.support.clouds import random_cloud
-from tests.support.guarded import walled
+from tests.support.guarded import WalledClaims, walled
 
 ROWS, IN, OUT, GROUPS = 23, 4, 6, 2
 REFUSALS = (ValueError, TypeError, IndexError, RuntimeError)  # PyTorch's own operators are among these
@@ -151,10 +153,11 @@ def wall(value: Any, at_start: bool) -> Any:
     return value
 
 
-def attack(name: str, examples: int) -> None:
-    """Call an operator with valid and with damaged arguments; a forbidden access ends the process."""
+def attack(name: str, examples: int, claims: WalledClaims) -> None:
+    """Call an operator with valid and with damaged arguments, and without memory; a forbidden access ends the process.
+    Whatever happens, its kernels release the memory that they claimed."""
     operator = getattr(torch.ops.sscn, name)
-    outcomes = {"worked": 0, "refused": 0}
+    outcomes, before = {"worked": 0, "refused": 0}, claims.taken
     both = books()
 
     @settings(max_examples=examples, derandomize=True, database=None, deadline=None, suppress_health_check=HealthCheck)
@@ -171,8 +174,18 @@ def attack(name: str, examples: int) -> None:
 
     for book in both:
         for dtype in (torch.float32, torch.float64):
-            operator(*wall(arguments(name, dtype, book), False))
+            found = operator(*wall(arguments(name, dtype, book), False))
+            numbers = [found] if isinstance(found, Tensor) else found or []
+            if name == "moments":  # between the first number and the moments, nothing is written
+                numbers = [found[HEAD:]]
+            assert not any(one.isnan().any() for one in numbers), "a kernel reads memory before it writes there"
     run()
+    outcomes["claimed"] = claims.taken - before
+    claims.refused = True
+    with pytest.raises(MemoryError) if outcomes["claimed"] else nullcontext():
+        operator(*arguments(name, torch.float32, both[0]))
+    claims.refused = False
+    assert not claims.held
     print(json.dumps(outcomes))
 
 
@@ -192,8 +205,15 @@ def assert_both_happened(outcomes: dict[str, dict[str, int]]) -> None:
         assert counts["refused"] > 0, name
 
 
-def test_cpu_operators_stay_within_their_tensors() -> None:
-    assert_both_happened(attacked(list(ENGINES), "cpu", 25))
+CLAIMING = {"convolution", "weight_gradient", "fused_convolution", "fused_gradients"}
+CLAIMING |= {"moments", "normalize", "slopes", "slope"}
+"""The operators with kernels that claim memory on the CPU."""
+
+
+def test_cpu_operators_stay_within_their_tensors_and_the_memory_they_claim() -> None:
+    outcomes = attacked(list(ENGINES), "cpu", 25)
+    assert_both_happened(outcomes)
+    assert {name for name, counts in outcomes.items() if counts["claimed"]} == CLAIMING
 
 
 @pytest.mark.deep
@@ -252,14 +272,15 @@ def test_gpu_kernels_stay_within_their_tensors_in_many_cases() -> None:
 
 def main() -> None:
     engine, examples, *names = sys.argv[1:]
+    claims = WalledClaims()
     for name in names:
         print(f"begin {name}", flush=True)
         torch.manual_seed(0)
         if engine == "triton":
             with interpreted():
-                attack(name, int(examples))
+                attack(name, int(examples), claims)
         else:
-            attack(name, int(examples))
+            attack(name, int(examples), claims)
 
 
 if __name__ == "__main__":
