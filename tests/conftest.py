@@ -44,7 +44,7 @@ settings.register_profile("deep", max_examples=1000, deadline=None, suppress_hea
 settings.load_profile("default")
 
 FEWER = 4
-"""Hypothesis draws so many times fewer cases for interpreted kernels, each of which takes a hundred times as long."""
+"""The factor by which hypothesis draws fewer cases for interpreted kernels, which take a hundred times as long."""
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ _libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
 def _between_walls(size: int) -> tuple[int, int]:
-    """The address of the first of two guard pages, and the number of pages for so many bytes between them."""
+    """The address of the first of two guard pages, and the number of pages that `size` bytes between them need."""
     pages = -(-size // PAGE)
     start = _libc.mmap(None, (pages + 2) * PAGE, 0, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
     if start in (None, ctypes.c_void_p(-1).value):

@@ -88,9 +88,11 @@ _WORD, _BYTES = ir.IntType(64), ir.IntType(8).as_pointer()
 
 
 def _claim_bytes(typingctx: Any, size: Any) -> Any:
-    """So many bytes for a kernel's own arrays, at a multiple of 64, or a place that `is_missing`. The word before them
-    keeps what C's ``malloc`` returned. LLVM knows that nothing else lies there, so it does not compare addresses before
-    it runs a vectorised loop."""
+    """Memory of `size` bytes for a kernel's own arrays, at a multiple of 64, or a place that `is_missing`.
+
+    The word before it keeps what C's ``malloc`` returned. LLVM knows that nothing else lies there, so it does not
+    compare addresses before it runs a vectorised loop.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = ir.FunctionType(_BYTES, [_WORD])
